@@ -1,0 +1,143 @@
+"""Metadata of a GGUF file: a mapping of plain Python values, arrays decoded only when asked for."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf.types import FLOAT_TYPES, INTEGER_TYPES, NUMBER_DTYPES, ValueType
+
+_U64 = struct.Struct("<Q")
+_T = TypeVar("_T", int, float, str, bool)
+_REQUIRED: Any = object()
+
+
+class GGUFArray:
+    """An array of the metadata, still lying in the mapped file; its bounds were checked when the file was opened."""
+
+    def __init__(self, path: Path, key: str, kind: ValueType, count: int, data: Any, offset: int) -> None:
+        self.path = path
+        self.key = key
+        self.type = kind
+        self._count = count
+        self._data = data
+        self._offset = offset
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"GGUFArray({self.key!r}, {self.type.name}, {self._count})"
+
+    def to_list(self, limit: int | None = None) -> list[Any]:
+        """All elements (or the first ``limit``) as Python values. Q4Error where a string is not UTF-8."""
+        count = self._count if limit is None else min(limit, self._count)
+        if self.type is not ValueType.STRING:
+            values = self.to_numpy()[:count]
+            plain: list[Any] = (values.astype(bool) if self.type is ValueType.BOOL else values).tolist()
+            return plain
+        strings: list[str] = []
+        data, position, unpack = self._data, self._offset, _U64.unpack_from
+        try:
+            for _ in range(count):
+                start = position + 8
+                position = start + unpack(data, position)[0]
+                strings.append(data[start:position].decode("utf-8"))
+        except UnicodeDecodeError as error:
+            where = f"string {len(strings)} of key {shown(self.key)}"
+            raise Q4Error(
+                f"{self.path}: {where} is not valid UTF-8 (at byte {error.start} of {shown(error.object)})"
+            ) from None
+        return strings
+
+    def to_numpy(self) -> np.ndarray:
+        """A read-only, zero-copy view of an array of numbers (a bool is a uint8). Q4Error for strings."""
+        if self.type is ValueType.STRING:
+            raise Q4Error(f"{self.path}: key {shown(self.key)} is an array of strings, expected numbers")
+        return np.frombuffer(self._data, NUMBER_DTYPES[self.type], self._count, self._offset)
+
+
+class Metadata(Mapping[str, Any]):
+    """Key → value. Scalars are int, float, bool or str, arrays are :class:`GGUFArray`.
+
+    The typed getters raise one Q4Error that names file and key where the key is absent (and no default is given)
+    or has another type than asked for.
+    """
+
+    def __init__(self, path: Path, values: dict[str, Any], types: dict[str, ValueType]) -> None:
+        self.path = path
+        self._values = values
+        self._types = types
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def type_of(self, key: str) -> ValueType:
+        """The stored type of a key (ARRAY for arrays)."""
+        return self._types[key]
+
+    def integer(self, key: str, default: int = _REQUIRED) -> int:
+        return self._typed(key, default, INTEGER_TYPES, "an integer")
+
+    def real(self, key: str, default: float = _REQUIRED) -> float:
+        """A float; integers are taken too, NaN and infinities are refused."""
+        value = float(self._typed(key, default, FLOAT_TYPES | INTEGER_TYPES, "a float"))
+        if not np.isfinite(value):
+            raise self._error(key, f"is {value}, expected a finite number")
+        return value
+
+    def string(self, key: str, default: str = _REQUIRED) -> str:
+        return self._typed(key, default, {ValueType.STRING}, "a string")
+
+    def flag(self, key: str, default: bool = _REQUIRED) -> bool:
+        return self._typed(key, default, {ValueType.BOOL}, "a bool")
+
+    def strings(self, key: str) -> list[str]:
+        """A whole array of strings."""
+        return self._array(key, {ValueType.STRING}, "strings").to_list()
+
+    def integers(self, key: str) -> np.ndarray:
+        """A whole array of integers, zero-copy."""
+        return self._array(key, INTEGER_TYPES, "integers").to_numpy()
+
+    def reals(self, key: str) -> np.ndarray:
+        """A whole array of floats, zero-copy."""
+        return self._array(key, FLOAT_TYPES, "floats").to_numpy()
+
+    def _typed(self, key: str, default: _T, accepted: set[ValueType] | frozenset[ValueType], wanted: str) -> _T:
+        if key not in self._values:
+            if default is _REQUIRED:
+                raise self._error(key, f"is missing, expected {wanted}")
+            return default
+        kind = self._types[key]
+        if kind not in accepted:
+            raise self._error(key, f"is of type {kind.name}, expected {wanted}")
+        value: _T = self._values[key]
+        return value
+
+    def _array(self, key: str, accepted: set[ValueType] | frozenset[ValueType], wanted: str) -> GGUFArray:
+        if key not in self._values:
+            raise self._error(key, f"is missing, expected an array of {wanted}")
+        value = self._values[key]
+        if not isinstance(value, GGUFArray):
+            raise self._error(key, f"is of type {self._types[key].name}, expected an array of {wanted}")
+        if value.type not in accepted:
+            raise self._error(key, f"is an array of {value.type.name}, expected an array of {wanted}")
+        return value
+
+    def _error(self, key: str, message: str) -> Q4Error:
+        return Q4Error(f"{self.path}: key {shown(key)} {message}")

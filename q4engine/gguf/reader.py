@@ -1,0 +1,288 @@
+"""Opens a GGUF file: header, metadata and tensor table are read and checked, tensor data stays in the mapping.
+
+Everything that a file says about itself is checked against the file before it is used, so that a broken or hostile
+file ends in one Q4Error, and never in an access past the end or in an allocation larger than the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf.cursor import MAX_NAME_BYTES, Cursor
+from q4engine.gguf.metadata import GGUFArray, Metadata
+from q4engine.gguf.types import TensorType, ValueType
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32
+MIN_ALIGNMENT = 8  # the specification asks for a multiple of 8
+MAX_ALIGNMENT = 1 << 16  # the largest page size in use; more would only be padding
+MAX_DIMS = 4
+_MIN_PAIR_BYTES = 8 + 1 + 4 + 1  # key length, key, value type, value
+_MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8  # name length, name, n_dims, one dimension, type, offset
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One row of the tensor table.
+
+    ``shape`` is in NumPy's order (rows, columns); the file stores columns first. ``offset`` is absolute in the file.
+    ``n_bytes`` is 0 where the size of the type is not known (then ``data`` is refused).
+    """
+
+    name: str
+    type: TensorType
+    type_id: int
+    shape: tuple[int, ...]
+    offset: int
+    n_bytes: int
+    _file: GGUFFile = field(repr=False, compare=False)
+
+    @property
+    def type_name(self) -> str:
+        return f"type {self.type_id}" if self.type is TensorType.UNKNOWN else self.type.name
+
+    @property
+    def n_elements(self) -> int:
+        count = 1
+        for dim in self.shape:
+            count *= dim
+        return count
+
+    @property
+    def data(self) -> np.ndarray:
+        """The tensor's bytes: a read-only one-dimensional uint8 view on the mapping. Q4Error for unusable types."""
+        self.require_usable()
+        return np.frombuffer(self._file.mapping, np.uint8, self.n_bytes, self.offset)
+
+    def require_usable(self) -> None:
+        """Q4Error unless the engine computes with this tensor's type."""
+        if not self.type.usable:
+            raise Q4Error(
+                f"{self._file.path}: tensor {shown(self.name)} has the unsupported type {self.type_name}, "
+                "expected F32, F16, BF16, Q4_0, Q4_1, Q8_0 or Q6_K"
+            )
+
+
+class GGUFFile:
+    """An open GGUF file. Use :meth:`open`; a context manager. Arrays and tensor data are views on the mapping."""
+
+    def __init__(self, path: Path, mapping: mmap.mmap) -> None:
+        self.path = path
+        self._mapping: mmap.mmap | None = mapping
+        cursor = Cursor(path, mapping)
+        self.version, n_tensors, n_pairs = _read_header(cursor)
+        self.metadata: Metadata = _read_metadata(cursor, n_pairs)
+        self.alignment: int = _read_alignment(self.metadata)
+        self.tensors: Mapping[str, TensorInfo] = MappingProxyType(self._read_tensors(cursor, n_tensors))
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> GGUFFile:
+        """Map and check a file. Q4Error with one line that names the file where anything is wrong with it."""
+        path = Path(path)
+        try:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise Q4Error(f"{path}: is a directory, expected a GGUF file")
+            if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
+                raise Q4Error(f"{path}: is no regular file, expected a GGUF file")
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size == 0:
+                    raise Q4Error(f"{path}: the file is empty, expected a GGUF file")
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise Q4Error(f"{path}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise Q4Error(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            return cls(path, mapping)
+        except BaseException:
+            _close(mapping)
+            raise
+
+    @property
+    def mapping(self) -> mmap.mmap:
+        if self._mapping is None:
+            raise Q4Error(f"{self.path}: the file was closed")
+        return self._mapping
+
+    def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
+        """The tensor of that name, or a Q4Error where it is missing or has another shape than the one expected."""
+        info = self.tensors.get(name)
+        if info is None:
+            raise Q4Error(f"{self.path}: tensor {shown(name)} is missing")
+        if shape is not None and info.shape != shape:
+            raise Q4Error(f"{self.path}: tensor {shown(name)} has shape {info.shape}, expected {shape}")
+        return info
+
+    def close(self) -> None:
+        """Unmap the file; views that are still alive keep the mapping until they go."""
+        if self._mapping is not None:
+            _close(self._mapping)
+            self._mapping = None
+
+    def __enter__(self) -> GGUFFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_tensors(self, cursor: Cursor, n_tensors: int) -> dict[str, TensorInfo]:
+        if n_tensors * _MIN_TENSOR_BYTES > cursor.end - cursor.position:
+            raise cursor.error(f"the header says {n_tensors} tensors, more than a file of {cursor.end} bytes can hold")
+        rows = [_read_tensor_row(cursor, index) for index in range(n_tensors)]
+        data_start = -(-cursor.position // self.alignment) * self.alignment
+        tensors: dict[str, TensorInfo] = {}
+        for row in rows:
+            if row.name in tensors:
+                raise cursor.error(f"tensor {shown(row.name)} occurs twice")
+            tensors[row.name] = self._place(cursor, row, data_start)
+        _refuse_overlaps(cursor, tensors)
+        return tensors
+
+    def _place(self, cursor: Cursor, row: _TensorRow, data_start: int) -> TensorInfo:
+        """Check one tensor's size and place against its type and the file."""
+        what = f"tensor {shown(row.name)}"
+        kind = TensorType(row.type_id) if row.type_id in _TYPE_IDS else TensorType.UNKNOWN
+        if row.offset % self.alignment:
+            raise cursor.error(f"{what} has the offset {row.offset}, expected a multiple of {self.alignment}")
+        n_bytes = 0
+        if kind.block_size:
+            columns = row.shape[-1]
+            if columns % kind.block_size:
+                raise cursor.error(
+                    f"{what} has {columns} columns, expected a multiple of {kind.block_size} for {kind.name}"
+                )
+            n_bytes = kind.row_bytes(columns)
+            for dim in row.shape[:-1]:
+                n_bytes *= dim
+        offset = data_start + row.offset
+        if offset + n_bytes > cursor.end or offset >= cursor.end:
+            raise cursor.error(
+                f"{what} of shape {row.shape} ({kind.name}) lies at bytes {offset} to {offset + n_bytes}, "
+                f"past the end of the file ({cursor.end} bytes)"
+            )
+        return TensorInfo(row.name, kind, row.type_id, row.shape, offset, n_bytes, self)
+
+
+@dataclass(frozen=True)
+class _TensorRow:
+    name: str
+    shape: tuple[int, ...]
+    type_id: int
+    offset: int  # from the start of the data section
+
+
+_TYPE_IDS = frozenset(int(kind) for kind in TensorType if kind is not TensorType.UNKNOWN)
+_VALUE_TYPE_IDS = frozenset(int(kind) for kind in ValueType)
+
+
+def _close(mapping: mmap.mmap) -> None:
+    with contextlib.suppress(BufferError):  # a view is alive; the mapping goes with the last one
+        mapping.close()
+
+
+def _read_header(cursor: Cursor) -> tuple[int, int, int]:
+    """Version, number of tensors, number of metadata pairs."""
+    cursor.need(8, "the header")
+    magic = cursor.data[:4]
+    if magic != MAGIC:
+        raise cursor.error(f"starts with the bytes {magic!r}, expected {MAGIC!r} (is this a GGUF file?)")
+    cursor.position = 4
+    version = cursor.u32("the version")
+    if version not in VERSIONS:
+        if int.from_bytes(version.to_bytes(4, "little"), "big") in (1, *VERSIONS):
+            raise cursor.error("is a big-endian GGUF file, expected a little-endian one")
+        raise cursor.error(f"has the GGUF version {version}, expected 2 or 3")
+    return version, cursor.u64("the number of tensors"), cursor.u64("the number of metadata pairs")
+
+
+def _read_metadata(cursor: Cursor, n_pairs: int) -> Metadata:
+    if n_pairs * _MIN_PAIR_BYTES > cursor.end - cursor.position:
+        raise cursor.error(f"the header says {n_pairs} metadata pairs, more than a file of {cursor.end} bytes can hold")
+    values: dict[str, Any] = {}
+    types: dict[str, ValueType] = {}
+    for index in range(n_pairs):
+        key = cursor.string(f"the key of metadata pair {index}", MAX_NAME_BYTES)
+        if not key:
+            raise cursor.error(f"the key of metadata pair {index} is empty")
+        if key in values:
+            raise cursor.error(f"key {shown(key)} occurs twice")
+        types[key] = kind = _read_value_type(cursor, f"key {shown(key)}")
+        values[key] = _read_value(cursor, key, kind)
+    return Metadata(cursor.path, values, types)
+
+
+def _read_value_type(cursor: Cursor, what: str) -> ValueType:
+    type_id = cursor.u32(f"the type of {what}")
+    if type_id not in _VALUE_TYPE_IDS:
+        raise cursor.error(f"{what} has the unknown value type {type_id}, expected 0 to {max(_VALUE_TYPE_IDS)}")
+    return ValueType(type_id)
+
+
+def _read_value(cursor: Cursor, key: str, kind: ValueType) -> Any:
+    what = f"key {shown(key)}"
+    if kind is ValueType.STRING:
+        return cursor.string(what)
+    if kind is not ValueType.ARRAY:
+        return cursor.number(kind, what)
+    element = _read_value_type(cursor, f"the elements of {what}")
+    if element is ValueType.ARRAY:
+        raise cursor.error(f"{what} is an array of arrays, expected an array of numbers or strings")
+    count = cursor.u64(f"the length of {what}")
+    start = cursor.position
+    if element is ValueType.STRING:
+        cursor.skip_strings(count, what)
+    else:
+        cursor.skip_numbers(element, count, what)
+    return GGUFArray(cursor.path, key, element, count, cursor.data, start)
+
+
+def _read_alignment(metadata: Metadata) -> int:
+    alignment = metadata.integer("general.alignment", DEFAULT_ALIGNMENT)
+    if not MIN_ALIGNMENT <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        raise Q4Error(
+            f"{metadata.path}: key 'general.alignment' is {alignment}, "
+            f"expected a power of two from {MIN_ALIGNMENT} to {MAX_ALIGNMENT}"
+        )
+    return alignment
+
+
+def _read_tensor_row(cursor: Cursor, index: int) -> _TensorRow:
+    name = cursor.string(f"the name of tensor {index}", MAX_NAME_BYTES)
+    if not name:
+        raise cursor.error(f"the name of tensor {index} is empty")
+    what = f"tensor {shown(name)}"
+    n_dims = cursor.u32(f"the number of dimensions of {what}")
+    if not 1 <= n_dims <= MAX_DIMS:
+        raise cursor.error(f"{what} has {n_dims} dimensions, expected 1 to {MAX_DIMS}")
+    dims = [cursor.u64(f"dimension {axis} of {what}") for axis in range(n_dims)]
+    if 0 in dims:
+        raise cursor.error(f"{what} has the dimensions {dims}, expected none to be 0")
+    type_id = cursor.u32(f"the type of {what}")
+    offset = cursor.u64(f"the offset of {what}")
+    return _TensorRow(name, tuple(reversed(dims)), type_id, offset)
+
+
+def _refuse_overlaps(cursor: Cursor, tensors: dict[str, TensorInfo]) -> None:
+    previous: TensorInfo | None = None
+    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.n_bytes)):
+        if previous is not None and info.offset < previous.offset + previous.n_bytes:
+            raise cursor.error(
+                f"tensor {shown(info.name)} at byte {info.offset} overlaps tensor {shown(previous.name)} "
+                f"at bytes {previous.offset} to {previous.offset + previous.n_bytes}"
+            )
+        previous = info
