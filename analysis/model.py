@@ -1,0 +1,115 @@
+"""What a capture is cut into: phases, their steps, and the counts of each. Plain data, standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+OK = "ok"
+NOT_COUNTED = "not counted"
+NOT_SUPPORTED = "not supported"
+STATUSES = (OK, NOT_COUNTED, NOT_SUPPORTED)
+
+METRIC_PREFIX = "metric:"
+"""Events of this prefix are ratios a tool printed (`metric:Retiring`). They are averaged over time, never added."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """One event over one phase or step.
+
+    value: the estimate for the whole span, scaled up where the event was counted for a part of it; NaN where never.
+    running: share of the span, 0..1, in which the event was counted; None where the capture does not tell.
+    group: name of the events counted together with it (`g0`), None where the capture does not tell.
+    status: one of STATUSES.  samples: how many intervals or calls contributed.
+    measured: what was counted before this package scaled it (a tool such as perf may have scaled it already).
+    unit: '' for events, else as the capture says (`msec`, `%`).
+    """
+
+    value: float
+    running: float | None = None
+    group: str | None = None
+    status: str = OK
+    samples: int = 1
+    measured: float | None = None
+    unit: str = ""
+
+
+GroupedCounts = dict[str, dict[str, Count]]
+
+
+def counted_together(counts: dict[str, Count], groups: GroupedCounts, events: Iterable[str]) -> dict[str, Count] | None:
+    """The counts of `events` fit for a ratio: all of one group where some group has them all, else `counts`' own.
+
+    None if any of them was not counted at all. A caller sees by the `group` of the counts which of the two it got.
+    """
+    wanted = list(events)
+    candidates = [g for g in groups.values() if all(e in g and g[e].status == OK for e in wanted)]
+    if candidates and wanted:
+        best = max(candidates, key=lambda g: g[wanted[0]].running or 0.0)
+        return {e: best[e] for e in wanted}
+    if all(e in counts and counts[e].status == OK for e in wanted):
+        return {e: counts[e] for e in wanted}
+    return None
+
+
+@dataclass
+class Step:
+    """One decode call: a batch of the prompt or one generated token.
+
+    n_past: positions in the KV cache before the call.  n_eval: tokens evaluated by it.
+    start_s: on the capture's clock.  duration_s: seconds, of the kept intervals where straddling ones were dropped.
+    call: the call's number in the capture, where it has one (finds its rows in `Table.calls`).
+    """
+
+    n_past: int
+    n_eval: int
+    start_s: float
+    duration_s: float
+    counts: dict[str, Count] = field(default_factory=dict)
+    groups: GroupedCounts = field(default_factory=dict)
+    call: int | None = None
+
+    def together(self, *events: str) -> dict[str, Count] | None:
+        return counted_together(self.counts, self.groups, events)
+
+
+@dataclass
+class Phase:
+    """A span of the capture of one kind, on one scope and one PMU.
+
+    label: a free name for people (`prefill`, `decode`, `warmup`, `all`). No verdict may depend on it.
+    generation: 0, 1, … for the prompts of a capture, in order.  n_tokens: tokens evaluated; 0 where not known.
+    duration_s: seconds; NaN where the capture does not tell.
+    counts: by canonical event.  groups: the same by group of events counted together, where the capture has groups.
+    scope: '' for the sum over everything, else as in the table.  pmu: '' where the machine has only one.
+    bin_s: median length of the capture's intervals, NaN where it has none: what a step's length is compared with.
+    warmup: True for what ran before the first generation, to be left out of every verdict.
+    """
+
+    label: str
+    generation: int
+    n_tokens: int
+    start_s: float
+    duration_s: float
+    steps: list[Step] = field(default_factory=list)
+    counts: dict[str, Count] = field(default_factory=dict)
+    groups: GroupedCounts = field(default_factory=dict)
+    scope: str = ""
+    pmu: str = ""
+    bin_s: float = float("nan")
+    warmup: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def together(self, *events: str) -> dict[str, Count] | None:
+        return counted_together(self.counts, self.groups, events)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """`past N, n_eval M` at a time of the capture's clock. n_eval 0 marks the end of the call before."""
+
+    time_s: float
+    n_past: int
+    n_eval: int
+    label: str | None = None
