@@ -1,0 +1,203 @@
+"""The one intermediate table: whatever the format, a reader turns a capture into this and nothing else.
+
+`Table.frame` has one row per event, scope and interval:
+
+| column | type | meaning |
+|---|---|---|
+| start_s | float | start of the interval on the capture's clock, seconds; NaN where the capture has no time at all |
+| duration_s | float | its length, seconds; NaN if unknown |
+| scope | category | '' for the whole workload, else `cpu:0`, `core:S0-D0-C0`, `thread:comm-tid`, `function:name`, `stat:p90` |
+| pmu | category | the PMU that counted (`armv8_cortex_a76`), '' where the capture names none |
+| event | category | canonical name, see `analysis.events`; ratios that a tool printed are `metric:NAME` |
+| value | float | the count, scaled by the tool where it multiplexed; NaN when not counted |
+| status | category | `ok`, `not counted`, `not supported` |
+| running | float | share of the interval, 0..1, in which the event was counted; NaN if unknown |
+| unit | category | '' for counts, else as the capture says: `msec`, `%` |
+| group | category | name of the events counted together, '' if unknown |
+| source | category | the event's name as the capture spells it, modifiers included |
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.model import STATUSES, Marker
+
+NAN = float("nan")
+NUMBER_COLUMNS = ("start_s", "duration_s", "value", "running")
+NAME_COLUMNS = ("scope", "pmu", "event", "status", "unit", "group", "source")
+COLUMNS = ("start_s", "duration_s", "scope", "pmu", "event", "value", "status", "running", "unit", "group", "source")
+
+
+@dataclass
+class Table:
+    """A capture. `meta` has at least `format` and `path`; header keys of our own captures stand under `header`.
+
+    notes: one line for everything that was dropped, ignored or scaled.
+    calls: of our own captures, every row with its own columns (call, n_past, n_eval, op, layer, thread, …), else None.
+    markers: `past N, n_eval M` found in the capture or beside it, on the capture's clock, in order of time.
+    functions: of a functions report, one row per function, else None.
+    """
+
+    frame: pd.DataFrame
+    meta: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    calls: pd.DataFrame | None = None
+    markers: list[Marker] = field(default_factory=list)
+    functions: pd.DataFrame | None = None
+
+    @property
+    def events(self) -> list[str]:
+        """Names of the events that were counted at least once, in the capture's order."""
+        counted = self.frame["event"][self.frame["status"] == "ok"]
+        present = set(counted.cat.codes.unique())
+        return [name for code, name in enumerate(self.frame["event"].cat.categories) if code in present]
+
+    @property
+    def scopes(self) -> list[str]:
+        return list(self.frame["scope"].cat.categories)
+
+    @property
+    def pmus(self) -> list[str]:
+        return [p for p in self.frame["pmu"].cat.categories if p]
+
+
+class Names:
+    """Strings of one column, numbered in order of appearance."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.codes: dict[str, int] = {}
+        for name in known:
+            self.code(name)
+
+    def code(self, name: str) -> int:
+        return self.codes.setdefault(name, len(self.codes))
+
+    def __getitem__(self, code: int) -> str:
+        return list(self.codes)[code]
+
+
+class TableBuilder:
+    """Collects rows, one at a time or as arrays, in about 60 bytes a row and without copying them twice."""
+
+    def __init__(self) -> None:
+        self.names = {column: Names() for column in NAME_COLUMNS}
+        self.names["status"] = Names(STATUSES)
+        self._chunks: dict[str, list[np.ndarray]] = {c: [] for c in COLUMNS}
+        self._numbers = {c: array("d") for c in NUMBER_COLUMNS}
+        self._codes = {c: array("i") for c in NAME_COLUMNS}
+        self.n_rows = 0
+
+    def add(
+        self,
+        event: str,
+        value: float,
+        *,
+        start_s: float = NAN,
+        duration_s: float = NAN,
+        scope: str = "",
+        pmu: str = "",
+        status: str = "ok",
+        running: float = NAN,
+        unit: str = "",
+        group: str = "",
+        source: str = "",
+    ) -> None:
+        numbers = self._numbers
+        numbers["start_s"].append(start_s)
+        numbers["duration_s"].append(duration_s)
+        numbers["value"].append(value)
+        numbers["running"].append(running)
+        row = (scope, pmu, event, status, unit, group, source or event)
+        for column, name in zip(NAME_COLUMNS, row, strict=True):
+            self._codes[column].append(self.names[column].code(name))
+        self.n_rows += 1
+
+    def add_arrays(self, columns: dict[str, np.ndarray]) -> None:
+        """Rows as arrays of one length: floats for numbers, codes from `self.names[column].code()` for names."""
+        self._flush()
+        lengths = {len(v) for v in columns.values()}
+        if set(columns) != set(COLUMNS) or len(lengths) != 1:
+            raise ValueError("add_arrays needs every column, all of one length")
+        for column, values in columns.items():
+            self._chunks[column].append(values)
+        self.n_rows += lengths.pop()
+
+    def _flush(self) -> None:
+        if not self._numbers["value"]:
+            return
+        for numbers in NUMBER_COLUMNS:
+            self._chunks[numbers].append(np.array(self._numbers[numbers], dtype=np.float64))
+            self._numbers[numbers] = array("d")
+        for names in NAME_COLUMNS:
+            self._chunks[names].append(np.array(self._codes[names], dtype=np.int32))
+            self._codes[names] = array("i")
+
+    def column(self, name: str) -> np.ndarray:
+        """The column so far as one array, codes for names. Later chunks may still follow."""
+        self._flush()
+        is_number = name in NUMBER_COLUMNS
+        dtype = np.dtype(np.float64) if is_number else np.min_scalar_type(-max(1, len(self.names[name].codes)))
+        chunks = self._chunks[name]
+        joined = np.concatenate(chunks, dtype=dtype, casting="unsafe") if chunks else np.empty(0, dtype=dtype)
+        self._chunks[name] = [joined]
+        return joined
+
+    def replace(self, name: str, values: np.ndarray) -> None:
+        """Puts a whole column computed after the last row in the place of what was collected."""
+        if len(values) != self.n_rows:
+            raise ValueError(f"column {name} needs {self.n_rows} values, got {len(values)}")
+        self._flush()
+        self._chunks[name] = [values]
+
+    def frame(self) -> pd.DataFrame:
+        data: dict[str, Any] = {}
+        for column in COLUMNS:
+            values = self.column(column)
+            self._chunks[column] = []
+            if column in NAME_COLUMNS:
+                data[column] = pd.Categorical.from_codes(values, categories=_index(self.names[column].codes))
+            else:
+                data[column] = values
+        return pd.DataFrame(data, copy=False)
+
+
+def _index(names: Iterable[str]) -> pd.Index:
+    return pd.Index(list(names), dtype=object)
+
+
+def starts_of_intervals(ends: np.ndarray) -> np.ndarray:
+    """Start of each interval from its end, where a capture stamps ends and begins at 0.
+
+    Rows of one interval share their stamp; an interval starts where the one before it ended.
+    Raises ValueError with the index of the first row whose stamp goes back.
+    """
+    if len(ends) == 0:
+        return ends.copy()
+    back = np.flatnonzero(ends[1:] < ends[:-1])
+    if len(back):
+        raise ValueError(int(back[0]) + 1)
+    is_first = np.empty(len(ends), dtype=bool)
+    is_first[0] = True
+    np.not_equal(ends[1:], ends[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
+    previous_end = np.concatenate(([0.0], ends[first[:-1]]))
+    return np.repeat(previous_end, np.diff(np.concatenate((first, [len(ends)]))))
+
+
+def require_rows(builder: TableBuilder, path: str, what: str) -> None:
+    if builder.n_rows == 0:
+        raise AnalysisError(f"no counts in it: {what}", path=path)
+
+
+def summarise(names: Sequence[str], most: int = 12) -> str:
+    """`a, b, c and 4 more`, for notes."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
