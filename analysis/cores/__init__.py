@@ -1,0 +1,151 @@
+"""What each core can count, as data: one JSON file a core, every line with its source.
+
+`load("neoverse-v2")`, `by_midr(0x410FD4F0)` and `names()` are the ways in. `generic` stands for an Arm core that nobody
+named: it has every architectural event and no slot count.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from analysis.cores.schema import check
+from analysis.errors import AnalysisError
+from analysis.formula import Formula, NotMeasured, Outcome, parse
+
+GENERIC = "generic"
+
+
+@dataclass(frozen=True)
+class Erratum:
+    """A count that is not what its name says on this core. `effect` is one of schema.EFFECTS."""
+
+    events: tuple[str, ...]
+    effect: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class CoreFormula:
+    """A published or architectural formula: `unit` says percent of what."""
+
+    formula: Formula
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Core:
+    """One core, or one revision range of it where the counters differ."""
+
+    name: str
+    title: str
+    implementer: int
+    parts: tuple[int, ...]
+    first_revision: tuple[int, int] | None
+    end_revision: tuple[int, int] | None
+    counters: int | None
+    slots: int | None
+    events: Mapping[str, int]
+    formulas: Mapping[str, CoreFormula]
+    errata: tuple[Erratum, ...]
+
+    def has(self, event: str) -> bool:
+        return event in self.events
+
+    def evaluate(self, name: str, counts: Mapping[str, float | None], slots: int | None = None) -> Outcome:
+        """The formula `name` over event counts; `slots` a cycle as the machine told them come first."""
+        if name not in self.formulas:
+            return NotMeasured((), f"{self.title} has no counters for {name}")
+        width = slots or self.slots
+        return self.formulas[name].formula.evaluate({**counts, "SLOTS": float(width) if width else None})
+
+    def errata_of(self, event: str) -> tuple[Erratum, ...]:
+        return tuple(erratum for erratum in self.errata if event in erratum.events)
+
+    def matches(self, midr: int) -> bool:
+        """Whether a MIDR_EL1 value (implementer 31:24, variant 23:20, part 15:4, revision 3:0) is this core's."""
+        if midr >> 24 & 0xFF != self.implementer or midr >> 4 & 0xFFF not in self.parts:
+            return False
+        revision = (midr >> 20 & 0xF, midr & 0xF)
+        after = self.first_revision is None or revision >= self.first_revision
+        return after and (self.end_revision is None or revision < self.end_revision)
+
+
+def names() -> list[str]:
+    """Every core with a file, sorted."""
+    entries = resources.files("analysis.cores").iterdir()
+    return sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
+
+
+@cache
+def load(name: str) -> Core:
+    """The core of that file name; raises AnalysisError for an unknown name or a file that breaks the schema."""
+    if name not in names():
+        raise AnalysisError(f"unknown core {name!r}; known: {', '.join(names())}")
+    text = resources.files("analysis.cores").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return from_document(json.loads(text), f"{name}.json")
+
+
+def from_document(document: object, where: str) -> Core:
+    """A checked core from parsed JSON; `where` names the file in errors."""
+    data = check(document, where)
+    midr = data["midr"]
+    return Core(
+        name=data["name"],
+        title=data["title"],
+        implementer=int(midr["implementer"], 16),
+        parts=tuple(int(part, 16) for part in midr["parts"]),
+        first_revision=_revision(midr.get("from")),
+        end_revision=_revision(midr.get("before")),
+        counters=data["programmable_counters"]["value"],
+        slots=data["slots_per_cycle"]["value"],
+        events={name: int(event["code"], 16) for name, event in data["events"].items()},
+        formulas={
+            name: CoreFormula(parse(entry["expression"]), entry["unit"], data["sources"][entry["source"]])
+            for name, entry in data["formulas"].items()
+        },
+        errata=tuple(
+            Erratum(tuple(entry["events"]), entry["effect"], entry["text"], data["sources"][entry["source"]])
+            for entry in data["errata"]
+        ),
+    )
+
+
+def by_midr(midr: int) -> Core | None:
+    """The core with this MIDR_EL1, or None where no file has it."""
+    return next((core for core in map(load, names()) if core.matches(midr)), None)
+
+
+def find(text: str) -> Core:
+    """The core a person means by `text`: a MIDR value, a file name, or "Cortex-A76", "Neoverse V2", "x4".
+
+    Raises AnalysisError where nothing or more than one core fits: the two N2 revisions count slots differently, so
+    "neoverse-n2" alone is no answer.
+    """
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text.strip()):
+        core = by_midr(int(text.strip(), 16))
+        if core is None:
+            raise AnalysisError(f"no core file has the MIDR {text.strip()}; known cores: {', '.join(names())}")
+        return core
+    wanted = re.sub(r"[\s_]+", "-", text.strip().lower().removeprefix("arm").strip())
+    fitting = [name for name in names() if wanted == name]
+    fitting = fitting or [name for name in names() if _short(name).startswith(f"{_short(wanted)}-")]
+    fitting = fitting or [name for name in names() if _short(name) == _short(wanted)]
+    if len(fitting) > 1:
+        raise AnalysisError(f"core {text!r} has revisions that count differently: say {' or '.join(fitting)}")
+    return load(fitting[0] if fitting else wanted)
+
+
+def _short(name: str) -> str:
+    return re.sub(r"^(cortex|neoverse)-?", "", name)
+
+
+def _revision(text: str | None) -> tuple[int, int] | None:
+    match = re.fullmatch(r"r(\d+)p(\d+)", text or "")
+    return (int(match.group(1)), int(match.group(2))) if match else None
