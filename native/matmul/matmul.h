@@ -1,0 +1,99 @@
+// Matrix products y = W x: packed weight layouts, kernels, and the choice between them.
+//
+// A *layout* says how the rows of a GGUF tensor of one type are stored for kernels to stream: `rows` rows make a panel,
+// panels follow each other, and a panel is a sequence of column blocks in column order. A *kernel* multiplies panels of
+// one layout with activations. GEMV (one token) and GEMM (many) kernels of one CPU share a layout, so one packed copy
+// of the weights serves both. All kernels of a type give the same bits (docs/arithmetic.md).
+#ifndef Q4_MATMUL_H
+#define Q4_MATMUL_H
+
+#include "../ops/ops.h"
+#include "../q4.h"
+
+#define Q4_MAX_PANEL_ROWS 32
+
+struct q4_layout {
+    const char *name;
+    int type;             // enum q4_type
+    size_t rows;          // rows a panel
+    size_t block_columns; // columns a block: 1 (floats), 32 or 256
+    size_t block_bytes;   // bytes of one block of one panel (all its rows)
+    // Packs n_rows <= rows GGUF rows of k columns, row_bytes apart, into one panel at dst (zeroed, 64-byte aligned where
+    // block_bytes is a multiple of 64). Missing rows stay zero. Weights were checked to be finite before.
+    void (*pack)(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k);
+};
+
+static inline size_t q4_panel_bytes(const struct q4_layout *layout, size_t k) {
+    return k / layout->block_columns * layout->block_bytes;
+}
+
+// Which form of the activations a weight type multiplies.
+enum q4_act_form {
+    Q4_ACT_F32, // as they are: F32, F16, BF16 weights
+    Q4_ACT_Q8,  // int8 blocks of 32, fp16 scale: Q4_0, Q4_1, Q8_0
+    Q4_ACT_Q8K, // int8 blocks of 256, fp32 scale: Q6_K
+    Q4_ACT_FORMS
+};
+enum q4_act_form q4_act_form_of(int type);
+
+// Activations of a batch, token-major. Only what the weights' form needs is set.
+struct q4_acts {
+    size_t k;           // columns
+    const float *x;     // [token][x_stride]
+    size_t x_stride;
+    const int8_t *q;    // [token][k]
+    const float *d;     // [token][k / block]; for Q8 fp16 values kept as fp32
+    const int32_t *sum; // Q8: [token][k / 32], the sum of a block's q
+    // what a GEMM kernel's `packing` made of q, d and sum: [tile of tokens][bytes], tile 0 starting at token 0
+    const uint8_t *packed;
+};
+
+// How a GEMM kernel wants activations: groups of `tile` tokens in a form of its own, made once when they are quantised.
+struct q4_act_packing {
+    const char *name;
+    enum q4_act_form form;
+    size_t tile;
+    size_t (*bytes)(size_t k); // of one tile; a multiple of 64
+    // Packs tokens token0 .. token0 + n - 1 (n <= tile; the rest of the tile is written as zeros) of acts to dst.
+    void (*pack)(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n);
+};
+
+// One kernel call: n_rows rows from a panel boundary on, times n_tokens tokens.
+struct q4_task {
+    const uint8_t *weights; // first panel
+    size_t k;
+    size_t n_rows;          // of which the last panel may be incomplete: only these rows are written
+    size_t token0, n_tokens; // of acts; y's first row belongs to token0; token0 is a multiple of the packing's tile
+    const struct q4_acts *acts;
+    float *y; // y[(token - token0) * y_stride + row]
+    size_t y_stride;
+    uint8_t *scratch; // the kernel's scratch bytes, 64-byte aligned, this thread's own
+    const struct q4_ops *ops;
+};
+
+struct q4_kernel {
+    const char *name;
+    const struct q4_layout *layout;
+    uint32_t features;  // all of which the CPU must have
+    size_t max_tokens;  // 1: GEMV; SIZE_MAX: any number
+    const struct q4_act_packing *packing; // NULL: reads acts->q, d, sum (or x)
+    size_t (*scratch)(size_t k);          // bytes of scratch; NULL: none
+    void (*run)(const struct q4_task *task);
+};
+
+// Kernels of this architecture, best first, ending with {0}; the portable ones follow them in the search.
+extern const struct q4_kernel q4_arch_kernels[];
+extern const struct q4_kernel q4_portable_kernels[];
+// The best variant of the other operations.
+const struct q4_ops *q4_arch_ops(uint32_t features);
+
+// The pair of kernels for weights of a type: gemv for one token, gemm for more, both on gemv->layout.
+struct q4_kernel_pair {
+    const struct q4_kernel *gemv, *gemm;
+};
+bool q4_select_kernels(int type, uint32_t features, struct q4_kernel_pair *pair);
+
+// Whether all weights of n_rows rows of k columns are finite (scales, for quantised types). On false *bad is the row.
+bool q4_weights_finite(int type, const uint8_t *rows, size_t n_rows, size_t k, size_t *bad);
+
+#endif

@@ -1,0 +1,37 @@
+#include "ops.h"
+#include "q4math.h"
+
+bool Q4_NAME(q4_all_finite)(const float *x, size_t n) {
+    uint32_t worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = q4_float_bits(x[i]) & 0x7fffffffu; // infinity and NaN sort above every finite magnitude
+        worst = a > worst ? a : worst;
+    }
+    return worst < 0x7f800000u;
+}
+
+bool Q4_NAME(q4_rms_norm)(float *y, const float *x, const float *w, size_t n, float eps) {
+    float s[16] = {0};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = 0; j < 16; j++)
+            s[j] = fmaf(x[i + j], x[i + j], s[j]);
+    for (size_t j = 0; i + j < n; j++)
+        s[j] = fmaf(x[i + j], x[i + j], s[j]);
+    float mean = q4_fold16(s) / (float)n;
+    float scale = 1.0f / sqrtf(mean + eps);
+    for (i = 0; i < n; i++)
+        y[i] = (x[i] * scale) * w[i];
+    // a sum of squares that overflowed, or met NaN or infinity, is not below infinity
+    return mean < INFINITY;
+}
+
+void Q4_NAME(q4_add)(float *y, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+void Q4_NAME(q4_swiglu)(float *y, const float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        y[i] = q4_silu(gate[i]) * up[i];
+}

@@ -1,0 +1,68 @@
+// The operations that are not matrix products. Each file of this folder is compiled once a variant (base, and on x86
+// AVX2 and AVX-512 too) from the same source; `struct q4_ops` is one variant. The source spells the arithmetic out
+// (docs/arithmetic.md), so all variants give the same bits; SIMD kernels under arm/ and x86/ may replace an entry.
+#ifndef Q4_OPS_H
+#define Q4_OPS_H
+
+#include "../q4.h"
+
+#define Q4_JOIN_(a, b) a##_##b
+#define Q4_JOIN(a, b) Q4_JOIN_(a, b)
+#define Q4_NAME(function) Q4_JOIN(function, Q4_VARIANT) // q4_rms_norm -> q4_rms_norm_avx2
+
+// ---- the KV cache: one head's keys and values -----------------------------------------------------------------------
+// Walked in blocks of KV_BLOCK positions that start at absolute position 0.
+// Keys: [block][dim][KV_BLOCK] fp16, so that lanes are positions and a dot product needs no horizontal sum.
+// Values: [position][dim] fp16, so that lanes are dimensions.
+#define Q4_KV_BLOCK 64
+#define Q4_MAX_HEAD_DIM 512
+
+// The result of attending to one block of positions: softmax numerators are relative to the block's own maximum.
+typedef struct {
+    float max;
+    float sum;
+} q4_attn_state;
+
+typedef struct {
+    const uint16_t *keys;   // first block of this KV head
+    const uint16_t *values; // first position of this KV head
+    size_t head_dim;
+    size_t n_positions;     // positions 0 .. n_positions - 1 are visible
+    float scale;            // 1 / sqrt(head_dim), applied to q before q is rounded to fp16
+} q4_attn_args;
+
+// Which elements of a head form a pair: neighbours (GGUF's llama), or i and i + rope_dim / 2 (qwen2).
+enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX };
+
+// ---- one variant ----------------------------------------------------------------------------------------------------
+// Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond fp16).
+struct q4_ops {
+    const char *name;
+    // y[i] = (x[i] / sqrt(mean(x^2) + eps)) * w[i]
+    bool (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    // x[n] to int8 blocks of 32 (d: fp16 values kept as fp32; sum: of the q of a block) or of 256 (d: fp32)
+    bool (*quantize_q8)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
+    bool (*quantize_q8k)(const float *x, size_t n, int8_t *q, float *d);
+    // rotates one head in place; cos_sin: rope_dim/2 cosines, then as many sines
+    void (*rope)(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);
+    // one position's key and value of one head into the cache
+    bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim, size_t position);
+    // out[head_dim] for each of n_heads query heads (contiguous in q) that share this KV head
+    void (*attention)(float *out, const float *q, size_t n_heads, const q4_attn_args *args);
+    // y[i] = silu(gate[i]) * up[i]
+    void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+    // y[i] += x[i]
+    void (*add)(float *y, const float *x, size_t n);
+    // one row of a GGUF tensor to fp32
+    bool (*dequantize_row)(float *y, const void *row, int type, size_t n);
+    // whether all of x[n] is finite
+    bool (*all_finite)(const float *x, size_t n);
+    // y[16 rows] of weights [column][16 rows]; one accumulator a row, columns in order
+    void (*dot16_f32)(float y[16], const float *w, const float *x, size_t n);
+    void (*dot16_f16)(float y[16], const uint16_t *w, const float *x, size_t n);
+    void (*dot16_bf16)(float y[16], const uint16_t *w, const float *x, size_t n);
+};
+
+extern const struct q4_ops q4_ops_base;
+
+#endif

@@ -1,0 +1,36 @@
+// One variant's table of operations.
+#include "ops.h"
+
+bool Q4_NAME(q4_rms_norm)(float *, const float *, const float *, size_t, float);
+bool Q4_NAME(q4_quantize_q8)(const float *, size_t, int8_t *, float *, int32_t *);
+bool Q4_NAME(q4_quantize_q8k)(const float *, size_t, int8_t *, float *);
+void Q4_NAME(q4_rope)(float *, const float *, size_t, enum q4_rope_style);
+bool Q4_NAME(q4_kv_store)(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
+void Q4_NAME(q4_attention)(float *, const float *, size_t, const q4_attn_args *);
+void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
+void Q4_NAME(q4_add)(float *, const float *, size_t);
+bool Q4_NAME(q4_dequantize_row)(float *, const void *, int, size_t);
+bool Q4_NAME(q4_all_finite)(const float *, size_t);
+void Q4_NAME(q4_dot16_f32)(float[16], const float *, const float *, size_t);
+void Q4_NAME(q4_dot16_f16)(float[16], const uint16_t *, const float *, size_t);
+void Q4_NAME(q4_dot16_bf16)(float[16], const uint16_t *, const float *, size_t);
+
+#define Q4_STRING_(x) #x
+#define Q4_STRING(x) Q4_STRING_(x)
+
+const struct q4_ops Q4_NAME(q4_ops) = {
+    .name = Q4_STRING(Q4_VARIANT),
+    .rms_norm = Q4_NAME(q4_rms_norm),
+    .quantize_q8 = Q4_NAME(q4_quantize_q8),
+    .quantize_q8k = Q4_NAME(q4_quantize_q8k),
+    .rope = Q4_NAME(q4_rope),
+    .kv_store = Q4_NAME(q4_kv_store),
+    .attention = Q4_NAME(q4_attention),
+    .swiglu = Q4_NAME(q4_swiglu),
+    .add = Q4_NAME(q4_add),
+    .dequantize_row = Q4_NAME(q4_dequantize_row),
+    .all_finite = Q4_NAME(q4_all_finite),
+    .dot16_f32 = Q4_NAME(q4_dot16_f32),
+    .dot16_f16 = Q4_NAME(q4_dot16_f16),
+    .dot16_bf16 = Q4_NAME(q4_dot16_bf16),
+};

@@ -1,0 +1,164 @@
+#define _GNU_SOURCE
+#include "threads.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// How often a waiter looks before it sleeps: some tens of microseconds, longer than most operations keep a thread
+// waiting and far shorter than a scheduler's time slice, so that more threads than cores still make progress.
+#define SPINS 30000
+
+typedef struct {
+    q4_team *team;
+    pthread_t thread;
+    int member;
+} worker;
+
+struct q4_team {
+    // each on its own cache line: waiters poll `phase` while arrivals hit `arrived` and takers hit `next`
+    _Alignas(64) _Atomic uint32_t phase;
+    _Alignas(64) _Atomic uint32_t arrived;
+    _Alignas(64) _Atomic size_t next;
+    _Alignas(64) _Atomic uint32_t job; // counts runs; workers sleep on it
+    _Atomic uint32_t sleepers;
+    _Atomic uint32_t stop;
+    void (*work)(void *, int);
+    void *context;
+    pthread_mutex_t queue;
+    int size;
+    int *cpus;
+    worker *workers;
+};
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+// Returns once *word differs from value.
+static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t value) {
+    for (int i = 0; i < SPINS; i++)
+        if (atomic_load_explicit(word, memory_order_acquire) != value)
+            return;
+    // registered before the last look, so that a release after that look sees a sleeper to wake
+    atomic_fetch_add(&team->sleepers, 1);
+    while (atomic_load(word) == value)
+        futex_wait(word, value);
+    atomic_fetch_sub(&team->sleepers, 1);
+}
+
+static void advance(q4_team *team, _Atomic uint32_t *word) {
+    atomic_fetch_add(word, 1);
+    if (atomic_load(&team->sleepers))
+        futex_wake_all(word);
+}
+
+void q4_team_barrier(q4_team *team) {
+    if (team->size == 1) {
+        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+        return;
+    }
+    uint32_t phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == (uint32_t)team->size) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+        advance(team, &team->phase);
+    } else {
+        wait_while_equal(team, &team->phase, phase);
+    }
+}
+
+size_t q4_team_next(q4_team *team) {
+    return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
+}
+
+static void pin(const q4_team *team, int member) {
+    if (team->cpus == NULL)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)team->cpus[member], &set);
+    sched_setaffinity(0, sizeof set, &set); // a CPU that went offline is no reason to stop: the work runs elsewhere
+}
+
+static void *worker_main(void *argument) {
+    worker *self = argument;
+    q4_team *team = self->team;
+    pin(team, self->member);
+    for (uint32_t seen = 0;; seen++) {
+        wait_while_equal(team, &team->job, seen);
+        if (atomic_load(&team->stop))
+            return NULL;
+        team->work(team->context, self->member);
+        q4_team_barrier(team);
+    }
+}
+
+void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
+    pthread_mutex_lock(&team->queue);
+    cpu_set_t before;
+    int pinned = team->cpus && sched_getaffinity(0, sizeof before, &before) == 0;
+    if (pinned)
+        pin(team, 0);
+    team->work = work;
+    team->context = context;
+    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+    if (team->size > 1)
+        advance(team, &team->job);
+    work(context, 0);
+    q4_team_barrier(team);
+    if (pinned)
+        sched_setaffinity(0, sizeof before, &before);
+    pthread_mutex_unlock(&team->queue);
+}
+
+int q4_team_size(const q4_team *team) { return team->size; }
+
+q4_team *q4_team_new(int n, const int *cpus) {
+    q4_team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
+    if (team == NULL)
+        return NULL;
+    *team = (q4_team){.size = 1};
+    pthread_mutex_init(&team->queue, NULL);
+    team->workers = calloc((size_t)n, sizeof *team->workers);
+    if (cpus) {
+        team->cpus = malloc((size_t)n * sizeof *team->cpus);
+        for (int i = 0; team->cpus && i < n; i++)
+            team->cpus[i] = cpus[i];
+    }
+    if (team->workers == NULL || (cpus && team->cpus == NULL)) {
+        q4_team_free(team);
+        return NULL;
+    }
+    for (int i = 1; i < n; i++) {
+        team->workers[i] = (worker){.team = team, .member = i};
+        if (pthread_create(&team->workers[i].thread, NULL, worker_main, &team->workers[i]) != 0) {
+            q4_team_free(team);
+            return NULL;
+        }
+        team->size = i + 1; // no run happens before all are started, so workers see the final size
+    }
+    return team;
+}
+
+void q4_team_free(q4_team *team) {
+    if (team == NULL)
+        return;
+    atomic_store(&team->stop, 1);
+    advance(team, &team->job);
+    for (int i = 1; i < team->size; i++)
+        pthread_join(team->workers[i].thread, NULL);
+    pthread_mutex_destroy(&team->queue);
+    free(team->workers);
+    free(team->cpus);
+    free(team);
+}
