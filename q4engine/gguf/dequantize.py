@@ -1,4 +1,4 @@
-"""Dequantisation of the usable tensor types to float32 in NumPy: readable first, and what faster code is tested against.
+"""Dequantisation of the usable tensor types to float32 in NumPy: readable, and what faster code is tested against.
 
 Block formats (ggml's, little-endian; j counts the weights of a block):
 
@@ -53,7 +53,8 @@ def dequantize_tensor(info: TensorInfo) -> np.ndarray:
 
 
 def _f32(blocks: np.ndarray) -> np.ndarray:
-    return blocks.view("<f4")
+    values: np.ndarray = blocks.view("<f4")
+    return values
 
 
 def _f16(blocks: np.ndarray) -> np.ndarray:
@@ -80,7 +81,9 @@ def _q4_0(blocks: np.ndarray) -> np.ndarray:
 
 
 def _q4_1(blocks: np.ndarray) -> np.ndarray:
-    return _half(blocks, 0) * _nibbles(blocks[:, 4:]).astype(np.float32) + _half(blocks, 2)
+    weights: np.ndarray = _half(blocks, 0) * _nibbles(blocks[:, 4:]).astype(np.float32)
+    weights += _half(blocks, 2)
+    return weights
 
 
 def _q8_0(blocks: np.ndarray) -> np.ndarray:
@@ -97,7 +100,8 @@ def _q6_k(blocks: np.ndarray) -> np.ndarray:
     q = (low | (high << 4)).astype(np.int8) - np.int8(32)
     sub_scales = blocks[:, 192:208].view(np.int8).astype(np.float32)
     scales = _half(blocks, 208) * sub_scales  # (n, 16), one for every 16 weights
-    return (scales[:, :, None] * q.reshape(n, 16, 16).astype(np.float32)).reshape(n, 256)
+    weights: np.ndarray = scales[:, :, None] * q.reshape(n, 16, 16).astype(np.float32)
+    return weights.reshape(n, 256)
 
 
 _DECODERS: dict[TensorType, Callable[[np.ndarray], np.ndarray]] = {

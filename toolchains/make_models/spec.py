@@ -1,0 +1,94 @@
+"""What a synthetic model looks like: hyper-parameters, tensor table, metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from q4engine.gguf.types import TensorType
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor: ``shape`` is (rows, columns) or (elements,); ``std`` is the spread of its random values."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: TensorType
+    mean: float = 0.0
+    std: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A decoder of architecture ``llama`` (NORM RoPE) or ``qwen2`` (NEOX RoPE, QKV bias).
+
+    ``types`` overrides ``weight_type`` for a role: token_embd, output, attn_q, attn_k, attn_v, attn_output, ffn_gate,
+    ffn_up, ffn_down. Where a tensor's columns are no multiple of the type's block it becomes ``fallback_type``.
+    """
+
+    architecture: str = "llama"
+    n_layers: int = 2
+    dim: int = 64
+    n_heads: int = 4
+    n_kv_heads: int = 2
+    head_dim: int = 16
+    n_ffn: int = 96
+    vocab_size: int = 320
+    n_ctx_train: int = 512
+    tied_output: bool = False
+    rope_freq_base: float = 10000.0
+    rope_freqs: bool = False
+    rms_eps: float = 1e-5
+    weight_type: TensorType = TensorType.Q4_0
+    fallback_type: TensorType = TensorType.F16
+    types: dict[str, TensorType] = field(default_factory=dict)
+    seed: int = 1
+    name: str = "synthetic tiny random"
+
+    def with_changes(self, **changes: object) -> ModelSpec:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def type_of(self, role: str, columns: int) -> TensorType:
+        kind = self.types.get(role, self.weight_type)
+        return kind if columns % kind.block_size == 0 else self.fallback_type
+
+    def tensors(self) -> list[TensorSpec]:
+        """The tensor table in the order of execution."""
+        table = [self._weight("token_embd", "token_embd.weight", self.vocab_size, self.dim, std=1.0)]
+        if self.rope_freqs:
+            table.append(TensorSpec("rope_freqs.weight", (self.head_dim // 2,), TensorType.F32, mean=2.0, std=0.5))
+        for layer in range(self.n_layers):
+            table += self._layer(f"blk.{layer}.")
+        table.append(_norm("output_norm.weight", self.dim))
+        if not self.tied_output:
+            # Spread logits: greedy choices of a random model should not hang on the last bits.
+            table.append(self._weight("output", "output.weight", self.vocab_size, self.dim, std=4 / self.dim**0.5))
+        return table
+
+    def _layer(self, prefix: str) -> list[TensorSpec]:
+        q_dim, kv_dim = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        table = [
+            _norm(prefix + "attn_norm.weight", self.dim),
+            self._weight("attn_q", prefix + "attn_q.weight", q_dim, self.dim),
+            self._weight("attn_k", prefix + "attn_k.weight", kv_dim, self.dim),
+            self._weight("attn_v", prefix + "attn_v.weight", kv_dim, self.dim),
+        ]
+        if self.architecture == "qwen2":
+            for role, size in (("attn_q", q_dim), ("attn_k", kv_dim), ("attn_v", kv_dim)):
+                table.append(TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.5))
+        return [
+            *table,
+            self._weight("attn_output", prefix + "attn_output.weight", self.dim, q_dim),
+            _norm(prefix + "ffn_norm.weight", self.dim),
+            self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim),
+            self._weight("ffn_up", prefix + "ffn_up.weight", self.n_ffn, self.dim),
+            self._weight("ffn_down", prefix + "ffn_down.weight", self.dim, self.n_ffn),
+        ]
+
+    def _weight(self, role: str, name: str, rows: int, columns: int, std: float | None = None) -> TensorSpec:
+        spread = columns**-0.5 if std is None else std  # keeps the variance of a product at that of its input
+        return TensorSpec(name, (rows, columns), self.type_of(role, columns), std=spread)
+
+
+def _norm(name: str, size: int) -> TensorSpec:
+    return TensorSpec(name, (size,), TensorType.F32, mean=1.0, std=0.2)

@@ -1,0 +1,58 @@
+"""Tiny random models of both architectures, for tests: ``write_tiny(path, TINY_QWEN2.with_changes(n_kv_heads=4))``.
+
+As a script: ``python toolchains/make_models/tiny.py OUT.gguf --architecture qwen2 --type q4_0``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:  # run as a script: make the package importable
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from make_models.blocks import random_tensor
+from make_models.spec import ModelSpec
+from make_models.vocabulary import synthetic_bpe
+from make_models.write import write_model
+from q4engine.gguf.types import USABLE_TYPES, TensorType
+
+TINY_LLAMA = ModelSpec()
+TINY_QWEN2 = ModelSpec("qwen2", rope_freq_base=1e6, rms_eps=1e-6)
+PRE_TOKENIZERS = {"llama": "gpt-2", "qwen2": "qwen2"}
+
+MIXED_TYPES = {
+    "token_embd": TensorType.Q8_0,
+    "output": TensorType.Q6_K,
+    "attn_v": TensorType.Q6_K,
+    "attn_k": TensorType.Q4_1,
+    "ffn_down": TensorType.Q4_1,
+    "ffn_gate": TensorType.BF16,
+}
+"""A mixture: V in another type than Q and K, gate in another than up. Q6_K wants a ``dim`` that divides by 256."""
+
+
+def write_tiny(path: Path, spec: ModelSpec = TINY_LLAMA) -> Path:
+    """Write the model that ``spec`` and its seed determine; returns ``path``."""
+    rng = np.random.default_rng(spec.seed)
+    vocabulary = synthetic_bpe(spec.vocab_size, PRE_TOKENIZERS[spec.architecture])
+    write_model(path, spec, vocabulary, lambda tensor: random_tensor(tensor, rng))
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--architecture", choices=sorted(PRE_TOKENIZERS), default="llama")
+    parser.add_argument("--type", choices=sorted(kind.name.lower() for kind in USABLE_TYPES), default="q4_0")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    spec = TINY_LLAMA if args.architecture == "llama" else TINY_QWEN2
+    write_tiny(args.out, spec.with_changes(weight_type=TensorType[args.type.upper()], seed=args.seed))
+
+
+if __name__ == "__main__":
+    main()
