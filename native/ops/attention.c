@@ -1,6 +1,5 @@
-// Attention of one query position over a fp16 KV cache, block by block (docs/arithmetic.md, "Attention").
-#include "ops.h"
-#include "q4math.h"
+// Attention over a fp16 KV cache, block by block (docs/arithmetic.md, "Attention").
+#include "attention_block.h"
 
 bool Q4_NAME(q4_kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
                           size_t position) {
@@ -28,24 +27,6 @@ static void block_scores(float scores[Q4_KV_BLOCK], const float *q, const uint16
     }
 }
 
-// Scores to weights e^(score - max), rounded to fp16, in place; positions from n on become 0.
-static q4_attn_state block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
-    q4_attn_state state = {.max = scores[0]};
-    for (size_t t = 1; t < n; t++)
-        state.max = scores[t] > state.max ? scores[t] : state.max;
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
-        scores[t] = state.max; // stale lanes of the cache must not reach the exponential
-    for (size_t t = 0; t < Q4_KV_BLOCK; t++)
-        scores[t] = q4_round_half(q4_expf(scores[t] - state.max));
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
-        scores[t] = 0.0f;
-    float s[16];
-    for (size_t j = 0; j < 16; j++)
-        s[j] = ((scores[j] + scores[16 + j]) + scores[32 + j]) + scores[48 + j];
-    state.sum = q4_fold16(s);
-    return state;
-}
-
 // acc[d] = sum over t < n, in order, of weight[t] * v[t][d]; lanes are dimensions.
 static void block_values(float *acc, const float *weights, const uint16_t *v, size_t n, size_t head_dim) {
     memset(acc, 0, head_dim * sizeof *acc);
@@ -54,29 +35,19 @@ static void block_values(float *acc, const float *weights, const uint16_t *v, si
             acc[d] = fmaf(weights[t], q4_half_to_float(v[d]), acc[d]);
 }
 
-// Folds block (b, acc) into the running result (*a, out): both are rescaled to the larger maximum.
-static void merge(q4_attn_state *a, float *out, q4_attn_state b, const float *acc, size_t head_dim) {
-    float max = b.max > a->max ? b.max : a->max;
-    float old = q4_expf(a->max - max), new = q4_expf(b.max - max);
-    a->max = max;
-    a->sum = fmaf(b.sum, new, a->sum *old);
-    for (size_t d = 0; d < head_dim; d++)
-        out[d] = fmaf(acc[d], new, out[d] * old);
-}
-
-static void attend_head(float *out, const float *q, const q4_attn_args *args) {
+static void attend_head(float *out, const float *q, size_t n_positions, const q4_attn_args *args) {
     float qh[Q4_MAX_HEAD_DIM], scores[Q4_KV_BLOCK], acc[Q4_MAX_HEAD_DIM];
     size_t dim = args->head_dim;
     for (size_t d = 0; d < dim; d++)
         qh[d] = q4_round_half(q[d] * args->scale);
     q4_attn_state total = {0};
-    for (size_t p = 0; p < args->n_positions; p += Q4_KV_BLOCK) {
-        size_t n = q4_min_size(Q4_KV_BLOCK, args->n_positions - p);
+    for (size_t p = 0; p < n_positions; p += Q4_KV_BLOCK) {
+        size_t n = q4_min_size(Q4_KV_BLOCK, n_positions - p);
         block_scores(scores, qh, args->keys + p * dim, dim);
-        q4_attn_state state = block_softmax(scores, n);
+        q4_attn_state state = q4_block_softmax(scores, n);
         block_values(p ? acc : out, scores, args->values + p * dim, n, dim);
         if (p)
-            merge(&total, out, state, acc, dim);
+            q4_attn_merge(&total, out, state, acc, dim);
         else
             total = state;
     }
@@ -85,7 +56,8 @@ static void attend_head(float *out, const float *q, const q4_attn_args *args) {
         out[d] *= inverse;
 }
 
-void Q4_NAME(q4_attention)(float *out, const float *q, size_t n_heads, const q4_attn_args *args) {
-    for (size_t h = 0; h < n_heads; h++)
-        attend_head(out + h * args->head_dim, q + h * args->head_dim, args);
+void Q4_NAME(q4_attention)(float *out, const float *q, const q4_attn_args *args) {
+    for (size_t t = 0; t < args->n_tokens; t++, out += args->out_stride, q += args->q_stride)
+        for (size_t h = 0; h < args->n_heads; h++)
+            attend_head(out + h * args->head_dim, q + h * args->head_dim, args->n_positions + t, args);
 }
