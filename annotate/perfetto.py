@@ -1,0 +1,141 @@
+"""A trace in Chrome's JSON format, which ui.perfetto.dev and chrome://tracing open.
+
+Events are streamed to a file beside the target, which takes the target's name when it is whole. Times go in as
+nanoseconds and are written as microseconds with three decimals, so none is lost.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+
+Value = str | int | float | bool | None
+Scope = Literal["thread", "process", "global"]
+
+_SCOPE_CODES = {"thread": "t", "process": "p", "global": "g"}
+
+
+class TraceWriter:
+    """Writes one trace file. Slices of one thread must nest or follow each other; any order of writing will do.
+
+    `close` completes the file, `abort` leaves no trace of it; the `with` statement aborts where its block raises.
+    `metadata` goes into the file's head. OSError where the file cannot be written, ValueError for a number that
+    JSON does not know (infinity, NaN) or a negative duration.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, pid: int | None = None, metadata: Mapping[str, Value] | None = None
+    ) -> None:
+        self._pid = os.getpid() if pid is None else pid
+        head = json.dumps(dict(metadata or {}), allow_nan=False)
+        self._target = Path(path)
+        if self._target.exists() and not self._target.is_file():
+            self._beside = self._target  # a pipe or a device is written as it is, never replaced
+        else:
+            self._target = self._target.resolve()  # a link stays a link; what it points to is replaced
+            self._beside = self._target.with_name(f".{self._target.name}.{os.getpid()}.partial")
+        self._file: IO[str] = self._beside.open("w", encoding="utf-8")
+        self._file.write(f'{{"displayTimeUnit":"ns","otherData":{head},"traceEvents":[')
+        self._separator = "\n"
+
+    def process_name(self, name: str) -> None:
+        """Names the process."""
+        self._event({"ph": "M", "name": "process_name", "pid": self._pid, "args": {"name": name}})
+
+    def thread_name(self, tid: int, name: str, *, sort_index: int | None = None) -> None:
+        """Names a thread and, if asked to, sets its place among the others (lower stands higher)."""
+        self._event({"ph": "M", "name": "thread_name", "pid": self._pid, "tid": tid, "args": {"name": name}})
+        if sort_index is not None:
+            order = {"sort_index": sort_index}
+            self._event({"ph": "M", "name": "thread_sort_index", "pid": self._pid, "tid": tid, "args": order})
+
+    def slice(
+        self,
+        name: str,
+        start_ns: int,
+        duration_ns: int,
+        tid: int,
+        *,
+        category: str = "",
+        args: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Something that lasted: start (CLOCK_MONOTONIC_RAW) and duration in nanoseconds, on a thread."""
+        if duration_ns < 0:
+            raise ValueError(f"trace slice {name!r}: duration {duration_ns} ns, must not be negative")
+        event: dict[str, object] = {"ph": "X", "name": name, "pid": self._pid, "tid": tid}
+        if category:
+            event["cat"] = category
+        if args:
+            event["args"] = dict(args)
+        self._event(event, ts=start_ns, dur=duration_ns)
+
+    def counter(self, name: str, time_ns: int, values: float | Mapping[str, float]) -> None:
+        """A value from this time on, or several that are stacked in one track."""
+        series = dict(values) if isinstance(values, Mapping) else {"value": values}
+        self._event({"ph": "C", "name": name, "pid": self._pid, "args": series}, ts=time_ns)
+
+    def instant(
+        self,
+        name: str,
+        time_ns: int,
+        tid: int,
+        *,
+        scope: Scope = "thread",
+        args: Mapping[str, Value] | None = None,
+    ) -> None:
+        """A point in time, as a marker is: drawn across its thread, its process or everything."""
+        event: dict[str, object] = {"ph": "i", "name": name, "pid": self._pid, "tid": tid, "s": _SCOPE_CODES[scope]}
+        if args:
+            event["args"] = dict(args)
+        self._event(event, ts=time_ns)
+
+    def close(self) -> None:
+        """Completes the file and gives it its name; closing twice is fine."""
+        if self._file.closed:
+            return
+        try:
+            with self._file:
+                self._file.write("\n]}\n")
+            if self._beside != self._target:
+                self._beside.replace(self._target)
+        except OSError:
+            self._remove()
+            raise
+
+    def abort(self) -> None:
+        """Removes what was written; a file of the target's name from before stays as it was."""
+        if self._file.closed:
+            return
+        try:
+            self._file.close()
+        finally:
+            self._remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _remove(self) -> None:
+        if self._beside != self._target:
+            self._beside.unlink(missing_ok=True)
+
+    def _event(self, event: Mapping[str, object], **times_ns: int) -> None:
+        body = json.dumps(event, allow_nan=False, separators=(",", ":"))
+        times = "".join(f',"{key}":{_microseconds(time_ns)}' for key, time_ns in times_ns.items())
+        self._file.write(f"{self._separator}{body[:-1]}{times}}}")
+        self._separator = ",\n"
+
+
+def _microseconds(time_ns: int) -> str:
+    """Exact decimals: a double would round nanoseconds away after some weeks of uptime."""
+    whole, rest = divmod(abs(time_ns), 1000)
+    return f"{'-' if time_ns < 0 else ''}{whole}.{rest:03d}"
