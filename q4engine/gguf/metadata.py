@@ -106,9 +106,13 @@ class Metadata(Mapping[str, Any]):
     def flag(self, key: str, default: bool = _REQUIRED) -> bool:
         return self._typed(key, default, {ValueType.BOOL}, "a bool")
 
+    def string_array(self, key: str) -> GGUFArray:
+        """An array of strings, not decoded yet."""
+        return self._array(key, {ValueType.STRING}, "strings")
+
     def strings(self, key: str) -> list[str]:
         """A whole array of strings."""
-        return self._array(key, {ValueType.STRING}, "strings").to_list()
+        return self.string_array(key).to_list()
 
     def integers(self, key: str) -> np.ndarray:
         """A whole array of integers, zero-copy."""

@@ -51,7 +51,8 @@ class TensorInfo:
 
     @property
     def type_name(self) -> str:
-        return f"type {self.type_id}" if self.type is TensorType.UNKNOWN else self.type.name
+        """ggml's name of the type; its number where the number is not known."""
+        return str(self.type_id) if self.type is TensorType.UNKNOWN else self.type.name
 
     @property
     def n_elements(self) -> int:

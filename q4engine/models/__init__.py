@@ -1,0 +1,1 @@
+"""Architectures: hyper-parameters and, one file each, the graph as a list of operations."""

@@ -1,0 +1,193 @@
+"""ModelConfig: hyper-parameters of valid files, and one clear error for each contradiction."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from gguf_bytes import ARRAY, F32, I32, STRING, U32, File, Tensor, array, pair, string
+
+from q4engine.errors import Q4Error
+from q4engine.gguf import GGUFFile
+from q4engine.models.config import ModelConfig
+
+F32_TYPE, F16_TYPE, Q4_0_TYPE, Q5_0_TYPE = 0, 1, 2, 6
+
+KEYS: dict[str, tuple[int, object]] = {
+    "general.architecture": (STRING, "llama"),
+    "llama.block_count": (U32, 1),
+    "llama.context_length": (U32, 128),
+    "llama.embedding_length": (U32, 32),
+    "llama.feed_forward_length": (U32, 64),
+    "llama.attention.head_count": (U32, 4),
+    "llama.attention.head_count_kv": (U32, 2),
+    "llama.attention.layer_norm_rms_epsilon": (F32, 1e-5),
+    "tokenizer.ggml.eos_token_id": (U32, 2),
+}
+SHAPES: dict[str, tuple[int, ...]] = {  # rows, columns
+    "token_embd.weight": (3, 32),
+    "output_norm.weight": (32,),
+    "blk.0.attn_norm.weight": (32,),
+    "blk.0.attn_q.weight": (32, 32),
+    "blk.0.attn_k.weight": (16, 32),
+    "blk.0.attn_v.weight": (16, 32),
+    "blk.0.attn_output.weight": (32, 32),
+    "blk.0.ffn_norm.weight": (32,),
+    "blk.0.ffn_gate.weight": (64, 32),
+    "blk.0.ffn_up.weight": (64, 32),
+    "blk.0.ffn_down.weight": (32, 64),
+}
+
+
+def write(
+    path: Path,
+    keys: dict[str, tuple[int, object] | None] | None = None,
+    shapes: dict[str, tuple[int, ...] | None] | None = None,
+    types: dict[str, int] | None = None,
+    tokens: int = 3,
+    extra: tuple[bytes, ...] = (),
+) -> Path:
+    """A minimal model with some keys and tensors replaced, added or (None) left out."""
+    pairs = [pair(key, *value) for key, value in (KEYS | (keys or {})).items() if value is not None]
+    pairs += [array("tokenizer.ggml.tokens", STRING, [str(index) for index in range(tokens)]), *extra]
+    tensors, offset = [], 0
+    for name, shape in (SHAPES | (shapes or {})).items():
+        if shape is None:
+            continue
+        type_id = (types or {}).get(name, F32_TYPE if len(shape) == 1 else Q4_0_TYPE)
+        tensors.append(Tensor(name, tuple(reversed(shape)), type_id, offset))
+        offset += 8192
+    path.write_bytes(File(pairs=pairs, tensors=tensors, data_bytes=0).build() + bytes(offset))
+    return path
+
+
+def refusal(path: Path, **changes) -> str:
+    with GGUFFile.open(write(path, **changes)) as file, pytest.raises(Q4Error) as caught:
+        ModelConfig.from_gguf(file)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+    return message
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "m.gguf"
+
+
+def test_the_valid_file(path: Path) -> None:
+    with GGUFFile.open(write(path)) as file:
+        config = ModelConfig.from_gguf(file)
+    assert (config.n_layers, config.dim, config.n_ffn, config.n_ctx_train) == (1, 32, 64, 128)
+    assert (config.n_heads, config.n_kv_heads, config.head_dim, config.rope_dim) == (4, 2, 8, 8)
+    assert (config.rope_style, config.rope_freq_base, config.rope_freqs) == ("norm", 10000.0, False)
+    assert (config.vocab_size, config.tied_output, config.qkv_bias) == (3, True, False)
+
+
+def test_optional_tensors(path: Path) -> None:
+    shapes = {"output.weight": (3, 32), "rope_freqs.weight": (4,)}
+    with GGUFFile.open(write(path, shapes=shapes)) as file:
+        config = ModelConfig.from_gguf(file)
+    assert not config.tied_output
+    assert config.rope_freqs
+
+
+def test_architecture(path: Path) -> None:
+    assert "'mamba' is not supported" in refusal(path, keys={"general.architecture": (STRING, "mamba")})
+    assert "general.architecture' is missing" in refusal(path, keys={"general.architecture": None})
+    assert "is of type U" in refusal(path, keys={"general.architecture": (U32, 1)})
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("llama.") and "kv" not in key])
+def test_missing_keys(path: Path, key: str) -> None:
+    assert f"key '{key}' is missing" in refusal(path, keys={key: None})
+
+
+@pytest.mark.parametrize("key", [key for key, (kind, _) in KEYS.items() if key.startswith("llama.") and kind == U32])
+@pytest.mark.parametrize("value", [0, 1 << 31, (1 << 32) - 1])
+def test_counts_of_zero_and_absurd_ones(path: Path, key: str, value: int) -> None:
+    assert f"key '{key}' is {value}, expected" in refusal(path, keys={key: (U32, value)})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("attention.head_count", (U32, 5), "5, expected a divisor of the embedding length 32"),
+        ("attention.head_count", (U32, 64), "64, expected a divisor"),
+        ("attention.head_count_kv", (U32, 3), "3, expected a divisor of the 4 heads"),
+        ("attention.head_count_kv", (U32, 8), "8, expected a divisor"),
+        ("attention.head_count", (I32, -4), "-4, expected 1 to"),
+        ("attention.head_count", (F32, 4.0), "FLOAT32, expected an integer"),
+        ("attention.value_length", (U32, 4), "4, expected the key length 8"),
+        ("rope.dimension_count", (U32, 7), "7, expected an even number up to 8"),
+        ("rope.dimension_count", (U32, 10), "10, expected an even number up to 8"),
+        ("rope.freq_base", (F32, 0.0), "0.0, expected a positive"),
+        ("rope.freq_base", (F32, float("inf")), "inf, expected a finite"),
+        ("attention.layer_norm_rms_epsilon", (F32, float("nan")), "nan, expected a finite"),
+        ("attention.layer_norm_rms_epsilon", (F32, -1e-5), "expected a positive"),
+        ("expert_count", (U32, 8), "mixtures of experts"),
+        ("rope.scaling.type", (STRING, "yarn"), "'yarn', expected 'none'"),
+        ("rope.scaling.factor", (F32, 4.0), "scaling is not supported"),
+        ("vocab_size", (U32, 4), "4, but tensor 'token_embd.weight' has 3 rows"),
+    ],
+)
+def test_hyper_parameters(path: Path, key: str, value: tuple[int, object], words: str) -> None:
+    message = refusal(path, keys={f"llama.{key}": value})
+    assert f"'llama.{key}' is" in message
+    assert words in message
+
+
+def test_head_count_as_an_array(path: Path) -> None:
+    counts = string("llama.attention.head_count_kv") + struct.pack("<IIQII", ARRAY, U32, 2, 2, 2)
+    message = refusal(path, keys={"llama.attention.head_count_kv": None}, extra=(counts,))
+    assert "is of type ARRAY, expected an integer" in message
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_missing_tensors(path: Path, name: str) -> None:
+    assert f"tensor '{name}' is missing" in refusal(path, shapes={name: None})
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_that_contradict(path: Path, name: str) -> None:
+    """One row more, transposed where that differs, or one dimension more."""
+    rows, *rest = SHAPES[name]
+    changed = [(1, rows, *rest)]
+    if name != "token_embd.weight":  # its rows are what the vocabulary is held against
+        changed.append((rows + 1, *rest))
+    for shape in changed:
+        message = refusal(path, shapes={name: shape})
+        assert f"tensor '{name}' has shape {shape}, expected" in message
+
+
+def test_layers_beyond_the_stated_ones_are_not_ignored(path: Path) -> None:
+    assert "'blk.1.attn_norm.weight' is not part" in refusal(path, shapes={"blk.1.attn_norm.weight": (32,)})
+    assert "'blk.0.attn_q.bias' is not part of a llama" in refusal(path, shapes={"blk.0.attn_q.bias": (32,)})
+    assert "'blk.1.attn_norm.weight' is missing" in refusal(path, keys={"llama.block_count": (U32, 2)})
+
+
+def test_types(path: Path) -> None:
+    assert "unsupported type Q5_0" in refusal(path, types={"blk.0.attn_q.weight": Q5_0_TYPE})
+    assert "unsupported type 99, expected" in refusal(path, types={"blk.0.attn_q.weight": 99})
+    assert "of type F16, expected F32" in refusal(path, types={"output_norm.weight": F16_TYPE})
+
+
+@pytest.mark.parametrize("tokens", [0, 2, 4])
+def test_vocabulary_and_embedding_differ(path: Path, tokens: int) -> None:
+    assert f"{tokens} tokens, but tensor 'token_embd.weight' has 3 rows" in refusal(path, tokens=tokens)
+
+
+def test_token_ids_out_of_range(path: Path) -> None:
+    for value in [(U32, 3), (U32, (1 << 32) - 1), (I32, -1)]:
+        message = refusal(path, keys={"tokenizer.ggml.bos_token_id": value})
+        assert f"'tokenizer.ggml.bos_token_id' is {value[1]}, expected 0 to 2" in message
+
+
+def test_tokens_of_the_wrong_element_type(path: Path) -> None:
+    numbers = array("tokenizer.ggml.tokens", F32, [0.0, 1.0, 2.0])
+    pairs = [pair(key, *value) for key, value in KEYS.items()] + [numbers]
+    tensors = [Tensor(n, tuple(reversed(s)), F32_TYPE, i * 8192) for i, (n, s) in enumerate(SHAPES.items())]
+    path.write_bytes(File(pairs=pairs, tensors=tensors).build() + bytes(len(SHAPES) * 8192))
+    with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'tokenizer\.ggml\.tokens' is an array of FLOAT32"):
+        ModelConfig.from_gguf(file)
