@@ -79,12 +79,12 @@ class Phase:
     """A span of the capture of one kind, on one scope and one PMU.
 
     label: a free name for people (`prefill`, `decode`, `warmup`, `all`). No verdict may depend on it.
-    generation: 0, 1, … for the prompts of a capture, in order.  n_tokens: tokens evaluated; 0 where not known.
+    generation: 0, 1, … for the prompts of a capture, in order; -1 for warm-up.  n_tokens: tokens evaluated; 0 where not known.
     duration_s: seconds; NaN where the capture does not tell.
     counts: by canonical event.  groups: the same by group of events counted together, where the capture has groups.
-    scope: '' for the sum over everything, else as in the table.  pmu: '' where the machine has only one.
+    scope: '' for the sum over everything, else as in the table.  pmu: '' where the capture names none.
     bin_s: median length of the capture's intervals, NaN where it has none: what a step's length is compared with.
-    warmup: True for what ran before the first generation, to be left out of every verdict.
+    warmup: True for steps that the capture calls warm-up, to be left out of every verdict.
     """
 
     label: str

@@ -11,7 +11,7 @@
 | event | category | canonical name, see `analysis.events`; ratios that a tool printed are `metric:NAME` |
 | value | float | the count, scaled by the tool where it multiplexed; NaN when not counted |
 | status | category | `ok`, `not counted`, `not supported` |
-| running | float | share of the interval, 0..1, in which the event was counted; NaN if unknown |
+| running | float | share of the interval, 0..1, in which the event was counted; NaN if unknown. `not counted` with 1.0: the workload did not run at all, nothing was missed; with 0.0: other events had the counters |
 | unit | category | '' for counts, else as the capture says: `msec`, `%` |
 | group | category | name of the events counted together, '' if unknown |
 | source | category | the event's name as the capture spells it, modifiers included |
@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
 from analysis.model import STATUSES, Marker
 
 NAN = float("nan")
@@ -62,7 +61,9 @@ class Table:
 
     @property
     def scopes(self) -> list[str]:
-        return list(self.frame["scope"].cat.categories)
+        """Scopes that occur, in the capture's order."""
+        present = set(self.frame["scope"].cat.codes.unique())
+        return [s for code, s in enumerate(self.frame["scope"].cat.categories) if code in present]
 
     @property
     def pmus(self) -> list[str]:
@@ -88,7 +89,7 @@ class TableBuilder:
     """Collects rows, one at a time or as arrays, in about 60 bytes a row and without copying them twice."""
 
     def __init__(self) -> None:
-        self.names = {column: Names() for column in NAME_COLUMNS}
+        self.names = {column: Names([""]) for column in NAME_COLUMNS}
         self.names["status"] = Names(STATUSES)
         self._chunks: dict[str, list[np.ndarray]] = {c: [] for c in COLUMNS}
         self._numbers = {c: array("d") for c in NUMBER_COLUMNS}
@@ -121,14 +122,19 @@ class TableBuilder:
         self.n_rows += 1
 
     def add_arrays(self, columns: dict[str, np.ndarray]) -> None:
-        """Rows as arrays of one length: floats for numbers, codes from `self.names[column].code()` for names."""
+        """Rows as arrays of one length: floats for numbers, codes from `self.names[column].code()` for names.
+
+        A column left out is NaN or the column's first name.
+        """
         self._flush()
         lengths = {len(v) for v in columns.values()}
-        if set(columns) != set(COLUMNS) or len(lengths) != 1:
-            raise ValueError("add_arrays needs every column, all of one length")
-        for column, values in columns.items():
-            self._chunks[column].append(values)
-        self.n_rows += lengths.pop()
+        if not set(columns) <= set(COLUMNS) or len(lengths) != 1:
+            raise ValueError("add_arrays needs known columns, all of one length")
+        n = lengths.pop()
+        for column in COLUMNS:
+            filler = np.float64(NAN) if column in NUMBER_COLUMNS else np.int8(0)
+            self._chunks[column].append(columns[column] if column in columns else np.broadcast_to(filler, n))
+        self.n_rows += n
 
     def _flush(self) -> None:
         if not self._numbers["value"]:
@@ -163,14 +169,12 @@ class TableBuilder:
             values = self.column(column)
             self._chunks[column] = []
             if column in NAME_COLUMNS:
-                data[column] = pd.Categorical.from_codes(values, categories=_index(self.names[column].codes))
+                categories = pd.Index(list(self.names[column].codes), dtype=object)
+                data[column] = pd.Categorical.from_codes(values, categories=categories)
             else:
                 data[column] = values
         return pd.DataFrame(data, copy=False)
 
-
-def _index(names: Iterable[str]) -> pd.Index:
-    return pd.Index(list(names), dtype=object)
 
 
 def starts_of_intervals(ends: np.ndarray) -> np.ndarray:
@@ -190,11 +194,6 @@ def starts_of_intervals(ends: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(is_first)
     previous_end = np.concatenate(([0.0], ends[first[:-1]]))
     return np.repeat(previous_end, np.diff(np.concatenate((first, [len(ends)]))))
-
-
-def require_rows(builder: TableBuilder, path: str, what: str) -> None:
-    if builder.n_rows == 0:
-        raise AnalysisError(f"no counts in it: {what}", path=path)
 
 
 def summarise(names: Sequence[str], most: int = 12) -> str:

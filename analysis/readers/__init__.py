@@ -1,0 +1,34 @@
+"""Readers: one small module a format, all giving the one table of `analysis.table`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from analysis.table import Table
+
+
+def read(path: str | Path, format: str | None = None, lenient: bool = False) -> Table:
+    """Reads a capture. `format` is one of `formats.NAMES`; None recognises it by the file's content.
+
+    A folder that holds a Streamline export (`timeline.csv`) is read as that export. Malformed rows raise AnalysisError
+    with file, line and reason; with `lenient` they are skipped, counted and named in `Table.notes`.
+    """
+    from analysis.readers import formats
+    from analysis.readers.source import Source
+
+    path = Path(path)
+    if path.is_dir() and (path / "timeline.csv").is_file():
+        path = path / "timeline.csv"
+    source = Source(path, lenient)
+    chosen = formats.named(format) if format else formats.recognise(source.head)
+    if chosen is None and format:
+        raise AnalysisError(f"no format is called '{format}'; there are {', '.join(formats.NAMES)}")
+    if chosen is None:
+        raise source.error(f"no known capture format; known are {', '.join(formats.NAMES)}")
+    table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
+    return table

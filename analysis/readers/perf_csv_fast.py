@@ -1,0 +1,226 @@
+"""Blocks of regular `perf stat -x` rows in one go: pandas parses the columns, the careful parser says what they are.
+
+Lines with the same number of separators are taken together. Their first line goes through the careful parser and fixes
+the layout; if then any number fails to parse or any name is odd, the caller parses the whole block line by line, so
+nothing is accepted here that would be refused there.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.model import NOT_COUNTED, NOT_SUPPORTED
+from analysis.readers.perf_csv import TIME, _unit, parse
+from analysis.readers.perf_rows import LARGEST_COUNT, Malformed, PerfBuilder, event_name, grouped_scope, thread_scope
+from analysis.readers.source import LONGEST_LINE
+
+SMALLEST_BLOCK = 64 << 10
+MOST_LAYOUTS = 8
+# Numbers that no count can be stand for the two words while pandas parses the column as floats.
+COUNTED_AS = {b"<not counted>": (b"-1", -1.0, NOT_COUNTED), b"<not supported>": (b"-2", -2.0, NOT_SUPPORTED)}
+
+
+class Layout(NamedTuple):
+    """Field numbers; -1 for a field that the rows do not have."""
+
+    time: int
+    scope: int
+    value: int
+    unit: int
+    event: int
+    runtime: int
+    percent: int
+
+
+class Irregular(Exception):
+    """The block is no case for this module."""
+
+
+class Named(NamedTuple):
+    """A column of names: numbers into `names`."""
+
+    codes: np.ndarray
+    names: list[str]
+
+
+@dataclass
+class Part:
+    """The columns of lines of one layout. time and scope: None where the rows have none."""
+
+    time: np.ndarray | None
+    value: np.ndarray
+    percent: np.ndarray
+    scope: Named | None
+    unit: Named
+    event: Named
+
+
+def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> bool:
+    """Adds the block's rows; False, and nothing added, if it has to be parsed line by line."""
+    if len(block) < SMALLEST_BLOCK or len(separator) != 1:
+        return False
+    if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n")) or block[:1] == b"#":
+        return False
+    try:
+        parts = [_columns(lines, separator) for lines in _by_number_of_fields(block, separator)]
+        timed = {part.time is not None for part in parts}
+        if len(timed) > 1 or (timed == {False} and builder.n_timed):
+            raise Irregular  # rows without a time among rows with one: a summary
+    except Irregular:
+        return False
+    _add(builder, parts[0] if len(parts) == 1 else _joined(parts))
+    return True
+
+
+def _by_number_of_fields(block: bytes, separator: str) -> list[bytes]:
+    """The block cut into blocks whose lines all have the same number of separators."""
+    data = np.frombuffer(block, dtype=np.uint8)
+    line_ends = np.flatnonzero(data == ord("\n"))
+    if np.diff(line_ends, prepend=-1).max() > LONGEST_LINE:
+        raise Irregular
+    separators = np.searchsorted(np.flatnonzero(data == ord(separator)), line_ends)
+    per_line = np.diff(separators, prepend=0)
+    kinds = np.unique(per_line)
+    if len(kinds) == 1:
+        return [block]
+    if len(kinds) > MOST_LAYOUTS:
+        raise Irregular
+    lines = block.split(b"\n")[:-1]
+    return [b"\n".join(lines[i] for i in np.flatnonzero(per_line == kind)) + b"\n" for kind in kinds]
+
+
+def _layout(line: str, separator: str) -> Layout:
+    """Where the fields of a plain row are. Raises Irregular for a row that only the careful parser understands."""
+    try:
+        row = parse(line, separator)
+    except Malformed as problem:
+        raise Irregular from problem
+    fields = [f.strip() for f in line.split(separator)]
+    if row is None or row.is_summary or row.event not in fields or row.running != row.running:
+        raise Irregular
+    event = len(fields) - 1 - fields[::-1].index(row.event)
+    time = 0 if TIME.fullmatch(line.split(separator)[0]) else -1
+    scope = time + 1 if row.scope else -1
+    percent = event + 2
+    if event < 2 or percent >= len(fields) or not fields[event + 1].isdigit():
+        raise Irregular
+    expected = 1 + (time >= 0) + (scope >= 0) + (bool(row.scope) and not row.scope.startswith(("cpu:", "thread:")))
+    if event - 2 != expected - 1:
+        raise Irregular
+    return Layout(time, scope, event - 2, event - 1, event, event + 1, percent)
+
+
+def _columns(lines: bytes, separator: str) -> Part:
+    layout = _layout(lines[: lines.index(b"\n")].decode("ascii"), separator)
+    stand_ins = {}
+    for word, (stand_in, value, _) in COUNTED_AS.items():
+        stand_ins[value] = lines.count(word)
+        if stand_ins[value]:
+            lines = lines.replace(word, stand_in)
+    numbers = [layout.value, layout.runtime, layout.percent]
+    names = [i for i in (layout.time, layout.scope, layout.unit, layout.event) if i >= 0]
+    try:
+        frame = pd.read_csv(
+            BytesIO(lines),
+            sep=separator,
+            header=None,
+            usecols=numbers + names,
+            dtype={**dict.fromkeys(numbers, "float64"), **dict.fromkeys(names, "category")},
+            na_filter=False,
+            quoting=csv.QUOTE_NONE,
+            skipinitialspace=True,
+            float_precision="round_trip",
+            engine="c",
+        )
+        part = Part(
+            time=_times(frame[layout.time].array) if layout.time >= 0 else None,
+            value=frame[layout.value].to_numpy(copy=True),
+            percent=frame[layout.percent].to_numpy(copy=True),
+            scope=_named(frame[layout.scope].array, _scope) if layout.scope >= 0 else None,
+            unit=_named(frame[layout.unit].array, _unit),
+            event=_named(frame[layout.event].array, event_name),
+        )
+    except ValueError as problem:  # a number that is none, or Malformed
+        raise Irregular from problem
+    _check_numbers(part, frame[layout.runtime].to_numpy(), stand_ins)
+    return part
+
+
+def _times(column: pd.Categorical) -> np.ndarray:
+    stamps = [str(c) for c in column.categories]
+    if not all(TIME.fullmatch(s) for s in stamps):
+        raise Irregular
+    return np.array([float(s) for s in stamps])[column.codes]
+
+
+def _scope(text: str) -> str:
+    return grouped_scope(text) or thread_scope(text)
+
+
+def _named(column: pd.Categorical, name: Callable[[str], str]) -> Named:
+    return Named(column.codes, [name(str(c).strip()) for c in column.categories])
+
+
+def _check_numbers(part: Part, runtime: np.ndarray, stand_ins: dict[float, int]) -> None:
+    """What the careful parser would refuse is irregular. Comparisons are false for NaN."""
+    value, percent = part.value, part.percent
+    if any(int((value == stand_in).sum()) != n for stand_in, n in stand_ins.items()):
+        raise Irregular
+    if int((value < 0).sum()) != sum(stand_ins.values()) or not value.max() < LARGEST_COUNT:
+        raise Irregular
+    if not (percent.min() >= 0 and percent.max() <= 101 and runtime.min() >= 0 and runtime.max() < LARGEST_COUNT):
+        raise Irregular
+
+
+def _joined(parts: list[Part]) -> Part:
+    """Parts of one block as one, in order of time; within one interval their order does not matter."""
+    times = [p.time for p in parts if p.time is not None]
+    order = np.argsort(np.concatenate(times), kind="stable") if times else slice(None)
+    return Part(
+        time=np.concatenate(times)[order] if times else None,
+        value=np.concatenate([p.value for p in parts])[order],
+        percent=np.concatenate([p.percent for p in parts])[order],
+        scope=_joined_names([p.scope or Named(np.zeros(len(p.value), dtype=np.int8), [""]) for p in parts], order),
+        unit=_joined_names([p.unit for p in parts], order),
+        event=_joined_names([p.event for p in parts], order),
+    )
+
+
+def _joined_names(columns: list[Named], order: np.ndarray | slice) -> Named:
+    names: dict[str, int] = {}
+    codes = []
+    for column in columns:
+        lookup = np.array([names.setdefault(n, len(names)) for n in column.names], dtype=np.int32)
+        codes.append(lookup[column.codes])
+    return Named(np.concatenate(codes)[order], list(names))
+
+
+def _add(builder: PerfBuilder, part: Part) -> None:
+    value = part.value
+    status = np.zeros(len(value), dtype=np.int8)
+    running = np.minimum(part.percent / 100.0, 1.0)
+    for _, stand_in, name in COUNTED_AS.values():
+        at = value == stand_in
+        status[at] = builder.rows.names["status"].code(name)
+        value[at] = np.nan
+        if name == NOT_SUPPORTED:
+            running[at] = 0.0
+    columns = {"value": value, "running": running, "status": status}
+    if part.time is not None:
+        columns["start_s"] = part.time
+        builder.n_timed += len(value)
+    else:
+        builder.n_untimed += len(value)
+    for column, named in (("scope", part.scope), ("unit", part.unit), ("source", part.event)):
+        if named is not None:
+            known = builder.rows.names[column]
+            codes = [known.code(n) for n in named.names]
+            columns[column] = np.array(codes, dtype=np.int16 if max(codes) < 1 << 15 else np.int32)[named.codes]
+    builder.rows.add_arrays(columns)
