@@ -1,4 +1,4 @@
-"""The one exception that users see."""
+"""The exceptions that users see: every one is a Q4Error."""
 
 from __future__ import annotations
 
@@ -17,3 +17,15 @@ def shown(text: object, limit: int = 80) -> str:
     if len(raw) <= limit and len(quoted) <= 4 * limit:
         return quoted
     return f"{quoted[:limit]}…'"
+
+
+class ContextFullError(Q4Error):
+    """More tokens than the context has room for."""
+
+    def __init__(self, n_past: int, n_tokens: int, n_ctx: int) -> None:
+        super().__init__(
+            f"the context is full: {n_past} tokens are in it, {n_tokens} more were given, it holds {n_ctx} (set by -c)"
+        )
+        self.n_past = n_past
+        self.n_tokens = n_tokens
+        self.n_ctx = n_ctx

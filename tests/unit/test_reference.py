@@ -1,0 +1,121 @@
+"""The NumPy reference against a second, deliberately different formulation of the same mathematics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_models.spec import ModelSpec
+from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+
+from q4engine.errors import ContextFullError, Q4Error
+from q4engine.gguf import GGUFFile, TensorType
+from q4engine.gguf.dequantize import dequantize_tensor
+from q4engine.models.config import ModelConfig
+from q4engine.reference import ReferenceModel
+
+TOKENS = [256, 3, 77, 77, 12, 319, 0, 45, 200, 131, 9]
+
+SPECS = {
+    "llama": TINY_LLAMA,
+    "llama one KV head": TINY_LLAMA.with_changes(n_kv_heads=1),
+    "llama rope_freqs tied": TINY_LLAMA.with_changes(rope_freqs=True, tied_output=True),
+    "llama mixed types": TINY_LLAMA.with_changes(dim=256, types=MIXED_TYPES, n_ffn=172),
+    "llama wide heads": TINY_LLAMA.with_changes(n_heads=3, n_kv_heads=3, head_dim=32),
+    "qwen2": TINY_QWEN2,
+    "qwen2 no groups tied": TINY_QWEN2.with_changes(n_kv_heads=4, tied_output=True, weight_type=TensorType.F32),
+    "qwen2 rope_freqs": TINY_QWEN2.with_changes(rope_freqs=True, weight_type=TensorType.BF16),
+}
+
+
+def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
+    """float64, no cache, whole sequence at once; RoPE as multiplication of complex numbers, heads by einsum."""
+    c = ModelConfig.from_gguf(file)
+    w = {name: dequantize_tensor(info).astype(np.float64) for name, info in file.tensors.items()}
+    n, group = len(tokens), c.n_heads // c.n_kv_heads
+    pair = np.arange(c.rope_dim // 2)
+    theta = c.rope_freq_base ** (-2.0 * pair / c.rope_dim) / w.get("rope_freqs.weight", np.ones(len(pair)))
+    turn = np.exp(1j * np.outer(np.arange(n), theta))[:, None, :]
+
+    def norm(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return x * weight * (np.mean(x * x, axis=1, keepdims=True) + c.rms_eps) ** -0.5
+
+    def rotate(x: np.ndarray) -> np.ndarray:
+        if c.architecture == "llama":
+            turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turn
+            return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+        half = c.rope_dim // 2
+        turned = (x[..., :half] + 1j * x[..., half:]) * turn
+        return np.concatenate([turned.real, turned.imag], axis=-1)
+
+    x = w["token_embd.weight"][tokens]
+    for layer in range(c.n_layers):
+        t = {name.split(".", 2)[2]: value for name, value in w.items() if name.startswith(f"blk.{layer}.")}
+        h = norm(x, t["attn_norm.weight"])
+        q, k, v = (h @ t[f"attn_{part}.weight"].T + t.get(f"attn_{part}.bias", 0) for part in "qkv")
+        q = rotate(q.reshape(n, c.n_heads, c.head_dim))
+        k = np.repeat(rotate(k.reshape(n, c.n_kv_heads, c.head_dim)), group, axis=1)
+        v = np.repeat(v.reshape(n, c.n_kv_heads, c.head_dim), group, axis=1)
+        scores = np.exp(np.einsum("qhd,khd->hqk", q, k) / c.head_dim**0.5) * np.tri(n)
+        mixed = np.einsum("hqk,khd->qhd", scores / scores.sum(axis=-1, keepdims=True), v)
+        x = x + mixed.reshape(n, -1) @ t["attn_output.weight"].T
+        h = norm(x, t["ffn_norm.weight"])
+        gate = h @ t["ffn_gate.weight"].T
+        x = x + (gate / (1 + np.exp(-gate)) * (h @ t["ffn_up.weight"].T)) @ t["ffn_down.weight"].T
+    return norm(x, w["output_norm.weight"]) @ w.get("output.weight", w["token_embd.weight"]).T
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+def test_equals_the_naive_formulation(tmp_path: Path, spec: ModelSpec) -> None:
+    """Up to float32 rounding; the logits spread over several units, so a wrong graph is far off."""
+    with GGUFFile.open(write_tiny(tmp_path / "m.gguf", spec)) as file:
+        expected = naive_logits(file, TOKENS)
+        logits = ReferenceModel(file).session(32).decode(TOKENS, all_logits=True)
+    assert logits.dtype == np.float32
+    assert logits.shape == (len(TOKENS), spec.vocab_size)
+    assert expected.std() > 1
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-4 * expected.std())
+
+
+@pytest.mark.parametrize("spec", [TINY_LLAMA, TINY_QWEN2], ids=["llama", "qwen2"])
+def test_cutting_the_prompt_changes_only_rounding(tmp_path: Path, spec: ModelSpec) -> None:
+    with GGUFFile.open(write_tiny(tmp_path / "m.gguf", spec)) as file:
+        model = ReferenceModel(file)
+        whole = model.session(32).decode(TOKENS, all_logits=True)
+        session = model.session(len(TOKENS))
+        parts = [session.decode([token]) for token in TOKENS[:3]]
+        parts += list(session.decode(TOKENS[3:9], all_logits=True))
+        last = session.decode(TOKENS[9:])
+        assert session.n_past == len(TOKENS)
+    np.testing.assert_allclose(parts, whole[:9], atol=1e-4)
+    np.testing.assert_allclose(last, whole[-1], atol=1e-4)
+
+
+def test_refusals_leave_the_timeline_as_it_was(tmp_path: Path) -> None:
+    with GGUFFile.open(write_tiny(tmp_path / "m.gguf")) as file:
+        session = ReferenceModel(file).session(4)
+        session.decode([1, 2, 3])
+        with pytest.raises(ContextFullError, match="3 tokens are in it, 2 more were given, it holds 4"):
+            session.decode([4, 5])
+        with pytest.raises(Q4Error, match="token ids 1 to 320, expected 0 to 319"):
+            session.decode([1, 320])
+        with pytest.raises(Q4Error, match="token ids -1 to -1"):
+            session.decode([-1])
+        with pytest.raises(Q4Error, match="at least one"):
+            session.decode([])
+        assert session.n_past == 3
+        expected = ReferenceModel(file).session(4).decode([1, 2, 3, 4])
+        np.testing.assert_allclose(session.decode([4]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
+    path = write_tiny(tmp_path / "m.gguf", TINY_LLAMA.with_changes(weight_type=TensorType.F32))
+    with GGUFFile.open(path) as file:
+        offset = file.tensors["blk.1.ffn_up.weight"].offset
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 4] = np.float32(value).tobytes()
+    path.write_bytes(content)
+    with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'blk\.1\.ffn_up\.weight' holds values"):
+        ReferenceModel(file).session(4).decode([1])
