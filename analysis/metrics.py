@@ -1,0 +1,228 @@
+"""Ratios of a phase or a step, each with how it was counted: what an engineer reads beside the verdict.
+
+Every ratio is a formula (analysis.formula) over event counts and four parameters that are no events: `SLOTS` a cycle,
+`SECONDS`, `TOKENS`, and `LINE`, the 64 bytes of a cache line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analysis.cores import GENERIC, Core, load
+from analysis.formula import Formula, NotMeasured, Outcome, Undefined, Unknown, parse
+from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
+
+LINE_BYTES = 64
+PARAMETERS = ("SLOTS", "SECONDS", "TOKENS", "LINE")
+_PARAMETER_TEXT = {
+    "SLOTS": "slots per cycle (see caps/slots of the PMU in sysfs)",
+    "SECONDS": "the length of the phase",
+    "TOKENS": "the number of tokens",
+    "LINE": "the cache line",
+}
+
+Subject = Phase | Step
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One value and how far its events were counted.
+
+    value: a float, or why there is none.  events: what it was made of.
+    running: smallest share of the span, 0..1, in which one of them was counted; None where the capture does not tell.
+    together: True where all were counted in the same moments (one group, or all throughout).
+    windows: about how many separate stretches of counting the least counted event has.
+    """
+
+    value: Outcome
+    events: tuple[str, ...] = ()
+    running: float | None = None
+    together: bool = True
+    windows: float = math.inf
+
+    @property
+    def known(self) -> bool:
+        return not isinstance(self.value, Unknown)
+
+    def number(self) -> float:
+        """The value where it is known, else NaN."""
+        return math.nan if isinstance(self.value, Unknown) else self.value
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the table below: alternatives are tried in order, `core:NAME` is the core file's own formula.
+
+    printed: names under which tools print the value in percent, taken where no event gives it.
+    """
+
+    key: str
+    label: str
+    unit: str
+    alternatives: tuple[str, ...]
+    printed: tuple[str, ...] = ()
+    section: str = "stalls"
+
+
+_MIX = "mix"
+_PERCENT = "share"
+
+
+def _refills(level: str, event: str) -> tuple[Metric, Metric]:
+    per_instruction = (f"1000 * {event} / INST_RETIRED", f"1000 * {event} / INST_SPEC")
+    return (
+        Metric(f"{level.lower()}_mpki", f"{level} refills / 1000 instructions", "", per_instruction, section="cache"),
+        Metric(f"{level.lower()}_per_token", f"{level} refills / token", "", (f"{event} / TOKENS",), section="cache"),
+    )
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("ipc", "IPC", "instructions/cycle", ("INST_RETIRED / CPU_CYCLES",), section="flow"),
+    Metric("be", "back-end stalls / cycles", _PERCENT, ("STALL_BACKEND / CPU_CYCLES",), ("Backend Stalled Cycles",)),
+    Metric("fe", "front-end stalls / cycles", _PERCENT, ("STALL_FRONTEND / CPU_CYCLES",), ("Frontend Stalled Cycles",)),
+    Metric("m", "memory stalls / back-end stalls", _PERCENT, ("STALL_BACKEND_MEM / STALL_BACKEND",)),
+    Metric("mc", "memory stalls / cycles", _PERCENT, ("STALL_BACKEND_MEM / CPU_CYCLES",)),
+    Metric("ase", "Advanced SIMD", _PERCENT, ("ASE_SPEC / INST_SPEC",), section=_MIX),
+    Metric("sve", "SVE", _PERCENT, ("SVE_INST_SPEC / INST_SPEC",), section=_MIX),
+    Metric("vfp", "scalar floating point", _PERCENT, ("VFP_SPEC / INST_SPEC",), section=_MIX),
+    Metric("dp", "integer data processing", _PERCENT, ("DP_SPEC / INST_SPEC",), section=_MIX),
+    Metric("loads", "loads", _PERCENT, ("LD_SPEC / INST_SPEC",), section=_MIX),
+    Metric("stores", "stores", _PERCENT, ("ST_SPEC / INST_SPEC",), section=_MIX),
+    Metric(
+        "branches",
+        "branches",
+        _PERCENT,
+        ("(BR_IMMED_SPEC + BR_INDIRECT_SPEC) / INST_SPEC", "PC_WRITE_SPEC / INST_SPEC", "BR_RETIRED / INST_RETIRED"),
+        section=_MIX,
+    ),
+    *_refills("L1D", "L1D_CACHE_REFILL"),
+    *_refills("L2D", "L2D_CACHE_REFILL"),
+    *_refills("L3D", "L3D_CACHE_REFILL"),
+    *_refills("LL", "LL_CACHE_MISS_RD"),
+)
+BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
+MIX_KEYS = tuple(metric.key for metric in METRICS if metric.section == _MIX)
+
+
+def tokens_of(subject: Subject) -> int:
+    """Tokens evaluated in the phase or step, 0 where not known."""
+    return subject.n_tokens if isinstance(subject, Phase) else subject.n_eval
+
+
+def metric(subject: Subject, key: str, core: Core) -> Ratio:
+    """The metric `key` of METRICS. Shares are 0..1, whatever the source printed."""
+    spec = BY_KEY[key]
+    ratios = [measure(subject, parse(text), core) for text in spec.alternatives]
+    best = next((ratio for ratio in ratios if ratio.known), ratios[0])
+    return best if best.known else printed(subject, spec.printed) or best
+
+
+def table(subject: Subject, core: Core) -> dict[str, Ratio]:
+    """Every metric of METRICS by key."""
+    return {spec.key: metric(subject, spec.key, core) for spec in METRICS}
+
+
+def core_formula(subject: Subject, name: str, core: Core, slots: int | None, titles: Iterable[str] = ()) -> Ratio:
+    """The core file's formula `name` as a share 0..1, or the percentage that a tool printed under one of `titles`."""
+    entry = core.formulas.get(name)
+    lacking = Ratio(NotMeasured((), f"not measured: {core.title} has no counters for {name.replace('_', ' ')}"))
+    ratio = measure(subject, entry.formula, core, slots) if entry else lacking
+    if isinstance(ratio.value, Unknown):
+        return printed(subject, titles) or ratio
+    return Ratio(ratio.value / 100, ratio.events, ratio.running, ratio.together, ratio.windows)
+
+
+def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = None) -> Ratio:
+    """A formula over the subject's counts, taken from one group of events where some group has them all."""
+    events = tuple(name for name in formula.names if name not in PARAMETERS)
+    counts = subject.together(*events) if events else {}
+    if counts is None:
+        missing = tuple(event for event in events if not _counted(subject, event))
+        return Ratio(NotMeasured(missing, _why_missing(subject, missing, core)), events)
+    parameters = _parameters(subject, slots or core.slots)
+    outcome = formula.evaluate({**{event: counts[event].value for event in events}, **parameters})
+    if isinstance(outcome, NotMeasured):
+        named = [_PARAMETER_TEXT.get(name, name) for name in outcome.events]
+        outcome = NotMeasured(outcome.events, f"not measured: {', '.join(named)} is not known")
+    return Ratio(outcome, events, _running(counts), counted_as_one(counts), _windows(counts, subject.duration_s))
+
+
+def printed(subject: Subject, titles: Iterable[str]) -> Ratio | None:
+    """A percentage that a tool printed, as a share; None where the capture has none of the titles."""
+    for title in titles:
+        count = subject.counts.get(METRIC_PREFIX + title)
+        if count is not None and count.status == OK and math.isfinite(count.value):
+            return Ratio(count.value / 100, (METRIC_PREFIX + title,), count.running)
+    return None
+
+
+def counted_as_one(counts: Mapping[str, Count]) -> bool:
+    """Whether a ratio of these is exact: one group, or every one counted all the time (as far as the capture tells)."""
+    groups = {count.group for count in counts.values()}
+    if len(groups) == 1 and None not in groups:
+        return True
+    return all(count.running is None or count.running > 0.999 for count in counts.values())
+
+
+def _counted(subject: Subject, event: str) -> bool:
+    count = subject.counts.get(event)
+    return count is not None and count.status == OK and math.isfinite(count.value)
+
+
+def _parameters(subject: Subject, slots: int | None) -> dict[str, float | None]:
+    seconds, tokens = subject.duration_s, tokens_of(subject)
+    return {
+        "SLOTS": float(slots) if slots else None,
+        "SECONDS": seconds if seconds > 0 else None,
+        "TOKENS": float(tokens) if tokens > 0 else None,
+        "LINE": float(LINE_BYTES),
+    }
+
+
+def _why_missing(subject: Subject, missing: tuple[str, ...], core: Core) -> str:
+    return f"not measured: {'; '.join(f'{event} ({_reason(subject, event, core)})' for event in missing)}"
+
+
+def _reason(subject: Subject, event: str, core: Core) -> str:
+    count = subject.counts.get(event)
+    if count is None and not core.has(event) and load(GENERIC).has(event):
+        # the core files list the events that analysis uses, so silence about another one proves nothing
+        return f"{core.title} does not have it"
+    if count is None:
+        return "not in the capture"
+    if count.status == NOT_SUPPORTED:
+        return "refused by the kernel or the core"
+    return "its group was never scheduled" if count.status == NOT_COUNTED else "no usable count"
+
+
+def _running(counts: Mapping[str, Count]) -> float | None:
+    shares = [count.running for count in counts.values() if count.running is not None]
+    return min(shares) if shares else None
+
+
+# perf rotates multiplexed groups every perf_event_mux_interval_ms, 4 ms unless changed in sysfs.
+_ROTATION_S = 0.004
+
+
+def _windows(counts: Mapping[str, Count], duration_s: float) -> float:
+    """Stretches of counting of the least counted event: calls where groups rotate by call, else perf's own rotation."""
+
+    def windows(count: Count) -> float:
+        if count.running is None or count.running > 0.999:
+            return math.inf
+        if count.group is not None:
+            return count.samples
+        return duration_s * count.running / _ROTATION_S if math.isfinite(duration_s) else math.inf
+
+    return min((windows(count) for count in counts.values()), default=math.inf)
+
+
+def describe(outcome: Outcome, unit: str) -> str:
+    """A value for people: shares in percent, numbers in three digits, otherwise the reason there is none."""
+    if isinstance(outcome, NotMeasured | Undefined):
+        return str(outcome)
+    if unit == _PERCENT:
+        return f"{100 * outcome:.1f} %"
+    return f"{outcome:,.0f}" if abs(outcome) >= 1000 else f"{outcome:.3g}"

@@ -1,0 +1,47 @@
+"""From counts to verdicts: three rules and what they say together. No rule ever looks at a phase's name.
+
+`judge(phase, context)` is the way in, `judge_step(step, phase, context)` the same for one token.
+"""
+
+from __future__ import annotations
+
+from analysis.model import Phase, Step
+from analysis.verdicts import roofline, stalls, topdown
+from analysis.verdicts.combined import combine
+from analysis.verdicts.evidence import Context, Evidence, StepFacts, gather, gather_step
+from analysis.verdicts.model import Check, Confidence, Family, Judgement, Outcome, Verdict
+
+__all__ = [
+    "Check",
+    "Confidence",
+    "Context",
+    "Evidence",
+    "Family",
+    "Judgement",
+    "Outcome",
+    "StepFacts",
+    "Verdict",
+    "gather",
+    "gather_step",
+    "judge",
+    "judge_evidence",
+    "judge_step",
+]
+
+
+def judge(phase: Phase, context: Context, known: dict[int, StepFacts] | None = None) -> Judgement:
+    """The verdicts on a phase. `known`: facts by call number, where the capture keeps them beside the counts."""
+    return judge_evidence(gather(phase, context, known), context)
+
+
+def judge_step(step: Step, phase: Phase, context: Context) -> Judgement:
+    """The verdicts on one step of `phase`."""
+    return judge_evidence(gather_step(step, phase, context), context)
+
+
+def judge_evidence(evidence: Evidence, context: Context) -> Judgement:
+    """The verdicts on evidence that was gathered before."""
+    by_stalls = stalls.judge(evidence, context)
+    by_roofline = roofline.judge(evidence, context)
+    by_topdown = topdown.judge(evidence, context, by_stalls)
+    return Judgement(by_stalls, by_roofline, by_topdown, combine(by_stalls, by_roofline, by_topdown))

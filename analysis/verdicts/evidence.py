@@ -1,0 +1,173 @@
+"""Which part of a phase is evidence: throttled, migrated and unresolved steps are set aside before any rule looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from analysis.cores import GENERIC, Core, load
+from analysis.metrics import Subject
+from analysis.model import OK, Count, GroupedCounts, Phase, Step
+from analysis.verdicts.model import Confidence
+from analysis.verdicts.thresholds import THRESHOLDS, Thresholds
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known beside the counts.
+
+    slots: of the PMU, where the capture or the user told.  read_peak: measured streaming read, bytes/s.
+    model_bytes: weights that one decoded token reads.  kv_bytes: of KV cache, per token and cached position.
+    emulated: counts from an emulator, whose time means nothing.  tells_running: False for formats that say nothing
+    about multiplexing although their tools multiplex.  whole_machine: False where a phase covers one of several scopes.
+    """
+
+    core: Core = field(default_factory=lambda: load(GENERIC))
+    slots: int | None = None
+    read_peak: float | None = None
+    model_bytes: float | None = None
+    kv_bytes: float = 0.0
+    emulated: bool = False
+    tells_running: bool = True
+    whole_machine: bool = True
+    mixed_cores: bool = False
+    thresholds: Thresholds = THRESHOLDS
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """Of one step: its frequency in Hz (NaN if unknown) and how often its threads changed CPU (0 if unknown)."""
+
+    frequency: float = math.nan
+    migrations: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """subject: the phase or step over its usable part.  steps: the usable steps.  cap: no verdict is worth more.
+
+    blocked: why nothing can be concluded at all, '' where something can.  unresolved: True where the reason is that
+    the capture's intervals are too long for the span.
+    """
+
+    subject: Subject
+    steps: tuple[Step, ...]
+    cap: Confidence = Confidence.HIGH
+    reasons: tuple[str, ...] = ()
+    blocked: str = ""
+    unresolved: bool = False
+
+
+def facts(step: Step) -> StepFacts:
+    """Frequency and migrations from the step's own counts, as perf and our captures give them."""
+    cycles, clock = step.counts.get("CPU_CYCLES"), step.counts.get("task-clock")
+    frequency = step.counts.get("freq_hz")
+    moves = step.counts.get("cpu-migrations")
+    value = math.nan
+    if frequency is not None and frequency.status == OK:
+        value = frequency.value
+    elif cycles and clock and cycles.status == clock.status == OK and clock.value > 0:
+        value = cycles.value / (clock.value * 1e-3)  # task-clock is in milliseconds
+    return StepFacts(value, moves.value if moves and moves.status == OK and moves.value > 0 else 0.0)
+
+
+def gather(phase: Phase, context: Context, known: dict[int, StepFacts] | None = None) -> Evidence:
+    """The evidence of a phase. `known` has facts by call number where the capture keeps them beside the counts."""
+    limits = context.thresholds
+    # only a phase that markers cut out of longer intervals can be blurred by its neighbours
+    blurred = _too_few_bins(phase, phase.bin_s, limits.bins_per_phase) if phase.steps else ""
+    if blurred:
+        return Evidence(phase, tuple(phase.steps), blocked=blurred, unresolved=True)
+    by_step = [(known or {}).get(-1 if step.call is None else step.call) or facts(step) for step in phase.steps]
+    slow, speed_note = _throttled(by_step, limits)
+    if len(slow) > (1 - limits.steps_kept) * len(phase.steps):
+        return Evidence(phase, tuple(phase.steps), blocked=f"throttled: {speed_note}")
+    moved = {index for index, fact in enumerate(by_step) if fact.migrations > 0}
+    kept = [step for index, step in enumerate(phase.steps) if index not in slow | moved]
+    if moved and len(kept) < limits.steps_kept * len(phase.steps):
+        return _mostly_moved(phase, context, slow, len(moved))
+    reasons = [f"frequency: {speed_note}"] if speed_note else []
+    if moved:
+        reasons.append(f"{len(moved)} of {len(phase.steps)} steps changed CPU and were set aside")
+    subject = phase if len(kept) == len(phase.steps) else narrowed(phase, kept)
+    return Evidence(subject, tuple(kept), Confidence.MEDIUM if reasons else Confidence.HIGH, tuple(reasons))
+
+
+def gather_step(step: Step, phase: Phase, context: Context) -> Evidence:
+    """The evidence of one step of a phase."""
+    blurred = _too_few_bins(step, phase.bin_s, context.thresholds.bins_per_token)
+    return Evidence(step, (step,), blocked=blurred, unresolved=bool(blurred))
+
+
+def _too_few_bins(subject: Subject, bin_s: float, least: float) -> str:
+    if not subject.duration_s < least * bin_s:  # no intervals, no limit: NaN compares False
+        return ""
+    return f"{subject.duration_s / bin_s:.1f} intervals of {1e3 * bin_s:g} ms, at least {least:g} needed"
+
+
+def _throttled(by_step: Sequence[StepFacts], limits: Thresholds) -> tuple[set[int], str]:
+    """Indices of the steps that ran slow against the phase's fastest quarter, and a sentence where speed drifted."""
+    speeds = [(index, fact.frequency) for index, fact in enumerate(by_step) if fact.frequency > 0]
+    if len(speeds) < 2:
+        return set(), ""
+    ordered = sorted((speed for _, speed in speeds), reverse=True)
+    top = median(ordered[: max(1, len(ordered) // 4)])
+    slow = {index for index, speed in speeds if speed < limits.frequency_kept * top}
+    lowest = ordered[-1]
+    spread = f"from {top / 1e9:.2f} to {lowest / 1e9:.2f} GHz"
+    if slow:
+        share = f"{100 * limits.frequency_kept:g} % of top speed"
+        return slow, f"{len(slow)} of {len(by_step)} steps ran below {share}, {spread}"
+    return set(), f"drifted {spread}" if lowest < limits.frequency_steady * top else ""
+
+
+def _mostly_moved(phase: Phase, context: Context, slow: set[int], moved: int) -> Evidence:
+    text = f"{moved} of {len(phase.steps)} steps changed CPU"
+    if context.mixed_cores:
+        return Evidence(phase, tuple(phase.steps), blocked=f"{text} on a machine with unlike cores")
+    steps = [step for index, step in enumerate(phase.steps) if index not in slow]
+    return Evidence(narrowed(phase, steps) if slow else phase, tuple(steps), Confidence.LOW, (text,))
+
+
+def narrowed(phase: Phase, steps: Sequence[Step]) -> Phase:
+    """The phase over `steps` only: counts, groups, tokens and time summed anew."""
+    names: dict[str, None] = dict.fromkeys(group for step in steps for group in step.groups)
+    groups: GroupedCounts = {
+        name: _summed([(step.groups.get(name, {}), step.duration_s) for step in steps]) for name in names
+    }
+    return replace(
+        phase,
+        n_tokens=sum(step.n_eval for step in steps),
+        duration_s=sum(step.duration_s for step in steps),
+        steps=list(steps),
+        counts=_summed([(step.counts, step.duration_s) for step in steps]),
+        groups=groups,
+    )
+
+
+def _summed(spans: Sequence[tuple[dict[str, Count], float]]) -> dict[str, Count]:
+    total = sum(duration for _, duration in spans)
+    events: Iterable[str] = dict.fromkeys(event for counts, _ in spans for event in counts)
+    return {event: _sum([(counts.get(event), duration) for counts, duration in spans], total) for event in events}
+
+
+def _sum(spans: Sequence[tuple[Count | None, float]], total: float) -> Count:
+    """One event over several spans, scaled up by time for those in which it was not counted."""
+    counted = [(count, duration) for count, duration in spans if count is not None and count.status == OK]
+    if not counted:
+        seen = next(count for count, _ in spans if count is not None)
+        return replace(seen, value=math.nan, running=0.0, samples=0)
+    covered = sum(duration for _, duration in counted)
+    tells = any(count.running is not None for count, _ in counted) or covered < total
+    share = sum((1.0 if count.running is None else count.running) * duration for count, duration in counted)
+    value = sum(count.value for count, _ in counted)
+    groups = {count.group for count, _ in counted}
+    return Count(
+        value=value * total / covered if covered < total else value,
+        running=share / total if tells and total > 0 else None,
+        group=groups.pop() if len(groups) == 1 else None,
+        samples=sum(count.samples for count, _ in counted),
+        unit=counted[0][0].unit,
+    )

@@ -1,0 +1,132 @@
+"""Rule 1, stalls: how much of the time the back end waits, and how much of that waiting is for memory.
+
+be = STALL_BACKEND / CPU_CYCLES, m = memory stalls / STALL_BACKEND, mc = memory stalls / CPU_CYCLES. STALL_BACKEND_MEM
+counts only demand misses in the last-level core cache, so m is a lower bound: a high m proves memory, a low one alone
+does not prove arithmetic, which is why the instruction mix is asked as well.
+"""
+
+from __future__ import annotations
+
+from analysis.formula import parse
+from analysis.intervals import Interval, bootstrap
+from analysis.metrics import BY_KEY, Ratio, measure, metric
+from analysis.verdicts.evidence import Context, Evidence
+from analysis.verdicts.model import Check, Outcome, Verdict
+from analysis.verdicts.weigh import blocked, compared, first_problem, problem, stopped, weigh
+
+RULE = "stalls"
+# In order of preference. The second includes L1 misses that hit the L2, so its m is no lower bound.
+MEMORY_EVENTS = ("STALL_BACKEND_MEM", "STALL_BACKEND_MEMBOUND")
+MIX_FORMULA = "(ASE_SPEC + VFP_SPEC + DP_SPEC) / INST_SPEC"
+
+
+def judge(evidence: Evidence, context: Context) -> Verdict:
+    """Rule 1 on the evidence."""
+    stopped_early = blocked(RULE, evidence)
+    if stopped_early:
+        return stopped_early
+    ratios = measured(evidence, context)
+    found = problem(ratios["be"], context)
+    if found:
+        return stopped(RULE, found, ratios)
+    limits = context.thresholds
+    backend = _check(evidence, context, "be", ratios["be"], limits.backend, at_least=True)
+    if not backend.holds:
+        return _not_backend(evidence, context, ratios, backend)
+    found = first_problem((ratios["m"], ratios["mc"]), context)
+    if found:
+        return stopped(RULE, found, ratios, (compared(backend),))
+    share = _check(evidence, context, "m", ratios["m"], limits.memory_of_backend, at_least=True)
+    cycles = _check(evidence, context, "mc", ratios["mc"], limits.memory_of_cycles, at_least=True)
+    core = _check(evidence, context, "m", ratios["m"], limits.core_of_backend, at_least=False)
+    used = [ratios["be"], ratios["m"], ratios["mc"]]
+    if share.holds and cycles.holds:
+        return _finding(evidence, context, Outcome.MEMORY, (backend, cycles, share), ratios, used)
+    if core.holds:
+        outcome, mix_checks, mix_used = by_mix(evidence, context, ratios)
+        return _finding(evidence, context, outcome, (backend, *mix_checks, core), ratios, used + mix_used)
+    checks = (backend, core, share) if not share.holds else (backend, share, cycles)
+    return _finding(evidence, context, Outcome.MIXED, checks, ratios, used)
+
+
+def measured(evidence: Evidence, context: Context) -> dict[str, Ratio]:
+    """The ratios that the rule reads, each measured or with the reason why not."""
+    subject, core = evidence.subject, context.core
+    ratios = {key: metric(subject, key, core) for key in ("be", "fe", "ipc", "l2d_mpki")}
+    ratios["mix"] = measure(subject, parse(MIX_FORMULA), core)
+    for event in MEMORY_EVENTS:
+        ratios["m"] = measure(subject, parse(f"{event} / STALL_BACKEND"), core)
+        ratios["mc"] = measure(subject, parse(f"{event} / CPU_CYCLES"), core)
+        if ratios["m"].known:
+            return ratios
+    # nothing of either: report the absence of the event that the rule would rather have
+    ratios["m"] = measure(subject, parse(f"{MEMORY_EVENTS[0]} / STALL_BACKEND"), core)
+    ratios["mc"] = measure(subject, parse(f"{MEMORY_EVENTS[0]} / CPU_CYCLES"), core)
+    return ratios
+
+
+def by_mix(
+    evidence: Evidence, context: Context, ratios: dict[str, Ratio]
+) -> tuple[Outcome, tuple[Check, ...], list[Ratio]]:
+    """Which core-bound outcome the instruction mix and the L2 refills allow, the checks and the ratios used."""
+    limits = context.thresholds
+    checks, used = [], []
+    if problem(ratios["mix"], context) is None:
+        interval = _interval(evidence, context, MIX_FORMULA)
+        value = ratios["mix"].number()
+        checks.append(Check("mix", "ASE+VFP+DP instructions", value, limits.compute_mix, True, "share", interval))
+        used.append(ratios["mix"])
+    if problem(ratios["l2d_mpki"], context, is_share=False) is None:
+        value = ratios["l2d_mpki"].number()
+        checks.append(Check("l2d_mpki", "L2 refills / 1000 instructions", value, limits.few_l2_mpki, False, ""))
+        used.append(ratios["l2d_mpki"])
+    if not checks:
+        return Outcome.COMPUTE_BY_STALLS, (), []
+    supporting = tuple(check for check in checks if check.holds)
+    if supporting:
+        return Outcome.COMPUTE, supporting, used
+    return Outcome.CORE_UNCLEAR, tuple(checks), used
+
+
+def _not_backend(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict:
+    used = [ratios["be"]]
+    if problem(ratios["fe"], context):
+        return _finding(evidence, context, Outcome.NOT_BACKEND, (backend,), ratios, used)
+    frontend = _check(evidence, context, "fe", ratios["fe"], context.thresholds.frontend, at_least=True)
+    outcome = Outcome.FRONTEND if frontend.holds else Outcome.RETIRING
+    return _finding(evidence, context, outcome, (backend, frontend), ratios, [*used, ratios["fe"]])
+
+
+def _check(evidence: Evidence, context: Context, key: str, ratio: Ratio, threshold: float, *, at_least: bool) -> Check:
+    interval = _interval(evidence, context, " / ".join(ratio.events)) if len(ratio.events) == 2 else None
+    return Check(key, BY_KEY[key].label, ratio.number(), threshold, at_least, "share", interval)
+
+
+def _interval(evidence: Evidence, context: Context, formula: str) -> Interval | None:
+    return bootstrap(evidence.steps, parse(formula), least=context.thresholds.steps_for_interval)
+
+
+def _finding(
+    evidence: Evidence,
+    context: Context,
+    outcome: Outcome,
+    checks: tuple[Check, ...],
+    ratios: dict[str, Ratio],
+    used: list[Ratio],
+) -> Verdict:
+    text = f"{outcome}: {'; '.join(compared(check) for check in reversed(checks))}"
+    verdict = Verdict(RULE, outcome, text, checks, ratios=ratios, remarks=tuple(_remarks(ratios, outcome)))
+    return weigh(verdict, evidence, context, used)
+
+
+def _remarks(ratios: dict[str, Ratio], outcome: Outcome) -> list[str]:
+    remarks = []
+    if MEMORY_EVENTS[1] in ratios["m"].events and ratios["m"].known:
+        remarks.append(f"memory stalls are {MEMORY_EVENTS[1]}, which includes L1 misses that hit the L2")
+    if ratios["fe"].known and ratios["fe"].number() > ratios["be"].number() and outcome is not Outcome.FRONTEND:
+        remarks.append("the front end stalls more often than the back end")
+    if outcome is Outcome.RETIRING and ratios["ipc"].known:
+        remarks.append(f"the core is busy: IPC {ratios['ipc'].number():.2f}")
+    if outcome is Outcome.COMPUTE_BY_STALLS:
+        remarks.append("neither the instruction mix nor the L2 refills were measured")
+    return remarks

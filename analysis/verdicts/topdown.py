@@ -1,0 +1,97 @@
+"""Rule 3, top-down: the share of issue slots that each class takes, then memory against core inside the back end."""
+
+from __future__ import annotations
+
+from analysis.metrics import Ratio, core_formula
+from analysis.verdicts.evidence import Context, Evidence
+from analysis.verdicts.model import Check, Family, Outcome, Verdict
+from analysis.verdicts.stalls import by_mix, measured
+from analysis.verdicts.weigh import blocked, compared, percent, problem, stopped, weigh
+
+RULE = "top-down"
+# Names of the core files' formulas, and what Arm's topdown-tool calls the same percentages.
+CLASSES = {
+    "backend_bound": ("Backend Bound",),
+    "frontend_bound": ("Frontend Bound",),
+    "retiring": ("Retiring",),
+    "bad_speculation": ("Bad Speculation",),
+}
+LEVEL_2 = {"backend_mem_bound": ("Backend Memory Bound",), "backend_core_bound": ("Backend Core Bound",)}
+_OUTCOMES = {
+    "frontend_bound": Outcome.FRONTEND,
+    "retiring": Outcome.RETIRING,
+    "bad_speculation": Outcome.SPECULATION,
+}
+
+
+def judge(evidence: Evidence, context: Context, stalls: Verdict) -> Verdict:
+    """Rule 3 on the evidence; `stalls` is rule 1's verdict on it, asked where the core has no level 2."""
+    stopped_early = blocked(RULE, evidence)
+    if stopped_early:
+        return stopped_early
+    ratios = {
+        name: core_formula(evidence.subject, name, context.core, context.slots, titles)
+        for name, titles in (CLASSES | LEVEL_2).items()
+    }
+    found = problem(ratios["backend_bound"], context)
+    if found:
+        return stopped(RULE, found, ratios)
+    limits = context.thresholds
+    backend = Check("backend_bound", "back-end slots", ratios["backend_bound"].number(), limits.slots_backend, True)
+    if not backend.holds:
+        return _dominant(evidence, context, ratios, backend)
+    if problem(ratios["backend_mem_bound"], context) is None:
+        return _level_2(evidence, context, ratios, backend)
+    return _defer(evidence, context, ratios, backend, stalls)
+
+
+def _dominant(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict:
+    """The class that takes most slots, where the classes that were not measured could not take more."""
+    shares = {name: ratios[name] for name in _OUTCOMES if problem(ratios[name], context) is None}
+    used = [ratios["backend_bound"], *shares.values()]
+    outcome, text = Outcome.NOT_BACKEND, ""
+    if shares:
+        name, ratio = max(shares.items(), key=lambda item: item[1].number())
+        rest = 1.0 - backend.value - sum(share.number() for share in shares.values())
+        if len(shares) == len(_OUTCOMES) or ratio.number() > rest:
+            outcome = _OUTCOMES[name]
+            text = f"{name.replace('_', ' ')} takes {percent(ratio.number())} of slots; "
+    verdict = Verdict(RULE, outcome, f"{outcome}: {text}{compared(backend)}", (backend,), ratios=ratios)
+    return weigh(verdict, evidence, context, used)
+
+
+def _level_2(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict:
+    limits = context.thresholds
+    memory = ratios["backend_mem_bound"]
+    is_measured = problem(ratios["backend_core_bound"], context) is None
+    core = ratios["backend_core_bound"].number() if is_measured else 1.0 - memory.number()
+    remarks = [] if is_measured else ["the core's share was not measured and is taken as the rest"]
+    lead = memory.number() - core
+    used = [ratios["backend_bound"], memory]
+    shares = f"memory {percent(memory.number())}, core {percent(core)} of back-end stalls"
+    checks: tuple[Check, ...] = (backend,)
+    if lead >= limits.level2_lead:
+        outcome = Outcome.MEMORY
+        checks += (Check("level2", "memory's lead over core", lead, limits.level2_lead, True),)
+    elif -lead >= limits.level2_lead:
+        outcome, mix_checks, mix_used = by_mix(evidence, context, measured(evidence, context))
+        checks += (*mix_checks, Check("level2", "core's lead over memory", -lead, limits.level2_lead, True))
+        used += mix_used
+    else:
+        outcome = Outcome.MIXED
+        checks += (Check("level2", "the larger share's lead", abs(lead), limits.level2_lead, True),)
+    text = f"{outcome}: {shares}; {'; '.join(compared(check) for check in reversed(checks))}"
+    verdict = Verdict(RULE, outcome, text, checks, ratios=ratios, remarks=tuple(remarks))
+    return weigh(verdict, evidence, context, used)
+
+
+def _defer(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check, stalls: Verdict) -> Verdict:
+    """Back-end bound, and no level 2: whether memory or core, rule 1 has to say."""
+    said = compared(backend)
+    if stalls.family in (Family.MEMORY, Family.CORE, Family.MIXED) and stalls.outcome is not Outcome.RETIRING:
+        text = f"{stalls.outcome}: {said}; memory or core as the stall rule says"
+        verdict = Verdict(RULE, stalls.outcome, text, (backend,), ratios=ratios, deferred=True)
+        return weigh(verdict, evidence, context, [ratios["backend_bound"]])
+    why = "the stall rule finds few cycles that are lost whole" if stalls.is_finding else "the stall rule cannot say"
+    text = f"back-end bound, memory or core unknown: {said}; {why}"
+    return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios)
