@@ -1,0 +1,95 @@
+# `make run` and `make test` set up all that they need: .venv, the native build, the model, the Arm tools.
+# The state of that lives in .venv, .models, build and dist, none of it outside this folder.
+
+PYTHON_VENV := .venv/bin/python
+MODELS      := .models
+SOURCE      := $(MODELS)/smollm2-135m-instruct-q4_1.gguf
+DEFAULT     := $(MODELS)/smollm2-135m-instruct-q4_0.gguf
+
+MODEL     ?= $(DEFAULT)
+PROMPT    ?= What is the capital of France?
+ARGS      ?=
+CPU       ?= max,sve=off
+ARCH      ?=
+TOOLCHAIN ?=
+
+# Through the environment, so that no shell and no make reads quotes or dollars in them.
+override PROMPT := $(value PROMPT)
+override MODEL  := $(value MODEL)
+export PROMPT MODEL
+# CMake and ninja may live in .venv; pip's notices about itself are no news of ours.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$(TOOLCHAIN)')
+# Folders are listed with the files, so that a file that was removed counts as a change too.
+NATIVE := $(shell find native)
+
+.DELETE_ON_ERROR:
+.PHONY: help run setup test lint test-kernels test-python test-arm cross arm sanitize clean distclean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+run: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## an answer from a real model: PROMPT="…" MODEL=… ARGS="-n 64"
+	@.venv/bin/q4engine run "$$MODEL" $${PROMPT:+-p "$$PROMPT"} --temp 0 -n 128 $(ARGS)
+
+setup: build/stamps/installed build/stamps/test-tools $(DEFAULT) ## all that make run and make test need on this machine
+
+test: setup ## all tests, on this machine and on emulated Arm
+	@$(PYTHON_VENV) toolchains/run_tests.py
+
+lint: build/stamps/installed build/stamps/test-tools ## ruff, mypy, clang-format
+	@$(PYTHON_VENV) toolchains/run_tests.py lint
+
+test-kernels: setup ## the C test program alone
+	@$(PYTHON_VENV) toolchains/run_tests.py kernels
+
+test-python: setup ## pytest alone, on this machine
+	@$(PYTHON_VENV) toolchains/run_tests.py python
+
+test-arm: setup ## the Arm tests alone
+	@$(PYTHON_VENV) toolchains/run_tests.py arm
+
+cross: build/stamps/installed ## an aarch64 wheel in dist/: ARCH=armv8.2-a+dotprod+i8mm TOOLCHAIN=gnu|clang|zig
+	@$(PYTHON_VENV) toolchains/cross.py $(CROSS_OPTIONS)
+
+arm: build/stamps/installed ## q4engine on aarch64, emulated where need be: CPU=neoverse-n1 ARGS="run …"
+	@$(PYTHON_VENV) toolchains/arm.py --cpu '$(CPU)' $(CROSS_OPTIONS) -- $(ARGS)
+
+sanitize: setup ## the C test program and the unit tests under ASan and UBSan
+	@$(PYTHON_VENV) toolchains/sanitize.py
+
+clean: ## removes what was built; .venv and .models stay
+	rm -rf build dist
+
+distclean: clean ## removes .venv and .models too
+	rm -rf .venv .models
+
+# ---- the steps of setting up, each done when what it depends on is newer -------------------------------------------
+.venv/ready: toolchains/make_venv.sh
+	@sh toolchains/make_venv.sh .venv
+	@touch $@
+
+build/stamps/dependencies: pyproject.toml .venv/ready
+	@echo "q4engine: installing dependencies"
+	@$(PYTHON_VENV) -m pip install -qq $$($(PYTHON_VENV) toolchains/requirements.py analysis | tr -d ' ')
+	@mkdir -p $(@D) && touch $@
+
+# Editable: edits of Python files take effect at once, edits under native/ at the next make.
+build/stamps/installed: $(NATIVE) build/stamps/dependencies
+	@echo "q4engine: building the native core"
+	@$(PYTHON_VENV) -m pip install -qq --no-deps --no-build-isolation -Cbuild-dir=build/native -e .
+	@touch $@
+
+build/stamps/test-tools: build/stamps/dependencies
+	@echo "q4engine: installing test tools"
+	@$(PYTHON_VENV) -m pip install -qq $$($(PYTHON_VENV) toolchains/requirements.py test dev | tr -d ' ')
+	@touch $@
+
+$(SOURCE): | build/stamps/dependencies
+	@$(PYTHON_VENV) toolchains/get_model.py $@
+
+$(DEFAULT): $(SOURCE) | build/stamps/installed
+	@echo "q4engine: quantising it to Q4_0"
+	@.venv/bin/q4engine quantize $(SOURCE) $@ --type q4_0

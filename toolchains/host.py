@@ -1,0 +1,87 @@
+"""What the build scripts ask of the machine that they run on: paths, programs, packages, one-line messages."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+BUILD = REPO / "build"
+DIST = REPO / "dist"
+NATIVE_ARM = platform.machine() in ("aarch64", "arm64")
+
+
+class ToolError(Exception):
+    """One line for the user: what is missing or failed, and the command that mends it."""
+
+
+def say(message: str) -> None:
+    """Progress of a step that takes a while."""
+    print(f"q4engine: {message}", flush=True)
+
+
+def main(program: Callable[[], int]) -> None:
+    """Runs a script's main function; a ToolError becomes one line and exit code 1."""
+    try:
+        sys.exit(program())
+    except ToolError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(command: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None = None, cwd: Path = REPO) -> str:
+    """Runs a command silently and returns what it printed; where it fails, its output is shown and ToolError raised."""
+    words = [os.fspath(word) for word in command]
+    environment = None if env is None else {**os.environ, **env}
+    result = subprocess.run(
+        words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    if result.returncode != 0:
+        sys.stderr.write(result.stdout)
+        raise ToolError(f"`{' '.join(words[:4])} …` failed with exit code {result.returncode}")
+    return result.stdout
+
+
+def pip(*arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> None:
+    """Runs this environment's pip, which follows the user's pip configuration."""
+    run([sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments], env)
+
+
+def find_program(*names: str) -> str | None:
+    """The path of the first of `names` that is on PATH."""
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def apt_install(packages: Sequence[str], reason: str) -> None:
+    """Installs Debian packages where we may (root, apt); otherwise raises a ToolError that names the command."""
+    command = f"apt-get install -y {' '.join(packages)}"
+    if not shutil.which("apt-get"):
+        raise ToolError(f"{reason}; this system has no apt-get: install what Debian calls {' '.join(packages)}")
+    if os.geteuid() != 0:
+        raise ToolError(f"{reason}; install it with: sudo {command}")
+    say(f"installing {' '.join(packages)}")
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    first = subprocess.run(install, env={**os.environ, **quiet}, capture_output=True)
+    if first.returncode != 0:  # package lists absent or out of date
+        try:
+            run(["apt-get", "update", "-qq"])
+            run(install, quiet)
+        except ToolError as error:
+            raise ToolError(f"{reason}; `{command}` failed") from error
+
+
+def require_qemu() -> str:
+    """The path of qemu's user-mode emulator for aarch64, installed first where it is absent and we may."""
+    names = ("qemu-aarch64", "qemu-aarch64-static")
+    if find_program(*names) is None:
+        apt_install(["qemu-user"], "qemu-aarch64 is missing, which runs Arm programs on this machine")
+    path = find_program(*names)
+    if path is None:
+        raise ToolError("qemu-user is installed, but no qemu-aarch64 is on PATH")
+    return path

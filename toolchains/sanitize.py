@@ -1,0 +1,66 @@
+"""Runs the C test program and the unit tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer.
+
+``python toolchains/sanitize.py``. The sanitized module lives in build/sanitize/site and is used by the base interpreter
+of the virtual environment, with the environment's packages behind it, so that .venv keeps its own build.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from host import BUILD, REPO, ToolError, find_program, main, pip, run, say
+from run_tests import Check
+
+SANITIZERS = "address,undefined"
+FOLDER = BUILD / "sanitize"
+
+
+def preloaded_libraries(compiler: str) -> str:
+    """The runtime that an unsanitized interpreter must load first; libstdc++ with it, whose exceptions ASan wraps."""
+    paths = [run([compiler, f"-print-file-name={name}"]).strip() for name in ("libasan.so", "libstdc++.so.6")]
+    missing = [path for path in paths if not Path(path).is_absolute()]
+    if missing:
+        raise ToolError(f"{compiler} has no {' '.join(missing)}; sanitizer runs need gcc")
+    return " ".join(paths)
+
+
+def sanitize() -> int:
+    compiler = find_program(os.environ.get("CC", "gcc"))
+    if compiler is None:
+        raise ToolError("gcc is missing; sanitizer runs need it")
+    say(f"building with -fsanitize={SANITIZERS}")
+    settings = [f"-Ccmake.define.Q4_SANITIZE={SANITIZERS}", f"-Cbuild-dir={FOLDER / 'build'}"]
+    site = FOLDER / "site"
+    pip("install", "-q", "--upgrade", "--target", site, "--no-deps", "--no-build-isolation", *settings, REPO)
+    run(["cmake", "--build", FOLDER / "build", "--target", "q4_kernel_test"])
+    options = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
+    kernels = Check("C kernel tests, sanitized", [FOLDER / "build" / "q4_kernel_test"], env=options).run()
+
+    base = getattr(sys, "_base_executable", sys.executable)
+    env = options | {
+        "LD_PRELOAD": preloaded_libraries(compiler),
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter frees little at exit
+        "PYTHONPATH": f"{site}:{sysconfig.get_paths()['purelib']}",
+        "PYTHONMALLOC": "malloc",
+    }
+    where = subprocess.run(
+        [base, "-P", "-c", "import q4engine._native as native; print(native.__file__)"],
+        env={**os.environ, **env},
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+    )
+    if str(site) not in where.stdout:
+        raise ToolError(f"the sanitized module does not load: {(where.stderr or where.stdout).strip()}")
+    command = [base, "-P", "-m", "pytest", "-p", "no:cacheprovider", "tests/unit", *sys.argv[1:]]
+    tests = Check("pytest tests/unit, sanitized", command, env=env).run()
+    print(f"{kernels.passed + tests.passed} passed, {kernels.failed + tests.failed} failed")
+    return 1 if kernels.failed or tests.failed else 0
+
+
+if __name__ == "__main__":
+    main(sanitize)
