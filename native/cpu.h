@@ -31,5 +31,7 @@ int q4_cpu_select(const char *list, uint32_t *features, char *message, size_t si
 // previous state for q4_fp_leave.
 uint64_t q4_fp_enter(void);
 void q4_fp_leave(uint64_t state);
+// A state in which subnormals are flushed to zero: what some callers leave behind, for tests of the two functions.
+extern const uint64_t q4_fp_flush_state;
 
 #endif

@@ -32,3 +32,5 @@ uint64_t q4_fp_enter(void) {
 }
 
 void q4_fp_leave(uint64_t state) { __asm__ volatile("msr fpcr, %0" : : "r"(state)); }
+
+const uint64_t q4_fp_flush_state = 1 << 24; // FZ

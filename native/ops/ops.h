@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     const uint16_t *keys;         // first block of this KV head
     const uint16_t *values;       // first position of this KV head
-    size_t head_dim;              // a multiple of 8, at most Q4_MAX_HEAD_DIM
+    size_t head_dim;              // at most Q4_MAX_HEAD_DIM
     size_t n_heads, n_tokens;
     size_t q_stride, out_stride;  // floats from one token to the next
     size_t n_positions;           // token t sees positions 0 .. n_positions + t - 1

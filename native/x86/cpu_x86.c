@@ -37,3 +37,5 @@ uint64_t q4_fp_enter(void) {
 }
 
 void q4_fp_leave(uint64_t state) { _mm_setcsr((uint32_t)state); }
+
+const uint64_t q4_fp_flush_state = 0x1f80 | 1 << 15 | 1 << 6; // FTZ, DAZ

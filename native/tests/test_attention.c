@@ -1,0 +1,91 @@
+// Attention and the KV cache of every variant against the base one.
+#include "test.h"
+
+#include "../ops/q4math.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define UNSEEN 0x7e00 // NaN: what the cache holds at positions that no query may use
+
+// A cache of whole blocks, filled up to n_positions; NaN behind.
+static void random_cache(struct rng *r, q4_attn_args *args, size_t n_positions) {
+    size_t dim = args->head_dim, n = q4_round_up(n_positions, Q4_KV_BLOCK) * dim;
+    uint16_t *keys = slot_place(&slots[SLOT_Q], r, n * sizeof *keys, sizeof *keys);
+    // values are read position by position, so nothing lies behind the last one
+    uint16_t *values = slot_place(&slots[SLOT_WEIGHTS], r, n_positions * dim * sizeof *values, sizeof *values);
+    float *x = malloc(2 * dim * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = UNSEEN;
+    float largest = rng_next(r) & 1 ? 60000.0f : 8.0f;
+    for (size_t p = 0; p < n_positions; p++) {
+        rng_fill(r, x, dim, largest);
+        rng_fill(r, x + dim, dim, largest);
+        q4_ops_base.kv_store(keys, values, x, x + dim, dim, p);
+    }
+    free(x);
+    args->keys = keys;
+    args->values = values;
+}
+
+static bool attention_case(struct rng *r, const void *subject, char *what, size_t size) {
+    static const size_t dims[] = {8, 16, 32, 64, 80, 96, 128, 12, 256};
+    const struct q4_ops *ops = subject;
+    q4_attn_args args = {.head_dim = dims[rng_next(r) % 9], .n_heads = rng_range(r, 1, 8), .n_tokens = 1};
+    args.n_positions = rng_range(r, 1, 300);
+    if (rng_next(r) & 1)
+        args.n_tokens = rng_range(r, 1, 40);
+    while (args.n_positions * args.n_tokens * args.n_heads * args.head_dim > 400000 && args.n_tokens > 1)
+        args.n_tokens = (args.n_tokens + 1) / 2;
+    args.scale = 1.0f / sqrtf((float)args.head_dim);
+    size_t row = args.n_heads * args.head_dim;
+    args.q_stride = row + rng_range(r, 0, 40);
+    args.out_stride = row + (rng_next(r) & 1 ? 0 : rng_range(r, 0, 40));
+    random_cache(r, &args, args.n_positions + args.n_tokens - 1);
+    size_t n_q = (args.n_tokens - 1) * args.q_stride + row, n_out = (args.n_tokens - 1) * args.out_stride + row;
+    float *q = slot_place(&slots[SLOT_X], r, n_q * sizeof *q, sizeof *q);
+    rng_fill(r, q, n_q, rng_next(r) & 1 ? 1000.0f : 8.0f);
+    float *out = slot_place(&slots[SLOT_Y], r, n_out * sizeof *out, sizeof *out), *expected = malloc(n_out * sizeof *out);
+    memset(out, 0xa5, n_out * sizeof *out);
+    memset(expected, 0xa5, n_out * sizeof *out);
+    q4_ops_base.attention(expected, q, &args);
+    ops->attention(out, q, &args);
+    snprintf(what, size, "%zu heads of %zu, %zu tokens, %zu positions", args.n_heads, args.head_dim, args.n_tokens,
+             args.n_positions);
+    bool right = same_bits(out, expected, n_out, sizeof *out, what, size) && slots_intact();
+    free(expected);
+    return right;
+}
+
+static bool kv_store_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t dim = rng_range(r, 1, 160), blocks = rng_range(r, 1, 4), n = blocks * Q4_KV_BLOCK * dim;
+    size_t position = rng_range(r, 0, blocks * Q4_KV_BLOCK - 1);
+    uint16_t *keys = slot_place(&slots[SLOT_Q], r, n * sizeof *keys, sizeof *keys);
+    uint16_t *values = slot_place(&slots[SLOT_WEIGHTS], r, n * sizeof *values, sizeof *values);
+    uint16_t *expected = malloc(2 * n * sizeof *expected);
+    memset(keys, 0xa5, n * sizeof *keys);
+    memset(values, 0xa5, n * sizeof *values);
+    memset(expected, 0xa5, 2 * n * sizeof *expected);
+    float *k = slot_place(&slots[SLOT_X], r, dim * sizeof *k, sizeof *k);
+    float *v = slot_place(&slots[SLOT_Y], r, dim * sizeof *v, sizeof *v);
+    rng_fill(r, k, dim, rng_next(r) & 1 ? 65519.0f : 70000.0f); // rounds to 65504; overflows
+    rng_fill(r, v, dim, rng_next(r) & 1 ? 65519.0f : 70000.0f);
+    bool fits = q4_ops_base.kv_store(expected, expected + n, k, v, dim, position);
+    bool right = ops->kv_store(keys, values, k, v, dim, position) == fits;
+    snprintf(what, size, "head size %zu, position %zu", dim, position);
+    right = right && same_bits(keys, expected, n, sizeof *keys, what, size) &&
+            same_bits(values, expected + n, n, sizeof *values, what, size) && slots_intact();
+    free(expected);
+    return right;
+}
+
+static void test_variant(const struct q4_ops *ops) {
+    char name[80];
+    snprintf(name, sizeof name, "%s/attention", ops->name);
+    run_cases(name, attention_case, ops);
+    snprintf(name, sizeof name, "%s/kv_store", ops->name);
+    run_cases(name, kv_store_case, ops);
+}
+
+void test_attention(void) { each_ops(test_variant); }

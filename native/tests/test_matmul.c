@@ -1,0 +1,228 @@
+// Every matrix kernel against the portable one on the GGUF rows.
+#include "test.h"
+
+#include "../ops/q4math.h"
+
+#include <stdlib.h>
+
+#define CANARY 0x7fa5a5a5u // what y holds where no kernel may write: a NaN that no kernel makes
+#define MAX_WORK 400000    // rows * columns * tokens of one case, so that the portable kernels take no minutes
+
+struct shape {
+    size_t rows, k, tokens;
+    size_t y_stride;
+};
+
+static size_t block_columns(int type) {
+    size_t columns, bytes;
+    q4_type_block(type, &columns, &bytes);
+    return columns;
+}
+
+static size_t row_bytes(int type, size_t k) {
+    size_t columns, bytes;
+    q4_type_block(type, &columns, &bytes);
+    return k / columns * bytes;
+}
+
+// Small in two dimensions where it is large in the third.
+static struct shape random_shape(struct rng *r, const struct q4_kernel *kernel) {
+    size_t block = block_columns(kernel->layout->type);
+    struct shape s = {.rows = rng_range(r, 1, 70), .k = block * rng_range(r, 1, 6), .tokens = 1};
+    if (kernel->max_tokens > 1)
+        s.tokens = rng_next(r) % 4 ? rng_range(r, 1, 16) : rng_range(r, 1, 70);
+    if (rng_next(r) % 4 == 0)
+        s.k = block * rng_range(r, 1, 5000 / block);
+    if (rng_next(r) % 8 == 0)
+        s.rows = rng_range(r, 1, 300);
+    while (s.rows * s.k * s.tokens > MAX_WORK) {
+        size_t *larger = s.rows > s.tokens ? &s.rows : &s.tokens;
+        *larger -= (*larger + 3) / 4;
+        if (s.rows == 1 && s.tokens == 1)
+            break;
+    }
+    if (s.rows == 0 || s.tokens == 0)
+        s.rows = s.tokens = 1;
+    s.y_stride = s.rows + (rng_next(r) & 1 ? 0 : rng_range(r, 1, 20));
+    return s;
+}
+
+static void fill_scales(struct rng *r, float *d, size_t n, bool fp16) {
+    uint64_t kind = rng_next(r) % 4;
+    for (size_t i = 0; i < n; i++) {
+        if (kind == 0)
+            d[i] = q4_half_to_float(rng_half(r) & 0x7fff);
+        else if (kind == 1 && !fp16) // products with the weights' scales become subnormal
+            d[i] = q4_bits_float(q4_float_bits(rng_float(r, 0x1p-112f)) & 0x7fffffff);
+        else
+            d[i] = q4_round_half(rng_float(r, 0.02f) + 0.03f);
+    }
+}
+
+// Quantised activations: q in ±127 with runs of extremes, scales, sums.
+static void random_q(struct rng *r, int8_t *q, size_t n) {
+    uint64_t kind = rng_next(r) % 3;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t u = rng_next(r);
+        q[i] = (int8_t)((int)(u % 255) - 127);
+        if (kind == 0)
+            q[i] = u >> 20 & 1 ? 127 : -127;
+        else if (kind == 1 && (i / 32) % 2)
+            q[i] = (u >> 24) % 16 == 0 ? 127 : 127 * (int)(u >> 20 & 1);
+    }
+}
+
+static void random_acts(struct rng *r, enum q4_act_form form, struct q4_acts *acts, const struct shape *s) {
+    acts->k = s->k;
+    if (form == Q4_ACT_F32) {
+        acts->x_stride = s->k + rng_range(r, 0, 3);
+        size_t n = (s->tokens - 1) * acts->x_stride + s->k;
+        float *x = slot_place(&slots[SLOT_X], r, n * sizeof *x, sizeof *x);
+        rng_fill(r, x, n, 65504.0f);
+        acts->x = x;
+        return;
+    }
+    size_t block = form == Q4_ACT_Q8 ? Q4_BLOCK : Q4_SUPER, n = s->tokens * s->k;
+    int8_t *q = slot_place(&slots[SLOT_Q], r, n, 1);
+    float *d = slot_place(&slots[SLOT_D], r, n / block * sizeof *d, sizeof *d);
+    random_q(r, q, n);
+    fill_scales(r, d, n / block, form == Q4_ACT_Q8);
+    acts->q = q;
+    acts->d = d;
+    if (form == Q4_ACT_Q8) {
+        int32_t *sum = slot_place(&slots[SLOT_SUM], r, n / block * sizeof *sum, sizeof *sum);
+        for (size_t b = 0; b < n / block; b++) {
+            sum[b] = 0;
+            for (size_t i = 0; i < block; i++)
+                sum[b] += q[b * block + i];
+        }
+        acts->sum = sum;
+    }
+}
+
+static uint8_t *pack_weights(struct rng *r, const struct q4_layout *layout, const uint8_t *rows, const struct shape *s) {
+    size_t panel = q4_panel_bytes(layout, s->k), panels = (s->rows + layout->rows - 1) / layout->rows;
+    size_t bytes = row_bytes(layout->type, s->k);
+    uint8_t *packed = slot_place(&slots[SLOT_WEIGHTS], r, panels * panel, layout->block_bytes % 64 == 0 ? 64 : 32);
+    memset(packed, 0, panels * panel);
+    for (size_t p = 0; p < panels; p++) {
+        size_t row = p * layout->rows;
+        layout->pack(packed + p * panel, rows + row * bytes, bytes, q4_min_size(layout->rows, s->rows - row), s->k);
+    }
+    return packed;
+}
+
+static void pack_acts(struct rng *r, const struct q4_act_packing *packing, struct q4_acts *acts, const struct shape *s) {
+    size_t bytes = packing->bytes(s->k), tiles = (s->tokens + packing->tile - 1) / packing->tile;
+    uint8_t *packed = slot_place(&slots[SLOT_PACKED], r, tiles * bytes, 64);
+    for (size_t t = 0; t < tiles; t++) {
+        size_t token = t * packing->tile;
+        packing->pack(packed + t * bytes, acts, token, q4_min_size(packing->tile, s->tokens - token));
+    }
+    acts->packed = packed;
+}
+
+// The matrix in tasks, cut at random panel and token-tile boundaries, as threads would take it.
+static void run_tasks(struct rng *r, const struct q4_kernel *kernel, struct q4_task task, const struct shape *s) {
+    const uint8_t *weights = task.weights;
+    size_t unit = kernel->layout->rows, tile = kernel->packing ? kernel->packing->tile : 1;
+    float *y = task.y;
+    for (size_t row = 0; row < s->rows; row += task.n_rows) {
+        task.n_rows = q4_min_size(unit * rng_range(r, 1, 4), s->rows - row);
+        task.weights = weights + row / unit * q4_panel_bytes(kernel->layout, s->k);
+        for (size_t token = 0; token < s->tokens; token += task.n_tokens) {
+            size_t n = q4_min_size(tile * rng_range(r, 1, 12), s->tokens - token);
+            task.n_tokens = q4_min_size(n, kernel->max_tokens);
+            task.token0 = token;
+            task.y = y + token * s->y_stride + row;
+            kernel->run(&task);
+        }
+    }
+}
+
+// y as it should be, canaries included.
+static float *expected_y(int type, const uint8_t *rows, const struct q4_acts *acts, const struct shape *s) {
+    size_t n = (s->tokens - 1) * s->y_stride + s->rows;
+    float *y = malloc(n * sizeof *y), *row = malloc(s->k * sizeof *row);
+    for (size_t i = 0; i < n; i++)
+        y[i] = q4_bits_float(CANARY);
+    struct q4_task task = {.weights = rows, .k = s->k, .n_rows = s->rows, .n_tokens = s->tokens, .acts = acts,
+                           .y = y, .y_stride = s->y_stride, .ops = &q4_ops_base};
+    bool is_float = q4_act_form_of(type) == Q4_ACT_F32;
+    for (const struct q4_kernel *k = q4_portable_kernels; !is_float && k->name; k++)
+        if (k->layout->type == type)
+            k->run(&task);
+    for (size_t i = 0; is_float && i < s->rows; i++) {
+        q4_ops_base.dequantize_row(row, rows + i * row_bytes(type, s->k), type, s->k);
+        for (size_t t = 0; t < s->tokens; t++) {
+            float acc = 0.0f;
+            for (size_t c = 0; c < s->k; c++)
+                acc = fmaf(row[c], acts->x[t * acts->x_stride + c], acc);
+            y[t * s->y_stride + i] = acc;
+        }
+    }
+    free(row);
+    return y;
+}
+
+bool matmul_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_kernel *kernel = subject;
+    int type = kernel->layout->type;
+    struct shape s = random_shape(r, kernel);
+    struct q4_acts acts = {0};
+    uint8_t *rows = malloc(s.rows * row_bytes(type, s.k));
+    random_rows(r, type, rows, s.rows, s.k);
+    random_acts(r, q4_act_form_of(type), &acts, &s);
+    if (kernel->packing)
+        pack_acts(r, kernel->packing, &acts, &s);
+    size_t n = (s.tokens - 1) * s.y_stride + s.rows;
+    float *y = slot_place(&slots[SLOT_Y], r, n * sizeof *y, sizeof *y);
+    for (size_t i = 0; i < n; i++)
+        y[i] = q4_bits_float(CANARY);
+    struct q4_task task = {.weights = pack_weights(r, kernel->layout, rows, &s), .k = s.k, .acts = &acts, .y = y,
+                           .y_stride = s.y_stride, .ops = q4_arch_ops(options.features)};
+    if (kernel->scratch)
+        task.scratch = slot_place(&slots[SLOT_SCRATCH], r, kernel->scratch(s.k), 64);
+    run_tasks(r, kernel, task, &s);
+    float *expected = expected_y(type, rows, &acts, &s);
+    snprintf(what, size, "%zu rows, %zu columns, %zu tokens, y stride %zu", s.rows, s.k, s.tokens, s.y_stride);
+    bool right = same_bits(y, expected, n, sizeof *y, what, size);
+    if (right && !slots_intact()) {
+        snprintf(what + strlen(what), size - strlen(what), ": wrote outside its memory");
+        right = false;
+    }
+    free(expected);
+    free(rows);
+    return right;
+}
+
+static void print_features(uint32_t features) {
+    for (int i = 0; i < Q4_CPU_N_FEATURES; i++)
+        if (features >> i & 1)
+            printf(" %s", q4_cpu_feature_names[i]);
+}
+
+static void list_kernel(const struct q4_kernel *k) {
+    if (options.filter && strstr(k->name, options.filter) == NULL)
+        return;
+    printf("%s: %s, layout %s of %zu rows, %s, needs", k->name, q4_type_name(k->layout->type), k->layout->name,
+           k->layout->rows, k->max_tokens == 1 ? "gemv" : "gemm");
+    print_features(k->features);
+    printf("%s%s\n", k->features ? "" : " nothing", k->features & ~options.features ? " (absent)" : "");
+}
+
+static void test_table(const struct q4_kernel *k) {
+    for (; k->name; k++) {
+        if (options.list)
+            list_kernel(k);
+        else if ((k->features & ~options.features) == 0)
+            run_cases(k->name, matmul_case, k);
+        else if (options.filter == NULL || strstr(k->name, options.filter))
+            printf("skip %s: the CPU lacks a feature\n", k->name);
+    }
+}
+
+void test_matmul(void) {
+    test_table(q4_arch_kernels);
+    test_table(q4_portable_kernels);
+}

@@ -1,0 +1,196 @@
+// Every variant of the operations against the base one. Attention has a file of its own.
+#include "test.h"
+
+#include "../ops/q4math.h"
+
+#include <stdlib.h>
+
+static const struct q4_ops *const base = &q4_ops_base;
+
+void each_ops(void (*visit)(const struct q4_ops *ops)) {
+    const struct q4_ops *seen[1 << 8];
+    size_t n = 0;
+    for (uint32_t subset = 0; subset < 1u << Q4_CPU_N_FEATURES; subset++) {
+        if (subset & ~options.features)
+            continue;
+        const struct q4_ops *ops = q4_arch_ops(subset);
+        size_t i = 0;
+        while (i < n && seen[i] != ops)
+            i++;
+        if (i == n)
+            visit(seen[n++] = ops);
+    }
+}
+
+static float *place_floats(enum slot_use use, struct rng *r, size_t n) {
+    return slot_place(&slots[use], r, n * sizeof(float), sizeof(float));
+}
+
+static float *random_floats(enum slot_use use, struct rng *r, size_t n, float largest) {
+    float *x = place_floats(use, r, n);
+    rng_fill(r, x, n, largest);
+    return x;
+}
+
+static bool verdict(bool right, char *what, size_t size) {
+    if (right && !slots_intact()) {
+        snprintf(what + strlen(what), size - strlen(what), ": wrote outside its memory");
+        return false;
+    }
+    return right;
+}
+
+static size_t random_n(struct rng *r) { return rng_next(r) % 4 ? rng_range(r, 1, 100) : rng_range(r, 1, 3000); }
+
+static bool norm_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *x = random_floats(SLOT_X, r, n, 1e17f), *w = random_floats(SLOT_WEIGHTS, r, n, 100.0f);
+    float *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y), eps = rng_next(r) & 1 ? 1e-5f : 1e-6f;
+    if (rng_next(r) % 8 == 0)
+        x[rng_range(r, 0, n - 1)] = rng_next(r) & 1 ? INFINITY : NAN;
+    snprintf(what, size, "%zu values", n);
+    bool finite = base->rms_norm(expected, x, w, n, eps), right = ops->rms_norm(y, x, w, n, eps) == finite;
+    right = verdict(right && (!finite || same_bits(y, expected, n, sizeof *y, what, size)), what, size);
+    free(expected);
+    return right;
+}
+
+static bool all_finite_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *x = random_floats(SLOT_X, r, n, 3e38f);
+    uint64_t kind = rng_next(r) % 4;
+    if (kind < 3)
+        x[rng_range(r, 0, n - 1)] = kind == 0 ? NAN : kind == 1 ? -INFINITY : INFINITY;
+    snprintf(what, size, "%zu values, kind %d", n, (int)kind);
+    return verdict(ops->all_finite(x, n) == (kind == 3), what, size);
+}
+
+// Both activation quantisations; where a value is not finite only the verdict counts.
+static bool quantize_case(struct rng *r, const struct q4_ops *ops, bool q8k, char *what, size_t size) {
+    size_t block = q8k ? Q4_SUPER : Q4_BLOCK, blocks = rng_range(r, 1, 20), n = block * blocks;
+    float *x = random_floats(SLOT_X, r, n, rng_next(r) & 1 ? 65504.0f : 3e38f);
+    if (rng_next(r) % 8 == 0)
+        x[rng_range(r, 0, n - 1)] = rng_next(r) & 1 ? -INFINITY : NAN;
+    if (rng_next(r) % 4 == 0)
+        memset(x, 0, block * sizeof *x);
+    int8_t *q = slot_place(&slots[SLOT_Q], r, n, 1), *q_expected = malloc(n);
+    float *d = place_floats(SLOT_D, r, blocks), d_expected[20] = {0};
+    int32_t *sum = slot_place(&slots[SLOT_SUM], r, blocks * sizeof *sum, sizeof *sum), sum_expected[20] = {0};
+    memset(sum, 0, blocks * sizeof *sum);
+    snprintf(what, size, "%zu values", n);
+    bool finite = q8k ? base->quantize_q8k(x, n, q_expected, d_expected)
+                      : base->quantize_q8(x, n, q_expected, d_expected, sum_expected);
+    bool got = q8k ? ops->quantize_q8k(x, n, q, d) : ops->quantize_q8(x, n, q, d, sum);
+    bool right = got == finite && (!finite || (same_bits(q, q_expected, n, 1, what, size) &&
+                                               same_bits(d, d_expected, blocks, sizeof *d, what, size) &&
+                                               same_bits(sum, sum_expected, blocks, sizeof *sum, what, size)));
+    free(q_expected);
+    return verdict(right, what, size);
+}
+
+static bool quantize_q8_case(struct rng *r, const void *subject, char *what, size_t size) {
+    return quantize_case(r, subject, false, what, size);
+}
+
+static bool quantize_q8k_case(struct rng *r, const void *subject, char *what, size_t size) {
+    return quantize_case(r, subject, true, what, size);
+}
+
+static bool rope_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t dim = 2 * rng_range(r, 1, 64);
+    enum q4_rope_style style = rng_next(r) & 1 ? Q4_ROPE_NORM : Q4_ROPE_NEOX;
+    float *x = random_floats(SLOT_X, r, dim, 65504.0f), *table = random_floats(SLOT_AUX, r, dim, 1.0f), expected[128];
+    memcpy(expected, x, dim * sizeof *x);
+    base->rope(expected, table, dim, style);
+    ops->rope(x, table, dim, style);
+    snprintf(what, size, "%zu dimensions, style %d", dim, (int)style);
+    return verdict(same_bits(x, expected, dim, sizeof *x, what, size), what, size);
+}
+
+static bool swiglu_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *gate = random_floats(SLOT_X, r, n, 200.0f), *up = random_floats(SLOT_WEIGHTS, r, n, 65504.0f);
+    float *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y);
+    base->swiglu(expected, gate, up, n);
+    ops->swiglu(y, gate, up, n);
+    snprintf(what, size, "%zu values", n);
+    bool right = verdict(same_bits(y, expected, n, sizeof *y, what, size), what, size);
+    free(expected);
+    return right;
+}
+
+static bool add_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *y = random_floats(SLOT_Y, r, n, 1e30f), *x = random_floats(SLOT_X, r, n, 1e30f);
+    float *expected = malloc(n * sizeof *y);
+    memcpy(expected, y, n * sizeof *y);
+    base->add(expected, x, n);
+    ops->add(y, x, n);
+    snprintf(what, size, "%zu values", n);
+    bool right = verdict(same_bits(y, expected, n, sizeof *y, what, size), what, size);
+    free(expected);
+    return right;
+}
+
+static bool dequantize_case(struct rng *r, const void *subject, char *what, size_t size) {
+    static const int types[] = {Q4_TYPE_F32,  Q4_TYPE_F16,  Q4_TYPE_BF16, Q4_TYPE_Q4_0,
+                                Q4_TYPE_Q4_1, Q4_TYPE_Q8_0, Q4_TYPE_Q6_K};
+    const struct q4_ops *ops = subject;
+    int type = types[rng_next(r) % 7];
+    size_t columns, bytes;
+    q4_type_block(type, &columns, &bytes);
+    size_t blocks = rng_range(r, 1, columns == 1 ? 300 : 12), n = columns * blocks;
+    uint8_t *row = slot_place(&slots[SLOT_WEIGHTS], r, blocks * bytes, columns == 1 ? bytes : 2);
+    random_rows(r, type, row, 1, n);
+    float *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y);
+    snprintf(what, size, "%s, %zu values", q4_type_name(type), n);
+    bool right = base->dequantize_row(expected, row, type, n) == ops->dequantize_row(y, row, type, n);
+    right = verdict(right && same_bits(y, expected, n, sizeof *y, what, size), what, size);
+    free(expected);
+    return right;
+}
+
+static bool dot16_case(struct rng *r, const void *subject, char *what, size_t size) {
+    static const int types[] = {Q4_TYPE_F32, Q4_TYPE_F16, Q4_TYPE_BF16};
+    const struct q4_ops *ops = subject;
+    int type = types[rng_next(r) % 3];
+    size_t n = random_n(r), bytes = type == Q4_TYPE_F32 ? 4 : 2;
+    uint8_t *w = slot_place(&slots[SLOT_WEIGHTS], r, n * 16 * bytes, bytes);
+    random_rows(r, type, w, 1, n * 16);
+    float *x = random_floats(SLOT_X, r, n, 65504.0f), *y = place_floats(SLOT_Y, r, 16), expected[16];
+    const struct q4_ops *each[] = {base, ops};
+    for (size_t i = 0; i < 2; i++) {
+        float *to = i ? y : expected;
+        if (type == Q4_TYPE_F32)
+            each[i]->dot16_f32(to, (const float *)w, x, n);
+        else if (type == Q4_TYPE_F16)
+            each[i]->dot16_f16(to, (const uint16_t *)w, x, n);
+        else
+            each[i]->dot16_bf16(to, (const uint16_t *)w, x, n);
+    }
+    snprintf(what, size, "%s, %zu columns", q4_type_name(type), n);
+    return verdict(same_bits(y, expected, 16, sizeof *y, what, size), what, size);
+}
+
+static void test_variant(const struct q4_ops *ops) {
+    static const struct {
+        const char *name;
+        test_case run;
+    } tests[] = {
+        {"rms_norm", norm_case},         {"all_finite", all_finite_case},     {"quantize_q8", quantize_q8_case},
+        {"quantize_q8k", quantize_q8k_case}, {"rope", rope_case},             {"swiglu", swiglu_case},
+        {"add", add_case},               {"dequantize_row", dequantize_case}, {"dot16", dot16_case},
+    };
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s/%s", ops->name, tests[i].name);
+        run_cases(name, tests[i].run, ops);
+    }
+}
+
+void test_ops(void) { each_ops(test_variant); }
