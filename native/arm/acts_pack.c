@@ -1,0 +1,63 @@
+#include "acts_pack.h"
+
+#include <string.h>
+
+static size_t pairs8_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_BYTES; }
+static size_t pairs8_sum_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_SUM_BYTES; }
+static size_t quad4_bytes(size_t k) { return q4_round_up(k / Q4_BLOCK * QUAD4_BYTES, 64); }
+
+// A token's share of every block: 4 chunks of 8 columns, and its scale (and sum) twice.
+static void pairs8_token(uint8_t *dst, const struct q4_acts *acts, size_t token, size_t slot, size_t block_bytes) {
+    size_t n_blocks = acts->k / Q4_BLOCK;
+    const int8_t *q = acts->q + token * acts->k;
+    const float *d = acts->d + token * n_blocks;
+    const int32_t *sum = acts->sum + token * n_blocks;
+    for (size_t b = 0; b < n_blocks; b++, q += Q4_BLOCK, dst += block_bytes) {
+        for (size_t c = 0; c < 4; c++)
+            memcpy(dst + c * 64 + slot * 8, q + 8 * c, 8);
+        float twice[2] = {d[b], d[b]};
+        memcpy(dst + 256 + slot * 8, twice, 8);
+        if (block_bytes == PAIRS8_SUM_BYTES) {
+            twice[0] = twice[1] = (float)sum[b];
+            memcpy(dst + 320 + slot * 8, twice, 8);
+        }
+    }
+}
+
+static inline void pack_pairs8(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n, size_t block_bytes) {
+    if (n < PAIRS8_TOKENS)
+        memset(dst, 0, acts->k / Q4_BLOCK * block_bytes);
+    for (size_t i = 0; i < n; i++)
+        pairs8_token(dst, acts, token0 + i, i, block_bytes);
+}
+
+static void pairs8_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    pack_pairs8(dst, acts, token0, n, PAIRS8_BYTES);
+}
+
+static void pairs8_sum_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    pack_pairs8(dst, acts, token0, n, PAIRS8_SUM_BYTES);
+}
+
+static void quad4_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    size_t n_blocks = acts->k / Q4_BLOCK;
+    if (n < QUAD4_TOKENS)
+        memset(dst, 0, quad4_bytes(acts->k));
+    for (size_t i = 0; i < n; i++) {
+        const int8_t *q = acts->q + (token0 + i) * acts->k;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < n_blocks; b++, q += Q4_BLOCK, out += QUAD4_BYTES) {
+            size_t at = (token0 + i) * n_blocks + b;
+            float sum = (float)acts->sum[at];
+            memcpy(out + i * 16, q, 16);
+            memcpy(out + 64 + i * 16, q + 16, 16);
+            memcpy(out + 128 + i * 4, &acts->d[at], 4);
+            memcpy(out + 144 + i * 4, &sum, 4);
+        }
+    }
+}
+
+const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, pairs8_pack};
+const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes,
+                                             pairs8_sum_pack};
+const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, quad4_pack};

@@ -1,0 +1,21 @@
+// Activations as the Arm GEMM kernels read them.
+#ifndef Q4_ARM_ACTS_PACK_H
+#define Q4_ARM_ACTS_PACK_H
+
+#include "../matmul/matmul.h"
+
+// `pairs8`: 8 tokens, for SMMLA. A block of 32 columns is
+//   int8 q[4 chunks of 8 columns][4 token pairs][2 tokens x 8 columns],
+//   fp32 scales [4 token pairs][d0, d0, d1, d1], and for Q4_1 the sums of q as fp32 in the same form.
+#define PAIRS8_TOKENS 8
+#define PAIRS8_BYTES (256 + 64)
+#define PAIRS8_SUM_BYTES (256 + 64 + 64)
+extern const struct q4_act_packing q4_pairs8, q4_pairs8_sum;
+
+// `quad4`: 4 tokens, for SDOT by lane. A block of 32 columns is
+//   int8 q[2 halves of 16 columns][4 tokens][16], fp32 d[4], fp32 sum[4].
+#define QUAD4_TOKENS 4
+#define QUAD4_BYTES (128 + 16 + 16)
+extern const struct q4_act_packing q4_quad4;
+
+#endif

@@ -1,0 +1,4 @@
+#define GEMV_NAME q4_gemv_q4_0_dotprod_fhm
+#define GEMV_TYPE Q4_0
+#define GEMV_FHM 1
+#include "gemv_lane16.h"

@@ -1,0 +1,31 @@
+// The layout `lane16` of 4-bit and 8-bit weights, and what its kernels share.
+//
+// A panel is 16 rows; one block of it is 32 columns:
+//   fp16 d[16], for Q4_1 also fp16 m[16], then the weights as vectors of 16 bytes [group of 4 rows][column quad],
+//   a vector being 4 rows x 4 columns.
+// SDOT by lane multiplies such a vector with 4 activations and leaves a row in each int32 lane, so a GEMV needs neither
+// horizontal sums nor broadcasts. The 4-bit types have 4 vectors a group: byte 4r + i of vector c holds column 4c + i in
+// its low nibble and column 4c + i + 16 in its high one; Q4_0 as signed nibbles, Q4_1 unsigned as in GGUF. Q8_0 has 8.
+#ifndef Q4_ARM_LANE16_H
+#define Q4_ARM_LANE16_H
+
+#include "../matmul/matmul.h"
+
+#include <string.h>
+
+#define LANE16_ROWS 16
+#define LANE16_Q4_0_BYTES (32 + 256)
+#define LANE16_Q4_1_BYTES (64 + 256)
+#define LANE16_Q8_0_BYTES (32 + 512)
+
+extern const struct q4_layout q4_lane16_q4_0, q4_lane16_q4_1, q4_lane16_q8_0;
+
+// Copies the first n of 16 results (a panel's last rows may not exist).
+static inline void q4_store_rows16(float *y, const float *result, size_t n) {
+    if (n >= LANE16_ROWS)
+        memcpy(y, result, LANE16_ROWS * sizeof *y);
+    else
+        memcpy(y, result, n * sizeof *y);
+}
+
+#endif

@@ -1,0 +1,59 @@
+#include "lane16.h"
+
+#include <string.h>
+
+static uint8_t *vector_at(uint8_t *weights, size_t row, size_t quad, size_t quads) {
+    return weights + (row / 4 * quads + quad) * 16 + row % 4 * 4;
+}
+
+// One row's 16 bytes of nibbles (column i low, i + 16 high) to its places; `flip` 0x88... makes them signed.
+static inline void scatter_nibbles(uint8_t *weights, const uint8_t *qs, size_t row, uint32_t flip) {
+    for (size_t c = 0; c < 4; c++) {
+        uint32_t four;
+        memcpy(&four, qs + 4 * c, 4);
+        four ^= flip;
+        memcpy(vector_at(weights, row, c, 4), &four, 4);
+    }
+}
+
+static void pack_q4_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
+        const q4_block_q4_0 *block = (const q4_block_q4_0 *)src;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_Q4_0_BYTES) {
+            memcpy(out + 2 * r, &block->d, 2);
+            scatter_nibbles(out + 32, block->qs, r, 0x88888888u);
+        }
+    }
+}
+
+static void pack_q4_1(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
+        const q4_block_q4_1 *block = (const q4_block_q4_1 *)src;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_Q4_1_BYTES) {
+            memcpy(out + 2 * r, &block->d, 2);
+            memcpy(out + 32 + 2 * r, &block->m, 2);
+            scatter_nibbles(out + 64, block->qs, r, 0);
+        }
+    }
+}
+
+static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
+        const q4_block_q8_0 *block = (const q4_block_q8_0 *)src;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_Q8_0_BYTES) {
+            memcpy(out + 2 * r, &block->d, 2);
+            for (size_t c = 0; c < Q4_BLOCK / 4; c++)
+                memcpy(vector_at(out + 32, r, c, 8), block->qs + 4 * c, 4);
+        }
+    }
+}
+
+#define LANE16(TYPE, BYTES, PACK)                                                                                      \
+    { .name = "lane16", .type = TYPE, .rows = LANE16_ROWS, .block_columns = Q4_BLOCK, .block_bytes = BYTES, .pack = PACK }
+
+const struct q4_layout q4_lane16_q4_0 = LANE16(Q4_TYPE_Q4_0, LANE16_Q4_0_BYTES, pack_q4_0);
+const struct q4_layout q4_lane16_q4_1 = LANE16(Q4_TYPE_Q4_1, LANE16_Q4_1_BYTES, pack_q4_1);
+const struct q4_layout q4_lane16_q8_0 = LANE16(Q4_TYPE_Q8_0, LANE16_Q8_0_BYTES, pack_q8_0);

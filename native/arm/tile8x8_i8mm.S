@@ -1,0 +1,179 @@
+// 8 rows x 8 tokens over all columns: the inner loop of the i8mm GEMM kernels.
+//
+//   void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride)
+//   void q4_tile8x8_min_i8mm(…)   the same with Q4_1's minima
+//
+// panel: per block of 32 columns, for each of two groups of 4 rows: int8 [4 chunks of 8 columns][2 row pairs][2 x 8],
+//        fp32 scales [2 row pairs][d0, d1, d0, d1], and for Q4_1 the minima in the same form.
+// acts:  `pairs8` (acts_pack.h), for Q4_1 `pairs8_sum`.
+// y:     8 tokens of 8 floats, stride bytes apart.
+//
+// It is in assembly because the tile needs all 32 vector registers, and compilers spill: 16 fp32 accumulators of 2 x 2
+// results (v16-v31), the 8 integer ones of one group (v0-v7), and 8 for operands. Each SMMLA gives
+// [t0 r0, t0 r1, t1 r0, t1 r1]; scales come in the forms [a0, a0, a1, a1] and [d0, d1, d0, d1], so the 2 x 2 form needs
+// no shuffling until the end. Operands of the next chunk are loaded between the products of this one, for in-order cores.
+// Zeros for the integer accumulators are loaded, two a load: the vector pipes are the limit, the load pipes are not.
+
+#define PANEL x0
+#define ACTS x1
+#define BLOCKS x2
+#define Y x3
+#define STRIDE x4
+#define ZEROS x5
+
+// Four token pairs times the row pairs in \w0, \w1, token pairs 0 and 1 in v10, v11, 2 and 3 in v12, v13.
+.macro products_01 w0, w1
+    smmla v0.4s, v10.16b, \w0\().16b
+    smmla v1.4s, v10.16b, \w1\().16b
+    smmla v2.4s, v11.16b, \w0\().16b
+    smmla v3.4s, v11.16b, \w1\().16b
+.endm
+
+.macro products_23 w0, w1
+    smmla v4.4s, v12.16b, \w0\().16b
+    smmla v5.4s, v12.16b, \w1\().16b
+    smmla v6.4s, v13.16b, \w0\().16b
+    smmla v7.4s, v13.16b, \w1\().16b
+.endm
+
+// One chunk of 8 columns; panel offset \pw and activation offset \pa of the next one.
+.macro chunk w0, w1, next_w0, next_w1, pw, pa
+    ldp q\next_w0, q\next_w1, [PANEL, #\pw]
+    products_01 v\w0, v\w1
+    ldp q10, q11, [ACTS, #\pa]
+    products_23 v\w0, v\w1
+    ldp q12, q13, [ACTS, #\pa + 32]
+.endm
+
+// Two token pairs, whose scales are in \s0 and \s1 (used up), times two row pairs, whose scales are in v8 and v9:
+// accumulators \a0-\a3 += values \i0-\i3 times the scales' products.
+.macro scale_pairs i0, i1, i2, i3, s0, s1, a0, a1, a2, a3
+    fmul v14.4s, \s0\().4s, v8.4s
+    fmul \s0\().4s, \s0\().4s, v9.4s
+    fmul v15.4s, \s1\().4s, v8.4s
+    fmul \s1\().4s, \s1\().4s, v9.4s
+    fmla \a0\().4s, \i0\().4s, v14.4s
+    fmla \a1\().4s, \i1\().4s, \s0\().4s
+    fmla \a2\().4s, \i2\().4s, v15.4s
+    fmla \a3\().4s, \i3\().4s, \s1\().4s
+.endm
+
+// 4 rows. \p: offset of their panel part; \a: offset of the activations' block; \a0-\a7: the accumulators.
+.macro group p, a, min, a0, a1, a2, a3, a4, a5, a6, a7
+    ldp q8, q9, [PANEL, #\p]
+    ldp q10, q11, [ACTS, #\a]
+    ldp q0, q1, [ZEROS]
+    ldp q2, q3, [ZEROS]
+    ldp q12, q13, [ACTS, #\a + 32]
+    ldp q4, q5, [ZEROS]
+    ldp q6, q7, [ZEROS]
+    chunk 8, 9, 14, 15, (\p + 32), (\a + 64)
+    chunk 14, 15, 8, 9, (\p + 64), (\a + 128)
+    chunk 8, 9, 14, 15, (\p + 96), (\a + 192)
+    products_01 v14, v15
+    ldp q8, q9, [PANEL, #\p + 128]
+    ldp q10, q11, [ACTS, #\a + 256]
+    products_23 v14, v15
+    ldp q12, q13, [ACTS, #\a + 288]
+    scvtf v0.4s, v0.4s
+    scvtf v1.4s, v1.4s
+    scvtf v2.4s, v2.4s
+    scvtf v3.4s, v3.4s
+    scale_pairs v0, v1, v2, v3, v10, v11, \a0, \a1, \a2, \a3
+    scvtf v4.4s, v4.4s
+    scvtf v5.4s, v5.4s
+    scvtf v6.4s, v6.4s
+    scvtf v7.4s, v7.4s
+    scale_pairs v4, v5, v6, v7, v12, v13, \a4, \a5, \a6, \a7
+    .if \min
+    // acc += float(sum of q) * (m * dx)
+    ldp q10, q11, [ACTS, #\a + 256]
+    ldp q12, q13, [ACTS, #\a + 288]
+    ldp q8, q9, [PANEL, #\p + 160]
+    ldp q0, q2, [ACTS, #\a + 320]
+    ldp q4, q6, [ACTS, #\a + 352]
+    scale_pairs v0, v0, v2, v2, v10, v11, \a0, \a1, \a2, \a3
+    scale_pairs v4, v4, v6, v6, v12, v13, \a4, \a5, \a6, \a7
+    .endif
+.endm
+
+// Token pair in 2 x 2 form to two rows of y.
+.macro store_pair a0, a1, a2, a3
+    zip1 v0.2d, \a0\().2d, \a1\().2d
+    zip1 v1.2d, \a2\().2d, \a3\().2d
+    zip2 v2.2d, \a0\().2d, \a1\().2d
+    zip2 v3.2d, \a2\().2d, \a3\().2d
+    stp q0, q1, [Y]
+    add Y, Y, STRIDE
+    stp q2, q3, [Y]
+    add Y, Y, STRIDE
+.endm
+
+.macro zero register
+    movi v\register\().2d, #0
+.endm
+
+.macro tile name, min
+    .globl \name
+    .hidden \name
+    .type \name, %function
+    .p2align 5
+\name:
+    .cfi_startproc
+    stp d8, d9, [sp, #-64]!
+    .cfi_adjust_cfa_offset 64
+    .cfi_rel_offset b8, 0
+    .cfi_rel_offset b9, 8
+    stp d10, d11, [sp, #16]
+    .cfi_rel_offset b10, 16
+    .cfi_rel_offset b11, 24
+    stp d12, d13, [sp, #32]
+    .cfi_rel_offset b12, 32
+    .cfi_rel_offset b13, 40
+    stp d14, d15, [sp, #48]
+    .cfi_rel_offset b14, 48
+    .cfi_rel_offset b15, 56
+    adrp ZEROS, tile_zeros
+    add ZEROS, ZEROS, :lo12:tile_zeros
+    .irp r, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    zero \r
+    .endr
+    cbz BLOCKS, 2f
+1:  group 0, 0, \min, v16, v17, v20, v21, v24, v25, v28, v29
+    group (160 + 32 * \min), 0, \min, v18, v19, v22, v23, v26, v27, v30, v31
+    add PANEL, PANEL, #(320 + 64 * \min)
+    add ACTS, ACTS, #(320 + 64 * \min)
+    subs BLOCKS, BLOCKS, #1
+    b.ne 1b
+2:  store_pair v16, v17, v18, v19
+    store_pair v20, v21, v22, v23
+    store_pair v24, v25, v26, v27
+    store_pair v28, v29, v30, v31
+    ldp d10, d11, [sp, #16]
+    ldp d12, d13, [sp, #32]
+    ldp d14, d15, [sp, #48]
+    ldp d8, d9, [sp], #64
+    .cfi_adjust_cfa_offset -64
+    .cfi_restore b8
+    .cfi_restore b9
+    .cfi_restore b10
+    .cfi_restore b11
+    .cfi_restore b12
+    .cfi_restore b13
+    .cfi_restore b14
+    .cfi_restore b15
+    ret
+    .cfi_endproc
+    .size \name, . - \name
+.endm
+
+    .section .rodata
+    .p2align 5
+tile_zeros:
+    .zero 32
+
+    .text
+    tile q4_tile8x8_i8mm, 0
+    tile q4_tile8x8_min_i8mm, 1
+
+    .section .note.GNU-stack, "", %progbits
