@@ -1,0 +1,330 @@
+"""Cuts a table into phases and their steps.
+
+Three sources of boundaries, in this order: the calls of our own captures; markers given (`--markers FILE`); markers found
+in the capture (Streamline's log). Without any the capture is one phase `all`. Counts of different PMUs are never added:
+on big.LITTLE each phase comes once for every PMU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.events import is_software
+from analysis.tally import Intervals, Tally
+from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
+from analysis.readers.capture import scaled_counts
+from analysis.series import Series, series_of
+from analysis.spans import Span, extent, spans_of_calls, spans_of_markers
+from analysis.table import NAN, Table
+
+STRADDLE = ("split", "drop")
+
+
+def cut(
+    table: Table,
+    markers: Sequence[Marker] | None = None,
+    offset_s: float | None = None,
+    straddle: str = "split",
+    by_scope: bool = False,
+) -> list[Phase]:
+    """The table's phases in order of time, one for each PMU (and scope, if `by_scope`).
+
+    markers: from `readers.markers.read_markers`. offset_s: the time on the markers' clock at which the capture's time 0
+    lies, seconds; needed where the two clocks differ. straddle: what becomes of an interval that holds a boundary,
+    `split` pro rata or `drop`. Raises AnalysisError where markers and capture do not go together.
+    """
+    if straddle not in STRADDLE:
+        raise AnalysisError(f"--straddle is one of {', '.join(STRADDLE)}, not '{straddle}'")
+    if table.calls is not None:
+        phases = _phases_of_calls(table)
+        if markers:
+            phases[0].notes.append("the capture has calls of its own; the markers are not used")
+        return phases
+    if table.frame.empty:
+        raise AnalysisError("no counts in it, nothing to cut into phases", path=table.meta.get("path"))
+    found = list(markers) if markers is not None else list(table.markers)
+    if not found:
+        return _whole_capture(table, by_scope)
+    shifted = _on_clock_of(table, found, offset_s, given=markers is not None)
+    spans = spans_of_markers(shifted, *extent(table.frame))
+    return _phases_of_spans(table, spans, straddle, by_scope)
+
+
+def _on_clock_of(table: Table, markers: list[Marker], offset_s: float | None, given: bool) -> list[Marker]:
+    if offset_s is None:
+        if given and table.meta.get("clock") != "CLOCK_MONOTONIC_RAW":
+            raise AnalysisError(
+                "the markers are on CLOCK_MONOTONIC_RAW, the capture counts from its own start; say with --offset "
+                "SECONDS where on the markers' clock it started",
+                path=table.meta.get("path"),
+            )
+        return markers
+    return [replace(m, time_s=m.time_s - offset_s) for m in markers]
+
+
+# --- captures of our own: every call has its counts ---------------------------------------------------------------------
+
+
+def _phases_of_calls(table: Table) -> list[Phase]:
+    assert table.calls is not None
+    spans = spans_of_calls(table.calls)
+    rows = table.calls[table.calls["op"] == ""]
+    groups = table.meta.get("groups", {})
+    pmus = _core_pmus([g["pmu"] for g in groups.values() if g["pmu"] != "software"]) or [""]
+    phases = []
+    for pmu in pmus:
+        columns = _event_columns(rows, groups, pmu, pmus)
+        by_call = _counts_by_call(rows, columns)
+        for span in spans:
+            phases.append(_phase_of_calls(span, by_call, pmu))
+            if len(pmus) > 1:
+                phases[-1].notes.append(_several_pmus(pmus))
+    return phases
+
+
+def _event_columns(rows: pd.DataFrame, groups: dict, pmu: str, pmus: list[str]) -> list[tuple[str, str, str]]:
+    """(column, event, group) of the groups of `pmu`; software events belong to every PMU."""
+    found = []
+    for column in rows.columns:
+        event, _, group = str(column).rpartition("@")
+        if event and group in groups and event not in ("time_enabled_ns", "time_running_ns"):
+            of_group = groups[group]["pmu"]
+            if of_group == pmu or of_group == "software" or (len(pmus) == 1 and of_group == ""):
+                found.append((str(column), event, group))
+    return found
+
+
+def _counts_by_call(rows: pd.DataFrame, columns: list[tuple[str, str, str]]) -> dict[int, GroupedCounts]:
+    """call number -> group -> event -> count."""
+    by_call: dict[int, GroupedCounts] = {int(c): {} for c in rows["call"]}
+    for column, event, group in columns:
+        scaled, running = scaled_counts(rows, column, group)
+        measured = rows[column].to_numpy(dtype=np.float64)
+        for call, value, raw, share in zip(rows["call"], scaled, measured, running, strict=True):
+            status = NOT_COUNTED if math.isnan(value) else OK
+            samples, shown = (1, float(raw)) if status == OK else (0, NAN)
+            count = Count(float(value), float(share), group, status, samples, shown)
+            by_call[int(call)].setdefault(group, {})[event] = count
+    return by_call
+
+
+def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> Phase:
+    steps = []
+    for step in span.steps:
+        groups = by_call[step.call or 0]
+        steps.append(replace(step, counts=_best_of_groups(groups), groups=groups))
+    groups = _sum_of_groups(steps)
+    phase = Phase(
+        span.label,
+        span.generation,
+        sum(s.n_eval for s in steps),
+        span.start_s,
+        sum(s.duration_s for s in steps),
+        steps,
+        _best_of_groups(groups),
+        groups,
+        pmu=pmu,
+        warmup=span.warmup,
+        notes=list(span.notes),
+    )
+    partly = sorted(e for e, c in phase.counts.items() if c.status == OK and c.samples < len(steps))
+    if partly:
+        phase.notes.append(f"counted in some of the {len(steps)} calls and scaled to all by time: {', '.join(partly)}")
+    return phase
+
+
+def _sum_of_groups(steps: list[Step]) -> GroupedCounts:
+    """The groups' counts over all steps, scaled by time to the steps in which the group did not count."""
+    total_s = sum(s.duration_s for s in steps)
+    sums: GroupedCounts = {}
+    for group, event in {(g, e): None for s in steps for g in s.groups for e in s.groups[g]}:
+        pairs = [(s, s.groups[group][event]) for s in steps if event in s.groups.get(group, {})]
+        counted = [(s, c) for s, c in pairs if c.status == OK]
+        counted_s = sum(s.duration_s for s, _ in counted)
+        if not counted or (counted_s <= 0 < total_s):
+            sums.setdefault(group, {})[event] = Count(NAN, 0.0, group, NOT_COUNTED, 0)
+            continue
+        scale = total_s / counted_s if len(counted) < len(steps) and counted_s > 0 else 1.0
+        weighted = sum((c.running or 0.0) * s.duration_s for s, c in counted)
+        running = weighted / total_s if total_s > 0 else 1.0
+        value = sum(c.value for _, c in counted) * scale
+        measured = sum(c.measured or 0.0 for _, c in counted)
+        sums.setdefault(group, {})[event] = Count(value, running, group, OK, len(counted), measured)
+    return sums
+
+
+def _best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
+    """Each event once: from the group in which it was counted for the largest share."""
+    best: dict[str, Count] = {}
+    for counts in groups.values():
+        for event, count in counts.items():
+            known = best.get(event)
+            if known is None or (count.running or 0.0) > (known.running or 0.0):
+                best[event] = count
+    return best
+
+
+# --- captures of other tools: intervals cut by markers ------------------------------------------------------------------
+
+
+def _whole_capture(table: Table, by_scope: bool) -> list[Phase]:
+    frame = table.frame
+    start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
+    known = np.isfinite(duration)
+    begin = float(np.nanmin(start)) if np.isfinite(start).any() else 0.0
+    length = float((start[known] + duration[known]).max() - begin) if known.any() else NAN
+    whole = Span("all", 0, False, [Step(0, 0, begin, length)])
+    phases = _phases_of_spans(table, [whole], "split", by_scope)
+    for phase in phases:
+        phase.steps, phase.n_tokens = [], 0
+    return phases
+
+
+def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: bool) -> list[Phase]:
+    series, notes = series_of(table.frame)
+    bin_s = _bin(series)
+    pmus = _core_pmus([s.pmu for s in series])
+    owners = _owners(series, pmus)
+    scopes = list(dict.fromkeys(s.scope for s in series)) if by_scope else [None]
+    phases = []
+    for pmu in owners:
+        for scope in scopes:
+            mine = [s for s in owners[pmu] if scope is None or s.scope == scope]
+            if mine:
+                cut_phases = _count_spans(spans, mine, straddle, pmu, scope or "")
+                for phase in cut_phases:
+                    phase.bin_s = bin_s
+                    if len(pmus) > 1:
+                        phase.notes.append(_several_pmus(pmus))
+                phases += cut_phases
+    if phases:
+        phases[0].notes += notes
+    phases.sort(key=lambda p: p.start_s)
+    return phases
+
+
+def _several_pmus(pmus: list[str]) -> str:
+    return f"several PMUs ({', '.join(pmus)}): counted apart, never added"
+
+
+def _core_pmus(names: list[str]) -> list[str]:
+    return [n for n in dict.fromkeys(names) if n]
+
+
+def _owners(series: list[Series], pmus: list[str]) -> dict[str, list[Series]]:
+    """PMU -> its series. Software events belong to all; events without a PMU to the only one, or to a phase of their own."""
+    if len(pmus) <= 1:
+        return {pmus[0] if pmus else "": series}
+    owners: dict[str, list[Series]] = {pmu: [s for s in series if s.pmu == pmu] for pmu in pmus}
+    for one in series:
+        if not one.pmu:
+            if is_software(one.event):
+                for pmu in pmus:
+                    owners[pmu].append(one)
+            else:
+                owners.setdefault("", []).append(one)
+    return owners
+
+
+def _bin(series: list[Series]) -> float:
+    lengths = [s.intervals.end - s.intervals.start for s in series[:1] if s.intervals is not None]
+    return float(np.median(lengths[0])) if lengths and len(lengths[0]) > 1 else NAN
+
+
+def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: str, scope: str) -> list[Phase]:
+    steps = [step for span in spans for step in span.steps]
+    step_begin = np.array([s.start_s for s in steps])
+    step_end = np.array([s.start_s + s.duration_s for s in steps])
+    span_begin = np.array([s.start_s for s in spans])
+    span_end = np.array([s.end_s for s in spans])
+    of_steps = _counts(series, step_begin, step_end, straddle)
+    of_spans = _counts(series, span_begin, span_end, straddle)
+    phases, at = [], 0
+    for number, span in enumerate(spans):
+        mine = []
+        for step in span.steps:
+            counts, kept_s = of_steps[at]
+            length = step.duration_s if straddle == "split" else kept_s
+            mine.append(replace(step, counts=counts, duration_s=length))
+            at += 1
+        counts, kept_s = of_spans[number]
+        length = span.end_s - span.start_s if straddle == "split" else kept_s
+        tokens = sum(s.n_eval for s in mine)
+        phase = Phase(span.label, span.generation, tokens, span.start_s, length, mine, counts, {}, scope, pmu)
+        phase.warmup = span.warmup
+        phase.notes = [*span.notes, *_notes(series, span_begin[number], span_end[number], straddle, len(spans), scope)]
+        phases.append(phase)
+    return phases
+
+
+def _notes(series: list[Series], begin: float, end: float, straddle: str, n_spans: int, scope: str) -> list[str]:
+    notes = []
+    scopes = list(dict.fromkeys(s.scope for s in series))
+    if not scope and len(scopes) > 1:
+        notes.append(f"summed over {len(scopes)} scopes ({scopes[0]} to {scopes[-1]})")
+    intervals = next((s.intervals for s in series if s.intervals is not None), None)
+    if intervals is not None and n_spans > 1:
+        n = intervals.straddling(np.array([begin, end]))
+        fate = "divided pro rata by time" if straddle == "split" else "set aside"
+        if n:
+            notes.append(f"{n} interval(s) straddle the phase's boundaries: {fate}")
+    return notes
+
+
+def _counts(series: list[Series], begin: np.ndarray, end: np.ndarray, straddle: str) -> list[tuple[dict[str, Count], float]]:
+    """For each span: its counts, summed over scopes, and the time its kept intervals cover."""
+    result: list[tuple[dict[str, Count], float]] = [({}, 0.0) for _ in begin]
+    by_event: dict[str, list[Series]] = {}
+    for one in series:
+        by_event.setdefault(one.event, []).append(one)
+    kept = np.zeros(len(begin))
+    for event, parts in by_event.items():
+        per_scope = [_counts_of_series(p, begin, end, straddle) for p in parts]
+        for number in range(len(begin)):
+            result[number][0][event] = _sum_over_scopes([c[number] for c, _ in per_scope], event)
+        for _, covered in per_scope:
+            kept = np.maximum(kept, covered)
+    return [(counts, float(kept[i])) for i, (counts, _) in enumerate(result)]
+
+
+def _counts_of_series(one: Series, begin: np.ndarray, end: np.ndarray, straddle: str) -> tuple[list[Count], np.ndarray]:
+    if one.intervals is None:  # a sum over the whole capture
+        return [one.total] * len(begin), np.zeros(len(begin))
+    tally = one.intervals.split(begin, end) if straddle == "split" else one.intervals.whole(begin, end)
+    return [_count(one, tally, i, begin, end) for i in range(len(begin))], tally.covered_s
+
+
+def _count(one: Series, tally: Tally, i: int, begin: np.ndarray, end: np.ndarray) -> Count:
+    """The tally as a count, scaled to the covered time where other events had the counters in some intervals."""
+    covered, counted, samples = tally.covered_s[i], tally.counted_s[i], int(tally.samples[i])
+    if covered <= 0 or counted <= 0 or not one.has_values:
+        return Count(NAN, 0.0, None, one.total.status if not one.has_values else NOT_COUNTED, 0, unit=one.total.unit)
+    measured = float(tally.measured[i])
+    running = float(tally.weighted_s[i] / covered)
+    share = None if math.isnan(running) else min(running, 1.0)
+    if one.event.startswith(METRIC_PREFIX):
+        mean = measured / counted
+        return Count(mean, share, None, OK, samples, mean, one.total.unit)
+    scale = covered / counted if counted < covered * (1 - 1e-9) else 1.0
+    return Count(measured * scale, share, None, OK, samples, measured, one.total.unit)
+
+
+def _sum_over_scopes(counts: list[Count], event: str) -> Count:
+    """Sums of counts, means of ratios; an event is as badly multiplexed as on the mean of its scopes."""
+    good = [c for c in counts if c.status == OK]
+    if len(counts) == 1 or not good:
+        unsupported = all(c.status == NOT_SUPPORTED for c in counts)
+        return counts[0] if len(counts) == 1 or unsupported else replace(counts[0], status=NOT_COUNTED)
+    shares = [c.running for c in good if c.running is not None]
+    running = sum(shares) / len(shares) if shares else None
+    value = sum(c.value for c in good)
+    measured = sum(c.measured or 0.0 for c in good)
+    if event.startswith(METRIC_PREFIX):
+        value, measured = value / len(good), measured / len(good)
+    return Count(value, running, None, OK, max(c.samples for c in good), measured, good[0].unit)

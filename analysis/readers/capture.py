@@ -1,0 +1,227 @@
+"""Our own captures, as `docs/capture-format.md` describes them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import printable
+from analysis.events import canonical
+from analysis.model import NOT_COUNTED, OK
+from analysis.readers.perf_rows import LARGEST_COUNT
+from analysis.readers.source import Source
+from analysis.table import Table, TableBuilder, summarise
+
+FORMAT = "q4engine-capture"
+VERSION = "1"
+REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
+WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
+NUMBERS = (*WHOLE, "layer", "thread", "cpu", "migrations", "page_faults", "context_switches", "freq_hz")
+TEXTS = ("phase", "op", "tensor", "type", "shape", "kernel")
+TIMES = ("time_enabled_ns", "time_running_ns")
+NUMERIC_KEYS = (
+    "bytes_per_token",
+    "kv_bytes_per_token",
+    "n_layers",
+    "n_threads",
+    "read_peak_gbps",
+    "observer_cost_percent",
+)
+
+_HEADER = re.compile(r"# ([\w.-]+): ?(.*)")
+_EVENT_COLUMN = re.compile(r"(.+)@([\w.-]+)")
+_NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
+
+
+def read(source: Source) -> Table:
+    header, columns, rows, cells = _split(source)
+    _check_header(source, header)
+    calls, row_numbers = _frame(source, columns, rows, cells)
+    groups = _groups(header)
+    calls, event_columns, ignored = _canonical_columns(source, calls, groups, header.get("arch", "aarch64"))
+    calls["start_s"] = calls["start_ns"] / 1e9
+    calls["duration_s"] = calls["duration_ns"] / 1e9
+    is_call = (calls["op"] == "").to_numpy()
+    _check_calls(source, calls, is_call, row_numbers)
+    notes = source.closing_notes()
+    if ignored:
+        notes.append(f"unknown columns ignored: {summarise([printable(c) for c in ignored])}")
+    builder = TableBuilder()
+    scaled = _add_counts(builder, calls[is_call], event_columns, groups)
+    if scaled:
+        notes.append(f"multiplexed within calls and scaled to the whole call: {summarise(sorted(scaled))}")
+    if not event_columns:
+        notes.append(f"no counters: {printable(str(header.get('counters', 'the header gives no reason')))}")
+    meta: dict[str, Any] = {
+        "format": FORMAT,
+        "path": str(source.path),
+        "clock": header.get("clock", "CLOCK_MONOTONIC_RAW"),
+        "header": header,
+        "groups": groups,
+        "emulated": header.get("emulated") == "yes",
+        **({"arch": header["arch"]} if "arch" in header else {}),
+    }
+    return Table(builder.frame(), meta, notes, calls=calls)
+
+
+def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[list[str]]]:
+    """Header, column names, row numbers and cells of the rows, all still text."""
+    header: dict[str, Any] = {}
+    columns: list[str] = []
+    rows: list[int] = []
+    cells: list[list[str]] = []
+    for row, line in source.lines():
+        if not columns and line.startswith("#"):
+            match = _HEADER.fullmatch(line.strip())
+            if match:
+                if match[1] in header:
+                    raise source.error(f"header key '{printable(match[1])}' stands twice", row)
+                header[match[1]] = match[2].strip()
+            elif row > 1:
+                source.reject(row, f"expected '# key: value', found '{printable(line)}'")
+        elif line.strip():
+            fields = next(csv.reader([line]))
+            if not columns:
+                columns = _column_names(source, row, fields)
+            elif len(fields) != len(columns):
+                source.reject(row, f"{len(fields)} fields, expected {len(columns)}")
+            else:
+                rows.append(row)
+                cells.append(fields)
+    if not columns:
+        raise source.error("the line of column names is missing")
+    if not rows:
+        raise source.error("no calls in it")
+    return header, columns, rows, cells
+
+
+def _column_names(source: Source, row: int, fields: list[str]) -> list[str]:
+    names = [f.strip() for f in fields]
+    missing = [c for c in REQUIRED if c not in names]
+    if missing:
+        raise source.error(f"column(s) missing: {', '.join(missing)}", row)
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise source.error(f"column '{printable(sorted(twice)[0])}' stands twice", row)
+    return names
+
+
+def _check_header(source: Source, header: dict[str, Any]) -> None:
+    version = header.get("format_version")
+    if version != VERSION:
+        found = "none" if version is None else f"'{printable(version)}'"
+        raise source.error(f"format_version should be {VERSION}, found {found}")
+    for key in NUMERIC_KEYS:
+        if key in header:
+            if not _NUMBER.fullmatch(header[key]) or not np.isfinite(float(header[key])):
+                raise source.error(f"header key {key} should be a number, found '{printable(header[key])}'")
+            header[key] = float(header[key])
+
+
+def _groups(header: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """group name -> {"pmu": …, "events": […]} from the keys `group.NAME`."""
+    groups = {}
+    for key, text in header.items():
+        if key.startswith("group."):
+            words = dict(word.split("=", 1) for word in text.split() if "=" in word)
+            events = [e for e in words.get("events", "").split(",") if e]
+            groups[key.removeprefix("group.")] = {"pmu": words.get("pmu", ""), "events": events}
+    return groups
+
+
+def _frame(
+    source: Source, columns: list[str], rows: list[int], cells: list[list[str]]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows with numbers as numbers (NaN for empty cells), and the line each stands on."""
+    row_numbers = np.array(rows)
+    data: dict[str, Any] = {}
+    good = np.ones(len(rows), dtype=bool)
+    for column, values in zip(columns, zip(*cells, strict=True), strict=True):
+        texts = pd.Series(values, dtype=object).str.strip()
+        if column not in NUMBERS and not _EVENT_COLUMN.fullmatch(column):
+            data[column] = texts
+            continue
+        numbers = pd.to_numeric(texts.where(texts != "", None), errors="coerce")
+        wrong = (numbers.isna() & (texts != "")) | (numbers < 0) | (numbers >= LARGEST_COUNT)
+        if column in WHOLE:
+            wrong |= numbers.isna() | (numbers.fillna(0) % 1 != 0) | (numbers >= 1 << 63)
+        for at in np.flatnonzero(wrong.to_numpy() & good):
+            source.reject(int(row_numbers[at]), f"{printable(column)} should be a number, found '{printable(texts[at])}'")
+            good[at] = False
+        data[column] = numbers
+    frame = pd.DataFrame(data)[good].reset_index(drop=True)
+    if frame.empty:
+        raise source.error("no good row in it")
+    for column in WHOLE:
+        frame[column] = frame[column].astype(np.int64)
+    return frame, row_numbers[good]
+
+
+def _canonical_columns(
+    source: Source, calls: pd.DataFrame, groups: dict[str, dict[str, Any]], arch: str
+) -> tuple[pd.DataFrame, dict[str, tuple[str, str]], list[str]]:
+    """Event columns renamed to `CANONICAL@group`; those columns as (event, group); names of unknown columns."""
+    renamed, events, ignored = {}, {}, []
+    for column in calls.columns:
+        match = _EVENT_COLUMN.fullmatch(column)
+        if match and match[1] not in TIMES:
+            event = canonical(match[1], arch).name
+            name = f"{event}@{match[2]}"
+            if name in events:
+                raise source.error(f"columns {printable(column)} and another both are {printable(name)}")
+            renamed[column] = name
+            events[name] = (event, match[2])
+            groups.setdefault(match[2], {"pmu": "", "events": []})
+        elif not match and column not in NUMBERS and column not in TEXTS:
+            ignored.append(column)
+    return calls.rename(columns=renamed), events, ignored
+
+
+def _check_calls(source: Source, calls: pd.DataFrame, is_call: np.ndarray, row_numbers: np.ndarray) -> None:
+    if not is_call.any():
+        raise source.error("no call rows in it (rows with an empty op)")
+    numbers = calls["call"].to_numpy()[is_call]
+    starts = calls["start_ns"].to_numpy()[is_call]
+    for name, values, strictly in (("call", numbers, True), ("start_ns", starts, False)):
+        back = np.flatnonzero(values[1:] <= values[:-1] if strictly else values[1:] < values[:-1])
+        if len(back):
+            row = int(row_numbers[is_call][back[0] + 1])
+            raise source.error(f"{name} goes from {values[back[0]]} to {values[back[0] + 1]}", row)
+
+
+def _add_counts(
+    builder: TableBuilder, calls: pd.DataFrame, event_columns: dict[str, tuple[str, str]], groups: dict[str, dict[str, Any]]
+) -> set[str]:
+    """Adds the call rows' counts; names of the events that had to be scaled."""
+    scaled = set()
+    n = len(calls)
+    start, duration = calls["start_s"].to_numpy(), calls["duration_s"].to_numpy()
+    for column, (event, group) in event_columns.items():
+        count, running = scaled_counts(calls, column, group)
+        if (running[~np.isnan(count)] < 1).any():
+            scaled.add(event)
+        pmu = groups[group]["pmu"]
+        codes = {"pmu": "" if pmu == "software" else pmu, "event": event, "group": group, "source": event}
+        columns = {c: np.full(n, builder.names[c].code(name), dtype=np.int32) for c, name in codes.items()}
+        status = np.where(np.isnan(count), builder.names["status"].code(NOT_COUNTED), builder.names["status"].code(OK))
+        columns["status"] = status.astype(np.int8)
+        builder.add_arrays({**columns, "start_s": start, "duration_s": duration, "value": count, "running": running})
+    return scaled
+
+
+def scaled_counts(calls: pd.DataFrame, column: str, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """(counts scaled to the time the group was enabled, NaN where not counted; running share) of an event column."""
+    count = calls[column].to_numpy(dtype=np.float64, copy=True)
+    enabled, running = (f"{name}@{group}" for name in TIMES)
+    if enabled not in calls or running not in calls:
+        return count, np.where(np.isnan(count), 0.0, 1.0)
+    time_enabled = calls[enabled].to_numpy(dtype=np.float64)
+    time_running = calls[running].to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.clip(np.nan_to_num(time_running / time_enabled), 0.0, 1.0)
+        count = np.where(share > 0, count / share, np.nan)
+    return count, np.where(np.isnan(count), 0.0, share)

@@ -1,0 +1,71 @@
+"""The markers file of `q4engine run --markers`: `time_ns,n_past,n_eval[,phase]`, one row a decode call."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from analysis.errors import printable
+from analysis.model import Marker
+from analysis.readers.perf_rows import Malformed
+from analysis.readers.source import Source
+from analysis.table import Table, TableBuilder
+
+FORMAT = "markers"
+CLOCK = "CLOCK_MONOTONIC_RAW"
+LARGEST = 1 << 63
+
+_ANNOTATION = re.compile(r"\bpast (\d{1,12}), n_eval (\d{1,12})\b")
+
+
+def read(source: Source) -> Table:
+    """A table without counts, only with markers."""
+    lines = source.lines()
+    columns = next(csv.reader([next(lines)[1]]))
+    if columns[:3] != ["time_ns", "n_past", "n_eval"]:
+        raise source.error("a markers file starts with time_ns,n_past,n_eval,phase", 1)
+    markers: list[Marker] = []
+    for row, line in lines:
+        if not line.strip():
+            continue
+        try:
+            marker = _marker(next(csv.reader([line])), len(columns))
+            if markers and marker.time_s < markers[-1].time_s:
+                raise Malformed("time goes back")
+        except Malformed as problem:
+            source.reject(row, str(problem))
+            continue
+        markers.append(marker)
+    if not markers:
+        raise source.error("no markers in it")
+    meta = {"format": FORMAT, "path": str(source.path), "clock": CLOCK}
+    return Table(TableBuilder().frame(), meta, source.closing_notes(), markers=markers)
+
+
+def read_markers(path: str | Path, lenient: bool = False) -> list[Marker]:
+    """The markers of a markers file, in order of time, on CLOCK_MONOTONIC_RAW."""
+    return read(Source(path, lenient)).markers
+
+
+def _marker(fields: list[str], n_columns: int) -> Marker:
+    if len(fields) != n_columns:
+        raise Malformed(f"{len(fields)} fields, expected {n_columns}")
+    values = []
+    for name, text in zip(("time_ns", "n_past", "n_eval"), fields, strict=False):
+        if not re.fullmatch(r"\d{1,19}", text.strip()) or int(text) >= LARGEST:
+            raise Malformed(f"{name} should be a whole number, found '{printable(text)}'")
+        values.append(int(text))
+    label = printable(fields[3].strip()) if n_columns > 3 else ""
+    return Marker(values[0] / 1e9, values[1], values[2], label or None)
+
+
+def markers_of_messages(messages: Iterable[tuple[float, str]]) -> list[Marker]:
+    """Markers among (time in seconds, text) of annotations, sorted by time: texts that hold `past N, n_eval M`."""
+    found = []
+    for time_s, text in messages:
+        match = _ANNOTATION.search(text)
+        if match:
+            found.append(Marker(time_s, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda m: m.time_s)

@@ -1,0 +1,135 @@
+"""A table's rows gathered by event and scope: what is cut into phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.events import canonical
+from analysis.tally import Intervals
+from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
+from analysis.table import NAN
+
+STATISTIC_SCOPE = "stat:"
+"""Scopes of a table's percentiles: shown, never added to its means."""
+
+
+@dataclass
+class Series:
+    """One event on one scope and PMU. intervals: None for a sum over the whole capture, which is then `total`."""
+
+    event: str
+    scope: str
+    pmu: str
+    source: str
+    intervals: Intervals | None
+    total: Count
+    has_values: bool
+
+
+@dataclass(frozen=True)
+class _Key:
+    scope: str
+    pmu: str
+    event: str
+    group: str
+    source: str
+
+
+def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
+    """All series in the capture's order, each event once per scope and PMU, and notes on what was set aside."""
+    notes: list[str] = []
+    chosen = _choose_sources(list(_sources(frame)), notes)
+    series: list[Series] = []
+    repeated: set[str] = set()
+    for key, rows in _rows_by_key(frame):
+        if not key.scope.startswith(STATISTIC_SCOPE) and key.source in chosen[(key.pmu, key.event)]:
+            one, twice = _series(frame, key, rows)
+            series.append(one)
+            if twice:
+                repeated.add(key.source)
+    if repeated:
+        notes.append(f"listed more than once, the first is used: {', '.join(sorted(repeated))}")
+    return series, notes
+
+
+def _sources(frame: pd.DataFrame) -> Iterator[tuple[str, str, str, float]]:
+    """(pmu, event, source, best running share) for every spelling that occurs."""
+    combined = frame.groupby(["pmu", "event", "source"], observed=True, sort=False)
+    for (pmu, event, source), running in combined["running"].max().items():
+        yield str(pmu), str(event), str(source), float(running)
+
+
+def _choose_sources(found: list[tuple[str, str, str, float]], notes: list[str]) -> dict[tuple[str, str], set[str]]:
+    """Which spellings of an event to use: two names of one event are two readings of it, not two parts to add.
+
+    Only `event:u` and `event:k` are parts: user and kernel.
+    """
+    by_event: dict[tuple[str, str], list[str]] = {}
+    for pmu, event, source, _ in found:
+        by_event.setdefault((pmu, event), []).append(source)
+    chosen: dict[tuple[str, str], set[str]] = {}
+    for (pmu, event), sources in by_event.items():
+        if len(sources) == 1 or not event:
+            chosen[(pmu, event)] = set(sources)
+            continue
+        modes = {s: frozenset(canonical(s).modifier) & frozenset("ukhGH") for s in sources}
+        everywhere = [s for s in sources if not modes[s]]
+        user_and_kernel = [s for s in sources if modes[s] in ({"u"}, {"k"})]
+        if everywhere:
+            used = everywhere[:1]
+        elif {frozenset("u"), frozenset("k")} <= set(modes.values()):
+            used = [next(s for s in user_and_kernel if modes[s] == {m}) for m in "uk"]
+        else:
+            used = sources[:1]
+        chosen[(pmu, event)] = set(used)
+        what = f"{' and '.join(used)} {'is' if len(used) == 1 else 'are added and'} used"
+        notes.append(f"{', '.join(sources)} are all {event}; {what}")
+    return chosen
+
+
+def _rows_by_key(frame: pd.DataFrame) -> Iterator[tuple[_Key, np.ndarray]]:
+    """Row numbers of each series, in the order in which the series first appear."""
+    names = ("scope", "pmu", "event", "group", "source")
+    code = np.zeros(len(frame), dtype=np.int64)
+    for name in names:
+        column = frame[name].array
+        code *= len(column.categories)
+        code += column.codes
+    values, codes = np.unique(code, return_inverse=True)
+    del code
+    small = codes.astype(np.int16 if len(values) < 1 << 15 else np.int32)
+    del codes
+    order = np.argsort(small, kind="stable")
+    ends = np.cumsum(np.bincount(small, minlength=len(values)))
+    pieces = sorted(np.split(order, ends[:-1]), key=lambda rows: int(rows[0]) if len(rows) else -1)
+    for rows in pieces:
+        if len(rows):
+            yield _Key(*(str(frame[name].array[rows[0]]) for name in names)), rows
+
+
+def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, bool]:
+    start, duration = frame["start_s"].to_numpy()[rows], frame["duration_s"].to_numpy()[rows]
+    value, running = frame["value"].to_numpy()[rows], frame["running"].to_numpy()[rows]
+    statuses = list(frame["status"].cat.categories)
+    status = frame["status"].cat.codes.to_numpy()[rows]
+    unit = str(frame["unit"].array[rows[0]])
+    ok = status == statuses.index(OK)
+    counted = ok | ((status == statuses.index(NOT_COUNTED)) & (running == 1.0))
+    has_values = bool(ok.any())
+    missing = NOT_SUPPORTED if (status == statuses.index(NOT_SUPPORTED)).all() else NOT_COUNTED
+    share = None if np.isnan(running[0]) else float(running[0])
+    total = Count(float(value[0]) if ok[0] else NAN, share, None, OK if ok[0] else missing, int(ok[0]), float(value[0]), unit)
+    known = np.isfinite(duration)
+    if not known.any():
+        return Series(key.event, key.scope, key.pmu, key.source, None, total, has_values), len(rows) > 1
+    order = np.argsort(start, kind="stable") if (np.diff(start) < 0).any() else np.arange(len(start))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = np.diff(start[order]) > 0
+    keep = order[first]
+    rate = key.event.startswith(METRIC_PREFIX)
+    intervals = Intervals(start[keep], np.nan_to_num(duration[keep]), value[keep], counted[keep], running[keep], rate)
+    return Series(key.event, key.scope, key.pmu, key.source, intervals, total, has_values), not first.all()

@@ -1,0 +1,154 @@
+"""Where phases and their steps begin and end: from the calls of our captures or from markers, never from counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.model import Marker, Step
+
+WARMUP_LABELS = ("warmup", "warm-up", "warm_up")
+PREFILL, DECODE = "prefill", "decode"
+UNMARKED_TAIL = 1.5
+"""A last step longer than this many times its phase's median holds time after the call, not the call alone."""
+
+
+@dataclass
+class Span:
+    """A phase before anything is counted. Its steps follow one another without a gap if `contiguous`."""
+
+    label: str
+    generation: int
+    warmup: bool
+    steps: list[Step]
+    contiguous: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def start_s(self) -> float:
+        return self.steps[0].start_s
+
+    @property
+    def end_s(self) -> float:
+        return self.steps[-1].start_s + self.steps[-1].duration_s
+
+
+@dataclass(frozen=True)
+class _Kind:
+    generation: int
+    label: str
+    warmup: bool
+
+
+def spans_of_calls(calls: pd.DataFrame) -> list[Span]:
+    """One span for each run of call rows of one label and generation."""
+    rows = calls[calls["op"] == ""]
+    labels: list[str | None] = [None] * len(rows)
+    if "phase" in rows:
+        labels = [str(p) or None for p in rows["phase"]]
+    columns = (rows[c].to_list() for c in ("n_past", "n_eval", "start_s", "duration_s", "call"))
+    steps = [Step(int(p), int(e), s, d, call=int(c)) for p, e, s, d, c in zip(*columns, strict=True)]
+    return _gathered(steps, labels, contiguous=False)
+
+
+def spans_of_markers(markers: Sequence[Marker], start_s: float, end_s: float) -> list[Span]:
+    """Spans from markers on the capture's clock, cut to the capture's extent `start_s`..`end_s`, seconds.
+
+    A step lasts until the next marker. Where the last step of a generation is not ended by a marker of its own
+    (n_eval 0), it is cut to the median length of the steps like it. Raises AnalysisError if no marker falls in.
+    """
+    inside = [m for m in markers if start_s <= m.time_s < end_s]
+    if not any(m.n_eval for m in inside):
+        first, last = (markers[0].time_s, markers[-1].time_s) if markers else (float("nan"), float("nan"))
+        raise AnalysisError(
+            f"none of {len(markers)} markers ({first:.3f} to {last:.3f} s) falls into the capture "
+            f"({start_s:.3f} to {end_s:.3f} s); check --offset"
+        )
+    steps, labels, is_ended = [], [], []
+    for marker, following in zip(inside, [*inside[1:], None], strict=True):
+        if marker.n_eval:
+            end = following.time_s if following else end_s
+            steps.append(Step(marker.n_past, marker.n_eval, marker.time_s, end - marker.time_s))
+            labels.append(marker.label)
+            is_ended.append(following is not None and _is_end_of(marker, following))
+    spans = _gathered(steps, labels, contiguous=True)
+    ended = {id(s) for s, e in zip(steps, is_ended, strict=True) if e}
+    for span in spans:
+        _cut_tail(span, ended)
+    outside = len(markers) - len(inside)
+    if outside:
+        spans[0].notes.append(f"{outside} marker(s) outside the capture's time are not used")
+    return spans
+
+
+def _is_end_of(marker: Marker, following: Marker) -> bool:
+    """The next call starts where this one ended, or an end marker stands there."""
+    return following.n_eval == 0 or following.n_past == marker.n_past + marker.n_eval
+
+
+def _cut_tail(span: Span, ended: set[int]) -> None:
+    last = span.steps[-1]
+    alike = [s.duration_s for s in span.steps[:-1] if s.n_eval == last.n_eval]
+    if id(last) in ended or len(alike) < 3:
+        return
+    usual = median(alike)
+    if last.duration_s > UNMARKED_TAIL * usual:
+        span.notes.append(
+            f"the end of the last step is not marked; taken as {usual * 1e3:.3f} ms, the median of the steps like it, "
+            f"instead of {last.duration_s * 1e3:.3f} ms to the next marker"
+        )
+        last.duration_s = usual
+
+
+def _gathered(steps: Sequence[Step], labels: Sequence[str | None], contiguous: bool) -> list[Span]:
+    spans: list[Span] = []
+    kinds: list[_Kind] = []
+    for step, kind in zip(steps, _kinds(steps, labels), strict=True):
+        if not kinds or kinds[-1] != kind:
+            spans.append(Span(kind.label, kind.generation, kind.warmup, [], contiguous))
+        kinds.append(kind)
+        spans[-1].steps.append(step)
+    return spans
+
+
+def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
+    """Label and generation of each step.
+
+    A generation begins where positions do not continue, or where a kind of call comes back that the generation had
+    already left: a prompt after decoded tokens. Steps without a label are prefill where they begin a generation or
+    evaluate several tokens.
+    """
+    kinds: list[_Kind] = []
+    generation, left, before = -1, set[str](), None
+    for step, given in zip(steps, labels, strict=True):
+        warmup = given is not None and given.lower() in WARMUP_LABELS
+        if warmup:
+            kinds.append(_Kind(-1, str(given), True))
+            before = None
+            continue
+        current = kinds[-1].label if before is not None else None
+        label = given or (PREFILL if current is None or step.n_eval > 1 else DECODE)
+        jumped = before is None or step.n_past != before.n_past + before.n_eval
+        if jumped or label in left:
+            generation += 1
+            left = set()
+            label = given or PREFILL
+        elif label != current and current is not None:
+            left.add(current)
+        kinds.append(_Kind(generation, label, False))
+        before = step
+    return kinds
+
+
+def extent(frame: pd.DataFrame) -> tuple[float, float]:
+    """First start and last end of the capture's intervals, seconds. Raises AnalysisError if it has none."""
+    start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
+    end = np.nanmax(start + duration) if len(start) else np.nan
+    if not np.isfinite(end) or end <= np.nanmin(start):
+        raise AnalysisError("the capture has no intervals to cut by markers; record it with intervals (perf stat -I)")
+    return float(np.nanmin(start)), float(end)

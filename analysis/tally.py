@@ -1,0 +1,66 @@
+"""Counts of many spans of time from one event's intervals, whole or divided pro rata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One entry a span. measured: what was counted; covered_s: time with intervals; counted_s: time in which the event
+    was counted at all; weighted_s: counted time weighted by the running share (NaN if unknown); samples: intervals."""
+
+    measured: Array
+    covered_s: Array
+    counted_s: Array
+    weighted_s: Array
+    samples: Array
+
+
+class Intervals:
+    """The intervals of one event on one scope, sorted by start, none twice.
+
+    value: NaN where not counted. counted: the interval tells what happened, be it 0. running: share, may be NaN.
+    is_rate: values are ratios, to be averaged over time.
+    """
+
+    def __init__(self, start: Array, duration: Array, value: Array, counted: Array, running: Array, is_rate: bool) -> None:
+        self.start = start
+        self.end = start + duration
+        amount = np.where(counted, np.nan_to_num(value), 0.0)
+        columns = (
+            amount * duration if is_rate else amount,
+            duration,
+            np.where(counted, duration, 0.0),
+            np.where(counted, running * duration, 0.0),
+        )
+        self._sums = [np.concatenate(([0.0], np.cumsum(c))) for c in columns]
+
+    def split(self, begin: Array, end: Array) -> Tally:
+        """Intervals that straddle a span's boundary are divided in proportion to time."""
+        edges = np.column_stack((self.start, self.end)).ravel()
+        first, last = self._touching(begin, end)
+        sums = []
+        for total in self._sums:
+            at_edges = np.column_stack((total[:-1], total[1:])).ravel()
+            sums.append(np.interp(end, edges, at_edges) - np.interp(begin, edges, at_edges))
+        return Tally(*sums, samples=np.maximum(last - first, 0))
+
+    def whole(self, begin: Array, end: Array) -> Tally:
+        """Only intervals that lie wholly in the span."""
+        first = np.searchsorted(self.start, begin, side="left")
+        last = np.maximum(np.searchsorted(self.end, end, side="right"), first)
+        return Tally(*(total[last] - total[first] for total in self._sums), samples=last - first)
+
+    def straddling(self, boundaries: Array) -> int:
+        """How many intervals have one of the boundaries inside."""
+        inside = np.searchsorted(boundaries, self.end, "left") > np.searchsorted(boundaries, self.start, "right")
+        return int(inside.sum())
+
+    def _touching(self, begin: Array, end: Array) -> tuple[Array, Array]:
+        """Index range of the intervals that share some time with the span."""
+        return np.searchsorted(self.end, begin, side="right"), np.searchsorted(self.start, end, side="left")
