@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from analysis.bootstrap import bootstrap
 from analysis.cores import Core
 from analysis.formula import parse
-from analysis.intervals import bootstrap
 from analysis.metrics import Ratio, Subject, measure, tokens_of
 from analysis.model import Step
 from analysis.verdicts.evidence import Context, Evidence

@@ -7,8 +7,8 @@ does not prove arithmetic, which is why the instruction mix is asked as well.
 
 from __future__ import annotations
 
+from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
-from analysis.intervals import Interval, bootstrap
 from analysis.metrics import BY_KEY, Ratio, measure, metric
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.model import Check, Outcome, Verdict

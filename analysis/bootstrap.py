@@ -1,0 +1,75 @@
+"""Bootstrap intervals of ratios over steps, so that "changed" means more than "differs". Seeded, so repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.formula import Formula, Unknown
+from analysis.metrics import LINE_BYTES, PARAMETERS, tokens_of
+from analysis.model import Phase, Step
+
+RESAMPLES = 1000
+LEVEL = 0.95
+SEED = 20240501
+
+Interval = tuple[float, float]
+
+
+def rows_of(steps: Sequence[Step | Phase], events: Sequence[str]) -> np.ndarray:
+    """Array [usable steps, events + 2]: counts of `events` counted together, then seconds and tokens.
+
+    A step in which one of the events was not counted (groups take turns) has no row.
+    """
+    rows = []
+    for step in steps:
+        counts = step.together(*events) if events else {}
+        if counts is not None and step.duration_s > 0:
+            values = [counts[event].value for event in events]
+            rows.append([*values, step.duration_s, float(tokens_of(step))])
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(events) + 2)
+
+
+def bootstrap(
+    steps: Sequence[Step | Phase], formula: Formula, *, slots: int | None = None, least: int = 8
+) -> Interval | None:
+    """The 95 % interval of `formula` over resampled sums of the steps' counts; None with fewer than `least` steps.
+
+    Sums are resampled, not ratios: a short step weighs as little in the interval as it does in the phase.
+    """
+    values = resample(steps, formula, slots=slots, least=least)
+    if values is None:
+        return None
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def resample(
+    steps: Sequence[Step | Phase], formula: Formula, *, slots: int | None = None, least: int = 8, seed: int = SEED
+) -> np.ndarray | None:
+    """`RESAMPLES` values of the formula, each over as many steps drawn with replacement; None with too few steps."""
+    events = [name for name in formula.names if name not in PARAMETERS]
+    rows = rows_of(steps, events)
+    if len(rows) < least:
+        return None
+    generator = np.random.default_rng(seed)
+    picks = generator.integers(len(rows), size=(RESAMPLES, len(rows)))
+    # a multiplicity matrix times the rows: memory stays [resamples, steps] whatever the number of events
+    times_drawn = np.zeros((RESAMPLES, len(rows)))
+    np.add.at(times_drawn, (np.arange(RESAMPLES)[:, None], picks), 1.0)
+    names = [*events, "SECONDS", "TOKENS"]
+    constants = {"LINE": float(LINE_BYTES), "SLOTS": float(slots) if slots else None}
+    drawn = (dict(zip(names, map(float, sums), strict=True)) for sums in times_drawn @ rows)
+    outcomes = [formula.evaluate({**sums, **constants}) for sums in drawn]
+    known = [outcome for outcome in outcomes if not isinstance(outcome, Unknown)]
+    return np.array(known) if len(known) >= RESAMPLES // 2 else None
+
+
+def differ(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two resampled quantities differ: 0 lies outside the 95 % interval of their difference."""
+    n = min(len(left), len(right))
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(right[:n] - left[:n], [tail, 100 - tail])
+    return bool(low > 0 or high < 0)
