@@ -35,12 +35,11 @@ const char *q4_type_name(int type) {
     return "unknown";
 }
 
-// Anonymous memory comes zeroed and is touched page by page, so a long context costs nothing until it is used.
-// Mapping 2 MiB more than asked for lets the start be aligned to a huge page.
+// Mapping a huge page more than asked for lets the start be aligned to one.
 #define HUGE_PAGE ((size_t)2 << 20)
 
-void *q4_alloc(size_t bytes) {
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, length;
+void *q4_alloc(size_t bytes, enum q4_pages pages) {
+    size_t align = pages == Q4_PAGES_HUGE && bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, length;
     if (bytes == 0 || __builtin_add_overflow(q4_round_up(bytes, 4096), align, &length))
         return NULL;
     uint8_t *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -52,8 +51,8 @@ void *q4_alloc(size_t bytes) {
         munmap(p, (size_t)(start - p));
     if (p + length > start + kept)
         munmap(start + kept, (size_t)(p + length - (start + kept)));
-    if (bytes >= HUGE_PAGE)
-        madvise(start, kept, MADV_HUGEPAGE); // a hint: fewer TLB misses when weights stream past
+    // a hint either way, so a refusal (a kernel without huge pages) changes nothing
+    madvise(start, kept, pages == Q4_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     return start;
 }
 

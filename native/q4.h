@@ -57,9 +57,12 @@ static inline bool q4_mul_size(size_t a, size_t b, size_t *out) { return !__buil
 static inline size_t q4_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 static inline size_t q4_min_size(size_t a, size_t b) { return a < b ? a : b; }
 
-// Zeroed memory, 64-byte aligned at least; large ones are whole huge pages where the system grants them.
-// NULL where there is none. The size is kept by the caller.
-void *q4_alloc(size_t bytes);
+// Zeroed memory, page-aligned, that costs nothing until it is touched. NULL where there is none. The caller keeps the size.
+enum q4_pages {
+    Q4_PAGES_HUGE,  // streamed as a whole: huge pages where the system grants them
+    Q4_PAGES_SMALL, // touched here and there: only the pages that are used become resident
+};
+void *q4_alloc(size_t bytes, enum q4_pages pages);
 void q4_free(void *p, size_t bytes);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define Q4_MAX_THREADS 256
+
 typedef struct q4_team q4_team;
 
 // The calling thread is member 0; n - 1 others are started and sleep until work comes. cpus: the CPU that each member is

@@ -1,0 +1,330 @@
+// Walks the plan: one call of the executor is one decode call. The threads take units of an operation's work (row
+// chunks, tokens, heads) until none is left, meet at a barrier, and go on to the next operation together.
+#define _GNU_SOURCE
+#include "session.h"
+
+#include "cpu.h"
+#include "rope_table.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct run {
+    struct q4_session *s;
+    const struct q4_model *m;
+    const struct q4_call *call;
+    _Atomic uint64_t fault; // the first operation and token that met a value that is not finite; UINT64_MAX: none
+};
+
+// The tokens of the batch that an operation works on.
+struct range {
+    size_t first, n;
+};
+
+static struct range token_range(const struct run *r, const struct q4_op *op) {
+    if (op->flags & Q4_OP_LAST && !r->call->all_logits)
+        return (struct range){r->call->n_tokens - 1, 1};
+    return (struct range){0, r->call->n_tokens};
+}
+
+// Keeps the earliest fault in plan order, then token order, so that the message does not depend on the threads.
+static void report(struct run *r, const struct q4_op *op, size_t token) {
+    uint64_t fault = (uint64_t)(op - r->m->plan) << 32 | token, seen = atomic_load(&r->fault);
+    while (fault < seen && !atomic_compare_exchange_weak(&r->fault, &seen, fault))
+        ;
+}
+
+static float *row(const struct run *r, int buffer, size_t token) {
+    return r->s->buffers[buffer].x + token * r->m->buffers[buffer].width;
+}
+
+// ---- how many units, and one unit, of each operation ------------------------------------------------------------------
+
+static size_t gcd(size_t a, size_t b) { return b ? gcd(b, a % b) : a; }
+
+// Tokens that are quantised together: whole tiles of every packing of the buffer.
+static size_t quantize_group(const struct q4_buffer *b) {
+    size_t group = 1;
+    for (size_t i = 0; i < b->n_packings; i++)
+        group = group / gcd(group, b->packings[i]->tile) * b->packings[i]->tile;
+    return group;
+}
+
+static void set_form(struct q4_acts *acts, const struct q4_buffer_data *data, enum q4_act_form form) {
+    acts->q = data->q[form];
+    acts->d = data->d[form];
+    acts->sum = form == Q4_ACT_Q8 ? data->sum : NULL;
+}
+
+static void quantize_token(struct run *r, const struct q4_op *op, size_t token) {
+    const struct q4_buffer *b = &r->m->buffers[op->in];
+    const struct q4_buffer_data *data = &r->s->buffers[op->in];
+    const float *x = row(r, op->in, token);
+    size_t k = b->width, n8 = k / Q4_BLOCK, n8k = k / Q4_SUPER;
+    bool ok = true;
+    if (b->forms[Q4_ACT_Q8])
+        ok &= r->m->ops->quantize_q8(x, k, data->q[Q4_ACT_Q8] + token * k, data->d[Q4_ACT_Q8] + token * n8,
+                                     data->sum + token * n8);
+    if (b->forms[Q4_ACT_Q8K])
+        ok &= r->m->ops->quantize_q8k(x, k, data->q[Q4_ACT_Q8K] + token * k, data->d[Q4_ACT_Q8K] + token * n8k);
+    if (!ok)
+        report(r, op, token);
+}
+
+// Tiles start at token 0 of the batch; a range of one token is read unpacked by GEMV.
+static void quantize(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
+    const struct q4_buffer *b = &r->m->buffers[op->in];
+    const struct q4_buffer_data *data = &r->s->buffers[op->in];
+    size_t group = quantize_group(b), first = range.first + unit * group;
+    size_t n = q4_min_size(group, range.first + range.n - first);
+    for (size_t i = 0; i < n; i++)
+        quantize_token(r, op, first + i);
+    if (range.n == 1)
+        return;
+    for (size_t p = 0; p < b->n_packings; p++) {
+        const struct q4_act_packing *packing = b->packings[p];
+        struct q4_acts acts = {.k = b->width};
+        set_form(&acts, data, packing->form);
+        for (size_t t = first; t < first + n; t += packing->tile)
+            packing->pack(data->packed[p] + t / packing->tile * packing->bytes(b->width), &acts, t,
+                          q4_min_size(packing->tile, first + n - t));
+    }
+}
+
+static size_t matmul_rows(const struct run *r, const struct q4_weight *w, size_t n_tokens) {
+    const struct q4_layout *layout = w->kernels.gemv->layout;
+    if (n_tokens > 1)
+        return q4_gemm_rows(layout);
+    // enough chunks that unequal cores end together, none so small that taking it costs more than doing it
+    size_t rows = w->rows / ((size_t)q4_team_size(r->m->team) * 8);
+    rows = rows < 64 ? 64 : rows > Q4_GEMV_ROWS ? Q4_GEMV_ROWS : rows;
+    return q4_round_up(rows, Q4_MAX_PANEL_ROWS);
+}
+
+static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, const struct q4_kernel *kernel) {
+    const struct q4_buffer *b = &r->m->buffers[op->in];
+    const struct q4_buffer_data *data = &r->s->buffers[op->in];
+    struct q4_acts acts = {.k = b->width, .x = data->x, .x_stride = b->width};
+    set_form(&acts, data, q4_act_form_of(kernel->layout->type));
+    for (size_t i = 0; i < b->n_packings; i++)
+        if (b->packings[i] == kernel->packing)
+            acts.packed = data->packed[i];
+    return acts;
+}
+
+static void matmul(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
+    const struct q4_weight *w = &r->m->weights[op->weight];
+    const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
+    size_t chunk = matmul_rows(r, w, range.n), first = unit * chunk, n = q4_min_size(chunk, w->rows - first);
+    size_t width = r->m->buffers[op->out].width;
+    uint8_t *scratch = r->s->scratch + (size_t)member * r->s->scratch_bytes;
+    // rows to be added wait behind the kernel's own scratch, at its end
+    float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * chunk, 16);
+    float *out = row(r, op->out, range.first) + op->out_col + first;
+    bool add = op->flags & Q4_OP_ADD;
+    struct q4_acts acts = matmul_acts(r, op, kernel);
+    struct q4_task task = {
+        .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
+        .k = w->k, .n_rows = n, .token0 = range.first, .n_tokens = range.n, .acts = &acts,
+        .y = add ? sums : out, .y_stride = add ? chunk : width, .scratch = scratch, .ops = r->m->ops,
+    };
+    kernel->run(&task);
+    const float *bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first;
+    bool logits = op == &r->m->plan[r->m->n_ops - 1];
+    for (size_t i = 0; i < range.n; i++) {
+        float *y = task.y + i * task.y_stride;
+        if (bias)
+            r->m->ops->add(y, bias, n);
+        if (add)
+            r->m->ops->add(out + i * width, y, n);
+        if (logits && !r->m->ops->all_finite(y, n))
+            report(r, op, range.first + i);
+    }
+}
+
+static void rope(struct run *r, const struct q4_op *op, size_t token) {
+    const struct q4_params *p = &r->m->params;
+    float *x = row(r, op->in, token) + op->in_col;
+    for (size_t h = 0; h < op->heads; h++)
+        r->m->ops->rope(x + h * p->head_dim, r->s->cos_sin + token * p->rope_dim, p->rope_dim, p->rope_style);
+}
+
+static size_t cache_offset(const struct run *r, int layer, size_t kv_head) {
+    return ((size_t)layer * r->m->params.n_kv_heads + kv_head) * r->s->head_stride;
+}
+
+static void kv_store(struct run *r, const struct q4_op *op, size_t token) {
+    const struct q4_params *p = &r->m->params;
+    const float *k = row(r, op->in, token) + op->in_col, *v = row(r, op->in, token) + op->out_col;
+    bool ok = true;
+    for (size_t h = 0; h < p->n_kv_heads; h++, k += p->head_dim, v += p->head_dim) {
+        size_t at = cache_offset(r, op->layer, h);
+        ok &= r->m->ops->kv_store(r->s->keys + at, r->s->values + at, k, v, p->head_dim, r->call->n_past + token);
+    }
+    if (!ok)
+        report(r, op, token);
+}
+
+// A unit of attention: some query heads of one KV head at some consecutive positions, which read keys and values once.
+struct attention_unit {
+    size_t heads, tokens;
+};
+
+#define ATTENTION_TOKENS 8
+
+static struct attention_unit attention_unit(const struct run *r, size_t n_tokens) {
+    const struct q4_params *p = &r->m->params;
+    size_t threads = (size_t)q4_team_size(r->m->team), tokens = q4_min_size(n_tokens, ATTENTION_TOKENS);
+    size_t units = p->n_kv_heads * ((n_tokens + tokens - 1) / tokens), group = p->n_heads / p->n_kv_heads;
+    // single heads where too few groups would leave threads without work
+    return (struct attention_unit){units % threads == 0 || units >= 8 * threads ? group : 1, tokens};
+}
+
+static void attention(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
+    const struct q4_params *p = &r->m->params;
+    struct attention_unit size = attention_unit(r, range.n);
+    size_t columns = p->n_heads / size.heads, first = unit / columns * size.tokens, head = unit % columns * size.heads;
+    size_t token = range.first + first, at = cache_offset(r, op->layer, head / (p->n_heads / p->n_kv_heads));
+    q4_attn_args args = {
+        .keys = r->s->keys + at, .values = r->s->values + at, .head_dim = p->head_dim, .n_heads = size.heads,
+        .n_tokens = q4_min_size(size.tokens, range.n - first), .q_stride = r->m->buffers[op->in].width,
+        .out_stride = r->m->buffers[op->out].width, .n_positions = r->call->n_past + token + 1,
+        .scale = 1.0f / __builtin_sqrtf((float)p->head_dim),
+    };
+    r->m->ops->attention(row(r, op->out, token) + head * p->head_dim,
+                         row(r, op->in, token) + op->in_col + head * p->head_dim, &args);
+}
+
+#define SWIGLU_COLUMNS 512 // a unit for a single token
+
+static void swiglu(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
+    size_t width = r->m->buffers[op->out].width, columns = range.n == 1 ? SWIGLU_COLUMNS : width;
+    size_t token = range.n == 1 ? range.first : range.first + unit, first = range.n == 1 ? unit * columns : 0;
+    const float *gate = row(r, op->in, token);
+    r->m->ops->swiglu(row(r, op->out, token) + first, gate + first, gate + width + first,
+                      q4_min_size(columns, width - first));
+}
+
+static void embed(struct run *r, const struct q4_op *op, size_t token) {
+    const struct q4_table *t = &r->m->tables[op->table];
+    const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
+    if (!r->m->ops->dequantize_row(row(r, op->out, token), source, t->type, t->columns))
+        report(r, op, token);
+}
+
+static void rms_norm(struct run *r, const struct q4_op *op, size_t token) {
+    if (!r->m->ops->rms_norm(row(r, op->out, token), row(r, op->in, token), r->m->vectors[op->vector].data,
+                             r->m->buffers[op->in].width, r->m->params.eps))
+        report(r, op, token);
+}
+
+static size_t count_units(const struct run *r, const struct q4_op *op, struct range range) {
+    switch (op->kind) {
+    case Q4_OP_MATMUL: {
+        const struct q4_weight *w = &r->m->weights[op->weight];
+        size_t rows = matmul_rows(r, w, range.n);
+        return (w->rows + rows - 1) / rows;
+    }
+    case Q4_OP_ATTENTION: {
+        struct attention_unit size = attention_unit(r, range.n);
+        return (range.n + size.tokens - 1) / size.tokens * (r->m->params.n_heads / size.heads);
+    }
+    case Q4_OP_SWIGLU:
+        return range.n == 1 ? (r->m->buffers[op->out].width + SWIGLU_COLUMNS - 1) / SWIGLU_COLUMNS : range.n;
+    case Q4_OP_QUANTIZE: {
+        size_t group = quantize_group(&r->m->buffers[op->in]);
+        return (range.n + group - 1) / group;
+    }
+    default:
+        return range.n;
+    }
+}
+
+static void run_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
+    switch (op->kind) {
+    case Q4_OP_EMBED: embed(r, op, range.first + unit); break;
+    case Q4_OP_RMS_NORM: rms_norm(r, op, range.first + unit); break;
+    case Q4_OP_QUANTIZE: quantize(r, op, range, unit); break;
+    case Q4_OP_MATMUL: matmul(r, op, range, unit, member); break;
+    case Q4_OP_ROPE: rope(r, op, range.first + unit); break;
+    case Q4_OP_KV_STORE: kv_store(r, op, range.first + unit); break;
+    case Q4_OP_ATTENTION: attention(r, op, range, unit); break;
+    case Q4_OP_SWIGLU: swiglu(r, op, range, unit); break;
+    default: break;
+    }
+}
+
+// ---- the walk ---------------------------------------------------------------------------------------------------------
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// An operation of a single unit is member 0's, so a run of such operations needs no barrier in between.
+static void walk(void *context, int member) {
+    struct run *r = context;
+    const struct q4_model *m = r->m;
+    int threads = q4_team_size(m->team);
+    uint64_t fp = q4_fp_enter();
+    for (size_t i = 0; i < m->n_ops; i++) {
+        const struct q4_op *op = &m->plan[i];
+        struct range range = token_range(r, op);
+        size_t units = count_units(r, op, range);
+        struct q4_span *span = r->s->spans ? &r->s->spans[i * (size_t)threads + (size_t)member] : NULL;
+        if (span)
+            span->start_ns = span->end_ns = now_ns();
+        if (units == 1 && member == 0)
+            run_unit(r, op, range, 0, member);
+        for (size_t u; units > 1 && (u = q4_team_next(m->team)) < units;)
+            run_unit(r, op, range, u, member);
+        if (span)
+            span->end_ns = now_ns();
+        bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, token_range(r, op + 1)) == 1;
+        if (units > 1 || !next_single)
+            q4_team_barrier(m->team);
+    }
+    q4_fp_leave(fp);
+}
+
+static bool check_call(const struct q4_session *s, const struct q4_call *call, char *error) {
+    if (call->n_tokens == 0 || call->n_tokens > s->n_batch || call->n_past > s->n_ctx ||
+        call->n_tokens > s->n_ctx - call->n_past) {
+        snprintf(error, Q4_ERROR_SIZE, "%zu tokens after %zu do not fit a context of %zu in batches of %zu",
+                 call->n_tokens, call->n_past, s->n_ctx, s->n_batch);
+        return false;
+    }
+    for (size_t i = 0; i < s->model->n_tables; i++)
+        for (size_t t = 0; t < call->n_tokens; t++)
+            if (call->tokens[t] < 0 || (size_t)call->tokens[t] >= s->model->tables[i].rows) {
+                snprintf(error, Q4_ERROR_SIZE, "token %d at position %zu: the vocabulary has %zu", call->tokens[t],
+                         call->n_past + t, s->model->tables[i].rows);
+                return false;
+            }
+    return true;
+}
+
+bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *error) {
+    if (!check_call(s, call, error))
+        return false;
+    const struct q4_model *m = s->model;
+    uint64_t fp = q4_fp_enter();
+    for (size_t t = 0; t < call->n_tokens; t++)
+        q4_rope_table(s->cos_sin + t * m->params.rope_dim, m->rope_frequency, m->params.rope_dim / 2, call->n_past + t);
+    q4_fp_leave(fp);
+    struct run r = {.s = s, .m = m, .call = call, .fault = UINT64_MAX};
+    q4_team_run(m->team, walk, &r);
+    uint64_t fault = atomic_load(&r.fault);
+    if (fault != UINT64_MAX) {
+        snprintf(error, Q4_ERROR_SIZE, "a value is not finite in %s at position %zu of the call past %zu, n_eval %zu",
+                 m->plan[fault >> 32].name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
+        return false;
+    }
+    size_t vocabulary = q4_session_vocabulary(s), first = call->all_logits ? 0 : call->n_tokens - 1;
+    const float *logits = row(&r, m->plan[m->n_ops - 1].out, first);
+    memcpy(call->logits, logits, (call->n_tokens - first) * vocabulary * sizeof *logits);
+    return true;
+}

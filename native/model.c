@@ -1,0 +1,246 @@
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const q4_op_kind_names[Q4_OP_KINDS] = {"embed", "rms_norm", "quantize",  "matmul",
+                                                   "rope",  "kv_store", "attention", "swiglu"};
+
+#define FAIL(...)                                                                                                      \
+    do {                                                                                                               \
+        snprintf(error, Q4_ERROR_SIZE, __VA_ARGS__);                                                                   \
+        return false;                                                                                                  \
+    } while (0)
+
+// ---- weights --------------------------------------------------------------------------------------------------------
+
+static bool place_weight(struct q4_model *model, struct q4_weight *w, char *error) {
+    if (!q4_select_kernels(w->type, model->features, &w->kernels))
+        FAIL("%s: no kernel for tensors of type %s", w->name, q4_type_name(w->type));
+    const struct q4_layout *layout = w->kernels.gemv->layout;
+    if (w->rows == 0 || w->k == 0 || w->k % layout->block_columns)
+        FAIL("%s: %zu rows of %zu columns; %s needs a positive number of rows and columns in multiples of %zu", w->name,
+             w->rows, w->k, q4_type_name(w->type), layout->block_columns);
+    size_t panels = (w->rows + layout->rows - 1) / layout->rows, panel;
+    if (!q4_mul_size(w->k / layout->block_columns, layout->block_bytes, &panel) ||
+        !q4_mul_size(panels, panel, &w->bytes) || w->bytes > SIZE_MAX / 4)
+        FAIL("%s: %zu rows of %zu columns are too many", w->name, w->rows, w->k);
+    return true;
+}
+
+bool q4_model_place_weights(struct q4_model *model, char *error) {
+    size_t total = 0;
+    for (size_t i = 0; i < model->n_weights; i++) {
+        if (!place_weight(model, &model->weights[i], error))
+            return false;
+        total = q4_round_up(total, 64) + model->weights[i].bytes;
+    }
+    // prefetching kernels may touch, never use, what lies a little behind the last weight
+    model->arena_bytes = total + 64;
+    model->arena = q4_alloc(model->arena_bytes, Q4_PAGES_HUGE);
+    if (model->arena == NULL)
+        FAIL("no memory for %zu bytes of packed weights", total);
+    size_t at = 0;
+    for (size_t i = 0; i < model->n_weights; i++) {
+        at = q4_round_up(at, 64);
+        model->weights[i].data = model->arena + at;
+        at += model->weights[i].bytes;
+    }
+    return true;
+}
+
+struct pack_job {
+    const struct q4_model *model;
+    const struct q4_weight *weight;
+    const struct q4_source *sources;
+    size_t n_sources, row_bytes, panels;
+    size_t bad_row[Q4_MAX_THREADS];
+};
+
+// A panel may straddle sources, so its rows are gathered one by one unless they lie in one source.
+static void pack_panel(const struct pack_job *job, size_t panel) {
+    const struct q4_layout *layout = job->weight->kernels.gemv->layout;
+    size_t row = panel * layout->rows, n = q4_min_size(layout->rows, job->weight->rows - row);
+    uint8_t *dst = job->weight->data + panel * q4_panel_bytes(layout, job->weight->k);
+    size_t s = 0;
+    while (row >= job->sources[s].rows)
+        row -= job->sources[s++].rows;
+    if (row + n <= job->sources[s].rows) {
+        layout->pack(dst, job->sources[s].data + row * job->row_bytes, job->row_bytes, n, job->weight->k);
+        return;
+    }
+    uint8_t *gathered = malloc(n * job->row_bytes);
+    if (gathered == NULL)
+        abort(); // a few kilobytes; the arena itself was granted
+    for (size_t i = 0; i < n; i++) {
+        while (row >= job->sources[s].rows)
+            row -= job->sources[s++].rows;
+        memcpy(gathered + i * job->row_bytes, job->sources[s].data + row++ * job->row_bytes, job->row_bytes);
+    }
+    layout->pack(dst, gathered, job->row_bytes, n, job->weight->k);
+    free(gathered);
+}
+
+#define PACK_CHUNK 64 // rows a hand-out
+
+static void pack_worker(void *context, int member) {
+    struct pack_job *job = context;
+    const struct q4_layout *layout = job->weight->kernels.gemv->layout;
+    job->bad_row[member] = SIZE_MAX;
+    size_t first = 0; // of a source, in rows of the weight
+    size_t chunk = 0, next = q4_team_next(job->model->team);
+    for (size_t s = 0; s < job->n_sources; first += job->sources[s++].rows)
+        for (size_t r = 0; r < job->sources[s].rows; r += PACK_CHUNK, chunk++) {
+            if (chunk != next)
+                continue;
+            size_t n = q4_min_size(PACK_CHUNK, job->sources[s].rows - r), bad;
+            if (!q4_weights_finite(job->weight->type, job->sources[s].data + r * job->row_bytes, n, job->weight->k, &bad))
+                job->bad_row[member] = q4_min_size(job->bad_row[member], first + r + bad);
+            next = q4_team_next(job->model->team);
+        }
+    q4_team_barrier(job->model->team);
+    size_t per = (PACK_CHUNK + layout->rows - 1) / layout->rows;
+    for (size_t c = q4_team_next(job->model->team); c * per < job->panels; c = q4_team_next(job->model->team))
+        for (size_t p = c * per; p < q4_min_size((c + 1) * per, job->panels); p++)
+            pack_panel(job, p);
+}
+
+bool q4_model_pack(struct q4_model *model, size_t index, const struct q4_source *sources, size_t n_sources,
+                   char *error) {
+    struct q4_weight *w = &model->weights[index];
+    const struct q4_layout *layout = w->kernels.gemv->layout;
+    size_t columns, bytes;
+    q4_type_block(w->type, &columns, &bytes);
+    struct pack_job job = {.model = model, .weight = w, .sources = sources, .n_sources = n_sources};
+    job.row_bytes = w->k / columns * bytes;
+    job.panels = (w->rows + layout->rows - 1) / layout->rows;
+    q4_team_run(model->team, pack_worker, &job);
+    size_t bad = SIZE_MAX;
+    for (int i = 0; i < q4_team_size(model->team); i++)
+        bad = q4_min_size(bad, job.bad_row[i]);
+    if (bad != SIZE_MAX)
+        FAIL("%s: row %zu holds a weight that is not finite", w->name, bad);
+    return true;
+}
+
+// ---- the plan -------------------------------------------------------------------------------------------------------
+
+static bool in_range(int index, size_t n) { return index >= 0 && (size_t)index < n; }
+
+static bool columns_fit(const struct q4_model *m, int buffer, size_t first, size_t n) {
+    return in_range(buffer, m->n_buffers) && first <= m->buffers[buffer].width && n <= m->buffers[buffer].width - first;
+}
+
+static bool check_matmul(struct q4_model *m, const struct q4_op *op, char *error) {
+    if (!in_range(op->weight, m->n_weights))
+        FAIL("%s: no weight %d", op->name, op->weight);
+    const struct q4_weight *w = &m->weights[op->weight];
+    if (!columns_fit(m, op->in, 0, w->k) || m->buffers[op->in].width != w->k ||
+        !columns_fit(m, op->out, op->out_col, w->rows))
+        FAIL("%s: a %zu x %zu matrix does not fit its buffers", op->name, w->rows, w->k);
+    if (op->vector != Q4_NONE && (!in_range(op->vector, m->n_vectors) || m->vectors[op->vector].n != w->rows))
+        FAIL("%s: the bias does not have %zu elements", op->name, w->rows);
+    struct q4_buffer *in = &m->buffers[op->in];
+    in->forms[q4_act_form_of(w->type)] = true;
+    const struct q4_act_packing *packing = w->kernels.gemm->packing;
+    for (size_t i = 0; packing && i < in->n_packings; i++)
+        if (in->packings[i] == packing)
+            return true;
+    if (packing && in->n_packings == Q4_MAX_PACKINGS)
+        FAIL("%s: more than %d kinds of weights read one buffer", op->name, Q4_MAX_PACKINGS);
+    if (packing)
+        in->packings[in->n_packings++] = packing;
+    return true;
+}
+
+static bool check_op(struct q4_model *m, const struct q4_op *op, char *error) {
+    const struct q4_params *p = &m->params;
+    size_t q = p->n_heads * p->head_dim, kv = p->n_kv_heads * p->head_dim;
+    bool layer = op->layer >= 0 && (size_t)op->layer < p->n_layers;
+    bool ok = false;
+    switch (op->kind) {
+    case Q4_OP_EMBED:
+        ok = in_range(op->table, m->n_tables) && columns_fit(m, op->out, 0, m->tables[op->table].columns);
+        break;
+    case Q4_OP_RMS_NORM:
+        ok = in_range(op->in, m->n_buffers) && in_range(op->vector, m->n_vectors) &&
+             m->vectors[op->vector].n == m->buffers[op->in].width && m->buffers[op->in].width > 0 &&
+             columns_fit(m, op->out, 0, m->buffers[op->in].width);
+        break;
+    case Q4_OP_QUANTIZE:
+        ok = in_range(op->in, m->n_buffers);
+        break;
+    case Q4_OP_MATMUL:
+        return check_matmul(m, op, error);
+    case Q4_OP_ROPE:
+        ok = op->heads <= SIZE_MAX / p->head_dim && columns_fit(m, op->in, op->in_col, op->heads * p->head_dim);
+        break;
+    case Q4_OP_KV_STORE:
+        ok = layer && columns_fit(m, op->in, op->in_col, kv) && columns_fit(m, op->in, op->out_col, kv);
+        break;
+    case Q4_OP_ATTENTION:
+        ok = layer && columns_fit(m, op->in, op->in_col, q) && columns_fit(m, op->out, 0, q);
+        break;
+    case Q4_OP_SWIGLU:
+        ok = in_range(op->out, m->n_buffers) && m->buffers[op->out].width > 0 &&
+             columns_fit(m, op->in, 0, 2 * m->buffers[op->out].width);
+        break;
+    default:
+        break;
+    }
+    if (!ok)
+        FAIL("operation %s does not fit its buffers", op->name);
+    return true;
+}
+
+static bool check_params(const struct q4_params *p, char *error) {
+    if (p->n_heads == 0 || p->n_kv_heads == 0 || p->n_heads % p->n_kv_heads || p->n_heads > 65536)
+        FAIL("%zu query heads cannot share %zu KV heads", p->n_heads, p->n_kv_heads);
+    if (p->head_dim == 0 || p->head_dim > Q4_MAX_HEAD_DIM)
+        FAIL("a head has %zu dimensions; 1 to %d are supported", p->head_dim, Q4_MAX_HEAD_DIM);
+    if (p->rope_dim == 0 || p->rope_dim % 2 || p->rope_dim > p->head_dim)
+        FAIL("RoPE over %zu of %zu dimensions; an even number is needed", p->rope_dim, p->head_dim);
+    if (!(p->rope_base > 1e-30 && p->rope_base < 1e30) || !(p->rope_scale > 1e-9 && p->rope_scale < 1e9))
+        FAIL("RoPE with frequency base %g and scale %g", p->rope_base, p->rope_scale);
+    if (!(p->eps >= 0.0f && p->eps < 1.0f))
+        FAIL("RMSNorm with epsilon %g", (double)p->eps);
+    return true;
+}
+
+bool q4_model_check_plan(struct q4_model *m, char *error) {
+    if (!check_params(&m->params, error))
+        return false;
+    for (size_t i = 0; i < m->n_tables; i++) {
+        size_t columns, bytes;
+        struct q4_table *t = &m->tables[i];
+        if (!q4_type_block(t->type, &columns, &bytes) || t->columns == 0 || t->columns % columns)
+            FAIL("an embedding of type %d with %zu columns", t->type, t->columns);
+        t->row_bytes = t->columns / columns * bytes;
+    }
+    for (size_t i = 0; i < m->n_ops; i++)
+        if (!check_op(m, &m->plan[i], error))
+            return false;
+    if (m->n_ops == 0 || m->plan[m->n_ops - 1].kind != Q4_OP_MATMUL)
+        FAIL("a plan ends with the matrix product that gives the logits");
+    for (size_t i = 0; i < m->n_buffers; i++) {
+        const struct q4_buffer *b = &m->buffers[i];
+        if ((b->forms[Q4_ACT_Q8] && b->width % Q4_BLOCK) || (b->forms[Q4_ACT_Q8K] && b->width % Q4_SUPER))
+            FAIL("a buffer of %zu columns cannot be quantised", b->width);
+    }
+    return true;
+}
+
+void q4_model_clear(struct q4_model *m) {
+    q4_team_free(m->team);
+    q4_free(m->arena, m->arena_bytes);
+    for (size_t i = 0; m->vectors && i < m->n_vectors; i++)
+        free(m->vectors[i].data);
+    free(m->rope_frequency);
+    free(m->weights);
+    free(m->vectors);
+    free(m->tables);
+    free(m->buffers);
+    free(m->plan);
+    *m = (struct q4_model){0};
+}

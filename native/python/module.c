@@ -1,0 +1,54 @@
+#include "bindings.h"
+
+#include "../cpu.h"
+
+PyDoc_STRVAR(cpu_features_doc, "cpu_features(list=None, /) -> list[str]\n\n"
+                               "Names of the CPU features that kernels may use.\n"
+                               "`list` is read as the environment variable Q4_CPU_FEATURES is. ValueError on a bad list.");
+
+static PyObject *cpu_features(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *list = NULL;
+    if (!PyArg_ParseTuple(args, "|z", &list))
+        return NULL;
+    uint32_t features;
+    char message[320];
+    if (!q4_cpu_select(list, &features, message, sizeof message)) {
+        PyErr_SetString(PyExc_ValueError, message);
+        return NULL;
+    }
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names && i < Q4_CPU_N_FEATURES; i++) {
+        if (!(features & 1u << i))
+            continue;
+        PyObject *name = PyUnicode_FromString(q4_cpu_feature_names[i]);
+        if (name == NULL || PyList_Append(names, name) < 0)
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+static PyMethodDef module_methods[] = {
+    {"cpu_features", cpu_features, METH_VARARGS, cpu_features_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module) {
+    if (PyModule_AddFunctions(module, q4_quantize_methods) < 0 || PyModule_AddFunctions(module, q4_sampling_methods) < 0)
+        return -1;
+    return q4_add_model_types(module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "q4engine._native", .m_doc = "Kernels and executor of q4engine.",
+    .m_methods = module_methods, .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void);
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&module_definition); }

@@ -1,0 +1,55 @@
+// One timeline over a model: the KV cache and the activations of a batch.
+#ifndef Q4_SESSION_H
+#define Q4_SESSION_H
+
+#include "model.h"
+
+struct q4_buffer_data {
+    float *x; // [n_batch][width]
+    int8_t *q[Q4_ACT_FORMS];
+    float *d[Q4_ACT_FORMS];
+    int32_t *sum;
+    uint8_t *packed[Q4_MAX_PACKINGS];
+};
+
+// When one thread worked on one operation, CLOCK_MONOTONIC_RAW nanoseconds; both zero where it had no part.
+struct q4_span {
+    uint64_t start_ns, end_ns;
+};
+
+struct q4_session {
+    const struct q4_model *model;
+    size_t n_ctx, n_batch;
+    uint16_t *keys, *values; // [layer][KV head][position][head_dim], keys in blocks (ops.h)
+    size_t head_stride;      // fp16 values of one head in one layer
+    size_t kv_bytes;
+    struct q4_buffer_data *buffers;
+    float *cos_sin; // [n_batch][rope_dim]
+    uint8_t *scratch;
+    size_t scratch_bytes; // a thread's
+    uint8_t *memory;
+    size_t memory_bytes;
+    struct q4_span *spans; // [operation][thread], or NULL: not timed
+};
+
+// What one decode call is asked for, and what came of it.
+struct q4_call {
+    const int32_t *tokens;
+    size_t n_tokens, n_past;
+    bool all_logits;
+    float *logits; // [1 or n_tokens][vocabulary]
+};
+
+bool q4_session_init(struct q4_session *session, const struct q4_model *model, size_t n_ctx, size_t n_batch,
+                     char *error);
+void q4_session_clear(struct q4_session *session);
+size_t q4_session_vocabulary(const struct q4_session *session);
+
+// Runs the plan. false: nothing is to be used of this call; the message names operation and position.
+bool q4_session_decode(struct q4_session *session, const struct q4_call *call, char *error);
+
+// Rows that a GEMM or GEMV hand-out takes, and where a kernel's output rows wait to be added (execute.c).
+#define Q4_GEMV_ROWS 512
+size_t q4_gemm_rows(const struct q4_layout *layout);
+
+#endif

@@ -1,0 +1,247 @@
+"""Engine and session: a loaded model, immutable and shareable, and timelines over it.
+
+    engine = Engine.load("model.gguf", n_threads=4)
+    session = engine.session(n_ctx=2048)
+    logits = session.decode(engine.tokenizer.encode("Hello"))   # float32 [vocab_size]
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from q4engine.cpus import default_thread_count
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile, TensorInfo
+from q4engine.models import GRAPHS, ModelConfig
+from q4engine.models.graph import NONE, Graph
+
+if TYPE_CHECKING:
+    from q4engine.reference import ReferenceModel
+    from q4engine.tokenizer import Tokenizer
+
+Backend = Literal["native", "numpy"]
+CallObserver = Callable[[int, int], None]
+
+DEFAULT_BATCH = 512
+DEFAULT_CONTEXT = 4096
+
+
+class ContextFullError(Q4Error):
+    """The tokens do not fit the context; nothing was computed and nothing is forgotten."""
+
+    def __init__(self, needed: int, n_ctx: int) -> None:
+        super().__init__(f"the context is full: {needed} tokens are needed, the context holds {n_ctx} (raise it with -c)")
+        self.needed, self.n_ctx = needed, n_ctx
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """Which kernels multiply one packed weight."""
+
+    tensor: str
+    type: str
+    rows: int
+    columns: int
+    packed_bytes: int
+    layout: str
+    gemv: str
+    gemm: str
+
+
+class Engine:
+    """A loaded model. Weights are packed once; any number of sessions share them. Use :meth:`load`."""
+
+    def __init__(
+        self, file: GGUFFile, config: ModelConfig, native: Any | None, n_threads: int, load_seconds: float
+    ) -> None:
+        self.gguf = file
+        self.config = config
+        self.n_threads = n_threads
+        self.load_seconds = load_seconds
+        self._native = native
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        n_threads: int | None = None,
+        cpu_mask: Sequence[int] | None = None,
+        backend: Backend = "native",
+    ) -> Engine:
+        """Open, check and pack a GGUF model.
+
+        ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to the cores of the
+        fastest cluster. Q4Error names the file and what is wrong with it.
+        """
+        start = time.perf_counter()
+        file = GGUFFile.open(Path(path))
+        try:
+            config = ModelConfig.from_gguf(file)
+            threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
+            native = _build_native(file, config, threads, cpu_mask) if backend == "native" else None
+            return cls(file, config, native, threads, time.perf_counter() - start)
+        except BaseException:
+            file.close()
+            raise
+
+    @property
+    def backend(self) -> Backend:
+        return "numpy" if self._native is None else "native"
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The file's tokenizer, made on first use."""
+        from q4engine.tokenizer import Tokenizer
+
+        return Tokenizer.from_gguf(self.gguf)
+
+    @cached_property
+    def reference(self) -> ReferenceModel:
+        """The model in plain NumPy, made on first use."""
+        from q4engine.reference import ReferenceModel
+
+        return ReferenceModel(self.gguf, self.config)
+
+    @property
+    def kernels(self) -> list[KernelChoice]:
+        """The kernels of every packed weight, in execution order; empty for the NumPy backend."""
+        return [] if self._native is None else [KernelChoice(*row) for row in self._native.kernels()]
+
+    @property
+    def variant(self) -> str:
+        """The variant of the operations that are not matrix products: base, avx2, …"""
+        return "numpy" if self._native is None else str(self._native.variant())
+
+    def session(self, n_ctx: int | None = None, n_batch: int = DEFAULT_BATCH) -> Session:
+        """A new timeline of at most ``n_ctx`` tokens (default: the model's, up to 4096), prompts in ``n_batch``."""
+        context = min(self.config.n_ctx_train, DEFAULT_CONTEXT) if n_ctx is None else n_ctx
+        if context < 1 or n_batch < 1:
+            raise Q4Error(f"a context of {context} tokens in batches of {n_batch}: both must be at least 1")
+        return Session(self, context, min(n_batch, context))
+
+
+class Session:
+    """One timeline: the KV cache and how many tokens it holds (``n_past``)."""
+
+    def __init__(self, engine: Engine, n_ctx: int, n_batch: int) -> None:
+        self.engine = engine
+        self.n_ctx = n_ctx
+        self.n_batch = n_batch
+        self.n_past = 0
+        self.observers: list[CallObserver] = []
+        """Called with (n_past, n_eval) before every call of the executor."""
+        self._native: Any = None
+        self._reference: Any = None
+        if engine._native is None:
+            self._reference = engine.reference.session(n_ctx)
+        else:
+            from q4engine import _native
+
+            try:
+                self._native = _native.Session(engine._native, n_ctx, n_batch)
+            except ValueError as error:
+                raise Q4Error(str(error)) from None
+
+    def decode(self, tokens: Sequence[int], *, all_logits: bool = False) -> np.ndarray:
+        """Append tokens; float32 logits of the last, [vocab_size], or with ``all_logits`` of all, [n, vocab_size].
+
+        More than ``n_batch`` tokens are evaluated in batches, with the same bits. ContextFullError (before anything is
+        computed) where they do not fit; Q4Error on a token out of range or a value that is not finite.
+        """
+        ids = self._check(tokens)
+        if self.n_past + len(ids) > self.n_ctx:
+            raise ContextFullError(self.n_past + len(ids), self.n_ctx)
+        vocab = self.engine.config.vocab_size
+        logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
+        for start in range(0, len(ids), self.n_batch):
+            batch = ids[start : start + self.n_batch]
+            for observer in self.observers:
+                observer(self.n_past, len(batch))
+            self._call(batch, logits[start : start + len(batch)] if all_logits else logits, all_logits)
+            self.n_past += len(batch)
+        return logits if all_logits else logits[0]
+
+    def truncate(self, n_past: int) -> None:
+        """Forget all tokens from position ``n_past`` on."""
+        if not 0 <= n_past <= self.n_past:
+            raise ValueError(f"cannot go from {self.n_past} tokens to {n_past}")
+        self.n_past = n_past
+        if self._reference is not None:
+            self._reference.n_past = n_past
+
+    def _check(self, tokens: Sequence[int]) -> np.ndarray:
+        ids = np.asarray(tokens, np.int64)
+        if ids.ndim != 1 or len(ids) == 0:
+            raise Q4Error("there are no tokens to evaluate")
+        bad = np.flatnonzero((ids < 0) | (ids >= self.engine.config.vocab_size))
+        if len(bad):
+            at = int(bad[0])
+            raise Q4Error(
+                f"token {ids[at]} at position {self.n_past + at} is not in the vocabulary of "
+                f"{self.engine.config.vocab_size}"
+            )
+        return ids.astype(np.int32)
+
+    def _call(self, batch: np.ndarray, out: np.ndarray, all_logits: bool) -> None:
+        if self._reference is not None:
+            out[:] = self._reference.decode(batch.tolist(), all_logits=all_logits)
+            return
+        try:
+            self._native.decode(batch, self.n_past, all_logits, out)
+        except ValueError as error:
+            raise Q4Error(f"{self.engine.gguf.path}: {error}") from None
+
+
+def _build_native(file: GGUFFile, config: ModelConfig, n_threads: int, cpus: Sequence[int] | None) -> Any:
+    """The graph of the file's architecture, its tensors packed, as a native Model."""
+    from q4engine import _native
+
+    graph = Graph(file)
+    GRAPHS[config.architecture](graph, config)
+    vectors = [_vector(file, tensors) for tensors in graph.vectors]
+    rope_factors = NONE
+    if config.rope_freqs:
+        rope_factors = len(vectors)
+        vectors.append(_vector(file, [file.tensor("rope_freqs.weight")]))
+    try:
+        return _native.Model(
+            n_threads=n_threads,
+            cpus=None if cpus is None else list(cpus),
+            features=os.environ.get("Q4_CPU_FEATURES"),
+            params={
+                "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
+                "head_dim": config.head_dim, "rope_dim": config.rope_dim, "rope_neox": config.rope_style == "neox",
+                "rope_base": config.rope_freq_base, "rope_scale": 1.0, "eps": config.rms_eps,
+            },
+            tables=[(t.data, t.type.value, *t.shape) for t in graph.tables],
+            vectors=vectors,
+            weights=[_weight(tensors) for tensors in graph.weights],
+            buffers=[buffer.width for buffer in graph.buffers.values()],
+            plan=[op.as_tuple() for op in graph.ops],
+            rope_factors=rope_factors,
+            release=True,
+        )  # fmt: skip
+    except ValueError as error:
+        raise Q4Error(f"{file.path}: {error}") from None
+
+
+def _vector(file: GGUFFile, tensors: Sequence[TensorInfo]) -> np.ndarray:
+    """Norm weights or biases, side by side, as float32; Q4Error where one is not finite."""
+    parts = [tensor.data.view(np.float32) for tensor in tensors]
+    for tensor, part in zip(tensors, parts, strict=True):
+        if not np.isfinite(part).all():
+            raise Q4Error(f"{file.path}: tensor {shown(tensor.name)} holds a value that is not finite")
+    return np.concatenate(parts)
+
+
+def _weight(tensors: Sequence[TensorInfo]) -> tuple[str, int, int, list[tuple[np.ndarray, int]]]:
+    name = "+".join(tensor.name for tensor in tensors)
+    return name, tensors[0].type.value, tensors[0].shape[1], [(tensor.data, tensor.shape[0]) for tensor in tensors]
