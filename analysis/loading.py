@@ -1,0 +1,219 @@
+"""One capture from file to verdicts: read, cut into phases, joined with what is known beside it, judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from analysis import bootstrap, cores, metrics, model_file, phases
+from analysis.cores import Core
+from analysis.errors import AnalysisError, printable
+from analysis.events import ARM
+from analysis.formula import parse
+from analysis.model import Phase, Step
+from analysis.readers import read
+from analysis.readers.markers import read_markers
+from analysis.table import Table
+from analysis.verdicts import Context, Evidence, Judgement, StepFacts, gather, judge_evidence, judge_step
+
+# Formats whose tools multiplex without telling for how long each event was counted.
+_SILENT_FORMATS = ("simpleperf-csv", "topdown-csv", "topdown-events-csv", "topdown-text", "pmu-ratio-table")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line says about its captures. read_peak: bytes/s.  slots: per cycle."""
+
+    format: str | None = None
+    lenient: bool = False
+    core: Core | None = None
+    slots: int | None = None
+    markers: Path | None = None
+    offset_s: float | None = None
+    straddle: str = "split"
+    by_scope: bool = False
+    read_peak: float | None = None
+    model: Path | None = None
+
+
+@dataclass
+class JudgedPhase:
+    """A phase with its evidence and verdicts. title: its label, made unique within the capture."""
+
+    title: str
+    phase: Phase
+    context: Context
+    evidence: Evidence
+    judgement: Judgement
+
+    @cached_property
+    def metrics(self) -> dict[str, metrics.Ratio]:
+        """Every metric of the phase, over the part that is evidence."""
+        return metrics.table(self.evidence.subject, self.context.core)
+
+    @cached_property
+    def steps(self) -> list[tuple[Step, Judgement]]:
+        """Every step of the phase with its own verdicts, set-aside ones included."""
+        return [(step, judge_step(step, self.phase, self.context)) for step in self.phase.steps]
+
+    def interval(self, key: str) -> bootstrap.Interval | None:
+        """The bootstrap interval of a metric over the phase's usable steps."""
+        ratio = self.metrics[key]
+        for text in metrics.BY_KEY[key].alternatives:
+            formula = parse(text)
+            events = tuple(name for name in formula.names if name not in metrics.PARAMETERS)
+            if ratio.known and events == ratio.events:
+                least = self.context.thresholds.steps_for_interval
+                return bootstrap.bootstrap(self.evidence.steps, formula, least=least)
+        return None
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens evaluated a second, NaN where either is not known."""
+        known = self.phase.n_tokens > 0 and self.phase.duration_s > 0
+        return self.phase.n_tokens / self.phase.duration_s if known else math.nan
+
+
+@dataclass
+class Capture:
+    """A capture with everything that was concluded from it."""
+
+    path: Path
+    table: Table
+    phases: list[JudgedPhase]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """Header keys of our own captures, empty for other formats."""
+        header: dict[str, Any] = self.table.meta.get("header", {})
+        return header
+
+    @property
+    def is_emulated(self) -> bool:
+        return bool(self.table.meta.get("emulated"))
+
+    def judged(self) -> list[JudgedPhase]:
+        """The phases that verdicts speak of: without warm-up."""
+        return [phase for phase in self.phases if not phase.phase.warmup]
+
+
+def load(path: str | Path, options: Options | None = None) -> Capture:
+    """Read and judge a capture. Raises AnalysisError for anything that cannot be read."""
+    options = options or Options()
+    path = Path(path)
+    table = read(path, options.format, options.lenient)
+    if table.functions is not None and table.frame.empty:
+        raise AnalysisError("a functions report has no counts over time; see analysis.functions", path=path)
+    markers = read_markers(options.markers, options.lenient) if options.markers else None
+    found = phases.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
+    known = step_facts(table)
+    notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))
+    judged = [
+        _judge(phase, title, table, options, known, notes) for phase, title in zip(found, titles(found), strict=True)
+    ]
+    return Capture(path, table, judged, list(dict.fromkeys(notes)))
+
+
+def step_facts(table: Table) -> dict[int, StepFacts]:
+    """Frequency and migrations by call, from the call rows of our own captures."""
+    if table.calls is None:
+        return {}
+    rows = table.calls[table.calls["op"] == ""]
+    if "freq_hz" not in rows and "migrations" not in rows:
+        return {}
+    frequency = rows["freq_hz"] if "freq_hz" in rows else [math.nan] * len(rows)
+    migrations = rows["migrations"] if "migrations" in rows else [0.0] * len(rows)
+    return {
+        int(call): StepFacts(float(speed), float(moves) if moves > 0 else 0.0)
+        for call, speed, moves in zip(rows["call"], frequency, migrations, strict=True)
+    }
+
+
+def titles(found: Sequence[Phase]) -> list[str]:
+    """A name for each phase: its label, with generation, PMU and scope where they tell phases apart."""
+    generations = {phase.generation for phase in found if not phase.warmup}
+    pmus, scopes = {phase.pmu for phase in found}, {phase.scope for phase in found}
+    names = []
+    for phase in found:
+        parts = [printable(phase.label)]
+        if len(generations) > 1 and not phase.warmup:
+            parts.append(f"#{phase.generation + 1}")
+        parts += [printable(phase.pmu)] if len(pmus) > 1 and phase.pmu else []
+        parts += [printable(phase.scope)] if len(scopes) > 1 and phase.scope else []
+        names.append(" ".join(parts))
+    return names
+
+
+def _judge(
+    phase: Phase, title: str, table: Table, options: Options, known: dict[int, StepFacts], notes: list[str]
+) -> JudgedPhase:
+    context = context_of(phase, table, options, notes)
+    evidence = gather(phase, context, known)
+    return JudgedPhase(title, phase, context, evidence, judge_evidence(evidence, context))
+
+
+def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> Context:
+    """What is known beside a phase's counts: command line first, then the capture's header. Doubts go to `notes`."""
+    header = table.meta.get("header", {})
+    weights, kv = _number(header, "bytes_per_token"), _number(header, "kv_bytes_per_token") or 0.0
+    if options.model:
+        scanned = model_file.read(options.model)
+        weights, kv = float(scanned.weights), float(scanned.kv)
+    peak = _number(header, "read_peak_gbps")
+    return Context(
+        core=_core_of(phase, table, options, notes),
+        slots=options.slots or int(_number(header, "slots") or 0) or None,
+        read_peak=options.read_peak or (peak * 1e9 if peak else None),
+        model_bytes=weights,
+        kv_bytes=kv,
+        emulated=bool(table.meta.get("emulated")),
+        tells_running=table.meta.get("format") not in _SILENT_FORMATS,
+        whole_machine=phase.scope == "",
+        mixed_cores=len(table.pmus) > 1,
+    )
+
+
+def _number(header: dict[str, Any], key: str) -> float | None:
+    try:
+        value = float(header.get(key, "nan"))
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> Core:
+    """The core that counted: named by the PMU, by the command line, or by the header, in this order."""
+    by_pmu = _core_of_pmu(phase.pmu)
+    if by_pmu and by_pmu.name != getattr(options.core, "name", by_pmu.name):
+        notes.append(f"PMU {printable(phase.pmu)} is {by_pmu.title}, so --core is not used for its counts")
+    if by_pmu or options.core:
+        return by_pmu or options.core or cores.load(cores.GENERIC)
+    header = table.meta.get("header", {})
+    for key in ("midr", "cpu"):
+        named = [text for text in str(header.get(key, "")).split(",") if text.strip()]
+        if len(set(named)) > 1:
+            notes.append(f"the capture names several cores ({printable(', '.join(named))}): say which with --core")
+        elif named and (core := _found(named[0])):
+            return core
+    arch = str(table.meta.get("arch", "aarch64"))
+    generic = cores.load(cores.GENERIC)
+    return generic if arch in ARM else replace(generic, title=f"{printable(arch)} core")
+
+
+def _core_of_pmu(pmu: str) -> Core | None:
+    for prefix in ("armv8_", "armv9_", "armv8.1_", "armv8.2_"):
+        if pmu.startswith(prefix):
+            return _found(pmu.removeprefix(prefix))
+    return None
+
+
+def _found(text: str) -> Core | None:
+    try:
+        return cores.find(text)
+    except AnalysisError:
+        return None

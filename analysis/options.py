@@ -1,0 +1,145 @@
+"""The command line that all commands share: input options, error handling, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analysis import cores
+from analysis.cores import Core
+from analysis.errors import AnalysisError, printable
+from analysis.loading import Options
+from analysis.phases import STRADDLE
+from analysis.readers.formats import NAMES
+
+OK, BAD_INPUT = 0, 1
+
+
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say how captures are to be read."""
+    group = parser.add_argument_group("reading")
+    group.add_argument("--format", choices=NAMES, help="format of the capture; recognised by its content without this")
+    group.add_argument("--lenient", action="store_true", help="skip malformed rows and count them instead of stopping")
+    group.add_argument(
+        "--core", type=_core, metavar="NAME|MIDR", help="core that counted, e.g. neoverse-v2 or 0x410fd4f0"
+    )
+    group.add_argument("--slots", type=_slots, metavar="N", help="issue slots a cycle (caps/slots of the PMU in sysfs)")
+    group.add_argument("--markers", type=Path, metavar="FILE", help="markers file of `q4engine run --markers`")
+    group.add_argument(
+        "--offset",
+        type=_finite,
+        metavar="SECONDS",
+        help="time on the markers' clock at which the capture's time 0 lies",
+    )
+    group.add_argument(
+        "--straddle",
+        choices=STRADDLE,
+        default=STRADDLE[0],
+        help="intervals that hold a boundary: divide them or drop them",
+    )
+    group.add_argument(
+        "--per-scope", action="store_true", help="judge every core, thread or socket of the capture apart"
+    )
+    group.add_argument(
+        "--read-peak", type=_positive, metavar="GB/s", help="measured streaming read of the machine, 10^9 B/s"
+    )
+    group.add_argument("--model", type=Path, metavar="FILE.gguf", help="the model that ran, for its bytes per token")
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """The reading options of a parsed command line."""
+    return Options(
+        format=arguments.format,
+        lenient=arguments.lenient,
+        core=arguments.core,
+        slots=arguments.slots,
+        markers=arguments.markers,
+        offset_s=arguments.offset,
+        straddle=arguments.straddle,
+        by_scope=arguments.per_scope,
+        read_peak=arguments.read_peak * 1e9 if arguments.read_peak else None,
+        model=arguments.model,
+    )
+
+
+def run(main: Callable[[Sequence[str]], int]) -> int:
+    """Run a command: AnalysisError becomes one line on stderr and status 1, a closed pipe ends quietly."""
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        # the reader of the pipe has gone; keep Python from complaining when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def expand(patterns: Sequence[str]) -> list[Path]:
+    """Files meant by names, patterns and folders (*.csv, *.json, *.txt); AnalysisError where one names none."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir() and not (path / "timeline.csv").is_file():
+            inside = sorted(entry for entry in path.iterdir() if entry.suffix in (".csv", ".json", ".txt"))
+            if not inside:
+                raise AnalysisError("no captures (*.csv, *.json, *.txt) in this folder", path=path)
+            found.update(dict.fromkeys(inside))
+        elif path.exists() or not glob.has_magic(pattern):
+            found[path] = None
+        else:
+            matches = sorted(Path(name) for name in glob.glob(pattern))  # noqa: PTH207 - takes absolute patterns
+            if not matches:
+                raise AnalysisError("no file fits this pattern", path=pattern)
+            found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """Write an output file; raises AnalysisError with its name where that fails."""
+    try:
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            path.write_text(data, encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(f"cannot be written: {error.strerror or error}", path=path) from error
+
+
+def _core(text: str) -> Core:
+    try:
+        return cores.find(text)
+    except AnalysisError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no number")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is not above 0")
+    return value
+
+
+def _slots(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= 64:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no number of slots, 1 to 64")
+    return int(text)
