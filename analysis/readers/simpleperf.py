@@ -1,0 +1,120 @@
+"""`simpleperf stat --csv` of Android: `6595722690,cpu-cycles,4.511040,GHz,(100%),`.
+
+Per-thread rows start with comm, pid and tid, per-core rows with the CPU. Newer versions leave out the percentage. With
+`--interval` the block repeats, each with the time since the start.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from analysis.errors import printable
+from analysis.model import OK
+from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, count, event_name, number, share
+from analysis.readers.source import Source
+from analysis.table import NAN, Table
+
+FORMAT = "simpleperf-csv"
+
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)(\(ms\))?")
+_EVENT = re.compile(r"[a-z][\w:/.-]*")
+_PERCENT = re.compile(r"\((\d+(?:\.\d+)?)%\)")
+
+
+@dataclass
+class _Block:
+    """The counts between two title lines. end_s: time since the start of the recording."""
+
+    rows: list[tuple[int, PerfRow]] = field(default_factory=list)
+    end_s: float = NAN
+
+
+def read(source: Source) -> Table:
+    blocks = _blocks(source)
+    builder = PerfBuilder(source, FORMAT)
+    builder.meta["clock"] = "simpleperf"
+    if len(blocks) == 1:
+        builder.elapsed_s = blocks[0].end_s
+        for _, row in blocks[0].rows:
+            builder.add(row)
+        return builder.table()
+    is_cumulative = _is_cumulative(blocks)
+    before: dict[tuple[str, str], float] = {}
+    for block in blocks:
+        if block.end_s != block.end_s:
+            raise source.error("a block without 'Total test time'", block.rows[0][0] if block.rows else None)
+        for _, row in block.rows:
+            key = (row.scope, row.event)
+            value = row.value - before.get(key, 0.0) if is_cumulative else row.value
+            before[key] = row.value
+            builder.add(row._replace(time_s=block.end_s, value=value))
+    table = builder.table()
+    if is_cumulative:
+        table.notes.append("counts never fall from interval to interval: taken as sums since the start, differences used")
+    return table
+
+
+def _blocks(source: Source) -> list[_Block]:
+    blocks: list[_Block] = []
+    for number_of_line, line in source.lines():
+        fields = [f.strip() for f in line.split(",")]
+        if not any(fields):
+            continue
+        if fields[0] == "Performance counter statistics":
+            blocks.append(_Block())
+            continue
+        if not blocks:
+            source.reject(number_of_line, f"expected 'Performance counter statistics,', found '{printable(line)}'")
+            continue
+        try:
+            if fields[0] == "Total test time":
+                blocks[-1].end_s = number(fields[1] if len(fields) > 1 else "", "the total test time")
+            elif not _is_heading(fields):
+                blocks[-1].rows.append((number_of_line, _row(fields)))
+        except Malformed as problem:
+            source.reject(number_of_line, str(problem))
+    return [b for b in blocks if b.rows]
+
+
+def _is_heading(fields: list[str]) -> bool:
+    """Column names, which newer versions print above the rows."""
+    return "count" in fields and "event_name" in fields
+
+
+def _is_cumulative(blocks: list[_Block]) -> bool:
+    """`--interval` prints sums since the start, unless `--interval-only-values` was given; the file does not say which."""
+    before: dict[tuple[str, str], float] = {}
+    for block in blocks:
+        for _, row in block.rows:
+            if row.value < before.get((row.scope, row.event), 0.0):
+                return False
+            before[(row.scope, row.event)] = row.value
+    return True
+
+
+def _row(fields: list[str]) -> PerfRow:
+    at = next(
+        (i for i in range(min(5, len(fields) - 1)) if _COUNT.fullmatch(fields[i]) and _EVENT.fullmatch(fields[i + 1])), -1
+    )
+    if at < 0:
+        raise Malformed(f"expected a count and an event, found '{printable(','.join(fields))}'")
+    matched = _COUNT.fullmatch(fields[at])
+    assert matched
+    percents = [m[1] for m in map(_PERCENT.fullmatch, fields[at + 2 :]) if m]
+    running = share(percents[0]) if percents else 1.0
+    unit = "msec" if matched[2] else ""
+    return PerfRow(NAN, _scope(fields[:at]), count(matched[1]), OK, unit, event_name(fields[at + 1]), running)
+
+
+def _scope(fields: list[str]) -> str:
+    """From `cpu`, `comm,pid,tid` or `comm,pid,tid,cpu` before the count."""
+    if not fields:
+        return ""
+    numbers = fields if len(fields) == 1 else fields[1:]
+    if len(fields) == 2 or not all(n.isdigit() for n in numbers):
+        raise Malformed(f"'{printable(','.join(fields))}' is no CPU and no comm,pid,tid")
+    if len(fields) == 1:
+        return f"cpu:{int(fields[0])}"
+    thread = f"thread:{fields[0]}-{fields[2]}"
+    return f"{thread} cpu:{int(fields[3])}" if len(fields) == 4 else thread

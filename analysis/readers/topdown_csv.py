@@ -1,0 +1,63 @@
+"""Arm topdown-tool's CSV, both forms: metrics (`time,group,stage,level,metric,value,units`) and events
+(`run,time,event,value`). Columns are found by name, for versions add some. A blank value was not counted, a blank time
+means no intervals.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from analysis.model import METRIC_PREFIX, NOT_COUNTED, OK
+from analysis.readers.csv_rows import cell_number, rows_after
+from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, event_name
+from analysis.readers.source import Source
+from analysis.table import NAN, Table
+
+HEADER = re.compile(r"^\ufeff?(\w+,)*time,(\w+,)*(metric|event),value\b")
+KNOWN = ("run", "time", "group", "stage", "level", "metric", "event", "value", "units", "cpu", "core")
+
+
+def read(source: Source) -> Table:
+    rows = rows_after(source, HEADER)
+    _, names = next(rows, (0, []))
+    if "value" not in names or not {"metric", "event"} & set(names):
+        raise source.error("topdown-tool's CSV has the columns time, metric or event, and value")
+    what = "metric" if "metric" in names else "event"
+    builder = PerfBuilder(source, "topdown-csv" if what == "metric" else "topdown-events-csv")
+    builder.meta["clock"] = "topdown-tool"
+    runs: set[str] = set()
+    for row, fields in rows:
+        try:
+            if len(fields) != len(names):
+                raise Malformed(f"{len(fields)} fields, expected {len(names)}")
+            cells = dict(zip(names, fields, strict=True))
+            runs.add(cells.get("run", ""))
+            if len(runs) > 1:
+                raise source.error("holds several runs of topdown-tool; read them one at a time", row)
+            builder.add(_row(cells, what))
+        except Malformed as problem:
+            source.reject(row, str(problem))
+    table = builder.table()
+    unknown = [n for n in names if n and n not in KNOWN]
+    if unknown:
+        table.notes.append(f"columns ignored: {', '.join(unknown)}")
+    return table
+
+
+def _row(cells: dict[str, str], what: str) -> PerfRow:
+    time_s = cell_number(cells.get("time", ""), "time")
+    if time_s < 0:
+        raise Malformed("time is negative")
+    value = cell_number(cells["value"], "value")
+    status = NOT_COUNTED if math.isnan(value) else OK
+    name = event_name(cells[what])
+    if what == "metric":
+        name = METRIC_PREFIX + name
+    elif value < 0:
+        raise Malformed("the count is negative")
+    cpu = cells.get("cpu") or cells.get("core") or ""
+    if cpu and not cpu.isdigit():
+        raise Malformed(f"cpu should be a number, found '{cpu}'")
+    running = 0.0 if status == NOT_COUNTED else NAN
+    return PerfRow(time_s, f"cpu:{int(cpu)}" if cpu else "", value, status, cells.get("units", ""), name, running)
