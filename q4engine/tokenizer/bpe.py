@@ -1,0 +1,109 @@
+"""Byte-level BPE (``tokenizer.ggml.model`` = gpt2): words of UTF-8 bytes, joined in the order of a list of merges."""
+
+from __future__ import annotations
+
+import re
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile, Metadata
+from q4engine.tokenizer.merging import merge_symbols
+from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
+
+IGNORES_MERGES = frozenset({"llama-bpe", "llama3", "llama-v3"})
+"""Pre-tokenizers whose models take a word that is a token as it is, merges or not (tokenizer.json, "ignore_merges")."""
+
+# over all merges, each followed by a NUL; possessive, so that it neither backtracks nor remembers where it was
+_WELL_FORMED = re.compile("(?:[^ \0]++ [^ \0]++\0)*+")
+_CACHE_WORDS = 1 << 15
+_CACHE_CHARS = 64
+
+
+def _byte_alphabet() -> str:
+    """GPT-2's letter for each byte: printable Latin-1 stands for itself, the others are moved to U+0100 and up."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    letters, moved = [], 0x100
+    for byte in range(256):
+        letters.append(chr(byte if byte in printable else moved))
+        moved += byte not in printable
+    return "".join(letters)
+
+
+_LETTERS = _byte_alphabet()
+_TO_LETTERS = dict(enumerate(_LETTERS))
+_TO_BYTES = {letter: byte for byte, letter in enumerate(_LETTERS)}
+
+
+class ByteLevelBPE:
+    """Encodes text without special tokens. Words seen before are looked up."""
+
+    adds_space = False
+
+    def __init__(self, gguf: GGUFFile, vocabulary: Vocabulary) -> None:
+        metadata = gguf.metadata
+        self._vocabulary = vocabulary
+        pre = metadata.string(PREFIX + "pre", "default")
+        if pre not in PRE_TOKENIZERS:
+            raise key_error(metadata, "pre", f"is {shown(pre)}, expected one of {', '.join(PRE_TOKENIZERS)}")
+        self._words = PreTokenizer(pre)
+        self._takes_whole_words = pre in IGNORES_MERGES
+        merges = metadata.strings(PREFIX + "merges")
+        _check_merges(metadata, merges)
+        # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
+        self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+        self._cache: dict[str, list[int]] = {}
+
+    def encode(self, text: str, at_start: bool) -> list[int]:
+        """Ids of a text. ``at_start`` plays no part in byte-level BPE."""
+        ids: list[int] = []
+        cache = self._cache
+        for word in self._words.split(text):
+            known = cache.get(word)
+            if known is None:
+                known = self._encode_word(word)
+                if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
+                    cache[word] = known
+            ids += known
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""
+        text = self._vocabulary.tokens[token]
+        if self._vocabulary.types[token] in (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN):
+            return text.encode()
+        try:
+            return bytes([_TO_BYTES[letter] for letter in text])
+        except KeyError:
+            return text.encode()
+
+    def _encode_word(self, word: str) -> list[int]:
+        letters = word.encode().decode("latin-1").translate(_TO_LETTERS)
+        ids = self._vocabulary.ids
+        if self._takes_whole_words and letters in ids:
+            return [ids[letters]]
+        parts = merge_symbols(list(letters), self._rank)
+        try:
+            return [ids[part] for part in parts]
+        except KeyError as error:
+            part = error.args[0]
+        if len(part) > 1:
+            raise Q4Error(
+                f"{self._vocabulary.path}: key '{PREFIX}merges' makes {shown(part)}, which key '{PREFIX}tokens' lacks"
+            )
+        raise Q4Error(
+            f"{self._vocabulary.path}: key '{PREFIX}tokens' has no token for the byte {_TO_BYTES[part]:#04x}, "
+            "expected one for each byte of the text"
+        )
+
+    def _rank(self, left: str, right: str) -> int | None:
+        return self._ranks.get(f"{left} {right}")
+
+
+def _check_merges(metadata: Metadata, merges: list[str]) -> None:
+    if _WELL_FORMED.fullmatch("\0".join([*merges, ""])):
+        return
+    for index, merge in enumerate(merges):
+        left, _, right = merge.partition(" ")
+        if not left or not right or " " in right:
+            found = f"has {shown(merge)} as element {index}"
+            raise key_error(metadata, "merges", f"{found}, expected two tokens with one space between")

@@ -1,0 +1,101 @@
+"""SentencePiece BPE (``tokenizer.ggml.model`` = llama): characters joined by the score of the token they make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile
+from q4engine.tokenizer.merging import merge_symbols
+from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error, read_scores
+
+SPACE = "\u2581"
+"""Stands for a space in the vocabulary: LOWER ONE EIGHTH BLOCK."""
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_CACHE_WORDS = 1 << 15
+_CACHE_CHARS = 64
+
+
+class SentencePieceBPE:
+    """Encodes text without special tokens; characters that have no token fall back to byte tokens."""
+
+    def __init__(self, gguf: GGUFFile, vocabulary: Vocabulary) -> None:
+        metadata = gguf.metadata
+        self._vocabulary = vocabulary
+        self.adds_space = metadata.flag(PREFIX + "add_space_prefix", True)
+        self._byte_ids: dict[int, int] = {}
+        for token in vocabulary.of_type(TokenType.BYTE):
+            match = _BYTE_TOKEN.fullmatch(vocabulary.tokens[token])
+            if match is None:
+                found = shown(vocabulary.tokens[token])
+                raise key_error(metadata, "tokens", f"has the byte token {token} {found}, expected <0x00> to <0xFF>")
+            self._byte_ids[int(match[1], 16)] = token
+        self._bytes = {token: bytes([byte]) for byte, token in self._byte_ids.items()}
+        scores = read_scores(metadata, len(vocabulary)).tolist()
+        mergeable = vocabulary.of_type(TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNDEFINED)
+        tokens = vocabulary.tokens
+        self._ids = {tokens[token]: token for token in mergeable}
+        self._ranks = {tokens[token]: -scores[token] for token in mergeable}  # the highest score goes first
+        # Where no token has a space after another character, no merge crosses the start of a word, and words can be
+        # encoded one by one. The separator keeps neighbours in the joined string apart.
+        crossing = re.search(f"[^{SPACE}\0]{SPACE}", "\0".join(self._ids))
+        self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
+        self._cache: dict[str, list[int]] = {}
+
+    def encode(self, text: str, at_start: bool) -> list[int]:
+        """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space."""
+        if self.adds_space and at_start:
+            text = " " + text
+        ids: list[int] = []
+        cache = self._cache
+        for word in self._split(text.replace(" ", SPACE)):
+            known = cache.get(word)
+            if known is None:
+                known = self._encode_word(word)
+                if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
+                    cache[word] = known
+            ids += known
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a token stands for."""
+        byte = self._bytes.get(token)
+        if byte is not None:
+            return byte
+        text = self._vocabulary.tokens[token]
+        if self._vocabulary.types[token] in (TokenType.CONTROL, TokenType.UNKNOWN):
+            return text.encode()
+        return text.replace(SPACE, " ").encode()
+
+    def _split(self, text: str) -> Iterator[str]:
+        if self._word is None:
+            return iter((text,))
+        return (match.group() for match in self._word.finditer(text) if match.group())
+
+    def _encode_word(self, word: str) -> list[int]:
+        ids: list[int] = []
+        for part in merge_symbols(list(word), self._rank):
+            token = self._ids.get(part)
+            if token is None:
+                ids += self._fall_back(part)
+            else:
+                ids.append(token)
+        return ids
+
+    def _fall_back(self, part: str) -> list[int]:
+        """A character without a token: its bytes, else the unknown token."""
+        try:
+            return [self._byte_ids[byte] for byte in part.encode()]
+        except KeyError as error:
+            byte = error.args[0]
+        if self._vocabulary.unknown_id is not None:
+            return [self._vocabulary.unknown_id]
+        raise Q4Error(
+            f"{self._vocabulary.path}: key '{PREFIX}tokens' has neither a token for {shown(part)} nor the byte token "
+            f"<0x{byte:02X}> nor an unknown token"
+        )
+
+    def _rank(self, left: str, right: str) -> float | None:
+        return self._ranks.get(left + right)

@@ -1,0 +1,117 @@
+"""The tokenizer of a GGUF file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile
+from q4engine.tokenizer.bpe import IGNORES_MERGES, ByteLevelBPE
+from q4engine.tokenizer.specials import SpecialTokens
+from q4engine.tokenizer.spm import SentencePieceBPE
+from q4engine.tokenizer.stream import StreamDecoder
+from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN)
+
+
+class Tokenizer:
+    """Text to token ids and back. Use :meth:`from_gguf`; immutable but for a cache of words."""
+
+    def __init__(self, vocabulary: Vocabulary, model: ByteLevelBPE | SentencePieceBPE, adds: tuple[bool, bool]) -> None:
+        self.vocabulary = vocabulary
+        self.add_bos, self.add_eos = adds
+        self._model = model
+        tokens = vocabulary.tokens
+        # what the vocabulary's author defined for users is found in any text, control tokens on request only
+        user_defined = vocabulary.of_type(TokenType.USER_DEFINED)
+        control = vocabulary.of_type(*_HIDDEN)
+        self._user_defined = SpecialTokens((tokens[token], token) for token in user_defined)
+        self._special = SpecialTokens((tokens[token], token) for token in user_defined + control)
+        self._hidden = frozenset(control)
+
+    @classmethod
+    def from_gguf(cls, gguf: GGUFFile) -> Tokenizer:
+        """Q4Error naming file and key where the vocabulary is missing, broken or of an unknown kind."""
+        metadata = gguf.metadata
+        kind = metadata.string(PREFIX + "model")
+        pre = metadata.string(PREFIX + "pre", "default")
+        model: ByteLevelBPE | SentencePieceBPE
+        if kind == "gpt2":
+            vocabulary = Vocabulary.from_gguf(gguf, {})
+            model = ByteLevelBPE(gguf, vocabulary)
+        elif kind == "llama":
+            vocabulary = Vocabulary.from_gguf(gguf, {"unknown": 0, "bos": 1, "eos": 2})  # SentencePiece's defaults
+            model = SentencePieceBPE(gguf, vocabulary)
+        else:
+            raise key_error(metadata, "model", f"is {shown(kind)}, expected gpt2 (byte-level BPE) or llama (SPM)")
+        add_bos = metadata.flag(PREFIX + "add_bos_token", kind == "llama" or pre in IGNORES_MERGES)
+        add_eos = metadata.flag(PREFIX + "add_eos_token", False)
+        for name, wanted, token in (("bos", add_bos, vocabulary.bos_id), ("eos", add_eos, vocabulary.eos_id)):
+            if wanted and token is None:
+                raise key_error(metadata, f"add_{name}_token", f"is set, but there is no {name}_token_id")
+        return cls(vocabulary, model, (add_bos, add_eos))
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a text or a turn."""
+        return self.vocabulary.stop_ids
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, text: str, add_bos: bool | None = None, parse_special: bool = True) -> list[int]:
+        """Token ids of a text.
+
+        ``add_bos``: put the begin token first (and the end token last where the model's metadata asks for one); None
+        leaves it to the metadata, False adds neither. ``parse_special``: the texts of control tokens
+        (``<|im_start|>``) become those tokens, else they are plain text. What is not valid UTF-8 (lone surrogates)
+        becomes U+FFFD.
+        """
+        text = _without_surrogates(text)
+        ids: list[int] = []
+        if self.add_bos if add_bos is None else add_bos:
+            ids.append(self._required(self.vocabulary.bos_id, "bos_token_id"))
+        after_special = True
+        for piece in (self._special if parse_special else self._user_defined).split(text):
+            if isinstance(piece, int):
+                ids.append(piece)
+            else:
+                ids += self._model.encode(piece, after_special)
+            after_special = isinstance(piece, int)
+        if self.add_eos and add_bos is not False:
+            ids.append(self._required(self.vocabulary.eos_id, "eos_token_id"))
+        return ids
+
+    def decode(self, ids: Iterable[int], special: bool = False) -> str:
+        """Text of a whole list of token ids, without the space that SPM puts before a text.
+
+        Control tokens are left out unless ``special``.
+        """
+        decoder = self.stream_decoder(special)
+        text = "".join([decoder.push(token) for token in ids]) + decoder.flush()
+        return text[1:] if self._model.adds_space and text.startswith(" ") else text
+
+    def stream_decoder(self, special: bool = False) -> StreamDecoder:
+        """A decoder for ids that come one by one; control tokens give no text unless ``special``."""
+        return StreamDecoder(lambda token: self.token_bytes(token, special))
+
+    def token_bytes(self, token: int, special: bool = True) -> bytes:
+        """The bytes a token stands for. Q4Error for an id outside the vocabulary."""
+        if not 0 <= token < len(self.vocabulary):
+            raise Q4Error(f"token id {token} is out of range, expected 0 to {len(self.vocabulary) - 1}")
+        if not special and token in self._hidden:
+            return b""
+        return self._model.token_bytes(token)
+
+    def _required(self, token: int | None, key: str) -> int:
+        if token is None:
+            raise Q4Error(f"{self.vocabulary.path}: key '{PREFIX}{key}' is missing, so that token cannot be added")
+        return token
+
+
+def _without_surrogates(text: str) -> str:
+    """Bytes of an argument that were not UTF-8 arrive as lone surrogates, which have no encoding."""
+    return _SURROGATES.sub("\ufffd", text)

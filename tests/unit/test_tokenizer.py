@@ -1,0 +1,228 @@
+"""Tokenizers on synthetic vocabularies: merge order against a slow reference, special tokens, streaming, time."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vocab_files import CONTROL, USER_DEFINED, bpe_file, spm_file
+
+from q4engine.errors import Q4Error
+from q4engine.tokenizer import Tokenizer
+from q4engine.tokenizer.merging import merge_symbols
+from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from q4engine.tokenizer.specials import SpecialTokens
+
+
+def merged_slowly(symbols: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """The definition: look at all pairs, join the best, start again."""
+    symbols = list(symbols)
+    while True:
+        candidates = [(ranks[pair], index) for index, pair in enumerate(itertools.pairwise(symbols)) if pair in ranks]
+        if not candidates:
+            return symbols
+        _, index = min(candidates)
+        symbols[index : index + 2] = [symbols[index] + symbols[index + 1]]
+
+
+symbol = st.text("abc", min_size=1, max_size=3)
+
+
+@given(st.text("abc", max_size=24), st.lists(st.tuples(symbol, symbol), unique=True, max_size=20))
+def test_merges_like_the_definition(text: str, merges: list[tuple[str, str]]) -> None:
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    fast = merge_symbols(list(text), lambda left, right: ranks.get((left, right)))
+    assert fast == merged_slowly(list(text), ranks)
+
+
+def test_equal_ranks_go_left_to_right() -> None:
+    assert merge_symbols(list("aaa"), lambda left, right: 0 if left + right == "aa" else None) == ["aa", "a"]
+
+
+def test_bpe_merges_by_rank_and_not_by_length(tmp_path: Path) -> None:
+    # "b c" comes before "a b", so that "abc" is a|bc although "ab" is a token as well
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c", "a b", "ab c"]))
+    tokens = tokenizer.vocabulary.tokens
+    assert [tokens[token] for token in tokenizer.encode("abc")] == ["a", "bc"]
+
+
+def test_llama3_takes_whole_words_past_the_merges(tmp_path: Path) -> None:
+    more = ["abc"]
+    gpt2 = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c"], more_tokens=more, pre="gpt-2"))
+    llama3 = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c"], more_tokens=more, pre="llama-bpe", add_bos_token=False))
+    assert len(gpt2.encode("abc")) == 2
+    assert llama3.encode("abc") == [llama3.vocabulary.ids["abc"]]
+
+
+@pytest.fixture(scope="module")
+def small_bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return Tokenizer.from_gguf(bpe_file(tmp_path_factory.mktemp("bpe"), ["a b", "Ġ a", "Ã ¤"]))
+
+
+@given(text=st.text())
+def test_bpe_round_trip(small_bpe: Tokenizer, text: str) -> None:
+    assert small_bpe.decode(small_bpe.encode(text)) == text
+
+
+@pytest.mark.parametrize("name", PRE_TOKENIZERS)
+@given(text=st.text(st.sampled_from("aZé 我7٣\n\r\t'sSt!?\u00a0\x1c<|🦙")))
+def test_words_joined_are_the_text(name: str, text: str) -> None:
+    words = list(PreTokenizer(name).split(text))
+    assert "".join(words) == text and "" not in words
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("gpt-2", "I'll go  to 1234 B.\n\n x", "I|'ll| go| | to| 1234| B|.|\n\n| x"),
+        ("gpt-2", "I'LL", "I|'|LL"),
+        ("smollm", "in  1234 a", "in|  |1|2|3|4| a"),
+        ("smollm", "x = 7", "x| =| |7"),
+        ("qwen2", "I'LL 12345 go!\n\n x", "I|'LL| |1|2|3|4|5| go|!\n\n| x"),
+        ("qwen2", "(abc  \n  d", "(abc|  \n| | d"),
+        ("llama-bpe", "12345,67 I'M", "123|45|,|67| I|'M"),
+        ("llama-bpe", "\x1cab", "\x1cab"),  # U+001C is white space for Python, but has no such property
+    ],
+)
+def test_pre_tokenizers(name: str, text: str, words: str) -> None:
+    assert list(PreTokenizer(name).split(text)) == words.split("|")
+
+
+def test_spm_prefers_the_highest_score(tmp_path: Path) -> None:
+    scored = {"a": -9.0, "b": -9.0, "c": -9.0, "\u2581": -9.0, "ab": -2.0, "bc": -1.0, "\u2581a": -3.0}
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    tokens = tokenizer.vocabulary.tokens
+    assert [tokens[token] for token in tokenizer.encode("abc")] == ["<s>", "\u2581a", "bc"]
+    assert tokenizer.decode(tokenizer.encode("abc ab")) == "abc ab"
+
+
+def test_spm_words_apart_or_together_are_the_same(tmp_path: Path) -> None:
+    scored = dict.fromkeys("ab▁", -9.0) | {"ab": -1.0, "\u2581a": -2.0, "\u2581\u2581": -3.0}
+    apart = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    # a token with a space inside, which cannot come about here, makes the tokenizer take the text as one word
+    together = Tokenizer.from_gguf(spm_file(tmp_path, scored | {"x\u2581y": -4.0}))
+    for letters in itertools.product("ab ", repeat=6):
+        text = "".join(letters)
+        assert apart.encode(text) == together.encode(text), repr(text)
+
+
+def test_spm_merges_across_words_where_a_token_does(tmp_path: Path) -> None:
+    scored = dict.fromkeys("ab▁", -9.0) | {"b\u2581": -1.0}
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    tokens = tokenizer.vocabulary.tokens
+    assert [tokens[token] for token in tokenizer.encode("b b", add_bos=False)] == ["\u2581", "b\u2581", "b"]
+
+
+def test_spm_byte_fallback(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, {"\u2581": -1.0}))
+    ids = tokenizer.encode("é", add_bos=False)
+    assert [tokenizer.vocabulary.tokens[token] for token in ids] == ["\u2581", "<0xC3>", "<0xA9>"]
+    assert tokenizer.decode(ids) == "é"
+
+
+def test_spm_plain_text_never_makes_a_control_token(tmp_path: Path) -> None:
+    scored = dict.fromkeys("</s>▁", -9.0) | {"</": -1.0, "s>": -1.0}
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    assert tokenizer.encode("</s>", add_bos=False, parse_special=True) == [2]
+    assert 2 not in tokenizer.encode("</s>", add_bos=False, parse_special=False)
+
+
+def test_spm_space_prefix(tmp_path: Path) -> None:
+    scored = {"\u2581": -1.0, "a": -1.0}
+    with_prefix = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    assert with_prefix.encode("a<s>a", add_bos=False) == [259, 260, 1, 259, 260]
+    assert with_prefix.encode("", add_bos=True) == [1]
+    without = Tokenizer.from_gguf(spm_file(tmp_path, scored, add_space_prefix=False))
+    assert without.encode("a<s>a", add_bos=False) == [260, 1, 260]
+
+
+def test_special_tokens_in_prompts(tmp_path: Path) -> None:
+    special = {"<|a|>": CONTROL, "<|a|><|b|>": CONTROL, "<u>": USER_DEFINED}
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special))
+    assert tokenizer.encode("<|a|><|b|>x<|a|>") == [257, ord("x"), 256]
+    assert tokenizer.encode("<u>", parse_special=False) == [258]
+    assert 256 not in tokenizer.encode("<|a|>", parse_special=False)
+    assert tokenizer.decode([256, 258, 257]) == "<u>"
+
+
+@given(st.lists(st.text("<|>ab", max_size=4), max_size=6), st.text("<|>ab", max_size=12))
+def test_special_tokens_leftmost_longest(tokens: list[str], text: str) -> None:
+    pieces = list(SpecialTokens((token, index) for index, token in enumerate(tokens)).split(text))
+    assert "".join(piece if isinstance(piece, str) else tokens[piece] for piece in pieces) == text
+    wanted = {token for token in tokens if token}
+    assert not any(token in piece for token in wanted for piece in pieces if isinstance(piece, str))
+    position = 0
+    for piece in pieces:
+        here = piece if isinstance(piece, str) else tokens[piece]
+        if isinstance(piece, int):
+            assert here == max((token for token in wanted if text.startswith(token, position)), key=len)
+        position += len(here)
+
+
+def test_bos_and_eos_as_the_metadata_says(tmp_path: Path) -> None:
+    special = {"<s>": CONTROL, "</s>": CONTROL}
+    keys = {"bos_token_id": 256, "eos_token_id": 257, "add_bos_token": True, "add_eos_token": True}
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, **keys))
+    x = ord("x")
+    assert tokenizer.encode("x") == [256, x, 257]
+    assert tokenizer.encode("x", add_bos=False) == [x]
+    plain = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, bos_token_id=256))
+    assert plain.encode("x") == [x]
+    assert plain.encode("x", add_bos=True) == [256, x]
+
+
+def test_stop_tokens(tmp_path: Path) -> None:
+    special = {"<|im_end|>": CONTROL, "<|endoftext|>": CONTROL, "<|user|>": CONTROL}
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, eos_token_id=257))
+    assert tokenizer.stop_ids == {256, 257}
+
+
+def test_streaming_never_gives_half_a_character(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, []))
+    ids = tokenizer.encode("aé🦙")
+    assert len(ids) == 1 + 2 + 4
+    stream = tokenizer.stream_decoder()
+    assert [stream.push(token) for token in ids] == ["a", "", "é", "", "", "", "🦙"]
+    assert stream.flush() == ""
+
+
+def test_streaming_replaces_bytes_of_no_character(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, []))
+    llama = tokenizer.encode("🦙")
+    x = tokenizer.encode("x")
+    stream = tokenizer.stream_decoder()
+    assert "".join(stream.push(token) for token in [*llama[:2], *x]) == "\ufffdx"
+    assert stream.push(llama[0]) == "" and stream.flush() == "\ufffd"
+    assert "".join(stream.push(token) for token in llama) == "🦙"  # as new after the flush
+
+
+def test_surrogates_become_the_replacement_character(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, []))
+    assert tokenizer.decode(tokenizer.encode("a\udcffb\ud800")) == "a\ufffdb\ufffd"
+
+
+@pytest.mark.parametrize("token", [-1, 256, 10**12])
+def test_ids_out_of_range(tmp_path: Path, token: int) -> None:
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, []))
+    with pytest.raises(Q4Error, match=rf"token id {token} is out of range, expected 0 to 255"):
+        tokenizer.decode([token])
+
+
+def count_rank_lookups(n: int) -> int:
+    calls = 0
+
+    def rank(left: str, right: str) -> int | None:
+        nonlocal calls
+        calls += 1
+        return len(left) if left == right and len(left) < 16 else None
+
+    assert len(merge_symbols(["a"] * n, rank)) == n // 16
+    return calls
+
+
+def test_work_on_one_long_word_is_linear() -> None:
+    """Counted, not timed: twice the letters, twice the look-ups."""
+    assert count_rank_lookups(1 << 15) <= 2.01 * count_rank_lookups(1 << 14)

@@ -1,0 +1,146 @@
+"""Broken vocabularies end in one line that names the file and the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gguf_bytes import F32, I32, STRING, U32, array, pair
+from vocab_files import BYTE, BYTE_TOKENS, KEY, NORMAL, bpe_file, open_pairs, spm_file, vocab_pairs
+
+from q4engine.errors import Q4Error
+from q4engine.tokenizer import Tokenizer
+
+SPM_TOKENS = ["<unk>", "<s>", "</s>", "a"]
+SPM_TYPES = [2, 3, 3, 1]
+
+
+def bpe_pairs(**changes: object) -> list[bytes]:
+    fields: dict = {"tokens": [*BYTE_TOKENS, "ab"], "types": [NORMAL] * 257, "merges": ["a b"], **changes}
+    return vocab_pairs("gpt2", **fields)
+
+
+def spm_pairs(**changes: object) -> list[bytes]:
+    fields: dict = {"tokens": SPM_TOKENS, "types": SPM_TYPES, "scores": [0.0] * 4, **changes}
+    return vocab_pairs("llama", **fields)
+
+
+def replaced(pairs: list[bytes], name: str, new: bytes | None) -> list[bytes]:
+    kept = [item for item in pairs if (KEY + name).encode() not in item]
+    assert len(kept) == len(pairs) - 1
+    return kept if new is None else [*kept, new]
+
+
+CASES = {
+    "merge without a space": (bpe_pairs(merges=["a b", "ab"]), "merges", "'ab' as element 1"),
+    "merge with two spaces": (bpe_pairs(merges=["a b c"]), "merges", "'a b c' as element 0"),
+    "merge without a left side": (bpe_pairs(merges=[" b"]), "merges", "' b' as element 0"),
+    "merge without a right side": (bpe_pairs(merges=["a "]), "merges", "'a ' as element 0"),
+    "empty merge": (bpe_pairs(merges=["a b", ""]), "merges", "'' as element 1"),
+    "merge across a NUL": (bpe_pairs(merges=["a\0b"]), "merges", r"'a\\x00b' as element 0"),
+    "merges are numbers": (
+        replaced(bpe_pairs(), "merges", array(KEY + "merges", I32, [1])),
+        "merges",
+        "array of INT32, expected an array of strings",
+    ),
+    "no merges": (replaced(bpe_pairs(), "merges", None), "merges", "is missing"),
+    "no tokens": (replaced(bpe_pairs(), "tokens", None), "tokens", "is missing"),
+    "empty tokens": (bpe_pairs(tokens=[], types=[]), "tokens", "is an empty array"),
+    "tokens are numbers": (
+        replaced(bpe_pairs(), "tokens", array(KEY + "tokens", U32, [1])),
+        "tokens",
+        "array of UINT32",
+    ),
+    "tokens are one string": (
+        replaced(bpe_pairs(), "tokens", pair(KEY + "tokens", STRING, "abc")),
+        "tokens",
+        "of type STRING",
+    ),
+    "types too short": (bpe_pairs(types=[1] * 256), "token_type", "256 elements, expected 257"),
+    "types too long": (bpe_pairs(types=[1] * 258), "token_type", "258 elements, expected 257"),
+    "unknown type": (bpe_pairs(types=[1] * 256 + [7]), "token_type", "has 7 for token 256, expected 0 to 6"),
+    "negative type": (bpe_pairs(types=[-1] + [1] * 256), "token_type", "has -1 for token 0"),
+    "types are floats": (
+        replaced(bpe_pairs(), "token_type", array(KEY + "token_type", F32, [1.0] * 257)),
+        "token_type",
+        "array of FLOAT32, expected an array of integers",
+    ),
+    "scores too short": (spm_pairs(scores=[0.0] * 3), "scores", "3 elements, expected 4"),
+    "scores not finite": (spm_pairs(scores=[0.0, 0.0, 0.0, float("nan")]), "scores", "nan for token 3"),
+    "no scores": (replaced(spm_pairs(), "scores", None), "scores", "is missing"),
+    "scores are integers": (
+        replaced(spm_pairs(), "scores", array(KEY + "scores", I32, [0] * 4)),
+        "scores",
+        "array of INT32, expected an array of floats",
+    ),
+    "byte token that is none": (
+        spm_pairs(tokens=["<unk>", "<s>", "</s>", "<0xZZ>"], types=[2, 3, 3, BYTE]),
+        "tokens",
+        "byte token 3 '<0xZZ>'",
+    ),
+    "bos out of range": (bpe_pairs(bos_token_id=257), "bos_token_id", "is 257, expected a token id from 0 to 256"),
+    "eos out of range": (bpe_pairs(eos_token_id=0xFFFFFFFF), "eos_token_id", "is 4294967295"),
+    "eot out of range": (bpe_pairs(eot_token_id=999), "eot_token_id", "is 999"),
+    "unknown out of range": (spm_pairs(unknown_token_id=4), "unknown_token_id", "is 4"),
+    "eos is a string": (bpe_pairs(eos_token_id="2"), "eos_token_id", "of type STRING"),
+    "bos wanted but not given": (bpe_pairs(add_bos_token=True), "add_bos_token", "there is no bos_token_id"),
+    "unknown pre-tokenizer": (bpe_pairs(pre="esperanto"), "pre", "is 'esperanto', expected one of default"),
+    "pre is a number": (bpe_pairs(pre=3), "pre", "of type UINT32"),
+    "unknown model": (vocab_pairs("t5", ["a"]), "model", "is 't5', expected gpt2"),
+    "no model": (replaced(bpe_pairs(), "model", None), "model", "is missing"),
+    "space prefix is a number": (spm_pairs(add_space_prefix=1), "add_space_prefix", "of type UINT32"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_broken_vocabulary(tmp_path: Path, name: str) -> None:
+    pairs, key, message = CASES[name]
+    with open_pairs(tmp_path, pairs) as gguf, pytest.raises(Q4Error, match=message) as caught:
+        Tokenizer.from_gguf(gguf)
+    text = str(caught.value)
+    assert text.startswith(f"{gguf.path}: ") and KEY + key in text and "\n" not in text
+
+
+def test_byte_without_a_token(tmp_path: Path) -> None:
+    gguf = open_pairs(tmp_path, vocab_pairs("gpt2", ["a", "b"], merges=[]))
+    tokenizer = Tokenizer.from_gguf(gguf)
+    assert tokenizer.encode("ab") == [0, 1]
+    with pytest.raises(Q4Error, match=r"tokenizer\.ggml\.tokens' has no token for the byte 0x63"):
+        tokenizer.encode("abc")
+
+
+def test_merge_that_makes_no_token(tmp_path: Path) -> None:
+    gguf = open_pairs(tmp_path, vocab_pairs("gpt2", ["a", "b"], merges=["a b"]))
+    with pytest.raises(Q4Error, match=r"tokenizer\.ggml\.merges' makes 'ab'"):
+        Tokenizer.from_gguf(gguf).encode("ab")
+
+
+def test_byte_fallback_without_byte_tokens(tmp_path: Path) -> None:
+    lone = vocab_pairs("llama", ["a"], [1], scores=[0.0], add_bos_token=False, add_space_prefix=False)
+    with pytest.raises(Q4Error, match=r"neither a token for 'b' nor the byte token <0x62> nor an unknown token"):
+        Tokenizer.from_gguf(open_pairs(tmp_path, [*lone])).encode("b")
+    unknown = spm_pairs(unknown_token_id=0, add_bos_token=False, add_space_prefix=False)
+    assert Tokenizer.from_gguf(open_pairs(tmp_path, unknown)).encode("ab") == [3, 0]
+
+
+def test_tokens_that_stand_twice_and_empty_tokens(tmp_path: Path) -> None:
+    tokens = [*BYTE_TOKENS, "ab", "ab", ""]
+    gguf = open_pairs(tmp_path, vocab_pairs("gpt2", tokens, [1] * 258 + [3], ["a b"]))
+    tokenizer = Tokenizer.from_gguf(gguf)
+    assert tokenizer.decode(tokenizer.encode("cabab")) == "cabab"
+    assert tokenizer.decode(range(len(tokens)), special=True).endswith("abab")
+
+
+def test_letters_outside_the_byte_alphabet_stand_for_themselves(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], more_tokens=["我 x"]))
+    assert tokenizer.decode([256]) == "我 x"
+
+
+def test_a_vocabulary_of_special_tokens_only_is_quick(tmp_path: Path) -> None:
+    special = {f"<{'x' * (index % 97)}{index}>": 4 for index in range(20000)}
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special))
+    assert len(tokenizer.encode("<" * 10000)) == 10000
+
+
+def test_spm_unknown_id_defaults_only_where_it_exists(tmp_path: Path) -> None:
+    assert Tokenizer.from_gguf(spm_file(tmp_path, {"a": -1.0})).vocabulary.unknown_id == 0
