@@ -31,8 +31,9 @@ def parse_cpu_mask(text: str) -> list[int]:
 
 
 def _parse_range(part: str) -> range:
-    first, _, last = part.partition("-")
-    low, high = int(first), int(last or first)
+    first, dash, last = part.partition("-")
+    low = int(first)
+    high = int(last) if dash else low
     if not 0 <= low <= high <= MAX_CPU:
         raise ValueError(part)
     return range(low, high + 1)

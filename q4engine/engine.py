@@ -1,8 +1,8 @@
 """Engine and session: a loaded model, immutable and shareable, and timelines over it.
 
-    engine = Engine.load("model.gguf", n_threads=4)
-    session = engine.session(n_ctx=2048)
-    logits = session.decode(engine.tokenizer.encode("Hello"))   # float32 [vocab_size]
+>>> engine = Engine.load("model.gguf", n_threads=4)
+>>> session = engine.session(n_ctx=2048)
+>>> logits = session.decode(engine.tokenizer.encode("Hello"))  # float32 [vocab_size]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from q4engine.cpus import default_thread_count
-from q4engine.errors import Q4Error, shown
+from q4engine.errors import ContextFullError, Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorInfo
 from q4engine.models import GRAPHS, ModelConfig
 from q4engine.models.graph import NONE, Graph
@@ -32,14 +32,6 @@ CallObserver = Callable[[int, int], None]
 
 DEFAULT_BATCH = 512
 DEFAULT_CONTEXT = 4096
-
-
-class ContextFullError(Q4Error):
-    """The tokens do not fit the context; nothing was computed and nothing is forgotten."""
-
-    def __init__(self, needed: int, n_ctx: int) -> None:
-        super().__init__(f"the context is full: {needed} tokens are needed, the context holds {n_ctx} (raise it with -c)")
-        self.needed, self.n_ctx = needed, n_ctx
 
 
 @dataclass(frozen=True)
@@ -158,7 +150,7 @@ class Session:
         """
         ids = self._check(tokens)
         if self.n_past + len(ids) > self.n_ctx:
-            raise ContextFullError(self.n_past + len(ids), self.n_ctx)
+            raise ContextFullError(self.n_past, len(ids), self.n_ctx)
         vocab = self.engine.config.vocab_size
         logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
         for start in range(0, len(ids), self.n_batch):
@@ -221,7 +213,7 @@ def _build_native(file: GGUFFile, config: ModelConfig, n_threads: int, cpus: Seq
                 "head_dim": config.head_dim, "rope_dim": config.rope_dim, "rope_neox": config.rope_style == "neox",
                 "rope_base": config.rope_freq_base, "rope_scale": 1.0, "eps": config.rms_eps,
             },
-            tables=[(t.data, t.type.value, *t.shape) for t in graph.tables],
+            tables=[(t.data, t.type.value, t.shape[0], t.shape[1]) for t in graph.tables],
             vectors=vectors,
             weights=[_weight(tensors) for tensors in graph.weights],
             buffers=[buffer.width for buffer in graph.buffers.values()],

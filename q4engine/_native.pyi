@@ -1,0 +1,39 @@
+"""The native core. Everything here raises ValueError with a message for the user where an argument does not fit.
+
+Arrays are C-contiguous buffers of the type that is named.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Weight = tuple[str, int, int, list[tuple[np.ndarray, int]]]
+"""name, type, columns, [(GGUF rows as bytes, number of rows), …]"""
+Table = tuple[np.ndarray, int, int, int]
+"""GGUF rows as bytes, type, rows, columns"""
+Op = tuple[str, str, int, int, int, int, int, int, int, int, int, int]
+"""kind, name, layer, in, in_col, out, out_col, heads, weight, vector, table, flags (native/model.h)"""
+
+def cpu_features(list: str | None = None, /) -> list[str]: ...
+
+class Model:
+    def __new__(
+        cls,
+        n_threads: int,
+        cpus: list[int] | None,
+        features: str | None,
+        params: dict[str, Any],
+        tables: list[Table],
+        vectors: list[np.ndarray],
+        weights: list[Weight],
+        buffers: list[int],
+        plan: list[Op],
+        rope_factors: int,
+        release: bool,
+    ) -> Model: ...
+    def kernels(self) -> list[tuple[str, str, int, int, int, str, str, str]]: ...
+    def variant(self) -> str: ...
+
+class Session:
+    def __new__(cls, model: Model, n_ctx: int, n_batch: int) -> Session: ...
+    def decode(self, tokens: np.ndarray, n_past: int, all_logits: bool, logits: np.ndarray, /) -> None: ...

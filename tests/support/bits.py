@@ -1,0 +1,90 @@
+"""What the tests of the arithmetic contract share: models, features to switch, one hash for one way of running.
+
+Used on the host and, by tests/arm, on every emulated CPU: the expected hashes in tests/golden/fingerprints.json are the
+same for all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from make_models.spec import ModelSpec
+from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+
+from q4engine import _native
+from q4engine.engine import Engine
+from q4engine.gguf import TensorType
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "fingerprints.json"
+
+SPECS: dict[str, ModelSpec] = {
+    "llama": TINY_LLAMA,
+    "llama-mixed": TINY_LLAMA.with_changes(dim=256, types=MIXED_TYPES, n_ffn=172),
+    "llama-q6k-tied": TINY_LLAMA.with_changes(
+        dim=256, n_ffn=512, weight_type=TensorType.Q6_K, tied_output=True, rope_freqs=True
+    ),
+    "llama-q8": TINY_LLAMA.with_changes(weight_type=TensorType.Q8_0, n_heads=9, n_kv_heads=3, head_dim=64, dim=576),
+    "qwen2": TINY_QWEN2,
+    "qwen2-q41": TINY_QWEN2.with_changes(weight_type=TensorType.Q4_1, n_kv_heads=4, n_ffn=160),
+    "qwen2-f16-tied": TINY_QWEN2.with_changes(weight_type=TensorType.F16, tied_output=True),
+}
+
+PROMPT = [(i * 37 + i * i * 11) % 300 for i in range(75)]  # crosses a KV block (64) and is no multiple of a GEMM tile
+N_STEPS = 3
+
+FEATURE_LISTS = (
+    "none",
+    "avx2",
+    "avx2,avxvnni",
+    "avx2,avx512",
+    "avx2,avx512,avx512vnni",
+    "dotprod",
+    "dotprod,fhm",
+    "dotprod,i8mm",
+    "dotprod,i8mm,fp16,fhm",
+)
+
+
+def feature_lists() -> list[str]:
+    """Of FEATURE_LISTS those that this CPU offers. The first switches everything off."""
+    offered = {"none", *_native.cpu_features()}
+    return [item for item in FEATURE_LISTS if set(item.split(",")) <= offered]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """sha256 of the logits of the prompt's last position and of the greedy steps after it; the kernels that ran."""
+
+    sha256: str
+    kernels: frozenset[str]
+
+
+def outcome(
+    model: Path, n_threads: int, n_batch: int, prompt: list[int] | None = None, n_steps: int = N_STEPS
+) -> Outcome:
+    engine = Engine.load(model, n_threads=n_threads)
+    session = engine.session(n_batch=n_batch)
+    digest = hashlib.sha256()
+    logits = session.decode(PROMPT if prompt is None else prompt)
+    for _ in range(n_steps):
+        digest.update(logits.tobytes())
+        logits = session.decode([int(logits.argmax())])
+    digest.update(logits.tobytes())
+    kernels = {name for choice in engine.kernels for name in (choice.gemv, choice.gemm)}
+    return Outcome(digest.hexdigest(), frozenset(kernels))
+
+
+def write_model(name: str, folder: Path) -> Path:
+    return write_tiny(folder / f"synthetic_{name}.gguf", SPECS[name])
+
+
+def golden() -> dict[str, dict[str, str]]:
+    expected: dict[str, dict[str, str]] = json.loads(GOLDEN.read_text())
+    return expected
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

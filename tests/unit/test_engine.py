@@ -1,0 +1,195 @@
+"""Engine and session: agreement with the NumPy reference, limits, and values that are not finite."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bits
+import numpy as np
+import pytest
+from make_models.spec import ModelSpec
+from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
+
+from q4engine.cpus import default_thread_count, parse_cpu_mask
+from q4engine.engine import Engine
+from q4engine.errors import ContextFullError, Q4Error
+from q4engine.gguf import GGUFFile, TensorType
+
+
+def write(folder: Path, spec: ModelSpec = TINY_LLAMA) -> Path:
+    return write_tiny(folder / "synthetic.gguf", spec)
+
+
+def patch(path: Path, tensor: str, offset: int, data: bytes) -> None:
+    with GGUFFile.open(path) as file:
+        at = file.tensor(tensor).offset + offset
+    with path.open("r+b") as out:
+        out.seek(at)
+        out.write(data)
+
+
+@pytest.mark.parametrize("name", bits.SPECS)
+def test_agrees_with_the_numpy_reference(name: str, tmp_path: Path) -> None:
+    """Activations of 8 bits cost some accuracy; a wrong operation costs all of it."""
+    path = bits.write_model(name, tmp_path)
+    ours = Engine.load(path, n_threads=2).session().decode(bits.PROMPT, all_logits=True)
+    reference = Engine.load(path, backend="numpy").session().decode(bits.PROMPT, all_logits=True)
+    error = np.sqrt(np.mean((ours - reference) ** 2)) / np.std(reference)
+    assert error < (1e-3 if bits.SPECS[name].weight_type is TensorType.F16 else 0.08)
+    correlation = np.corrcoef(ours.ravel(), reference.ravel())[0, 1]
+    assert correlation > 0.995
+
+
+def test_numpy_backend_has_no_kernels(tmp_path: Path) -> None:
+    engine = Engine.load(write(tmp_path), backend="numpy")
+    assert (engine.backend, engine.kernels, engine.variant) == ("numpy", [], "numpy")
+
+
+def test_context_takes_every_position_and_refuses_one_more(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session(n_ctx=100, n_batch=7)
+    session.decode([1] * 99)
+    with pytest.raises(ContextFullError, match="99 tokens are in it, 2 more were given, it holds 100"):
+        session.decode([1, 1])
+    assert session.n_past == 99
+    session.decode([1])
+    with pytest.raises(ContextFullError):
+        session.decode([1])
+
+
+def test_truncate_goes_back_in_time(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session()
+    first = session.decode([1, 2, 3])
+    session.decode([9, 8, 7])
+    session.truncate(2)
+    assert session.decode([3]).tobytes() == first.tobytes()
+
+
+def test_observers_see_every_call_before_it_runs(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session(n_batch=4)
+    seen: list[tuple[int, int]] = []
+    session.observers.append(lambda n_past, n_eval: seen.append((n_past, n_eval)))
+    session.decode(list(range(10)))
+    session.decode([1])
+    assert seen == [(0, 4), (4, 4), (8, 2), (10, 1)]
+
+
+@pytest.mark.parametrize("token", [-1, 320, 2**40])
+def test_tokens_out_of_range(token: int, tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session()
+    with pytest.raises(Q4Error, match=rf"token {token} at position 1 is not in the vocabulary of 320"):
+        session.decode([0, token])
+    with pytest.raises(Q4Error, match="no tokens"):
+        session.decode([])
+
+
+def test_sessions_of_one_engine_do_not_disturb_each_other(tmp_path: Path) -> None:
+    engine = Engine.load(write(tmp_path), n_threads=2)
+    expected = engine.session().decode(bits.PROMPT).tobytes()
+    results: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(engine.session().decode(bits.PROMPT).tobytes()))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+HALF_INFINITY = b"\x00\x7c"
+FLOAT_NAN = b"\x00\x00\xc0\x7f"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor", "data"),
+    [
+        (TensorType.Q4_0, "blk.1.ffn_up.weight", HALF_INFINITY),
+        (TensorType.Q8_0, "blk.0.attn_k.weight", HALF_INFINITY),
+        (TensorType.F16, "blk.0.attn_output.weight", HALF_INFINITY),
+        (TensorType.F32, "output.weight", FLOAT_NAN),
+        (TensorType.BF16, "output.weight", b"\x80\x7f"),
+        (TensorType.Q4_0, "blk.1.ffn_norm.weight", FLOAT_NAN),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(kind: TensorType, tensor: str, data: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path, TINY_LLAMA.with_changes(weight_type=kind))
+    patch(path, tensor, 0, data)
+    with pytest.raises(Q4Error, match=rf"{tensor}.*not finite"):
+        Engine.load(path, n_threads=2)
+
+
+def test_an_embedding_that_is_not_finite_is_found_when_it_is_used(tmp_path: Path) -> None:
+    path = write(tmp_path, TINY_LLAMA.with_changes(types={"token_embd": TensorType.F32}))
+    patch(path, "token_embd.weight", 5 * TINY_LLAMA.dim * 4, FLOAT_NAN)
+    session = Engine.load(path, n_threads=2).session()
+    session.decode([4, 6])
+    with pytest.raises(Q4Error, match=r"not finite in token_embd.weight at position 3 of the call past 2, n_eval 3"):
+        session.decode([1, 5, 5])
+    assert session.n_past == 2
+
+
+def test_keys_beyond_fp16_are_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, TINY_QWEN2)
+    patch(path, "blk.1.attn_v.bias", 0, np.float32(1e6).tobytes())
+    with pytest.raises(Q4Error, match=r"not finite in blk.1.kv_store at position 0"):
+        Engine.load(path, n_threads=1).session().decode([1, 2])
+
+
+@contextmanager
+def flush_to_zero() -> Iterator[None]:
+    """FTZ and DAZ (x86), FZ (Arm) for this thread, through the C library's floating-point environment."""
+    libm = ctypes.CDLL("libm.so.6")
+    offset, mask = (28, 0x8040) if platform.machine() == "x86_64" else (0, 1 << 24)  # MXCSR, FPCR
+    before = ctypes.create_string_buffer(64)
+    libm.fegetenv(before)
+    changed = ctypes.create_string_buffer(before.raw, 64)
+    word = int.from_bytes(changed[offset : offset + 4], "little") | mask
+    changed[offset : offset + 4] = word.to_bytes(4, "little")
+    libm.fesetenv(changed)
+    try:
+        yield
+    finally:
+        libm.fesetenv(before)
+
+
+@pytest.mark.parametrize("features", bits.feature_lists())
+def test_the_callers_flush_to_zero_changes_nothing(
+    features: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("Q4_CPU_FEATURES", features)
+    path = bits.write_model("qwen2", tmp_path)
+    tiny = np.full(4, 1e-40, np.float32)
+    with flush_to_zero():
+        flushed = (tiny * np.float32(1.0)).any()
+        found = bits.outcome(path, 1, 512).sha256
+        still = (tiny * np.float32(1.0)).any()
+    assert not flushed and not still, "the mode was not set, or not restored by the call"
+    assert found == bits.golden()["qwen2"]["logits"]
+
+
+def test_unknown_features_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("Q4_CPU_FEATURES", "avx9000")
+    with pytest.raises(Q4Error, match="'avx9000' is no known feature; known: none, avx2, avxvnni"):
+        Engine.load(write(tmp_path))
+
+
+def test_cpu_masks() -> None:
+    assert parse_cpu_mask("0x1") == [0] == parse_cpu_mask("0")
+    for bad in ("", "0x0", "0x", "3-1", "a", "1-", "-1", "99999", "0xfffffffffffffffffffffffffffffffff"):
+        with pytest.raises(Q4Error, match="--cpu-mask"):
+            parse_cpu_mask(bad)
+    assert default_thread_count() >= 1
+
+
+def test_pinned_threads_give_the_same_bits(tmp_path: Path) -> None:
+    path = bits.write_model("llama", tmp_path)
+    engine = Engine.load(path, cpu_mask=[0])
+    assert engine.n_threads == 1
+    logits = engine.session().decode(bits.PROMPT)
+    assert logits.tobytes() == Engine.load(path, n_threads=2).session().decode(bits.PROMPT).tobytes()

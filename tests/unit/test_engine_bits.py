@@ -1,0 +1,57 @@
+"""The arithmetic contract on this machine: one hash for every instruction set, thread count and batch size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bits
+import pytest
+
+KERNEL_SUFFIXES = {
+    "none": {"portable", "lanes16"},
+    "avx2": {"avx2", "lanes16"},
+    "avx2,avxvnni": {"avxvnni", "lanes16"},
+    "avx2,avx512,avx512vnni": {"avx512vnni", "lanes16"},
+}
+"""What the names of the kernels must end in for each list of features: who said to have run, ran."""
+
+
+@pytest.fixture(scope="module", params=bits.SPECS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    return request.param, bits.write_model(request.param, tmp_path_factory.mktemp("bits"))
+
+
+@pytest.mark.parametrize("features", bits.feature_lists())
+def test_same_bits_for_every_thread_count_and_batch(
+    model: tuple[str, Path], features: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, path = model
+    expected = bits.golden()[name]
+    assert bits.file_sha256(path) == expected["model"], "the writer of tiny models changed: refresh the golden hashes"
+    monkeypatch.setenv("Q4_CPU_FEATURES", features)
+    for n_threads in (1, 2, 3):
+        for n_batch in (1, 7, 512):
+            found = bits.outcome(path, n_threads, n_batch)
+            assert found.sha256 == expected["logits"], (features, n_threads, n_batch, sorted(found.kernels))
+            if features in KERNEL_SUFFIXES:
+                assert {kernel.rsplit("_", 1)[1] for kernel in found.kernels} <= KERNEL_SUFFIXES[features]
+
+
+def test_golden_hashes_differ_between_models() -> None:
+    hashes = [entry["logits"] for entry in bits.golden().values()]
+    assert len(set(hashes)) == len(bits.SPECS)
+
+
+def test_all_logits_equal_the_last_position_of_every_prefix(tmp_path: Path) -> None:
+    from q4engine.engine import Engine
+
+    engine = Engine.load(bits.write_model("llama", tmp_path), n_threads=2)
+    every = engine.session().decode(bits.PROMPT, all_logits=True)
+    for n in (1, 2, 63, 64, 65, len(bits.PROMPT)):
+        assert engine.session().decode(bits.PROMPT[:n]).tobytes() == every[n - 1].tobytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the threads are Linux's")
+def test_more_threads_than_cores(tmp_path: Path) -> None:
+    assert bits.outcome(bits.write_model("qwen2", tmp_path), 9, 512).sha256 == bits.golden()["qwen2"]["logits"]
