@@ -32,6 +32,8 @@ typedef struct _ts PyThreadState;
 #define PyObject_HEAD PyObject ob_base;
 #define PyObject_HEAD_INIT(type) {1, (type)},
 #define Py_TYPE(object) (((PyObject *)(object))->ob_type)
+#define PyDoc_STRVAR(name, text) static const char name[] = text
+#define PyDoc_STR(text) text
 #define Py_UNUSED(name) _unused_##name __attribute__((unused))
 
 // Reference counts only through functions: free-threaded and debug builds count in other ways.
@@ -71,6 +73,7 @@ typedef void (*freefunc)(void *);
 typedef void (*destructor)(PyObject *);
 typedef PyObject *(*getter)(PyObject *, void *);
 typedef int (*setter)(PyObject *, PyObject *, void *);
+typedef PyObject *(*allocfunc)(PyTypeObject *, Py_ssize_t);
 typedef PyObject *(*newfunc)(PyTypeObject *, PyObject *, PyObject *);
 typedef void (*PyCapsule_Destructor)(PyObject *);
 
@@ -148,21 +151,28 @@ typedef struct PyType_Spec {
 } PyType_Spec;
 #define Py_bf_getbuffer 1
 #define Py_bf_releasebuffer 2
+#define Py_tp_alloc 47
 #define Py_tp_dealloc 52
 #define Py_tp_doc 56
 #define Py_tp_init 60
 #define Py_tp_methods 64
 #define Py_tp_new 65
 #define Py_tp_getset 73
+#define Py_tp_free 74
 #define Py_TPFLAGS_DISALLOW_INSTANTIATION (1UL << 7)
 #define Py_TPFLAGS_IMMUTABLETYPE (1UL << 8)
-#define Py_TPFLAGS_DEFAULT (1UL << 18)
+#define Py_TPFLAGS_DEFAULT 0UL
+unsigned long PyType_GetFlags(PyTypeObject *);
+#define PyLong_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 24) != 0)
+#define PyList_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 25) != 0)
+#define PyTuple_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 26) != 0)
+#define PyBytes_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 27) != 0)
+#define PyUnicode_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 28) != 0)
+#define PyDict_Check(object) ((PyType_GetFlags(Py_TYPE(object)) & 1UL << 29) != 0)
 PyObject *PyType_FromSpec(PyType_Spec *);
 PyObject *PyType_FromModuleAndSpec(PyObject *, PyType_Spec *, PyObject *);
 PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t);
 void *PyType_GetSlot(PyTypeObject *, int);
-#define Py_tp_free 74
-#define Py_tp_alloc 47
 void PyObject_Free(void *);
 
 // ---- arguments and results -------------------------------------------------------------------------------------------
@@ -279,6 +289,7 @@ void PyEval_RestoreThread(PyThreadState *);
     PyEval_RestoreThread(_save);                                                                                       \
     }
 
+int PyOS_snprintf(char *, size_t, const char *, ...) __attribute__((format(printf, 3, 4)));
 void *PyMem_Malloc(size_t);
 void *PyMem_Calloc(size_t, size_t);
 void *PyMem_Realloc(void *, size_t);
