@@ -1,0 +1,171 @@
+// Sampling, in the order that llama.cpp documents: penalty, top-k, top-p, min-p, temperature, draw.
+//
+// Candidates are ordered by falling logit, equal ones by rising id. Every filter keeps a prefix of that order, which
+// comes from a heap one candidate at a time, so that the vocabulary is never sorted as a whole.
+//
+// Probabilities are integers: weight(x) = floor(e^x * 2^32) for x = logit - maximum <= 0, e^x by q4_expf. Sums of
+// integers are exact, so they may be taken in any order; a token less likely than 2^-32 of the likeliest has weight 0.
+#include "sampling.h"
+
+#include "ops/q4math.h"
+
+#include <float.h>
+
+#define WEIGHT_ONE 0x1p32f // weight of the likeliest token; n < 2^21 of them stay below 2^53, exact in a double
+#define PCG_MULTIPLIER 6364136223846793005u
+#define PCG_INCREMENT (54u << 1 | 1u)
+
+uint32_t q4_random_next(uint64_t *state) {
+    uint64_t old = *state;
+    *state = old * PCG_MULTIPLIER + PCG_INCREMENT;
+    uint32_t mixed = (uint32_t)((old >> 18 ^ old) >> 27);
+    uint32_t turn = (uint32_t)(old >> 59);
+    return mixed >> turn | mixed << (-turn & 31);
+}
+
+uint64_t q4_random_seed(uint64_t seed) {
+    uint64_t state = 0;
+    q4_random_next(&state);
+    state += seed;
+    q4_random_next(&state);
+    return state;
+}
+
+// 0 to total - 1, from 53 random bits.
+static uint64_t random_below(uint64_t *state, uint64_t total) {
+    uint64_t high = q4_random_next(state);
+    uint64_t bits = (high << 32 | q4_random_next(state)) >> 11;
+    uint64_t drawn = (uint64_t)((double)bits * 0x1p-53 * (double)total);
+    return drawn < total ? drawn : total - 1;
+}
+
+static uint64_t weight(float x) { return (uint64_t)(q4_expf(x) * WEIGHT_ONE); }
+
+// ---- candidates in order
+// ---------------------------------------------------------------------------------------------
+
+// A max-heap of the n - taken candidates that are left, in front; those taken lie behind it, the first one last.
+struct order {
+    struct q4_candidate *heap;
+    int32_t n, taken;
+};
+
+static int before(struct q4_candidate a, struct q4_candidate b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+static void sift_down(struct q4_candidate *heap, int32_t n, int32_t at) {
+    struct q4_candidate moving = heap[at];
+    for (int32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && before(heap[child + 1], heap[child]))
+            child++;
+        if (!before(heap[child], moving))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+static void order_init(struct order *order, struct q4_candidate *candidates, int32_t n) {
+    *order = (struct order){candidates, n, 0};
+    for (int32_t at = n / 2; at-- > 0;)
+        sift_down(candidates, n, at);
+}
+
+// The candidate of that rank, 0 for the likeliest. Ranks not asked for are not sorted out.
+static struct q4_candidate ranked(struct order *order, int32_t rank) {
+    while (order->taken <= rank) {
+        int32_t last = order->n - ++order->taken;
+        struct q4_candidate first = order->heap[0];
+        order->heap[0] = order->heap[last];
+        order->heap[last] = first;
+        sift_down(order->heap, last, 0);
+    }
+    return order->heap[order->n - 1 - rank];
+}
+
+// ---- filters
+// ---------------------------------------------------------------------------------------------------------
+
+// Sum of the weights of the first `kept` candidates at a temperature. Where all are kept, no order is needed.
+static uint64_t total_weight(struct order *order, int32_t kept, float highest, float temperature) {
+    uint64_t total = 0;
+    for (int32_t i = 0; i < kept; i++) {
+        struct q4_candidate c = kept == order->n ? order->heap[i] : ranked(order, i);
+        total += weight((c.logit - highest) / temperature);
+    }
+    return total;
+}
+
+// The fewest candidates whose weights reach the share top_p of all `kept`; at least one.
+static int32_t apply_top_p(struct order *order, int32_t kept, float highest, float top_p) {
+    double wanted = (double)top_p * (double)total_weight(order, kept, highest, 1.0f);
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < kept; i++) {
+        sum += weight(ranked(order, i).logit - highest);
+        if ((double)sum >= wanted)
+            return i + 1;
+    }
+    return kept;
+}
+
+// The candidates at least min_p times as likely as the likeliest; at least one.
+static int32_t apply_min_p(struct order *order, int32_t kept, float highest, float min_p) {
+    double wanted = (double)min_p * (double)WEIGHT_ONE;
+    int32_t i = 1;
+    while (i < kept && (double)weight(ranked(order, i).logit - highest) >= wanted)
+        i++;
+    return i;
+}
+
+static int32_t draw(struct order *order, int32_t kept, float highest, float temperature, uint64_t *state) {
+    uint64_t target = random_below(state, total_weight(order, kept, highest, temperature));
+    uint64_t sum = 0;
+    for (int32_t i = 0;; i++) {
+        struct q4_candidate c = ranked(order, i);
+        sum += weight((c.logit - highest) / temperature);
+        if (sum > target || i == kept - 1)
+            return c.id;
+    }
+}
+
+// ---- the whole
+// -------------------------------------------------------------------------------------------------------
+
+static float penalised(float logit, float penalty) {
+    float lower = logit > 0.0f ? logit / penalty : logit * penalty;
+    return lower > FLT_MAX ? FLT_MAX : lower < -FLT_MAX ? -FLT_MAX : lower;
+}
+
+static int32_t likeliest(const struct q4_candidate *candidates, int32_t n) {
+    struct q4_candidate best = candidates[0];
+    for (int32_t i = 1; i < n; i++)
+        if (before(candidates[i], best))
+            best = candidates[i];
+    return best.id;
+}
+
+int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t n_recent,
+                  const struct q4_sampling *settings, uint64_t *state, struct q4_candidate *scratch, int32_t *bad) {
+    for (int32_t i = 0; i < n; i++) {
+        if ((q4_float_bits(logits[i]) & 0x7f800000u) == 0x7f800000u) {
+            *bad = i;
+            return -1;
+        }
+        scratch[i] = (struct q4_candidate){logits[i], i};
+    }
+    for (size_t i = 0; i < n_recent && settings->repeat_penalty != 1.0f; i++)
+        scratch[recent[i]].logit = penalised(logits[recent[i]], settings->repeat_penalty);
+    if (settings->temperature <= 0.0f)
+        return likeliest(scratch, n);
+
+    struct order order;
+    order_init(&order, scratch, n);
+    float highest = ranked(&order, 0).logit;
+    int32_t kept = settings->top_k > 0 && settings->top_k < n ? settings->top_k : n;
+    if (settings->top_p < 1.0f)
+        kept = apply_top_p(&order, kept, highest, settings->top_p);
+    if (settings->min_p > 0.0f)
+        kept = apply_min_p(&order, kept, highest, settings->min_p);
+    return draw(&order, kept, highest, settings->temperature, state);
+}
