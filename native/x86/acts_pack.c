@@ -1,0 +1,48 @@
+// Packing of activations for the GEMM kernels, once a batch. See layouts.h.
+#include "layouts.h"
+
+#include <string.h>
+
+static void pack_q8(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    acts_q8 *out = (acts_q8 *)dst;
+    size_t blocks = acts->k / Q4_BLOCK;
+    if (n < TILE_TOKENS)
+        memset(out, 0, blocks * sizeof *out);
+    for (size_t b = 0; b < blocks; b++, out++)
+        for (size_t t = 0; t < n; t++) {
+            size_t at = (token0 + t) * blocks + b;
+            const int8_t *q = acts->q + at * Q4_BLOCK;
+            for (size_t c = 0; c < 8; c++)
+                memcpy(&out->q[c][t], q + 4 * c, 4);
+            out->minus_8_sum[t] = -8 * acts->sum[at];
+            out->minus_128_sum[t] = -128 * acts->sum[at];
+            out->sum[t] = (float)acts->sum[at];
+            out->d[t] = acts->d[at];
+        }
+}
+
+static int32_t pair(int8_t low, int8_t high) { return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16); }
+
+static void pack_q8k(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    acts_q8k *out = (acts_q8k *)dst;
+    size_t blocks = acts->k / Q4_SUPER;
+    if (n < TILE_TOKENS)
+        memset(out, 0, blocks * sizeof *out);
+    for (size_t b = 0; b < blocks; b++, out++)
+        for (size_t t = 0; t < n; t++) {
+            const int8_t *q = acts->q + (token0 + t) * acts->k + b * Q4_SUPER;
+            for (size_t c = 0; c < Q4_SUPER; c += 4) {
+                out->q[c / 2][t] = pair(q[c], q[c + 2]);
+                out->q[c / 2 + 1][t] = pair(q[c + 1], q[c + 3]);
+            }
+            out->d[t] = acts->d[(token0 + t) * blocks + b];
+        }
+}
+
+static size_t bytes_q8(size_t k) { return q4_round_up(k / Q4_BLOCK * sizeof(acts_q8), 64); }
+static size_t bytes_q8k(size_t k) { return q4_round_up(k / Q4_SUPER * sizeof(acts_q8k), 64); }
+
+const struct q4_act_packing q4_x86_acts_q8 = {
+    .name = "tile6_q8", .form = Q4_ACT_Q8, .tile = TILE_TOKENS, .bytes = bytes_q8, .pack = pack_q8};
+const struct q4_act_packing q4_x86_acts_q8k = {
+    .name = "tile6_q8k", .form = Q4_ACT_Q8K, .tile = TILE_TOKENS, .bytes = bytes_q8k, .pack = pack_q8k};

@@ -1,0 +1,5 @@
+// The GEMM kernels for AVX2.
+#include "vec_avx2.h"
+
+#define ISA avx2
+#include "gemm_types.h"

@@ -1,0 +1,5 @@
+// The GEMM kernels for AVX-512 VNNI.
+#include "vec_avx512vnni.h"
+
+#define ISA avx512vnni
+#include "gemm_types.h"

@@ -1,0 +1,5 @@
+// The GEMM kernels for AVX-VNNI (256 bits).
+#include "vec_avxvnni.h"
+
+#define ISA avxvnni
+#include "gemm_types.h"

@@ -1,0 +1,6 @@
+// The GEMV kernels for AVX2.
+#include "vec_avx2.h"
+
+#define ISA avx2
+#include "gemv_blocks.h"
+#include "gemv_q6_k.h"

@@ -1,0 +1,6 @@
+// The GEMV kernels for AVX-512 VNNI.
+#include "vec_avx512vnni.h"
+
+#define ISA avx512vnni
+#include "gemv_blocks.h"
+#include "gemv_q6_k.h"

@@ -1,0 +1,6 @@
+// The GEMV kernels for AVX-VNNI (256 bits).
+#include "vec_avxvnni.h"
+
+#define ISA avxvnni
+#include "gemv_blocks.h"
+#include "gemv_q6_k.h"

@@ -1,0 +1,49 @@
+// What the kernel templates share. Includer: vec_*.h first.
+#ifndef Q4_X86_KERNEL_H
+#define Q4_X86_KERNEL_H
+
+// Loops over arrays of vectors must vanish, or the arrays live in memory.
+#ifdef __clang__
+#define Q4_UNROLL _Pragma("unroll")
+#else
+#define Q4_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+// Weights come once from memory, faster than the hardware prefetcher follows; into L2, where they do not push the
+// activations out of L1. Addresses behind the weights are harmless.
+#define PREFETCH_BYTES 12288
+
+static inline void prefetch_ahead(const void *p, size_t bytes) {
+    Q4_UNROLL
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
+}
+
+// 4 bytes of activations as the lane of a broadcast.
+static inline int32_t group(const void *p) {
+    int32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+// Three planes of a Q6_K sub-block (layouts.h) to four groups of 4 columns, 0 .. 63.
+static inline void q6_k_groups(const uint8_t *w, vi *a, vi *b, vi *c, vi *d) {
+    vi p = vi_load(w), q = vi_load(w + 64), r = vi_load(w + 128), six = vi_all_bytes(0x3f);
+    vi low = vi_and(vi_right(p, 6), vi_all_bytes(0x03)), middle = vi_and(vi_right(q, 4), vi_all_bytes(0x0c));
+    *a = vi_and(p, six);
+    *b = vi_and(q, six);
+    *c = vi_and(r, six);
+    *d = vi_or(vi_or(low, middle), vi_and(vi_right(r, 2), vi_all_bytes(0x30)));
+}
+
+// n floats of a panel's accumulators to y.
+static inline void store_rows(float *y, size_t n, const vf *acc, size_t vectors) {
+    Q4_UNROLL
+    for (size_t v = 0; v < vectors; v++)
+        if (n > v * LANES)
+            vf_store_first(y + v * LANES, n - v * LANES, acc[v]);
+}
+
+#endif

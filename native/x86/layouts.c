@@ -1,0 +1,72 @@
+// Packing of weights, once at load. See layouts.h.
+#include "layouts.h"
+
+#include <string.h>
+
+// Blocks outside, rows inside: the panel is written front to back, and the rows are as many sequential streams.
+#define EACH_BLOCK(BLOCK, PANEL, COLUMNS)                                                                              \
+    PANEL *p = dst;                                                                                                    \
+    for (size_t b = 0; b < k / COLUMNS; b++, p++)                                                                      \
+        for (size_t r = 0; r < n_rows; r++) {                                                                          \
+            const BLOCK *s = (const BLOCK *)(src + r * row_bytes) + b;
+
+static void pack_q4_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    EACH_BLOCK(q4_block_q4_0, panel_q4_0, Q4_BLOCK)
+        p->d[r] = s->d;
+        for (size_t c = 0; c < 4; c++)
+            memcpy(&p->q[r / 16][c][r % 16 * 4], s->qs + 4 * c, 4);
+    }
+}
+
+static void pack_q4_1(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    EACH_BLOCK(q4_block_q4_1, panel_q4_1, Q4_BLOCK)
+        p->d[r] = s->d;
+        p->m[r] = s->m;
+        for (size_t c = 0; c < 4; c++)
+            memcpy(&p->q[r / 16][c][r % 16 * 4], s->qs + 4 * c, 4);
+    }
+}
+
+static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    EACH_BLOCK(q4_block_q8_0, panel_q8_0, Q4_BLOCK)
+        p->d[r] = s->d;
+        for (size_t c = 0; c < 8; c++) {
+            uint32_t w;
+            memcpy(&w, s->qs + 4 * c, 4);
+            w ^= 0x80808080u; // + 128
+            memcpy(&p->q[r / 16][c][r % 16 * 4], &w, 4);
+        }
+    }
+}
+
+// The 16 columns of sub-block s as w + 32 (the format is described in matmul/portable.c).
+static void unpack_q6_k(uint8_t w[16], const q4_block_q6_k *block, size_t s) {
+    size_t half = s / 8, quarter = s % 8 / 2, l = s % 2 * 16;
+    const uint8_t *low = block->ql + half * 64 + (quarter & 1) * 32 + l, *high = block->qh + half * 32 + l;
+    for (size_t i = 0; i < 16; i++)
+        w[i] = (uint8_t)((low[i] >> (quarter >> 1) * 4 & 15) | (high[i] >> quarter * 2 & 3) << 4);
+}
+
+static void pack_q6_k(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    EACH_BLOCK(q4_block_q6_k, panel_q6_k, Q4_SUPER)
+        p->d[r] = s->d;
+        for (size_t sub = 0; sub < 16; sub++) {
+            uint8_t w[16];
+            unpack_q6_k(w, s, sub);
+            p->scales[sub][r] = s->scales[sub];
+            for (size_t plane = 0; plane < 3; plane++)
+                for (size_t i = 0; i < 4; i++)
+                    p->q[sub][plane][r * 4 + i] = (uint8_t)(w[plane * 4 + i] | (w[12 + i] >> plane * 2 & 3) << 6);
+        }
+    }
+}
+
+#define LAYOUT(ID, TYPE, ROWS, COLUMNS)                                                                                \
+    const struct q4_layout q4_x86_layout_##ID = {.name = "rows" #ROWS, .type = TYPE, .rows = ROWS,                     \
+                                                 .block_columns = COLUMNS, .block_bytes = sizeof(panel_##ID),          \
+                                                 .pack = pack_##ID}
+
+LAYOUT(q4_0, Q4_TYPE_Q4_0, 32, Q4_BLOCK);
+LAYOUT(q4_1, Q4_TYPE_Q4_1, 32, Q4_BLOCK);
+LAYOUT(q8_0, Q4_TYPE_Q8_0, 32, Q4_BLOCK);
+LAYOUT(q6_k, Q4_TYPE_Q6_K, 16, Q4_SUPER);

@@ -1,0 +1,61 @@
+// The packed layouts that all x86 kernels share, GEMV and GEMM, AVX2 to AVX-512, and the packed form of activations.
+//
+// Everything is cut into groups of 4 columns of one row, 4 bytes: the unit that VPDPBUSD (and VPMADDUBSW + VPMADDWD)
+// reduces to one 32-bit lane. So lanes are rows, and a group of activations is broadcast to all of them. Weight bytes are
+// unsigned, because those instructions multiply unsigned by signed bytes; the offset that makes them so is taken back
+// by starting the sum at -offset * (sum of the activations), which is exact.
+#ifndef Q4_X86_LAYOUTS_H
+#define Q4_X86_LAYOUTS_H
+
+#include "../matmul/matmul.h"
+
+#define PANEL_ROWS 32
+#define TILE_TOKENS 6 // a GEMM tile is 32 rows x 6 tokens: 12 int32 and 12 fp32 accumulators in AVX-512 registers
+
+// One block of 32 columns. q[h][c]: rows 16 h .. 16 h + 15, 4 bytes each.
+typedef struct {
+    uint16_t d[PANEL_ROWS];
+    uint8_t q[2][4][64]; // columns 4 c + i in the low nibble of byte i, 16 + 4 c + i in the high one; w + 8
+} panel_q4_0;
+
+typedef struct {
+    uint16_t d[PANEL_ROWS], m[PANEL_ROWS];
+    uint8_t q[2][4][64]; // as Q4_0
+} panel_q4_1;
+
+typedef struct {
+    uint16_t d[PANEL_ROWS];
+    uint8_t q[2][8][64]; // columns 4 c + i; w + 128
+} panel_q8_0;
+
+// One super-block of 256 columns, 16 rows. A sub-block's 16 columns are four groups of 4; the bytes of the first three
+// hold w + 32 in the low 6 bits, and in the high 2 bits a part of the fourth: bits 0-1 in plane 0, 2-3, 4-5.
+#define Q6_K_ROWS 16
+typedef struct {
+    uint16_t d[Q6_K_ROWS];
+    int8_t scales[16][Q6_K_ROWS]; // [sub-block][row]
+    uint8_t q[16][3][64];         // [sub-block][plane]
+} panel_q6_k;
+
+_Static_assert(sizeof(panel_q4_0) == 576 && sizeof(panel_q4_1) == 640, "4-bit panels");
+_Static_assert(sizeof(panel_q8_0) == 1088 && sizeof(panel_q6_k) == 3360, "8- and 6-bit panels");
+
+extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q8_0, q4_x86_layout_q6_k;
+
+// Activations of 6 tokens in one block of 32 columns, for all types that multiply blocks of 32.
+typedef struct {
+    int32_t q[8][TILE_TOKENS];                              // 4 columns of one token: the operand of a broadcast
+    int32_t minus_8_sum[TILE_TOKENS], minus_128_sum[TILE_TOKENS]; // of q: where the sums of Q4_0 and Q8_0 start
+    float sum[TILE_TOKENS], d[TILE_TOKENS];
+} acts_q8;
+
+// Activations of 6 tokens in one super-block. The Q6_K GEMM multiplies 16-bit pairs, its weights times their sub-scale:
+// of each group of 4 columns first columns 0 and 2, then 1 and 3.
+typedef struct {
+    int32_t q[Q4_SUPER / 2][TILE_TOKENS];
+    float d[TILE_TOKENS];
+} acts_q8k;
+
+extern const struct q4_act_packing q4_x86_acts_q8, q4_x86_acts_q8k;
+
+#endif

@@ -1,0 +1,81 @@
+// The vector operations of the kernel templates, in AVX2 with FMA and F16C; with AVX-VNNI where vec_avxvnni.h says so.
+// Q8_0 weights are stored as w + 128. VPMADDUBSW would saturate on them, so AVX2 goes back to w and multiplies |w| by
+// the activation with w's sign.
+#ifndef Q4_X86_VEC_AVX2_H
+#define Q4_X86_VEC_AVX2_H
+
+#include "../matmul/matmul.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define LANES 8
+#define GEMM_TOKENS 3 // at once: 2 x 3 int32 and as many fp32 accumulators fill the 16 registers
+
+typedef __m256i vi;
+typedef __m256 vf;
+
+static inline vi vi_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void vi_store(void *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+static inline vi vi_zero(void) { return _mm256_setzero_si256(); }
+static inline vi vi_all(int32_t x) { return _mm256_set1_epi32(x); }
+static inline vi vi_all_bytes(int x) { return _mm256_set1_epi8((char)x); }
+static inline vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
+static inline vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
+static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline vi vi_right(vi a, int bits) { return _mm256_srli_epi16(a, bits); }
+static inline vi vi_left_dwords(vi a, int bits) { return _mm256_slli_epi32(a, bits); }
+static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
+static inline vi vi_sub_words(vi a, vi b) { return _mm256_sub_epi16(a, b); }
+static inline vi vi_mul_words(vi a, vi b) { return _mm256_mullo_epi16(a, b); }
+// LANES int8 to int32
+static inline vi vi_load_bytes(const int8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+
+static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
+static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
+static inline vf vf_all(float x) { return _mm256_set1_ps(x); }
+static inline vf vf_from(vi a) { return _mm256_cvtepi32_ps(a); }
+static inline vf vf_load_halves(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+
+// The first n lanes; memory behind them is not touched.
+static inline vi lanes_below(size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < LANES ? (int)n : LANES), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vf vf_load_first(const float *p, size_t n) { return _mm256_maskload_ps(p, lanes_below(n)); }
+static inline void vf_store_first(float *p, size_t n, vf a) { _mm256_maskstore_ps(p, lanes_below(n), a); }
+
+#ifdef Q4_VEC_VNNI // ---- AVX-VNNI: every product of bytes is one instruction
+
+static inline vi dot4(vi sum, vi u, vi s) { return _mm256_dpbusd_avx_epi32(sum, u, s); }
+static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) { return dot4(dot4(sum, u0, s0), u1, s1); }
+static inline vi nibbles_start(int32_t start) { return vi_all(start); }
+static inline vi nibbles_dot(vi sum, vi u, vi s) { return dot4(sum, u, s); }
+static inline vi nibbles_sum(vi sum, int32_t start) { return (void)start, sum; }
+static inline vi bytes_start(int32_t start) { return vi_all(start); }
+static inline vi bytes_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, a, b); }
+
+#else
+
+static inline vi dot2(vi sum, vi a, vi b) { return vi_add(sum, _mm256_madd_epi16(a, b)); }
+static inline vi pairs_sum(vi a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
+// Two products of 6-bit weights (at most 2 * 63 * 127 each) fit 16 bits.
+static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) {
+    return vi_add(sum, pairs_sum(_mm256_add_epi16(_mm256_maddubs_epi16(u0, s0), _mm256_maddubs_epi16(u1, s1))));
+}
+// A whole block's 8 products of nibbles fit 16 bits: 8 * 2 * 15 * 127 = 30480.
+static inline vi nibbles_start(int32_t start) { return (void)start, vi_zero(); }
+static inline vi nibbles_dot(vi sum, vi u, vi s) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s)); }
+static inline vi nibbles_sum(vi sum, int32_t start) { return vi_add(pairs_sum(sum), vi_all(start)); }
+static inline vi bytes_start(int32_t start) { return (void)start, vi_zero(); }
+static inline vi bytes_dot(vi sum, vi w, vi s) {
+    vi signed_w = vi_xor(w, vi_all_bytes(-128));
+    return vi_add(sum, pairs_sum(_mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w))));
+}
+
+#endif
+#endif

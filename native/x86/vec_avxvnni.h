@@ -1,0 +1,2 @@
+#define Q4_VEC_VNNI
+#include "vec_avx2.h"
