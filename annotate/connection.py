@@ -1,5 +1,6 @@
 """Where the Streamline daemon (gatord) listens, and one non-blocking connection to it."""
 
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ class Connection:
 
     def close(self) -> None:
         """Closes this process's end alone: a forked relative's copy of the connection stays as it is."""
-        self._socket.close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
 
     def hung_up(self) -> bool:
         """Whether the other end has closed, which TCP would not tell before a second send."""

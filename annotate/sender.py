@@ -25,7 +25,7 @@ _WAKE_BYTES = BUFFER_BYTES * 3 // 4
 _DRAIN_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
-_ROOM_SECONDS = 0.01
+_ROOM_SECONDS = 0.1
 _FULL_SOCKET_SECONDS = 0.002
 
 
@@ -60,7 +60,8 @@ class Outbox:
         # Running totals, each with one writer: the thread adds to the first, the lock's holder to the second.
         self._put_bytes = 0
         self._taken_bytes = 0
-        self.dropped = 0
+        self.dropped = 0  # no room; counted by the thread
+        self.refused = 0  # too long or not encodable; counted under the lock
         self.stuck = False  # the daemon did not read when last asked to
         self.connection: Connection | None = None
         self._announced: set[Subject] = set()
@@ -79,8 +80,6 @@ class Outbox:
         """Whether the thread has ended, also one that Python did not start and `threading` knows nothing of."""
         return self._thread_life() is None
 
-    # The rest is for the holder of the sender's lock.
-
     def mark(self) -> int:
         """A point in the outbox: all that its thread has said so far."""
         return self._put_bytes
@@ -88,6 +87,8 @@ class Outbox:
     def sent(self, mark: int) -> bool:
         """Whether the kernel has taken everything up to the mark."""
         return self._taken_bytes >= mark and not self._outgoing
+
+    # The rest is for the holder of the sender's lock.
 
     def discard(self) -> None:
         """Forgets what is queued. Bounded by what is there now: the thread may go on talking."""
@@ -100,7 +101,9 @@ class Outbox:
             self.connection.close()
         self.connection = None
         self._announced.clear()
-        self._outgoing.clear()
+        self._outgoing = (
+            bytearray()
+        )  # not cleared: in a forked child the old one may be in the middle of a send for ever
 
     def pump(self, transport: Transport) -> None:
         """Sends what the socket takes, connecting first where need be; OSError where nobody takes connections."""
@@ -122,10 +125,10 @@ class Outbox:
             subjects, size, encode, time_ns, rest = self._messages.popleft()
             try:
                 message = encode(time_ns, *rest)
-            except (
-                Exception
-            ):  # a value of the wrong type must cost its own message, not the thread that sends all others
-                self.dropped += 1
+            except Exception:  # a value of the wrong type must not stop the thread that sends all others
+                message = b""
+            if not 0 < len(message) <= MAX_MESSAGE_BYTES:
+                self.refused += 1
             else:
                 for subject in subjects:
                     if subject not in self._announced:
@@ -138,14 +141,17 @@ class Outbox:
 class Sender:
     """Finds the daemon, keeps finding it, and carries every thread's outbox there in the background.
 
-    `live` is what a caller looks at before it does any work: False means that nobody listens.
+    `live` is what a caller looks at before it does any work: False means that nobody listens. `connected` tells
+    whether a daemon is there, which may be between two captures.
     """
 
     def __init__(self, endpoints: Endpoints, *, enabled: bool, warn: bool) -> None:
         self.live = False
+        self.connected = False
         self._endpoints = endpoints
         self._warn = warn
-        self._closed = not enabled
+        self._closed = not enabled  # nothing is to be started any more
+        self._over = not enabled  # nothing is to be sent any more
         self._parent: Connection | None = None
         self._transport: Transport
         self._outboxes: list[Outbox] = []
@@ -158,14 +164,9 @@ class Sender:
             self._start()
 
     @property
-    def connected(self) -> bool:
-        """Whether a daemon is there, capturing or not."""
-        return self._parent is not None
-
-    @property
     def dropped(self) -> int:
         """Messages that were not sent: over 32 KiB, no room in the thread's buffer, or nothing that can be encoded."""
-        return self._ended_dropped + sum(outbox.dropped for outbox in list(self._outboxes))
+        return self._ended_dropped + sum(outbox.dropped + outbox.refused for outbox in list(self._outboxes))
 
     def put(self, message: Message) -> None:
         """Queues a message of the calling thread, or drops it where there is no room."""
@@ -177,7 +178,7 @@ class Sender:
             self._outboxes.append(outbox)
         size = message.size
         fill = outbox.fill() + size
-        if size > MAX_MESSAGE_BYTES or (fill > BUFFER_BYTES and not self._make_room(outbox, size)):
+        if fill > BUFFER_BYTES and not self._make_room(outbox, size):
             outbox.dropped += 1
             return
         outbox.put(message)
@@ -191,12 +192,8 @@ class Sender:
         deadline = time.monotonic() + timeout
         marks = [(outbox, outbox.mark()) for outbox in list(self._outboxes)]
         while self.live and not all(outbox.sent(mark) for outbox, mark in marks):
-            if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if not self._turn_here(max(0.0, deadline - time.monotonic())):
                 return False
-            try:
-                self._turn()
-            finally:
-                self._lock.release()
             if all(outbox.sent(mark) for outbox, mark in marks):
                 break
             if time.monotonic() >= deadline:
@@ -217,11 +214,14 @@ class Sender:
                 thread.join(_CLOSE_SECONDS)
             self.flush(_CLOSE_SECONDS)
         finally:
+            lock = self._lock
+            locked = lock.acquire(timeout=_CLOSE_SECONDS)
+            self._over = True
             self.live = False
-            _senders.discard(self)
-            if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            if locked:
                 self._hang_up()
-                self._lock.release()
+                lock.release()
+            _senders.discard(self)
         if self.dropped:
             _say(f"{self.dropped} annotations dropped: over 32 KiB, or the daemon did not read them in time")
 
@@ -244,13 +244,18 @@ class Sender:
 
     def _make_room(self, outbox: Outbox, size: int) -> bool:
         """A thread that talks faster than the sender gets to run sends for itself, unless the socket is full."""
-        if outbox.stuck or not self._lock.acquire(timeout=_ROOM_SECONDS):
+        return not outbox.stuck and self._turn_here(_ROOM_SECONDS) and outbox.fill() + size <= BUFFER_BYTES
+
+    def _turn_here(self, timeout: float) -> bool:
+        """A turn in the caller's thread; False where the lock was not to be had in time (seconds)."""
+        lock = self._lock  # the one to release, also where a signal handler forks in between
+        if not lock.acquire(timeout=timeout):
             return False
         try:
             self._turn()
         finally:
-            self._lock.release()
-        return outbox.fill() + size <= BUFFER_BYTES
+            lock.release()
+        return True
 
     def _start(self) -> None:
         with self._state:
@@ -281,7 +286,7 @@ class Sender:
     # From here on the lock is held.
 
     def _turn(self) -> None:
-        if not self._find_daemon():
+        if self._over or not self._find_daemon():
             return
         try:
             if self.live:
@@ -315,6 +320,7 @@ class Sender:
             for outbox in list(self._outboxes):
                 outbox.discard()  # said just before the last capture ended
             self.live = True
+        self.connected = True
         return True
 
     def _pump(self) -> None:
@@ -328,7 +334,7 @@ class Sender:
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
             if ended and outbox.sent(outbox.mark()):
                 outbox.disconnect()
-                self._ended_dropped += outbox.dropped
+                self._ended_dropped += outbox.dropped + outbox.refused
                 self._outboxes.remove(outbox)
 
     def _hang_up(self) -> None:
@@ -337,13 +343,16 @@ class Sender:
         self._drop_parent()
 
     def _drop_parent(self) -> None:
+        self.connected = False
         if self._parent is not None:
             self._parent.close()
         self._parent = None
 
 
 def _say(text: str) -> None:
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed; an annotation is no reason to fail
         print(f"annotate: {text}", file=sys.stderr)
 
 
