@@ -46,7 +46,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         "--per-scope", action="store_true", help="judge every core, thread or socket of the capture apart"
     )
     group.add_argument(
-        "--read-peak", type=_positive, metavar="GB/s", help="measured streaming read of the machine, 10^9 B/s"
+        "--read-peak", type=positive, metavar="GB/s", help="measured streaming read of the machine, 10^9 B/s"
     )
     group.add_argument("--model", type=Path, metavar="FILE.gguf", help="the model that ran, for its bytes per token")
 
@@ -132,7 +132,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
     value = _finite(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{printable(text)!r} is not above 0")

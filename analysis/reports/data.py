@@ -1,0 +1,134 @@
+"""The report as data, for `--json` and the HTML page. Numbers that are unknown are null."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from analysis import metrics
+from analysis.loading import Capture, JudgedPhase
+from analysis.metrics import Ratio
+from analysis.verdicts import Check, Judgement, Verdict
+
+FORMAT_VERSION = 1
+
+
+def render(captures: list[Capture]) -> str:
+    """The captures' reports as one JSON text, ending in a line break."""
+    document = {"format_version": FORMAT_VERSION, "captures": [capture_data(capture) for capture in captures]}
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def capture_data(capture: Capture) -> dict[str, Any]:
+    """A capture: what it says of itself, notes, phases."""
+    return {
+        "path": str(capture.path),
+        "format": capture.table.meta.get("format"),
+        "emulated": capture.is_emulated,
+        "header": {key: _plain(value) for key, value in capture.header.items()},
+        "notes": capture.notes,
+        "phases": [phase_data(phase) for phase in capture.judged()],
+    }
+
+
+def phase_data(phase: JudgedPhase) -> dict[str, Any]:
+    """A phase: time, verdicts, every metric with its interval, and the verdict of each step."""
+    context = phase.context
+    return {
+        "title": phase.title,
+        "label": phase.phase.label,
+        "generation": phase.phase.generation,
+        "pmu": phase.phase.pmu,
+        "scope": phase.phase.scope,
+        "core": context.core.name,
+        "tokens": phase.phase.n_tokens,
+        "start_s": number(phase.phase.start_s),
+        "duration_s": number(phase.phase.duration_s),
+        "tokens_per_s": number(phase.tokens_per_second),
+        "read_peak_bytes_per_s": context.read_peak,
+        "model_bytes_per_token": context.model_bytes,
+        "verdict": verdict_data(phase.judgement.combined),
+        "rules": [verdict_data(verdict) for verdict in phase.judgement.rules],
+        "metrics": {
+            key: ratio_data(ratio) | {"unit": metrics.BY_KEY[key].unit, "interval": _interval(phase, key)}
+            for key, ratio in phase.metrics.items()
+        },
+        "notes": phase.phase.notes,
+        "steps": [
+            {
+                "n_past": step.n_past,
+                "n_eval": step.n_eval,
+                "start_s": number(step.start_s),
+                "duration_s": number(step.duration_s),
+                **step_verdict(judgement),
+            }
+            for step, judgement in phase.steps
+        ],
+    }
+
+
+def step_verdict(judgement: Judgement) -> dict[str, Any]:
+    """A step's verdict in short: its outcome and the ratios that rule 1 read."""
+    combined = judgement.combined
+    ratios = {
+        key: number(ratio.number()) for key, ratio in judgement.stalls.ratios.items() if key in ("be", "fe", "m", "mc")
+    }
+    return {"outcome": str(combined.outcome), "confidence": str(combined.confidence), **ratios}
+
+
+def verdict_data(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with its checks, margins and reasons."""
+    return {
+        "rule": verdict.rule,
+        "outcome": str(verdict.outcome),
+        "confidence": str(verdict.confidence),
+        "text": verdict.text,
+        "checks": [check_data(check) for check in verdict.checks],
+        "reasons": list(verdict.reasons),
+        "remarks": list(verdict.remarks),
+        "deferred": verdict.deferred,
+        "ratios": {key: ratio_data(ratio) for key, ratio in verdict.ratios.items()},
+    }
+
+
+def check_data(check: Check) -> dict[str, Any]:
+    """A comparison: value, threshold, whether it holds and by how much."""
+    return {
+        "key": check.key,
+        "label": check.label,
+        "value": number(check.value),
+        "relation": ">=" if check.at_least else "<=",
+        "threshold": check.threshold,
+        "holds": check.holds,
+        "margin": number(check.margin),
+        "unit": check.unit,
+        "interval": list(check.interval) if check.interval else None,
+    }
+
+
+def ratio_data(ratio: Ratio) -> dict[str, Any]:
+    """A measured value, or null and the reason."""
+    return {
+        "value": number(ratio.number()),
+        "reason": None if ratio.known else str(ratio.value),
+        "events": list(ratio.events),
+        "running": ratio.running,
+        "counted_together": ratio.together,
+    }
+
+
+def number(value: float) -> float | None:
+    """A float that JSON can hold, None for NaN and infinities."""
+    return value if math.isfinite(value) else None
+
+
+def _interval(phase: JudgedPhase, key: str) -> list[float] | None:
+    interval = phase.interval(key)
+    return list(interval) if interval else None
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, float):
+        return number(value)
+    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -1,0 +1,166 @@
+"""The two pictures of a capture: where each phase's cycles went, and its tokens over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.loading import Capture, JudgedPhase
+from analysis.metrics import metric
+from analysis.model import Step
+from analysis.reports import figure as draw
+from analysis.verdicts import Context
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Parts of a cycle count, in the order in which they are stacked.
+PARTS = (
+    ("memory stalls", draw.VERMILLION),
+    ("other back-end stalls", draw.ORANGE),
+    ("front-end stalls", draw.SKY),
+    ("not stalled", draw.LIGHT),
+)
+MIX = (
+    ("Advanced SIMD", "ase", draw.BLUE),
+    ("scalar FP", "vfp", draw.PURPLE),
+    ("integer", "dp", draw.GREEN),
+    ("loads", "loads", draw.ORANGE),
+    ("stores", "stores", draw.YELLOW),
+    ("branches", "branches", draw.BLACK),
+)
+_MOST_PHASES = 24
+
+
+def stalls(capture: Capture, form: str = "png") -> bytes:
+    """A bar for each phase: its cycles as shares, the verdict beside it."""
+    phases = capture.judged()[:_MOST_PHASES]
+    drawn = draw.figure(9.0, 1.9 + 0.62 * max(1, len(phases)))
+    axes = drawn.subplots()
+    for row, phase in enumerate(phases):
+        _bar(axes, row, phase)
+    axes.set_yticks(range(len(phases)), [_name(phase) for phase in phases])
+    axes.set_ylim(len(phases) - 0.4, -0.75)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share of cycles (%)")
+    axes.grid(axis="x", color=draw.LIGHT)
+    draw.tidy(axes)
+    axes.set_title(_title(capture, "where the cycles went"), loc="left", fontsize=11)
+    draw.legend_below(drawn, PARTS)
+    return draw.save(drawn, form)
+
+
+def timeline(capture: Capture, form: str = "png") -> bytes:
+    """Every step over time: its length above, the shares of its cycles below (instruction classes without stalls)."""
+    phases = [phase for phase in capture.judged() if phase.phase.steps]
+    drawn = draw.figure(10.0, 5.4)
+    above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[1, 1.4])
+    begin = min((step.start_s for phase in phases for step in phase.phase.steps), default=0.0)
+    names = [name for name, _ in _parts_of(phases)]
+    for number, phase in enumerate(phases):
+        _lengths(above, phase, begin, draw.SERIES[number % len(draw.SERIES)])
+        _shares(below, phase, begin, names)
+    above.set_ylabel("step length (ms)")
+    draw.log_axis(above, "y")
+    above.grid(axis="y", color=draw.LIGHT)
+    above.set_title(_title(capture, "steps over time"), loc="left", fontsize=11)
+    if phases:
+        above.legend(fontsize=9, frameon=False, loc="upper right")
+        below.set_xlim(0, max(step.start_s + step.duration_s for phase in phases for step in phase.phase.steps) - begin)
+    parts = _parts_of(phases)
+    below.set_ylabel("share of cycles (%)" if parts == PARTS else "share of instructions (%)")
+    below.set_ylim(0, 100)
+    below.set_xlabel("time since the first step (s)")
+    if parts:
+        draw.legend_below(drawn, parts)
+    else:
+        _say(below, "no stalls and no instruction classes were counted")
+    for axes in (above, below):
+        draw.tidy(axes)
+    return draw.save(drawn, form)
+
+
+def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | None:
+    """The four PARTS in percent of cycles, None where back-end stalls were not counted."""
+    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject
+    backend = metric(target, "be", context.core).number()
+    if not 0 <= backend <= 1.05:
+        return None
+    memory, front = (metric(target, key, context.core).number() for key in ("mc", "fe"))
+    memory = min(memory, backend) if math.isfinite(memory) else 0.0
+    front = front if math.isfinite(front) else 0.0
+    rest = max(0.0, 1.0 - backend - front)
+    return [100 * memory, 100 * (backend - memory), 100 * front, 100 * rest]
+
+
+def _bar(axes: Axes, row: int, phase: JudgedPhase) -> None:
+    shares = shares_of(phase, phase.context)
+    combined = phase.judgement.combined
+    words = str(combined.outcome) + (f" ({combined.confidence} confidence)" if combined.is_finding else "")
+    axes.text(0.5, row - 0.42, draw.label(words, 80), fontsize=9, va="bottom")
+    if shares is None:
+        axes.barh(row, 100, height=0.6, color="white", edgecolor=draw.GREY, hatch="///")
+        axes.text(50, row, "stalls not measured", ha="center", va="center", fontsize=9, backgroundcolor="white")
+        return
+    left = 0.0
+    for share, (_, colour) in zip(shares, PARTS, strict=True):
+        axes.barh(row, share, left=left, height=0.6, color=colour, edgecolor="white", linewidth=0.6)
+        if share >= 6:
+            axes.text(left + share / 2, row, f"{share:.0f} %", ha="center", va="center", fontsize=9)
+        left += share
+    if not phase.metrics["mc"].known:
+        axes.text(99, row, "memory stalls not measured", ha="right", va="center", fontsize=8)
+
+
+def _parts_of(phases: Sequence[JudgedPhase]) -> tuple[tuple[str, str], ...]:
+    """What the lower panel stacks: cycle shares, or instruction classes, or nothing."""
+    if any(shares_of(step, phase.context) for phase in phases for step in phase.phase.steps[:1]):
+        return PARTS
+    if any(phase.metrics[key].known for phase in phases for _, key, _ in MIX):
+        return tuple((name, colour) for name, _, colour in MIX)
+    return ()
+
+
+def _lengths(axes: Axes, phase: JudgedPhase, begin: float, colour: str) -> None:
+    steps = [step for step in phase.phase.steps if step.duration_s > 0]
+    starts = [step.start_s - begin for step in steps]
+    ends = [start + step.duration_s for start, step in zip(starts, steps, strict=True)]
+    lengths = [1e3 * step.duration_s for step in steps]
+    axes.hlines(lengths, starts, ends, color=colour, linewidth=2.5, label=draw.label(phase.title, 40))
+
+
+def _shares(axes: Axes, phase: JudgedPhase, begin: float, names: list[str]) -> None:
+    rows = []
+    for step in phase.phase.steps:
+        if names == [name for name, _ in PARTS]:
+            shares = shares_of(step, phase.context)
+        else:
+            shares = [100 * metric(step, key, phase.context.core).number() for _, key, _ in MIX]
+        rows.append(shares or [math.nan] * len(names))
+    if not rows or not names:
+        return
+    values = np.nan_to_num(np.array(rows, dtype=np.float64))
+    starts = np.array([step.start_s - begin for step in phase.phase.steps])
+    widths = np.array([step.duration_s for step in phase.phase.steps])
+    bottom = np.zeros(len(starts))
+    colours = [colour for _, colour in PARTS] if len(names) == len(PARTS) else [colour for _, _, colour in MIX]
+    for column, colour in enumerate(colours):
+        axes.bar(starts, values[:, column], widths, bottom=bottom, color=colour, align="edge", linewidth=0)
+        bottom += values[:, column]
+
+
+def _say(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=draw.GREY)
+
+
+def _name(phase: JudgedPhase) -> str:
+    speed = phase.tokens_per_second
+    return draw.label(phase.title, 36) + (f"\n{speed:.1f} tokens/s" if math.isfinite(speed) else "")
+
+
+def _title(capture: Capture, what: str) -> str:
+    emulated = " (EMULATED)" if capture.is_emulated else ""
+    return f"{draw.label(capture.path.name, 50)}: {what}{emulated}"

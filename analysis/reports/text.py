@@ -1,0 +1,142 @@
+"""The report for a terminal: per phase the verdict, the rules that made it, and the numbers an engineer argues from."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+from analysis import metrics
+from analysis.errors import printable
+from analysis.loading import Capture, JudgedPhase
+from analysis.verdicts import Verdict
+
+_WIDTH = 110
+_LEVELS = ("L1D", "L2D", "L3D", "LL")
+EMULATED = "EMULATED: an emulator's counts and simulated caches, no stalls and no true time; never beside measured ones"
+HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", "observer_cost_percent")
+
+
+def render(capture: Capture) -> str:
+    """The whole report, ending in a line break."""
+    lines = [*heading(capture)]
+    for phase in capture.judged():
+        lines += ["", *_phase(phase)]
+    if not capture.judged():
+        lines += ["", "nothing but warm-up in this capture"]
+    return "\n".join(lines) + "\n"
+
+
+def heading(capture: Capture) -> Iterator[str]:
+    """The capture's name, what it says of itself, and everything that was dropped or doubtful."""
+    yield f"{printable(str(capture.path), 500)}  ({capture.table.meta.get('format')})"
+    facts = known_facts(capture)
+    if facts:
+        yield from _wrapped("  ", " · ".join(facts))
+    if capture.is_emulated:
+        yield f"  {EMULATED}"
+    for note in capture.notes:
+        yield from _wrapped("  note: ", printable(note, 1000))
+
+
+def known_facts(capture: Capture) -> list[str]:
+    """What is known beside the counts, as short phrases."""
+    facts = [
+        f"{key.replace('_', ' ')} {printable(str(capture.header[key]))}" for key in HEADER_KEYS if key in capture.header
+    ]
+    for phase in capture.judged():
+        context = phase.context
+        facts.append(f"core {context.core.title}")
+        if context.read_peak:
+            facts.append(f"read peak {context.read_peak / 1e9:.2f} GB/s")
+        if context.model_bytes:
+            facts.append(f"model {context.model_bytes / 1e6:.1f} MB a token")
+    return list(dict.fromkeys(facts))
+
+
+def _fact(key: str, value: object) -> str:
+    shown = f"{value:g}" if isinstance(value, float) else printable(str(value))
+    return f"{key.removeprefix('n_').replace('_', ' ')} {shown}"
+
+
+def span_of(phase: JudgedPhase) -> str:
+    """Tokens, time and speed of a phase, as far as they are known."""
+    parts = []
+    if phase.phase.n_tokens > 0:
+        parts.append(f"{phase.phase.n_tokens} token{'s' if phase.phase.n_tokens > 1 else ''}")
+    if math.isfinite(phase.phase.duration_s):
+        parts.append(f"{phase.phase.duration_s:.3f} s")
+    if math.isfinite(phase.tokens_per_second):
+        parts.append(f"{phase.tokens_per_second:.1f} tokens/s")
+    return ", ".join(parts)
+
+
+def token_summary(phase: JudgedPhase) -> str:
+    """How many steps had which verdict; '' for a phase of fewer than two steps."""
+    if len(phase.steps) < 2:
+        return ""
+    counted = Counter(str(judgement.combined.outcome) for _, judgement in phase.steps)
+    return ", ".join(f"{n} {outcome}" for outcome, n in counted.most_common())
+
+
+def _phase(phase: JudgedPhase) -> Iterator[str]:
+    combined = phase.judgement.combined
+    span = span_of(phase)
+    yield f"{phase.title}{'  ' + span if span else ''}"
+    sure = f" (confidence: {combined.confidence})" if combined.is_finding or combined.confidence else ""
+    yield f"  => {combined.outcome}{sure}"
+    for verdict in phase.judgement.rules:
+        yield from _rule(verdict)
+    for reason in combined.reasons:
+        yield from _wrapped("     less sure: ", reason)
+    for remark in combined.remarks:
+        yield from _wrapped("     remark: ", remark)
+    yield from _numbers(phase)
+    summary = token_summary(phase)
+    if summary:
+        yield from _wrapped("     by step: ", summary)
+
+
+def _rule(verdict: Verdict) -> Iterator[str]:
+    yield from _wrapped(f"     {verdict.rule + ':':<10} ", verdict.text)
+
+
+def _numbers(phase: JudgedPhase) -> Iterator[str]:
+    shown = metric_lines(phase)
+    for name, text in shown:
+        yield from _wrapped(f"     {name + ':':<10} ", text)
+
+
+def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:
+    """IPC, instruction mix and refills as (name, text); a row of nothing measured says so in one word."""
+    ratios = phase.metrics
+
+    def value(key: str) -> str:
+        spec = metrics.BY_KEY[key]
+        return metrics.describe(ratios[key].value, spec.unit) if ratios[key].known else ""
+
+    flow = value("ipc")
+    mix = [f"{metrics.BY_KEY[key].label} {value(key)}" for key in metrics.MIX_KEYS if value(key)]
+    refills = []
+    for level in _LEVELS:
+        per_instruction, per_token = value(f"{level.lower()}_mpki"), value(f"{level.lower()}_per_token")
+        parts = [f"{per_instruction} / 1000 instructions"] if per_instruction else []
+        parts += [f"{per_token} / token"] if per_token else []
+        if parts:
+            refills.append(f"{level} {', '.join(parts)}")
+    stalls = [f"{metrics.BY_KEY[key].label} {value(key)}" for key in ("be", "fe", "m", "mc") if value(key)]
+    missing = "not measured"
+    return [
+        ("IPC", flow or missing),
+        ("shares", ", ".join(stalls) or missing),
+        ("mix", ", ".join(mix) or missing),
+        ("refills", "; ".join(refills) or missing),
+    ]
+
+
+def _wrapped(prefix: str, text: str) -> list[str]:
+    indent = " " * len(prefix)
+    glued = text.replace(" %", "\u00a0%")  # a number and its percent sign stay on one line
+    lines = textwrap.wrap(glued, _WIDTH, initial_indent=prefix, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace("\u00a0%", " %") for line in lines] or [prefix]

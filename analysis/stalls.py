@@ -1,0 +1,69 @@
+"""`python -m analysis.stalls CAPTURE…`: what bounds each phase and token, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.errors import AnalysisError
+from analysis.loading import Capture, load
+from analysis.options import OK, add_input_options, expand, options_of, run, write
+from analysis.reports import data, groups, text
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    paths = expand(given.captures)
+    if len(paths) > 1 and (given.plot or given.html):
+        raise AnalysisError("--plot and --html draw one capture at a time")
+    options = options_of(given)
+    captures = [load(path, options) for path in paths]
+    for path, render in ((given.plot, _picture), (given.html, _page)):
+        if path:
+            write(path, render(captures[0]))
+    if given.json:
+        sys.stdout.write(data.render(captures))
+    elif given.group_by:
+        sys.stdout.write(groups.render(captures, given.group_by))
+    else:
+        sys.stdout.write("\n".join(text.render(capture) for capture in captures))
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.stalls",
+        description="Says for each phase of a capture whether memory or computing bounds it, from counts alone.",
+    )
+    parser.add_argument("captures", nargs="+", metavar="CAPTURE", help="files, patterns or folders of captures")
+    parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the stalls of each phase")
+    parser.add_argument("--html", type=Path, metavar="FILE.html", help="write one page with every view of the capture")
+    parser.add_argument(
+        "--group-by",
+        type=groups.keys,
+        metavar="KEY,…",
+        help=f"one table over all captures, grouped by {', '.join(groups.KEYS)} or any header key",
+    )
+    add_input_options(parser)
+    return parser
+
+
+def _picture(capture: Capture) -> bytes:
+    from analysis.reports import pictures
+
+    return pictures.stalls(capture)
+
+
+def _page(capture: Capture) -> str:
+    from analysis.reports import html
+
+    return html.render(capture)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
