@@ -40,8 +40,8 @@ int q4_cpu_select(const char *list, uint32_t *features, char *message, size_t si
             char names[128];
             join_names(bit < 0 ? (1u << Q4_CPU_N_FEATURES) - 1 : present, names, sizeof names);
             if (bit >= 0 && minus != removing)
-                snprintf(message, size, "Q4_CPU_FEATURES=%.80s: either name features to keep or, each with '-', to drop",
-                         list);
+                snprintf(message, size,
+                         "Q4_CPU_FEATURES=%.80s: either name features to keep or, each with '-', to drop", list);
             else
                 snprintf(message, size, "Q4_CPU_FEATURES: '%.*s' is %s; %s: none, %s", (int)(length < 40 ? length : 40),
                          name, bit < 0 ? "no known feature" : "not offered by this CPU", bit < 0 ? "known" : "offered",

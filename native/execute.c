@@ -40,7 +40,8 @@ static float *row(const struct run *r, int buffer, size_t token) {
     return r->s->buffers[buffer].x + token * r->m->buffers[buffer].width;
 }
 
-// ---- how many units, and one unit, of each operation ------------------------------------------------------------------
+// ---- how many units, and one unit, of each operation
+// ------------------------------------------------------------------
 
 static size_t gcd(size_t a, size_t b) { return b ? gcd(b, a % b) : a; }
 
@@ -127,8 +128,15 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, si
     struct q4_acts acts = matmul_acts(r, op, kernel);
     struct q4_task task = {
         .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
-        .k = w->k, .n_rows = n, .token0 = range.first, .n_tokens = range.n, .acts = &acts,
-        .y = add ? sums : out, .y_stride = add ? chunk : width, .scratch = scratch, .ops = r->m->ops,
+        .k = w->k,
+        .n_rows = n,
+        .token0 = range.first,
+        .n_tokens = range.n,
+        .acts = &acts,
+        .y = add ? sums : out,
+        .y_stride = add ? chunk : width,
+        .scratch = scratch,
+        .ops = r->m->ops,
     };
     kernel->run(&task);
     const float *bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first;
@@ -188,9 +196,14 @@ static void attention(struct run *r, const struct q4_op *op, struct range range,
     size_t columns = p->n_heads / size.heads, first = unit / columns * size.tokens, head = unit % columns * size.heads;
     size_t token = range.first + first, at = cache_offset(r, op->layer, head / (p->n_heads / p->n_kv_heads));
     q4_attn_args args = {
-        .keys = r->s->keys + at, .values = r->s->values + at, .head_dim = p->head_dim, .n_heads = size.heads,
-        .n_tokens = q4_min_size(size.tokens, range.n - first), .q_stride = r->m->buffers[op->in].width,
-        .out_stride = r->m->buffers[op->out].width, .n_positions = r->call->n_past + token + 1,
+        .keys = r->s->keys + at,
+        .values = r->s->values + at,
+        .head_dim = p->head_dim,
+        .n_heads = size.heads,
+        .n_tokens = q4_min_size(size.tokens, range.n - first),
+        .q_stride = r->m->buffers[op->in].width,
+        .out_stride = r->m->buffers[op->out].width,
+        .n_positions = r->call->n_past + token + 1,
         .scale = 1.0f / __builtin_sqrtf((float)p->head_dim),
     };
     r->m->ops->attention(row(r, op->out, token) + head * p->head_dim,
@@ -244,19 +257,37 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
 
 static void run_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
     switch (op->kind) {
-    case Q4_OP_EMBED: embed(r, op, range.first + unit); break;
-    case Q4_OP_RMS_NORM: rms_norm(r, op, range.first + unit); break;
-    case Q4_OP_QUANTIZE: quantize(r, op, range, unit); break;
-    case Q4_OP_MATMUL: matmul(r, op, range, unit, member); break;
-    case Q4_OP_ROPE: rope(r, op, range.first + unit); break;
-    case Q4_OP_KV_STORE: kv_store(r, op, range.first + unit); break;
-    case Q4_OP_ATTENTION: attention(r, op, range, unit); break;
-    case Q4_OP_SWIGLU: swiglu(r, op, range, unit); break;
-    default: break;
+    case Q4_OP_EMBED:
+        embed(r, op, range.first + unit);
+        break;
+    case Q4_OP_RMS_NORM:
+        rms_norm(r, op, range.first + unit);
+        break;
+    case Q4_OP_QUANTIZE:
+        quantize(r, op, range, unit);
+        break;
+    case Q4_OP_MATMUL:
+        matmul(r, op, range, unit, member);
+        break;
+    case Q4_OP_ROPE:
+        rope(r, op, range.first + unit);
+        break;
+    case Q4_OP_KV_STORE:
+        kv_store(r, op, range.first + unit);
+        break;
+    case Q4_OP_ATTENTION:
+        attention(r, op, range, unit);
+        break;
+    case Q4_OP_SWIGLU:
+        swiglu(r, op, range, unit);
+        break;
+    default:
+        break;
     }
 }
 
-// ---- the walk ---------------------------------------------------------------------------------------------------------
+// ---- the walk
+// ---------------------------------------------------------------------------------------------------------
 
 static uint64_t now_ns(void) {
     struct timespec t;

@@ -95,7 +95,8 @@ static void pack_worker(void *context, int member) {
             if (chunk != next)
                 continue;
             size_t n = q4_min_size(PACK_CHUNK, job->sources[s].rows - r), bad;
-            if (!q4_weights_finite(job->weight->type, job->sources[s].data + r * job->row_bytes, n, job->weight->k, &bad))
+            if (!q4_weights_finite(job->weight->type, job->sources[s].data + r * job->row_bytes, n, job->weight->k,
+                                   &bad))
                 job->bad_row[member] = q4_min_size(job->bad_row[member], first + r + bad);
             next = q4_team_next(job->model->team);
         }

@@ -10,8 +10,8 @@
 #define Q4_NAME_SIZE 96
 #define Q4_NONE (-1)
 
-// A weight matrix [rows, k], packed. Several GGUF tensors with the same type and columns may have become one (Q, K and V;
-// gate and up): fewer barriers, longer streams.
+// A weight matrix [rows, k], packed. Several GGUF tensors with the same type and columns may have become one (Q, K and
+// V; gate and up): fewer barriers, longer streams.
 struct q4_weight {
     char name[Q4_NAME_SIZE];
     int type;
@@ -99,10 +99,12 @@ struct q4_model {
 // All functions return false with a message for the user in `error`.
 #define Q4_ERROR_SIZE 512
 
-// Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their order.
+// Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their
+// order.
 bool q4_model_place_weights(struct q4_model *model, char *error);
 // Checks that a weight's sources are finite and packs them, on all threads.
-bool q4_model_pack(struct q4_model *model, size_t weight, const struct q4_source *sources, size_t n_sources, char *error);
+bool q4_model_pack(struct q4_model *model, size_t weight, const struct q4_source *sources, size_t n_sources,
+                   char *error);
 // Checks every operation against buffers, weights and params, and notes which forms each buffer needs.
 bool q4_model_check_plan(struct q4_model *model, char *error);
 void q4_model_clear(struct q4_model *model);

@@ -22,12 +22,12 @@ enum q4_type {
 #define Q4_SUPER 256 // columns in a super-block of Q6_K and of its activations
 
 typedef struct {
-    uint16_t d;                // scale
-    uint8_t qs[Q4_BLOCK / 2];  // byte i: column i in the low nibble, column i + 16 in the high one; value - 8
+    uint16_t d;               // scale
+    uint8_t qs[Q4_BLOCK / 2]; // byte i: column i in the low nibble, column i + 16 in the high one; value - 8
 } q4_block_q4_0;
 
 typedef struct {
-    uint16_t d, m;             // w = d * q + m
+    uint16_t d, m; // w = d * q + m
     uint8_t qs[Q4_BLOCK / 2];
 } q4_block_q4_1;
 
@@ -37,10 +37,10 @@ typedef struct {
 } q4_block_q8_0;
 
 typedef struct {
-    uint8_t ql[Q4_SUPER / 2];       // low 4 bits
-    uint8_t qh[Q4_SUPER / 4];       // high 2 bits
-    int8_t scales[Q4_SUPER / 16];   // one a sub-block of 16 columns
-    uint16_t d;                     // super-scale; w = d * scale * (q - 32)
+    uint8_t ql[Q4_SUPER / 2];     // low 4 bits
+    uint8_t qh[Q4_SUPER / 4];     // high 2 bits
+    int8_t scales[Q4_SUPER / 16]; // one a sub-block of 16 columns
+    uint16_t d;                   // super-scale; w = d * scale * (q - 32)
 } q4_block_q6_k;
 
 _Static_assert(sizeof(q4_block_q4_0) == 18, "Q4_0 block");
@@ -57,7 +57,8 @@ static inline bool q4_mul_size(size_t a, size_t b, size_t *out) { return !__buil
 static inline size_t q4_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 static inline size_t q4_min_size(size_t a, size_t b) { return a < b ? a : b; }
 
-// Zeroed memory, page-aligned, that costs nothing until it is touched. NULL where there is none. The caller keeps the size.
+// Zeroed memory, page-aligned, that costs nothing until it is touched. NULL where there is none. The caller keeps the
+// size.
 enum q4_pages {
     Q4_PAGES_HUGE,  // streamed as a whole: huge pages where the system grants them
     Q4_PAGES_SMALL, // touched here and there: only the pages that are used become resident

@@ -39,8 +39,8 @@ static double exp2_double(double y) {
     return sum * scale;
 }
 
-// sin and cos of an angle below 2^30: r = angle - n * pi/2, with pi/2 in three parts of 33 bits so that n * part is exact
-// for n < 2^20 and nearly so beyond; then the series on |r| <= pi/4.
+// sin and cos of an angle below 2^30: r = angle - n * pi/2, with pi/2 in three parts of 33 bits so that n * part is
+// exact for n < 2^20 and nearly so beyond; then the series on |r| <= pi/4.
 static void sin_cos(double angle, float *sine, float *cosine) {
     double n = round_even(angle * 0x1.45f306dc9c883p-1);
     double r = angle - n * 0x1.921fb544p0;
@@ -53,10 +53,18 @@ static void sin_cos(double angle, float *sine, float *cosine) {
     }
     s *= r;
     switch ((int64_t)n & 3) {
-    case 0: *sine = (float)s, *cosine = (float)c; break;
-    case 1: *sine = (float)c, *cosine = (float)-s; break;
-    case 2: *sine = (float)-s, *cosine = (float)-c; break;
-    default: *sine = (float)-c, *cosine = (float)s; break;
+    case 0:
+        *sine = (float)s, *cosine = (float)c;
+        break;
+    case 1:
+        *sine = (float)c, *cosine = (float)-s;
+        break;
+    case 2:
+        *sine = (float)-s, *cosine = (float)-c;
+        break;
+    default:
+        *sine = (float)-c, *cosine = (float)s;
+        break;
     }
 }
 

@@ -39,7 +39,8 @@ size_t q4_gemm_rows(const struct q4_layout *layout) {
     return layout->rows < 16 ? 16 / layout->rows * layout->rows : layout->rows;
 }
 
-// A thread's scratch: the largest that any kernel wants, and room for the rows of one hand-out on their way to be added.
+// A thread's scratch: the largest that any kernel wants, and room for the rows of one hand-out on their way to be
+// added.
 static size_t thread_scratch(const struct q4_model *model, size_t n_batch) {
     size_t most = 0;
     for (size_t i = 0; i < model->n_weights; i++) {

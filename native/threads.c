@@ -77,9 +77,7 @@ void q4_team_barrier(q4_team *team) {
     }
 }
 
-size_t q4_team_next(q4_team *team) {
-    return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
-}
+size_t q4_team_next(q4_team *team) { return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed); }
 
 static void pin(const q4_team *team, int member) {
     if (team->cpus == NULL)

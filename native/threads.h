@@ -9,8 +9,8 @@
 
 typedef struct q4_team q4_team;
 
-// The calling thread is member 0; n - 1 others are started and sleep until work comes. cpus: the CPU that each member is
-// pinned to while it works (n entries), or NULL. NULL when threads cannot be started.
+// The calling thread is member 0; n - 1 others are started and sleep until work comes. cpus: the CPU that each member
+// is pinned to while it works (n entries), or NULL. NULL when threads cannot be started.
 q4_team *q4_team_new(int n, const int *cpus);
 void q4_team_free(q4_team *team);
 int q4_team_size(const q4_team *team);

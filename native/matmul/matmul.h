@@ -18,8 +18,8 @@ struct q4_layout {
     size_t rows;          // rows a panel
     size_t block_columns; // columns a block: 1 (floats), 32 or 256
     size_t block_bytes;   // bytes of one block of one panel (all its rows)
-    // Packs n_rows <= rows GGUF rows of k columns, row_bytes apart, into one panel at dst (zeroed, 64-byte aligned where
-    // block_bytes is a multiple of 64). Missing rows stay zero. Weights were checked to be finite before.
+    // Packs n_rows <= rows GGUF rows of k columns, row_bytes apart, into one panel at dst (zeroed, 64-byte aligned
+    // where block_bytes is a multiple of 64). Missing rows stay zero. Weights were checked to be finite before.
     void (*pack)(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k);
 };
 
@@ -38,8 +38,8 @@ enum q4_act_form q4_act_form_of(int type);
 
 // Activations of a batch, token-major. Only what the weights' form needs is set.
 struct q4_acts {
-    size_t k;           // columns
-    const float *x;     // [token][x_stride]
+    size_t k;       // columns
+    const float *x; // [token][x_stride]
     size_t x_stride;
     const int8_t *q;    // [token][k]
     const float *d;     // [token][k / block]; for Q8 fp16 values kept as fp32
@@ -62,7 +62,7 @@ struct q4_act_packing {
 struct q4_task {
     const uint8_t *weights; // first panel
     size_t k;
-    size_t n_rows;          // of which the last panel may be incomplete: only these rows are written
+    size_t n_rows;           // of which the last panel may be incomplete: only these rows are written
     size_t token0, n_tokens; // of acts; y's first row belongs to token0; token0 is a multiple of the packing's tile
     const struct q4_acts *acts;
     float *y; // y[(token - token0) * y_stride + row]
@@ -74,8 +74,8 @@ struct q4_task {
 struct q4_kernel {
     const char *name;
     const struct q4_layout *layout;
-    uint32_t features;  // all of which the CPU must have
-    size_t max_tokens;  // 1: GEMV; SIZE_MAX: any number
+    uint32_t features;                    // all of which the CPU must have
+    size_t max_tokens;                    // 1: GEMV; SIZE_MAX: any number
     const struct q4_act_packing *packing; // NULL: reads acts->q, d, sum (or x)
     size_t (*scratch)(size_t k);          // bytes of scratch; NULL: none
     void (*run)(const struct q4_task *task);

@@ -12,8 +12,7 @@ static void pack_rows(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
 }
 
 #define ROWS_LAYOUT(TYPE, COLUMNS, BLOCK)                                                                              \
-    { .name = "rows", .type = TYPE, .rows = 1, .block_columns = COLUMNS, .block_bytes = sizeof(BLOCK),                 \
-      .pack = pack_rows }
+    {.name = "rows", .type = TYPE, .rows = 1, .block_columns = COLUMNS, .block_bytes = sizeof(BLOCK), .pack = pack_rows}
 
 static const struct q4_layout rows_q4_0 = ROWS_LAYOUT(Q4_TYPE_Q4_0, Q4_BLOCK, q4_block_q4_0);
 static const struct q4_layout rows_q4_1 = ROWS_LAYOUT(Q4_TYPE_Q4_1, Q4_BLOCK, q4_block_q4_1);
@@ -37,14 +36,19 @@ static void pack_lanes_4(void *dst, const uint8_t *src, size_t row_bytes, size_t
 }
 
 #define LANES_LAYOUT(TYPE, BYTES)                                                                                      \
-    { .name = "lanes16", .type = TYPE, .rows = 16, .block_columns = 1, .block_bytes = 16 * BYTES,                      \
-      .pack = pack_lanes_##BYTES }
+    {.name = "lanes16",                                                                                                \
+     .type = TYPE,                                                                                                     \
+     .rows = 16,                                                                                                       \
+     .block_columns = 1,                                                                                               \
+     .block_bytes = 16 * BYTES,                                                                                        \
+     .pack = pack_lanes_##BYTES}
 
 static const struct q4_layout lanes_f32 = LANES_LAYOUT(Q4_TYPE_F32, 4);
 static const struct q4_layout lanes_f16 = LANES_LAYOUT(Q4_TYPE_F16, 2);
 static const struct q4_layout lanes_bf16 = LANES_LAYOUT(Q4_TYPE_BF16, 2);
 
-// ---- one row times one token ------------------------------------------------------------------------------------------
+// ---- one row times one token
+// ------------------------------------------------------------------------------------------
 
 static float dot_q4_0(const uint8_t *row, const struct q4_acts *acts, size_t token) {
     const q4_block_q4_0 *w = (const q4_block_q4_0 *)row;
@@ -90,8 +94,8 @@ static float dot_q8_0(const uint8_t *row, const struct q4_acts *acts, size_t tok
     return acc;
 }
 
-// A super-block's columns come in two halves of 128; in each, quarter j (32 columns) has its low bits in nibble j / 2 of
-// ql bytes (j % 2) * 32 .. and its high bits in bit pair j of qh.
+// A super-block's columns come in two halves of 128; in each, quarter j (32 columns) has its low bits in nibble j / 2
+// of ql bytes (j % 2) * 32 .. and its high bits in bit pair j of qh.
 static int32_t isum_q6_k(const q4_block_q6_k *w, const int8_t *q) {
     int32_t sum = 0;
     for (size_t i = 0; i < Q4_SUPER; i += 16) {

@@ -25,20 +25,21 @@ typedef struct {
 
 // n_heads query heads (contiguous in q and out) that share one KV head, at n_tokens consecutive positions.
 typedef struct {
-    const uint16_t *keys;         // first block of this KV head
-    const uint16_t *values;       // first position of this KV head
-    size_t head_dim;              // at most Q4_MAX_HEAD_DIM
+    const uint16_t *keys;   // first block of this KV head
+    const uint16_t *values; // first position of this KV head
+    size_t head_dim;        // at most Q4_MAX_HEAD_DIM
     size_t n_heads, n_tokens;
-    size_t q_stride, out_stride;  // floats from one token to the next
-    size_t n_positions;           // token t sees positions 0 .. n_positions + t - 1
-    float scale;                  // 1 / sqrt(head_dim), applied to q before q is rounded to fp16
+    size_t q_stride, out_stride; // floats from one token to the next
+    size_t n_positions;          // token t sees positions 0 .. n_positions + t - 1
+    float scale;                 // 1 / sqrt(head_dim), applied to q before q is rounded to fp16
 } q4_attn_args;
 
 // Which elements of a head form a pair: neighbours (GGUF's llama), or i and i + rope_dim / 2 (qwen2).
 enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX };
 
 // ---- one variant ----------------------------------------------------------------------------------------------------
-// Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond fp16).
+// Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond
+// fp16).
 struct q4_ops {
     const char *name;
     // y[i] = (x[i] / sqrt(mean(x^2) + eps)) * w[i]
@@ -49,7 +50,8 @@ struct q4_ops {
     // rotates one head in place; cos_sin: rope_dim/2 cosines, then as many sines
     void (*rope)(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);
     // one position's key and value of one head into the cache
-    bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim, size_t position);
+    bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
+                     size_t position);
     // out[t * out_stride + h * head_dim ..] from q[t * q_stride + h * head_dim ..], head_dim floats each
     void (*attention)(float *out, const float *q, const q4_attn_args *args);
     // y[i] = silu(gate[i]) * up[i]

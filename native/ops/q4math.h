@@ -35,7 +35,8 @@ static inline float q4_half_to_float(uint16_t h) {
 
 // fp32 to fp16 bits, to nearest, ties to even; beyond 65504 to infinity as IEEE has it; NaN stays NaN.
 // Normal results: adding half of the dropped bits (and the lowest kept one, for the tie) to the integer form rounds and
-// carries into the exponent. Subnormal results: adding 0.5 puts the fp32 unit in the last place at 2^-24, fp16's smallest.
+// carries into the exponent. Subnormal results: adding 0.5 puts the fp32 unit in the last place at 2^-24, fp16's
+// smallest.
 static inline uint16_t q4_float_to_half(float x) {
     uint32_t u = q4_float_bits(x);
     uint32_t sign = (u >> 16) & 0x8000u;
@@ -60,7 +61,7 @@ static inline float q4_expf(float x) {
     float n = q4_round_even(c * 0x1.715476p+0f);
     float r = fmaf(n, -0x1.62e400p-1f, c);
     r = fmaf(n, -0x1.7f7d1cp-20f, r);
-    float p = 0x1.a01a02p-13f;     // 1/7!
+    float p = 0x1.a01a02p-13f;       // 1/7!
     p = fmaf(p, r, 0x1.6c16c2p-10f); // 1/6!
     p = fmaf(p, r, 0x1.111112p-7f);  // 1/5!
     p = fmaf(p, r, 0x1.555556p-5f);  // 1/4!

@@ -2,9 +2,10 @@
 
 #include "../cpu.h"
 
-PyDoc_STRVAR(cpu_features_doc, "cpu_features(list=None, /) -> list[str]\n\n"
-                               "Names of the CPU features that kernels may use.\n"
-                               "`list` is read as the environment variable Q4_CPU_FEATURES is. ValueError on a bad list.");
+PyDoc_STRVAR(cpu_features_doc,
+             "cpu_features(list=None, /) -> list[str]\n\n"
+             "Names of the CPU features that kernels may use.\n"
+             "`list` is read as the environment variable Q4_CPU_FEATURES is. ValueError on a bad list.");
 
 static PyObject *cpu_features(PyObject *self, PyObject *args) {
     (void)self;
@@ -35,7 +36,8 @@ static PyMethodDef module_methods[] = {
 };
 
 static int module_exec(PyObject *module) {
-    if (PyModule_AddFunctions(module, q4_quantize_methods) < 0 || PyModule_AddFunctions(module, q4_sampling_methods) < 0)
+    if (PyModule_AddFunctions(module, q4_quantize_methods) < 0 ||
+        PyModule_AddFunctions(module, q4_sampling_methods) < 0)
         return -1;
     return q4_add_model_types(module);
 }
@@ -46,7 +48,7 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "q4engine._native", .m_doc = "Kernels and executor of q4engine.",
+    PyModuleDef_HEAD_INIT,       .m_name = "q4engine._native", .m_doc = "Kernels and executor of q4engine.",
     .m_methods = module_methods, .m_slots = module_slots,
 };
 

@@ -1,0 +1,112 @@
+// Session for Python.
+#include "objects.h"
+
+typedef struct {
+    PyObject_HEAD struct q4_session session;
+    PyObject *model;
+    int busy; // a call is running without the GIL
+} SessionObject;
+
+static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"model", "n_ctx", "n_batch", NULL};
+    PyObject *model;
+    Py_ssize_t n_ctx, n_batch;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!nn", names, q4_model_type, &model, &n_ctx, &n_batch))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    SessionObject *self = (SessionObject *)allocate(type, 0);
+    if (self == NULL)
+        return NULL;
+    char error[Q4_ERROR_SIZE];
+    if (n_ctx < 1 || n_batch < 1 ||
+        !q4_session_init(&self->session, &((ModelObject *)model)->model, (size_t)n_ctx, (size_t)n_batch, error)) {
+        q4_fail(n_ctx < 1 || n_batch < 1 ? "context and batch must be positive" : error);
+        Py_DECREF(self);
+        return NULL;
+    }
+    Py_INCREF(model);
+    self->model = model;
+    return (PyObject *)self;
+}
+
+static void session_dealloc(PyObject *object) {
+    SessionObject *self = (SessionObject *)object;
+    q4_session_clear(&self->session);
+    Py_XDECREF(self->model);
+    q4_free_object(object);
+}
+
+PyDoc_STRVAR(decode_doc,
+             "decode(tokens, n_past, all_logits, logits, /) -> None\n\n"
+             "Runs the plan once. tokens: int32 buffer of 1 to n_batch tokens, the first at position n_past.\n"
+             "logits: writable float32 buffer of [vocabulary], the last position's, or with all_logits of\n"
+             "[tokens, vocabulary]. ValueError where the call does not fit or a value is not finite.");
+
+static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_buffer *logits, Py_ssize_t n_past,
+                       int all) {
+    size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),
+           rows = all ? n : 1;
+    if (n_past < 0 || tokens->len % (Py_ssize_t)sizeof(int32_t) || n > self->session.n_batch ||
+        (size_t)logits->len != rows * vocabulary * sizeof(float))
+        return q4_fail("buffers do not match the call");
+    struct q4_call call = {
+        .tokens = tokens->buf, .n_tokens = n, .n_past = (size_t)n_past, .all_logits = all, .logits = logits->buf};
+    char error[Q4_ERROR_SIZE];
+    bool ok;
+    self->busy = 1;
+    Py_BEGIN_ALLOW_THREADS;
+    ok = q4_session_decode(&self->session, &call, error);
+    Py_END_ALLOW_THREADS;
+    self->busy = 0;
+    return ok || q4_fail(error);
+}
+
+static PyObject *session_decode(PyObject *object, PyObject *args) {
+    SessionObject *self = (SessionObject *)object;
+    Py_buffer tokens, logits;
+    Py_ssize_t n_past;
+    int all;
+    if (self->busy)
+        return q4_fail("another thread is in a decode call of this session"), NULL;
+    if (!PyArg_ParseTuple(args, "y*npw*", &tokens, &n_past, &all, &logits))
+        return NULL;
+    bool ok = run_decode(self, &tokens, &logits, n_past, all);
+    PyBuffer_Release(&tokens);
+    PyBuffer_Release(&logits);
+    if (!ok)
+        return NULL;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyMethodDef session_methods[] = {
+    {"decode", session_decode, METH_VARARGS, decode_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot session_slots[] = {
+    {Py_tp_doc, "Session(model, n_ctx, n_batch): KV cache and activations of one timeline."},
+    {Py_tp_new, (void *)session_new},
+    {Py_tp_dealloc, (void *)session_dealloc},
+    {Py_tp_methods, session_methods},
+    {0, NULL},
+};
+
+static PyType_Spec session_spec = {
+    .name = "q4engine._native.Session",
+    .basicsize = sizeof(SessionObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = session_slots,
+};
+
+PyTypeObject *q4_model_type;
+
+int q4_add_model_types(PyObject *module) {
+    q4_model_type = (PyTypeObject *)PyType_FromSpec(&q4_model_spec);
+    PyTypeObject *session_type = (PyTypeObject *)PyType_FromSpec(&session_spec);
+    int status = q4_model_type && session_type ? PyModule_AddType(module, q4_model_type) : -1;
+    if (status == 0)
+        status = PyModule_AddType(module, session_type);
+    Py_XDECREF((PyObject *)session_type);
+    return status;
+}
