@@ -16,12 +16,12 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.events import is_software
-from analysis.tally import Intervals, Tally
 from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
 from analysis.readers.capture import scaled_counts
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, spans_of_calls, spans_of_markers
 from analysis.table import NAN, Table
+from analysis.tally import Tally
 
 STRADDLE = ("split", "drop")
 
@@ -277,7 +277,9 @@ def _notes(series: list[Series], begin: float, end: float, straddle: str, n_span
     return notes
 
 
-def _counts(series: list[Series], begin: np.ndarray, end: np.ndarray, straddle: str) -> list[tuple[dict[str, Count], float]]:
+def _counts(
+    series: list[Series], begin: np.ndarray, end: np.ndarray, straddle: str
+) -> list[tuple[dict[str, Count], float]]:
     """For each span: its counts, summed over scopes, and the time its kept intervals cover."""
     result: list[tuple[dict[str, Count], float]] = [({}, 0.0) for _ in begin]
     by_event: dict[str, list[Series]] = {}

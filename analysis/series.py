@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.events import canonical
-from analysis.tally import Intervals
 from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.table import NAN
+from analysis.tally import Intervals
 
 STATISTIC_SCOPE = "stat:"
 """Scopes of a table's percentiles: shown, never added to its means."""
@@ -94,21 +94,25 @@ def _choose_sources(found: list[tuple[str, str, str, float]], notes: list[str]) 
 def _rows_by_key(frame: pd.DataFrame) -> Iterator[tuple[_Key, np.ndarray]]:
     """Row numbers of each series, in the order in which the series first appear."""
     names = ("scope", "pmu", "event", "group", "source")
-    code = np.zeros(len(frame), dtype=np.int64)
+    small, n_values = np.zeros(len(frame), dtype=np.int8), 1
     for name in names:
         column = frame[name].array
-        code *= len(column.categories)
-        code += column.codes
-    values, codes = np.unique(code, return_inverse=True)
-    del code
-    small = codes.astype(np.int16 if len(values) < 1 << 15 else np.int32)
-    del codes
+        small, n_values = _combined(small, n_values, column.codes, len(column.categories))
     order = np.argsort(small, kind="stable")
-    ends = np.cumsum(np.bincount(small, minlength=len(values)))
+    ends = np.cumsum(np.bincount(small, minlength=n_values))
     pieces = sorted(np.split(order, ends[:-1]), key=lambda rows: int(rows[0]) if len(rows) else -1)
     for rows in pieces:
         if len(rows):
             yield _Key(*(str(frame[name].array[rows[0]]) for name in names)), rows
+
+
+def _combined(codes: np.ndarray, n_codes: int, more: np.ndarray, n_more: int) -> tuple[np.ndarray, int]:
+    """Pairs of codes numbered anew, only those that occur, in the smallest integers: large captures have many rows."""
+    wide = codes.astype(np.min_scalar_type(-n_codes * n_more - 1)) * n_more + more
+    present = np.bincount(wide, minlength=n_codes * n_more) > 0
+    n_present = int(present.sum())
+    lookup = (np.cumsum(present) - 1).astype(np.min_scalar_type(-n_present - 1))
+    return lookup[wide], n_present
 
 
 def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, bool]:
@@ -122,7 +126,9 @@ def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, b
     has_values = bool(ok.any())
     missing = NOT_SUPPORTED if (status == statuses.index(NOT_SUPPORTED)).all() else NOT_COUNTED
     share = None if np.isnan(running[0]) else float(running[0])
-    total = Count(float(value[0]) if ok[0] else NAN, share, None, OK if ok[0] else missing, int(ok[0]), float(value[0]), unit)
+    total = Count(
+        float(value[0]) if ok[0] else NAN, share, None, OK if ok[0] else missing, int(ok[0]), float(value[0]), unit
+    )
     known = np.isfinite(duration)
     if not known.any():
         return Series(key.event, key.scope, key.pmu, key.source, None, total, has_values), len(rows) > 1

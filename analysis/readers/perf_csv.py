@@ -45,9 +45,21 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, FORMAT)
     builder.meta["separator"] = separator
     for row, block in source.blocks():
+        row, block = _without_header(builder, row, block)
         if not perf_csv_fast.add_block(builder, separator, row, block):
             add_lines(builder, separator, row, block)
     return builder.table()
+
+
+def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, bytes]:
+    """The block from its first line on that is no comment, so that one comment does not make it irregular."""
+    at = 0
+    while block[at : at + 1] in (b"#", b"\n"):
+        end = block.index(b"\n", at)
+        for _, line in builder.source.decode_block(row, block[at : end + 1]):
+            builder.header_line(line)
+        at, row = end + 1, row + 1
+    return row, block[at:]
 
 
 def add_lines(builder: PerfBuilder, separator: str, row: int, block: bytes) -> None:

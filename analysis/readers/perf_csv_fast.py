@@ -18,11 +18,12 @@ import pandas as pd
 
 from analysis.model import NOT_COUNTED, NOT_SUPPORTED
 from analysis.readers.perf_csv import TIME, _unit, parse
-from analysis.readers.perf_rows import LARGEST_COUNT, Malformed, PerfBuilder, event_name, grouped_scope, thread_scope
+from analysis.readers.perf_rows import LARGEST_COUNT, Malformed, PerfBuilder, PerfRow, event_name, grouped_scope, thread_scope
 from analysis.readers.source import LONGEST_LINE
 
 SMALLEST_BLOCK = 64 << 10
 MOST_LAYOUTS = 8
+MOST_LONG_NAMES = 32
 # Numbers that no count can be stand for the two words while pandas parses the column as floats.
 COUNTED_AS = {b"<not counted>": (b"-1", -1.0, NOT_COUNTED), b"<not supported>": (b"-2", -2.0, NOT_SUPPORTED)}
 
@@ -69,7 +70,8 @@ def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> b
     if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n")) or block[:1] == b"#":
         return False
     try:
-        parts = [_columns(lines, separator) for lines in _by_number_of_fields(block, separator)]
+        block, spelled = _without_long_names(block, separator)
+        parts = [_columns(lines, separator, spelled) for lines in _by_number_of_fields(block, separator)]
         timed = {part.time is not None for part in parts}
         if len(timed) > 1 or (timed == {False} and builder.n_timed):
             raise Irregular  # rows without a time among rows with one: a summary
@@ -79,14 +81,36 @@ def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> b
     return True
 
 
+def _without_long_names(block: bytes, separator: str) -> tuple[bytes, dict[str, str]]:
+    """The block with a short word in place of each event name that holds the separator, and word -> event."""
+    spelled: dict[str, str] = {}
+    between = separator.encode()
+    for n in range(MOST_LONG_NAMES):
+        ends, per_line = _separators(block, separator)
+        longest = int(per_line.argmax())
+        line = block[ends[longest - 1] + 1 if longest else 0 : ends[longest]].decode("ascii")
+        event = _parsed(line, separator).event
+        if separator not in event:
+            return block, spelled
+        word = f"LONG_NAME_{n}"
+        spelled[word] = event
+        block = block.replace(between + event.encode() + between, between + word.encode() + between)
+    raise Irregular
+
+
+def _separators(block: bytes, separator: str) -> tuple[np.ndarray, np.ndarray]:
+    """(position of each line's end, number of separators in the line)."""
+    data = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if np.diff(ends, prepend=-1).max() > LONGEST_LINE:
+        raise Irregular
+    before = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)
+    return ends, np.diff(before, prepend=0)
+
+
 def _by_number_of_fields(block: bytes, separator: str) -> list[bytes]:
     """The block cut into blocks whose lines all have the same number of separators."""
-    data = np.frombuffer(block, dtype=np.uint8)
-    line_ends = np.flatnonzero(data == ord("\n"))
-    if np.diff(line_ends, prepend=-1).max() > LONGEST_LINE:
-        raise Irregular
-    separators = np.searchsorted(np.flatnonzero(data == ord(separator)), line_ends)
-    per_line = np.diff(separators, prepend=0)
+    _, per_line = _separators(block, separator)
     kinds = np.unique(per_line)
     if len(kinds) == 1:
         return [block]
@@ -96,14 +120,21 @@ def _by_number_of_fields(block: bytes, separator: str) -> list[bytes]:
     return [b"\n".join(lines[i] for i in np.flatnonzero(per_line == kind)) + b"\n" for kind in kinds]
 
 
-def _layout(line: str, separator: str) -> Layout:
-    """Where the fields of a plain row are. Raises Irregular for a row that only the careful parser understands."""
+def _parsed(line: str, separator: str) -> PerfRow:
     try:
         row = parse(line, separator)
     except Malformed as problem:
         raise Irregular from problem
+    if row is None or row.is_summary or row.running != row.running:
+        raise Irregular
+    return row
+
+
+def _layout(line: str, separator: str) -> Layout:
+    """Where the fields of a plain row are. Raises Irregular for a row that only the careful parser understands."""
+    row = _parsed(line, separator)
     fields = [f.strip() for f in line.split(separator)]
-    if row is None or row.is_summary or row.event not in fields or row.running != row.running:
+    if row.event not in fields:
         raise Irregular
     event = len(fields) - 1 - fields[::-1].index(row.event)
     time = 0 if TIME.fullmatch(line.split(separator)[0]) else -1
@@ -117,15 +148,17 @@ def _layout(line: str, separator: str) -> Layout:
     return Layout(time, scope, event - 2, event - 1, event, event + 1, percent)
 
 
-def _columns(lines: bytes, separator: str) -> Part:
+def _columns(lines: bytes, separator: str, spelled: dict[str, str]) -> Part:
     layout = _layout(lines[: lines.index(b"\n")].decode("ascii"), separator)
     stand_ins = {}
     for word, (stand_in, value, _) in COUNTED_AS.items():
         stand_ins[value] = lines.count(word)
         if stand_ins[value]:
             lines = lines.replace(word, stand_in)
-    numbers = [layout.value, layout.runtime, layout.percent]
-    names = [i for i in (layout.time, layout.scope, layout.unit, layout.event) if i >= 0]
+    if layout.time >= 0 and not _all_have_nine_decimals(lines, separator):
+        raise Irregular
+    numbers = [i for i in (layout.time, layout.value, layout.runtime, layout.percent) if i >= 0]
+    names = [i for i in (layout.scope, layout.unit, layout.event) if i >= 0]
     try:
         frame = pd.read_csv(
             BytesIO(lines),
@@ -140,12 +173,12 @@ def _columns(lines: bytes, separator: str) -> Part:
             engine="c",
         )
         part = Part(
-            time=_times(frame[layout.time].array) if layout.time >= 0 else None,
+            time=frame[layout.time].to_numpy() if layout.time >= 0 else None,
             value=frame[layout.value].to_numpy(copy=True),
             percent=frame[layout.percent].to_numpy(copy=True),
             scope=_named(frame[layout.scope].array, _scope) if layout.scope >= 0 else None,
             unit=_named(frame[layout.unit].array, _unit),
-            event=_named(frame[layout.event].array, event_name),
+            event=_named(frame[layout.event].array, lambda name: event_name(spelled.get(name, name))),
         )
     except ValueError as problem:  # a number that is none, or Malformed
         raise Irregular from problem
@@ -153,11 +186,13 @@ def _columns(lines: bytes, separator: str) -> Part:
     return part
 
 
-def _times(column: pd.Categorical) -> np.ndarray:
-    stamps = [str(c) for c in column.categories]
-    if not all(TIME.fullmatch(s) for s in stamps):
-        raise Irregular
-    return np.array([float(s) for s in stamps])[column.codes]
+def _all_have_nine_decimals(lines: bytes, separator: str) -> bool:
+    """Whether every line's first field ends like perf's time stamps. What has fewer decimals is a count."""
+    data = np.frombuffer(lines, dtype=np.uint8)
+    starts = np.concatenate(([0], np.flatnonzero(data == ord("\n"))[:-1] + 1))
+    separators = np.flatnonzero(data == ord(separator))
+    first = separators[np.searchsorted(separators, starts)]
+    return bool((first - starts > 10).all() and (data[first - 10] == ord(".")).all())
 
 
 def _scope(text: str) -> str:
@@ -165,6 +200,8 @@ def _scope(text: str) -> str:
 
 
 def _named(column: pd.Categorical, name: Callable[[str], str]) -> Named:
+    if pd.api.types.is_numeric_dtype(column.categories.dtype):  # pandas took names for numbers
+        raise Irregular
     return Named(column.codes, [name(str(c).strip()) for c in column.categories])
 
 
@@ -174,6 +211,8 @@ def _check_numbers(part: Part, runtime: np.ndarray, stand_ins: dict[float, int])
     if any(int((value == stand_in).sum()) != n for stand_in, n in stand_ins.items()):
         raise Irregular
     if int((value < 0).sum()) != sum(stand_ins.values()) or not value.max() < LARGEST_COUNT:
+        raise Irregular
+    if part.time is not None and not (part.time.min() >= 0 and part.time.max() < LARGEST_COUNT):
         raise Irregular
     if not (percent.min() >= 0 and percent.max() <= 101 and runtime.min() >= 0 and runtime.max() < LARGEST_COUNT):
         raise Irregular
