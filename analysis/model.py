@@ -79,7 +79,8 @@ class Phase:
     """A span of the capture of one kind, on one scope and one PMU.
 
     label: a free name for people (`prefill`, `decode`, `warmup`, `all`). No verdict may depend on it.
-    generation: 0, 1, … for the prompts of a capture, in order; -1 for warm-up.  n_tokens: tokens evaluated; 0 where not known.
+    generation: 0, 1, … for the prompts of a capture, in order; -1 for warm-up.
+    n_tokens: tokens evaluated; 0 where not known.
     duration_s: seconds; NaN where the capture does not tell.
     counts: by canonical event.  groups: the same by group of events counted together, where the capture has groups.
     scope: '' for the sum over everything, else as in the table.  pmu: '' where the capture names none.

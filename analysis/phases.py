@@ -1,8 +1,8 @@
 """Cuts a table into phases and their steps.
 
-Three sources of boundaries, in this order: the calls of our own captures; markers given (`--markers FILE`); markers found
-in the capture (Streamline's log). Without any the capture is one phase `all`. Counts of different PMUs are never added:
-on big.LITTLE each phase comes once for every PMU.
+Three sources of boundaries, in this order: the calls of our own captures; markers given (`--markers FILE`); markers
+found in the capture (Streamline's log). Without any the capture is one phase `all`. Counts of different PMUs are never
+added: on big.LITTLE each phase comes once for every PMU.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def _on_clock_of(table: Table, markers: list[Marker], offset_s: float | None, gi
     return [replace(m, time_s=m.time_s - offset_s) for m in markers]
 
 
-# --- captures of our own: every call has its counts ---------------------------------------------------------------------
+# Captures of our own: every call has its counts.
 
 
 def _phases_of_calls(table: Table) -> list[Phase]:
@@ -88,7 +89,9 @@ def _phases_of_calls(table: Table) -> list[Phase]:
     return phases
 
 
-def _event_columns(rows: pd.DataFrame, groups: dict, pmu: str, pmus: list[str]) -> list[tuple[str, str, str]]:
+def _event_columns(
+    rows: pd.DataFrame, groups: dict[str, dict[str, Any]], pmu: str, pmus: list[str]
+) -> list[tuple[str, str, str]]:
     """(column, event, group) of the groups of `pmu`; software events belong to every PMU."""
     found = []
     for column in rows.columns:
@@ -170,7 +173,7 @@ def _best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
     return best
 
 
-# --- captures of other tools: intervals cut by markers ------------------------------------------------------------------
+# Captures of other tools: intervals cut by markers.
 
 
 def _whole_capture(table: Table, by_scope: bool) -> list[Phase]:
@@ -218,7 +221,7 @@ def _core_pmus(names: list[str]) -> list[str]:
 
 
 def _owners(series: list[Series], pmus: list[str]) -> dict[str, list[Series]]:
-    """PMU -> its series. Software events belong to all; events without a PMU to the only one, or to a phase of their own."""
+    """PMU -> its series. Software events belong to all, events without a PMU to the only one or to a phase of their own."""
     if len(pmus) <= 1:
         return {pmus[0] if pmus else "": series}
     owners: dict[str, list[Series]] = {pmu: [s for s in series if s.pmu == pmu] for pmu in pmus}

@@ -56,20 +56,20 @@ def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
     return series, notes
 
 
-def _sources(frame: pd.DataFrame) -> Iterator[tuple[str, str, str, float]]:
-    """(pmu, event, source, best running share) for every spelling that occurs."""
+def _sources(frame: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """(pmu, event, source) for every spelling that occurs, in the capture's order."""
     combined = frame.groupby(["pmu", "event", "source"], observed=True, sort=False)
-    for (pmu, event, source), running in combined["running"].max().items():
-        yield str(pmu), str(event), str(source), float(running)
+    for pmu, event, source in combined.size().index:
+        yield str(pmu), str(event), str(source)
 
 
-def _choose_sources(found: list[tuple[str, str, str, float]], notes: list[str]) -> dict[tuple[str, str], set[str]]:
+def _choose_sources(found: list[tuple[str, str, str]], notes: list[str]) -> dict[tuple[str, str], set[str]]:
     """Which spellings of an event to use: two names of one event are two readings of it, not two parts to add.
 
     Only `event:u` and `event:k` are parts: user and kernel.
     """
     by_event: dict[tuple[str, str], list[str]] = {}
-    for pmu, event, source, _ in found:
+    for pmu, event, source in found:
         by_event.setdefault((pmu, event), []).append(source)
     chosen: dict[tuple[str, str], set[str]] = {}
     for (pmu, event), sources in by_event.items():

@@ -6,15 +6,19 @@
 |---|---|---|
 | start_s | float | start of the interval on the capture's clock, seconds; NaN where the capture has no time at all |
 | duration_s | float | its length, seconds; NaN if unknown |
-| scope | category | '' for the whole workload, else `cpu:0`, `core:S0-D0-C0`, `thread:comm-tid`, `function:name`, `stat:p90` |
+| scope | category | '' for the whole workload, else `cpu:0`, `core:S0-D0-C0`, `thread:comm-tid`, … |
 | pmu | category | the PMU that counted (`armv8_cortex_a76`), '' where the capture names none |
 | event | category | canonical name, see `analysis.events`; ratios that a tool printed are `metric:NAME` |
 | value | float | the count, scaled by the tool where it multiplexed; NaN when not counted |
 | status | category | `ok`, `not counted`, `not supported` |
-| running | float | share of the interval, 0..1, in which the event was counted; NaN if unknown. `not counted` with 1.0: the workload did not run at all, nothing was missed; with 0.0: other events had the counters |
+| running | float | share of the interval, 0..1, in which the event was counted; NaN if unknown |
 | unit | category | '' for counts, else as the capture says: `msec`, `%` |
 | group | category | name of the events counted together, '' if unknown |
 | source | category | the event's name as the capture spells it, modifiers included |
+
+`not counted` with a running share of 1 means that the workload did not run in the interval: nothing was missed. With a
+share of 0 other events had the counters. Scopes other than CPUs and threads are `function:NAME` of a functions report
+and `stat:p90` of a table of percentiles.
 """
 
 from __future__ import annotations
@@ -174,7 +178,6 @@ class TableBuilder:
             else:
                 data[column] = values
         return pd.DataFrame(data, copy=False)
-
 
 
 def starts_of_intervals(ends: np.ndarray) -> np.ndarray:

@@ -28,7 +28,9 @@ class Intervals:
     is_rate: values are ratios, to be averaged over time.
     """
 
-    def __init__(self, start: Array, duration: Array, value: Array, counted: Array, running: Array, is_rate: bool) -> None:
+    def __init__(
+        self, start: Array, duration: Array, value: Array, counted: Array, running: Array, is_rate: bool
+    ) -> None:
         self.start = start
         self.end = start + duration
         amount = np.where(counted, np.nan_to_num(value), 0.0)
@@ -48,13 +50,14 @@ class Intervals:
         for total in self._sums:
             at_edges = np.column_stack((total[:-1], total[1:])).ravel()
             sums.append(np.interp(end, edges, at_edges) - np.interp(begin, edges, at_edges))
-        return Tally(*sums, samples=np.maximum(last - first, 0))
+        return Tally(*sums, np.maximum(last - first, 0))
 
     def whole(self, begin: Array, end: Array) -> Tally:
         """Only intervals that lie wholly in the span."""
         first = np.searchsorted(self.start, begin, side="left")
         last = np.maximum(np.searchsorted(self.end, end, side="right"), first)
-        return Tally(*(total[last] - total[first] for total in self._sums), samples=last - first)
+        sums = [total[last] - total[first] for total in self._sums]
+        return Tally(*sums, last - first)
 
     def straddling(self, boundaries: Array) -> int:
         """How many intervals have one of the boundaries inside."""

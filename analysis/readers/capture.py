@@ -150,7 +150,9 @@ def _frame(
         if column in WHOLE:
             wrong |= numbers.isna() | (numbers.fillna(0) % 1 != 0) | (numbers >= 1 << 63)
         for at in np.flatnonzero(wrong.to_numpy() & good):
-            source.reject(int(row_numbers[at]), f"{printable(column)} should be a number, found '{printable(texts[at])}'")
+            source.reject(
+                int(row_numbers[at]), f"{printable(column)} should be a number, found '{printable(texts[at])}'"
+            )
             good[at] = False
         data[column] = numbers
     frame = pd.DataFrame(data)[good].reset_index(drop=True)
@@ -194,7 +196,10 @@ def _check_calls(source: Source, calls: pd.DataFrame, is_call: np.ndarray, row_n
 
 
 def _add_counts(
-    builder: TableBuilder, calls: pd.DataFrame, event_columns: dict[str, tuple[str, str]], groups: dict[str, dict[str, Any]]
+    builder: TableBuilder,
+    calls: pd.DataFrame,
+    event_columns: dict[str, tuple[str, str]],
+    groups: dict[str, dict[str, Any]],
 ) -> set[str]:
     """Adds the call rows' counts; names of the events that had to be scaled."""
     scaled = set()

@@ -24,7 +24,7 @@ def fields_of(line: str) -> list[str]:
 
 
 def rows_after(source: Source, first_column: re.Pattern[str]) -> Iterator[tuple[int, list[str]]]:
-    """(row, fields) from the header row on, which is the first row that has a column that matches. Skips blank lines."""
+    """(row, fields) from the header row on, the first one in which `first_column` is found. Skips blank lines."""
     found = False
     for row, line in source.lines():
         if not line.strip():

@@ -27,7 +27,12 @@ class Format(NamedTuple):
 FORMATS = (
     Format("q4engine-capture", "# q4engine capture", r"^# q4engine capture\s*$", "capture"),
     Format("markers", "time_ns,n_past,n_eval,phase", r"^time_ns,n_past,n_eval\b", "markers"),
-    Format("streamline-timeline", "Index (s),Cycles:CPU Cycles [0],Stalls:Backend [0]", r'^"?Index \(s\)"?\s*,', "streamline"),
+    Format(
+        "streamline-timeline",
+        "Index (s),Cycles:CPU Cycles [0],Stalls:Backend [0]",
+        r'^"?Index \(s\)"?\s*,',
+        "streamline",
+    ),
     Format("streamline-log", "When (s),Message,Channel", r'^(.*,)?"?When \(s\)"?\s*(,|$)', "streamline_log"),
     Format(
         "streamline-functions",
@@ -42,7 +47,10 @@ FORMATS = (
     Format("topdown-events-csv", "run,time,event,value", r"^(\w+,)*time,(\w+,)*event,value\b", "topdown_csv"),
     Format("topdown-text", "Stage 1 (Topdown metrics)", r"^\s*Stage \d+ \(.*\)\s*$", "topdown_text"),
     Format(
-        "pmu-ratio-table", "|Ratio               |   geomean|       p10|", r"^\|\s*Ratio\s*\|\s*geomean\s*\|", "ratio_table"
+        "pmu-ratio-table",
+        "|Ratio               |   geomean|       p10|",
+        r"^\|\s*Ratio\s*\|\s*geomean\s*\|",
+        "ratio_table",
     ),
     Format(
         "perf-json",

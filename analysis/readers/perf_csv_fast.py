@@ -18,7 +18,15 @@ import pandas as pd
 
 from analysis.model import NOT_COUNTED, NOT_SUPPORTED
 from analysis.readers.perf_csv import TIME, _unit, parse
-from analysis.readers.perf_rows import LARGEST_COUNT, Malformed, PerfBuilder, PerfRow, event_name, grouped_scope, thread_scope
+from analysis.readers.perf_rows import (
+    LARGEST_COUNT,
+    Malformed,
+    PerfBuilder,
+    PerfRow,
+    event_name,
+    grouped_scope,
+    thread_scope,
+)
 from analysis.readers.source import LONGEST_LINE
 
 SMALLEST_BLOCK = 64 << 10

@@ -1,7 +1,7 @@
 """`perf stat -j`: one JSON object a line, in the forms of old and new perf.
 
-Old perf writes numbers bare, newer quotes them and prints `"(null)"` for no unit; some versions leave a comma before the
-closing brace; records that hold only metrics, and whole captures of them (`--metric-only`), exist as well.
+Old perf writes numbers bare, newer quotes them and prints `"(null)"` for no unit; some versions leave a comma before
+the closing brace; records that hold only metrics, and whole captures of them (`--metric-only`), exist as well.
 """
 
 from __future__ import annotations

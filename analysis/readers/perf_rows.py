@@ -185,8 +185,10 @@ class PerfBuilder:
     def _duration_time(self) -> float:
         """Seconds from perf's own event `duration_time` (ns), where it was asked for."""
         code = self.rows.names["source"].codes.get("duration_time")
-        at = np.flatnonzero(self.rows.column("source") == code) if code is not None else []
-        return float(self.rows.column("value")[at[0]]) / 1e9 if len(at) else NAN
+        if code is None:
+            return NAN
+        at = np.flatnonzero(self.rows.column("source") == code)
+        return float(self.rows.column("value")[at[0]]) / 1e9
 
     def _canonical_events(self) -> None:
         spellings = list(self.rows.names["source"].codes)

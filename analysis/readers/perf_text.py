@@ -38,7 +38,9 @@ _ROW = re.compile(
     r"(?:\s+\(\s*(?P<percent>\d+[.,]\d+)%\s*\))?"
     r"(?:\s+\(\s*\+-\s*[\d.,]+%\s*\))?\s*"
 )
-_SECONDS = re.compile(rf"\s*(?P<value>[\d.,'’{_BLANKS}]+)\s*(?:\+-\s*[\d.,]+\s+)?seconds (?P<what>time elapsed|user|sys)\b.*")
+_SECONDS = re.compile(
+    rf"\s*(?P<value>[\d.,'’{_BLANKS}]+)\s*(?:\+-\s*[\d.,]+\s+)?seconds (?P<what>time elapsed|user|sys)\b.*"
+)
 _CONTINUED = re.compile(r"\s+#.*?(?:\(\s*(?P<percent>\d+[.,]\d+)%\s*\))?\s*")
 _TITLE = re.compile(r"\s*Performance counter stats for (?P<what>.*?):?\s*")
 

@@ -1,6 +1,6 @@
 """A table of PMU ratios with geometric mean and percentiles over time, as AWS publishes for its Graviton guide:
 
-`|stall_backend_mem_pkc|     90.73|     83.97|     90.71|…`. The mean is the value; percentiles stand under scopes `stat:p90`.
+`|stall_backend_mem_pkc|     90.73|     83.97|     90.71|…`. The mean is the value; percentiles have scopes `stat:p90`.
 """
 
 from __future__ import annotations

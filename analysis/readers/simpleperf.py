@@ -51,7 +51,9 @@ def read(source: Source) -> Table:
             builder.add(row._replace(time_s=block.end_s, value=value))
     table = builder.table()
     if is_cumulative:
-        table.notes.append("counts never fall from interval to interval: taken as sums since the start, differences used")
+        table.notes.append(
+            "counts never fall from interval to interval: taken as sums since the start, differences used"
+        )
     return table
 
 
@@ -83,7 +85,7 @@ def _is_heading(fields: list[str]) -> bool:
 
 
 def _is_cumulative(blocks: list[_Block]) -> bool:
-    """`--interval` prints sums since the start, unless `--interval-only-values` was given; the file does not say which."""
+    """`--interval` prints sums since the start, or with `--interval-only-values` not; the file does not say which."""
     before: dict[tuple[str, str], float] = {}
     for block in blocks:
         for _, row in block.rows:
@@ -94,10 +96,9 @@ def _is_cumulative(blocks: list[_Block]) -> bool:
 
 
 def _row(fields: list[str]) -> PerfRow:
-    at = next(
-        (i for i in range(min(5, len(fields) - 1)) if _COUNT.fullmatch(fields[i]) and _EVENT.fullmatch(fields[i + 1])), -1
-    )
-    if at < 0:
+    pairs = enumerate(zip(fields[:5], fields[1:], strict=False))
+    at = next((i for i, (number, name) in pairs if _COUNT.fullmatch(number) and _EVENT.fullmatch(name)), None)
+    if at is None:
         raise Malformed(f"expected a count and an event, found '{printable(','.join(fields))}'")
     matched = _COUNT.fullmatch(fields[at])
     assert matched

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from sys import stderr
@@ -133,7 +133,7 @@ class Source:
             raise self.error(f"cannot be read: {problem.strerror}") from None
 
     @contextmanager
-    def _progress(self):  # type: ignore[no-untyped-def]
+    def _progress(self) -> Iterator[Callable[[int], None]]:
         """Yields a function to call with the number of bytes read; a bar on a terminal for large files."""
         if self.size < SHOW_PROGRESS_FROM or not stderr.isatty():
             yield lambda n: None

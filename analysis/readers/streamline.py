@@ -1,7 +1,7 @@
-"""Streamline's `timeline.csv`: one row a bin of time, one column a series, `Title:Name`, with ` [core]` under `-per_core`.
+"""Streamline's `timeline.csv`: a row a bin of time, a column a series, `Title:Name`, with ` [core]` under `-per_core`.
 
-Little is public about the layout, so nothing is counted off: the header row is the one that starts with `Index (s)`, columns
-are found by name, and those that name no event are listed in the notes. Markers come from `log.csv` in the same folder.
+Little is public about the layout, so nothing is counted off: the header row is the one that starts with `Index (s)`,
+columns are found by name, and those that name no event are listed in the notes. Markers come from `log.csv` beside it.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ TEXTS = ("uid", "image", "symbol", "inlined from")
 
 
 def read(source: Source) -> Table:
-    """`Table.functions` has the columns image, symbol, inlined_from and one per event; `samples` are periodic samples."""
+    """`Table.functions` has the columns image, symbol, inlined_from and one per event; `samples` are periodic ones."""
     rows = rows_after(source, HEADER)
     _, names = next(rows, (0, []))
     events, ignored = _events(names)
@@ -60,7 +60,9 @@ def _events(names: list[str]) -> tuple[dict[str, str], list[str]]:
     for name in names:
         kind, _, rest = name.partition(":")
         title, _, series = rest.strip().partition(":")
-        event = SAMPLES if kind == "Periodic Samples" else streamline_event(title, series) if kind == "Counters" else None
+        event = streamline_event(title, series) if kind == "Counters" else None
+        if kind == "Periodic Samples":
+            event = SAMPLES
         if event and event not in events.values():
             events[name] = event
         elif name and name not in TEXTS:
