@@ -221,7 +221,7 @@ def _core_pmus(names: list[str]) -> list[str]:
 
 
 def _owners(series: list[Series], pmus: list[str]) -> dict[str, list[Series]]:
-    """PMU -> its series. Software events belong to all, events without a PMU to the only one or to a phase of their own."""
+    """PMU -> its series. Software events belong to all; events without a PMU to the only one, else to none ('')."""
     if len(pmus) <= 1:
         return {pmus[0] if pmus else "": series}
     owners: dict[str, list[Series]] = {pmu: [s for s in series if s.pmu == pmu] for pmu in pmus}

@@ -50,14 +50,16 @@ class Intervals:
         for total in self._sums:
             at_edges = np.column_stack((total[:-1], total[1:])).ravel()
             sums.append(np.interp(end, edges, at_edges) - np.interp(begin, edges, at_edges))
-        return Tally(*sums, np.maximum(last - first, 0))
+        measured, covered, counted, weighted = sums
+        return Tally(measured, covered, counted, weighted, np.maximum(last - first, 0))
 
     def whole(self, begin: Array, end: Array) -> Tally:
         """Only intervals that lie wholly in the span."""
         first = np.searchsorted(self.start, begin, side="left")
         last = np.maximum(np.searchsorted(self.end, end, side="right"), first)
         sums = [total[last] - total[first] for total in self._sums]
-        return Tally(*sums, last - first)
+        measured, covered, counted, weighted = sums
+        return Tally(measured, covered, counted, weighted, last - first)
 
     def straddling(self, boundaries: Array) -> int:
         """How many intervals have one of the boundaries inside."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from analysis.errors import printable
 from analysis.model import OK
@@ -96,7 +97,7 @@ def _is_cumulative(blocks: list[_Block]) -> bool:
 
 
 def _row(fields: list[str]) -> PerfRow:
-    pairs = enumerate(zip(fields[:5], fields[1:], strict=False))
+    pairs = enumerate(pairwise(fields[:6]))
     at = next((i for i, (number, name) in pairs if _COUNT.fullmatch(number) and _EVENT.fullmatch(name)), None)
     if at is None:
         raise Malformed(f"expected a count and an event, found '{printable(','.join(fields))}'")
