@@ -41,8 +41,7 @@ static uint64_t random_below(uint64_t *state, uint64_t total) {
 
 static uint64_t weight(float x) { return (uint64_t)(q4_expf(x) * WEIGHT_ONE); }
 
-// ---- candidates in order
-// ---------------------------------------------------------------------------------------------
+// ---- candidates in order -------------------------------------------------------------------------------------------
 
 // A max-heap of the n - taken candidates that are left, in front; those taken lie behind it, the first one last.
 struct order {
@@ -54,22 +53,33 @@ static int before(struct q4_candidate a, struct q4_candidate b) {
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-static void sift_down(struct q4_candidate *heap, int32_t n, int32_t at) {
+// Restores the heap below `at`. best: the likeliest candidate is on top, else the least likely.
+static inline void sift_down(struct q4_candidate *heap, int32_t n, int32_t at, int best) {
     struct q4_candidate moving = heap[at];
     for (int32_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && before(heap[child + 1], heap[child]))
+        if (child + 1 < n && before(heap[child + 1], heap[child]) == best)
             child++;
-        if (!before(heap[child], moving))
+        if (before(heap[child], moving) != best)
             break;
         heap[at] = heap[child];
     }
     heap[at] = moving;
 }
 
-static void order_init(struct order *order, struct q4_candidate *candidates, int32_t n) {
-    *order = (struct order){candidates, n, 0};
+static inline void make_heap(struct q4_candidate *candidates, int32_t n, int best) {
     for (int32_t at = n / 2; at-- > 0;)
-        sift_down(candidates, n, at);
+        sift_down(candidates, n, at, best);
+}
+
+// Moves the k likeliest to the front, in no order: in a heap of the best so far, a better one replaces the worst.
+static void select_top_k(struct q4_candidate *candidates, int32_t n, int32_t k) {
+    make_heap(candidates, k, 0);
+    for (int32_t i = k; i < n; i++) {
+        if (before(candidates[i], candidates[0])) {
+            candidates[0] = candidates[i];
+            sift_down(candidates, k, 0, 0);
+        }
+    }
 }
 
 // The candidate of that rank, 0 for the likeliest. Ranks not asked for are not sorted out.
@@ -79,13 +89,12 @@ static struct q4_candidate ranked(struct order *order, int32_t rank) {
         struct q4_candidate first = order->heap[0];
         order->heap[0] = order->heap[last];
         order->heap[last] = first;
-        sift_down(order->heap, last, 0);
+        sift_down(order->heap, last, 0, 1);
     }
     return order->heap[order->n - 1 - rank];
 }
 
-// ---- filters
-// ---------------------------------------------------------------------------------------------------------
+// ---- filters -------------------------------------------------------------------------------------------------------
 
 // Sum of the weights of the first `kept` candidates at a temperature. Where all are kept, no order is needed.
 static uint64_t total_weight(struct order *order, int32_t kept, float highest, float temperature) {
@@ -97,16 +106,16 @@ static uint64_t total_weight(struct order *order, int32_t kept, float highest, f
     return total;
 }
 
-// The fewest candidates whose weights reach the share top_p of all `kept`; at least one.
-static int32_t apply_top_p(struct order *order, int32_t kept, float highest, float top_p) {
-    double wanted = (double)top_p * (double)total_weight(order, kept, highest, 1.0f);
+// The fewest candidates whose weights reach the share top_p of all; at least one.
+static int32_t apply_top_p(struct order *order, float highest, float top_p) {
+    double wanted = (double)top_p * (double)total_weight(order, order->n, highest, 1.0f);
     uint64_t sum = 0;
-    for (int32_t i = 0; i < kept; i++) {
+    for (int32_t i = 0; i < order->n; i++) {
         sum += weight(ranked(order, i).logit - highest);
         if ((double)sum >= wanted)
             return i + 1;
     }
-    return kept;
+    return order->n;
 }
 
 // The candidates at least min_p times as likely as the likeliest; at least one.
@@ -129,8 +138,7 @@ static int32_t draw(struct order *order, int32_t kept, float highest, float temp
     }
 }
 
-// ---- the whole
-// -------------------------------------------------------------------------------------------------------
+// ---- the whole -----------------------------------------------------------------------------------------------------
 
 static float penalised(float logit, float penalty) {
     float lower = logit > 0.0f ? logit / penalty : logit * penalty;
@@ -159,12 +167,14 @@ int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t 
     if (settings->temperature <= 0.0f)
         return likeliest(scratch, n);
 
-    struct order order;
-    order_init(&order, scratch, n);
-    float highest = ranked(&order, 0).logit;
     int32_t kept = settings->top_k > 0 && settings->top_k < n ? settings->top_k : n;
+    if (kept < n)
+        select_top_k(scratch, n, kept);
+    make_heap(scratch, kept, 1);
+    struct order order = {scratch, kept, 0};
+    float highest = ranked(&order, 0).logit;
     if (settings->top_p < 1.0f)
-        kept = apply_top_p(&order, kept, highest, settings->top_p);
+        kept = apply_top_p(&order, highest, settings->top_p);
     if (settings->min_p > 0.0f)
         kept = apply_min_p(&order, kept, highest, settings->min_p);
     return draw(&order, kept, highest, settings->temperature, state);

@@ -15,6 +15,7 @@ Op = tuple[str, str, int, int, int, int, int, int, int, int, int, int]
 """kind, name, layer, in, in_col, out, out_col, heads, weight, vector, table, flags (native/model.h)"""
 
 def cpu_features(list: str | None = None, /) -> list[str]: ...
+def quantize_rows(x: np.ndarray, out: np.ndarray, type: int, rows: int, columns: int, method: str, /) -> int: ...
 
 class Model:
     def __new__(
@@ -37,3 +38,16 @@ class Model:
 class Session:
     def __new__(cls, model: Model, n_ctx: int, n_batch: int) -> Session: ...
     def decode(self, tokens: np.ndarray, n_past: int, all_logits: bool, logits: np.ndarray, /) -> None: ...
+
+def sample(
+    logits: np.ndarray,
+    recent: Any,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    repeat_penalty: float,
+    state: int,
+    /,
+) -> tuple[int, int]: ...
+def random_state(seed: int, /) -> int: ...

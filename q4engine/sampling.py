@@ -1,0 +1,95 @@
+"""Sampling: the next token from logits.
+
+The arithmetic is native (``native/sampling.c``), so that the same seed gives the same text on every machine. Filters
+run in the order that llama.cpp documents: repetition penalty, top-k, top-p, min-p, temperature, draw.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from q4engine.errors import Q4Error
+
+MAX_SEED = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How tokens are chosen. Q4Error for a value out of range.
+
+    ``temperature`` 0 takes the likeliest token; ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repeat_penalty`` 1 switch a
+    filter off. The penalty applies to the last ``repeat_last_n`` tokens (-1: all). ``seed`` None draws one.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        # the bounds of the two that scale logits keep them from over- and underflowing in fp32
+        for name, low, high in (
+            ("temperature", 0.0, 1e6),
+            ("top_k", 0, 1 << 30),
+            ("top_p", 0.0, 1.0),
+            ("min_p", 0.0, 1.0),
+            ("repeat_penalty", 1e-3, 1e3),
+            ("repeat_last_n", -1, 1 << 30),
+            ("seed", 0, MAX_SEED),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:  # NaN is not, either
+                raise Q4Error(f"{name} is {value}, expected {low:g} to {high:g}")
+
+
+class Sampler:
+    """Chooses tokens, one after the other, from one stream of random numbers."""
+
+    def __init__(self, settings: SamplerSettings) -> None:
+        from q4engine import _native
+
+        self.settings = settings
+        self.seed = secrets.randbits(32) if settings.seed is None else settings.seed
+        self._native = _native
+        self._state = _native.random_state(self.seed)
+
+    def sample(self, logits: np.ndarray, history: Sequence[int] = ()) -> int:
+        """The id of the next token. ``logits``: float32 [vocab_size]; ``history``: all tokens so far.
+
+        Q4Error where a logit is not finite; it names the token and the position of the last token evaluated.
+        """
+        settings = self.settings
+        recent: Sequence[int] = ()
+        if settings.repeat_penalty != 1.0 and settings.repeat_last_n:
+            recent = history if settings.repeat_last_n < 0 else history[-settings.repeat_last_n :]
+        values = np.ascontiguousarray(logits, np.float32)
+        try:
+            token, self._state = self._native.sample(
+                values,
+                array("i", recent),
+                settings.temperature,
+                settings.top_k,
+                settings.top_p,
+                settings.min_p,
+                settings.repeat_penalty,
+                self._state,
+            )
+        except ValueError as error:
+            bad = np.flatnonzero(~np.isfinite(values))
+            if not bad.size:
+                raise
+            value, position = float(values[bad[0]]), len(history) - 1
+            found = "NaN" if math.isnan(value) else f"{value}"
+            raise Q4Error(
+                f"the logit of token {bad[0]} at position {position} is {found}, expected a finite number"
+            ) from error
+        return int(token)
