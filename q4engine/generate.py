@@ -1,0 +1,156 @@
+"""The generation loop: prompt in, tokens out one by one, with the times of each phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+StopReason = Literal["stop token", "length", "context full", "interrupted"]
+
+
+class Decoder(Protocol):
+    """What generation needs of a session."""
+
+    n_ctx: int
+    n_past: int
+
+    def decode(self, tokens: Sequence[int]) -> np.ndarray: ...
+
+
+class TokenSampler(Protocol):
+    def sample(self, logits: np.ndarray, history: Sequence[int]) -> int: ...
+
+
+@dataclass
+class Phase:
+    """Seconds that a phase took and how many tokens it handled."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+
+    @contextmanager
+    def measured(self, tokens: int) -> Iterator[None]:
+        """Adds the time of the block, and the tokens where it is left without an exception."""
+        start = time.perf_counter()
+        try:
+            yield
+            self.tokens += tokens
+        finally:
+            self.seconds += time.perf_counter() - start
+
+    def as_dict(self) -> dict[str, float | int]:
+        rate = {"tokens_per_second": self.tokens / self.seconds} if self.tokens and self.seconds else {}
+        return {"ms": self.seconds * 1e3, "tokens": self.tokens, **rate}
+
+    def line(self, name: str, unit: str = "tokens") -> str:
+        text = f"{name:>16} time = {self.seconds * 1e3:10.2f} ms / {self.tokens:5d} {unit:6}"
+        if not self.tokens or not self.seconds:
+            return text.rstrip()
+        each, rate = self.seconds * 1e3 / self.tokens, self.tokens / self.seconds
+        return f"{text} ({each:8.2f} ms per token, {rate:8.2f} tokens per second)"
+
+
+@dataclass
+class Timings:
+    """Where the time of a run went. ``tokenise`` counts tokens of the prompt, ``evaluate`` generated ones."""
+
+    load_seconds: float = 0.0
+    tokenise: Phase = field(default_factory=Phase)
+    prompt: Phase = field(default_factory=Phase)
+    evaluate: Phase = field(default_factory=Phase)
+    sample: Phase = field(default_factory=Phase)
+
+    def lines(self) -> list[str]:
+        """The summary, in llama.cpp's wording."""
+        phases = (self.tokenise, self.prompt, self.sample, self.evaluate)
+        total = sum(phase.seconds for phase in phases) * 1e3
+        return [
+            f"{'load':>16} time = {self.load_seconds * 1e3:10.2f} ms",
+            self.tokenise.line("tokenise"),
+            self.prompt.line("prompt eval"),
+            self.sample.line("sampling", "runs"),
+            self.evaluate.line("eval", "runs"),
+            f"{'total':>16} time = {total:10.2f} ms / {self.prompt.tokens + self.evaluate.tokens:5d} tokens",
+        ]
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "load": {"ms": self.load_seconds * 1e3},
+            "tokenise": self.tokenise.as_dict(),
+            "prompt_eval": self.prompt.as_dict(),
+            "sampling": self.sample.as_dict(),
+            "eval": self.evaluate.as_dict(),
+        }
+
+
+class Generation:
+    """One answer. Iterate over it once for its tokens; a token that ends the text is not among them.
+
+    ``tokens`` holds those given so far, ``evaluated`` all that the session has seen of the prompt and of them, and
+    ``stop_reason`` says afterwards why it ended.
+    """
+
+    def __init__(
+        self,
+        session: Decoder,
+        prompt: Sequence[int],
+        sampler: TokenSampler,
+        n_predict: int,
+        stop_tokens: Collection[int],
+        timings: Timings | None = None,
+        history: Sequence[int] = (),
+    ) -> None:
+        self.timings = timings if timings is not None else Timings()
+        self.tokens: list[int] = []
+        self.evaluated = list(history)
+        self.stop_reason: StopReason = "interrupted"
+        self._session = session
+        self._prompt = prompt
+        self._sampler = sampler
+        self._n_predict = n_predict
+        self._stop_tokens = stop_tokens
+
+    def __iter__(self) -> Iterator[int]:
+        with self.timings.prompt.measured(len(self._prompt)):
+            logits = self._session.decode(self._prompt)
+        self.evaluated += self._prompt
+        while len(self.tokens) != self._n_predict:
+            with self.timings.sample.measured(1):
+                token = self._sampler.sample(logits, self.evaluated)
+            if token in self._stop_tokens:
+                self.stop_reason = "stop token"
+                return
+            self.tokens.append(token)
+            yield token
+            if len(self.tokens) == self._n_predict:
+                break
+            if self._n_predict < 0 and self._session.n_past >= self._session.n_ctx:
+                self.stop_reason = "context full"
+                return
+            with self.timings.evaluate.measured(1):
+                logits = self._session.decode([token])
+            self.evaluated.append(token)
+        self.stop_reason = "length"
+
+
+def generate(
+    session: Decoder,
+    prompt: Sequence[int],
+    sampler: TokenSampler,
+    n_predict: int = -1,
+    stop_tokens: Collection[int] = (),
+    timings: Timings | None = None,
+    history: Sequence[int] = (),
+) -> Generation:
+    """Tokens that continue ``prompt``.
+
+    ``n_predict``: how many at most; -1 goes on until a stop token or a full context. A number that the context cannot
+    hold raises the session's ContextFullError when it is reached: nothing is ever forgotten silently.
+    ``history``: the tokens that the session holds already, for the repetition penalty. ``timings`` are added to.
+    """
+    return Generation(session, prompt, sampler, n_predict, stop_tokens, timings, history)
