@@ -1,8 +1,8 @@
 // Blocks of the layout lane16 decoded for the GEMM kernels: int8 weights and fp32 scales, once a panel for all tokens.
 // Included with DECODE_TYPE = Q4_0, Q4_1 or Q8_0.
 //
-// 4-bit nibbles are used in the upper half of a byte where that saves the sign extension: then decoded weights are 16 w
-// and DECODE_SCALE is 1/16, which keeps every fp16 scale exact.
+// Q4_0's signed nibbles stay in the upper half of a byte, which saves the sign extension: decoded weights are
+// DECODE_FACTOR * w.
 #include "lane16.h"
 
 #include <arm_neon.h>
@@ -16,19 +16,19 @@
 #if DECODE_TYPE == Q4_0
 #define BLOCK_BYTES LANE16_Q4_0_BYTES
 #define GROUP_BYTES 64
-#define DECODE_SCALE 0.0625f
+#define DECODE_FACTOR 16
 #define LOW(V) vshlq_n_u8(V, 4)
 #define HIGH(V) vandq_u8(V, vdupq_n_u8(0xf0))
 #elif DECODE_TYPE == Q4_1
 #define BLOCK_BYTES LANE16_Q4_1_BYTES
 #define GROUP_BYTES 64
-#define DECODE_SCALE 1.0f
+#define DECODE_FACTOR 1
 #define LOW(V) vandq_u8(V, vdupq_n_u8(0x0f))
 #define HIGH(V) vshrq_n_u8(V, 4)
 #else
 #define BLOCK_BYTES LANE16_Q8_0_BYTES
 #define GROUP_BYTES 128
-#define DECODE_SCALE 1.0f
+#define DECODE_FACTOR 1
 #endif
 
 // fp16 scales of the group's 4 rows

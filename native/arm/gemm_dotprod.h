@@ -19,7 +19,7 @@ static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group
         vst1q_u8(out + 64 + 16 * c, HIGH(v));
 #endif
     }
-    vst1q_f32((float *)(out + 128), vmulq_n_f32(group_scales(block, group), DECODE_SCALE));
+    vst1q_f32((float *)(out + 128), group_scales(block, group));
 #if HAS_MIN
     vst1q_f32((float *)(out + 144), group_scales(block + 32, group));
 #endif
@@ -50,6 +50,12 @@ static inline void dot_half(int32x4_t sum[4], const uint8_t *weights, const int8
     DOT4(vld1q_s8(w + 48), 3);
 }
 
+#if DECODE_FACTOR == 16
+#define TO_FLOAT(SUM) vcvtq_n_f32_s32(SUM, 4)
+#else
+#define TO_FLOAT(SUM) vcvtq_f32_s32(SUM)
+#endif
+
 #define SCALE(ACC, VALUE, D, X)                                                                                        \
     do {                                                                                                               \
         ACC[0] = vfmaq_f32(ACC[0], VALUE(0), vmulq_laneq_f32(D, X, 0));                                                \
@@ -73,7 +79,7 @@ static inline void tile_block(float32x4_t acc[2][4], const uint8_t *w, const uin
     float32x4_t dx = vld1q_f32((const float *)(acts + 128));
     for (int g = 0; g < 2; g++) {
         float32x4_t d = vld1q_f32((const float *)(w + g * GROUP_OUT + 128));
-#define INTEGER_SUM(I) vcvtq_f32_s32(sum[g][I])
+#define INTEGER_SUM(I) TO_FLOAT(sum[g][I])
         SCALE(acc[g], INTEGER_SUM, d, dx);
 #if HAS_MIN
         float32x4_t m = vld1q_f32((const float *)(w + g * GROUP_OUT + 144));

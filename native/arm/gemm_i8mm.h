@@ -7,8 +7,15 @@
 #define GROUP_OUT (HAS_MIN ? 128 + 64 : 128 + 32) // decoded bytes of 4 rows x 32 columns
 #define PACKED_BYTES (HAS_MIN ? PAIRS8_SUM_BYTES : PAIRS8_BYTES)
 
-void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
-void q4_tile8x8_min_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
+void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
+                     const uint32_t magic[16]);
+void q4_tile8x8_min_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
+                         const uint32_t magic[16]);
+
+// The start of integer accumulators (tile8x8_i8mm.S): floats whose unit in the last place is 1 / DECODE_FACTOR.
+#define MAGIC (DECODE_FACTOR == 16 ? 0x49400000u : 0x4b400000u)
+#define MAGIC4 MAGIC, MAGIC, MAGIC, MAGIC
+static const uint32_t magic[16] = {MAGIC4, MAGIC4, MAGIC4, MAGIC4};
 
 // v0: 4 rows x 4 columns, v1: the next 4 columns; out: 2 row pairs, each 2 rows x 8 columns
 static inline void store_chunk(uint8_t *out, uint8x16_t v0, uint8x16_t v1) {
@@ -43,7 +50,7 @@ static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group
     vst1q_u8(out + 96, HIGH(b0));
     vst1q_u8(out + 112, HIGH(b1));
 #endif
-    store_scales(out + 128, vmulq_n_f32(group_scales(block, group), DECODE_SCALE));
+    store_scales(out + 128, group_scales(block, group));
 #if HAS_MIN
     store_scales(out + 160, group_scales(block + 32, group));
 #endif
@@ -59,9 +66,9 @@ static void decode_panel(uint8_t *out, const uint8_t *panel, size_t half, size_t
 
 static inline void run_tile(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride) {
     if (HAS_MIN)
-        q4_tile8x8_min_i8mm(panel, acts, n_blocks, y, stride);
+        q4_tile8x8_min_i8mm(panel, acts, n_blocks, y, stride, magic);
     else
-        q4_tile8x8_i8mm(panel, acts, n_blocks, y, stride);
+        q4_tile8x8_i8mm(panel, acts, n_blocks, y, stride, magic);
 }
 
 size_t Q4_JOIN(GEMM_NAME, scratch)(size_t k) { return k / Q4_BLOCK * 2 * GROUP_OUT; }

@@ -1,25 +1,35 @@
 // 8 rows x 8 tokens over all columns: the inner loop of the i8mm GEMM kernels.
 //
-//   void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride)
+//   void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
+//                        const uint32_t magic[16])
 //   void q4_tile8x8_min_i8mm(…)   the same with Q4_1's minima
 //
 // panel: per block of 32 columns, for each of two groups of 4 rows: int8 [4 chunks of 8 columns][2 row pairs][2 x 8],
 //        fp32 scales [2 row pairs][d0, d1, d0, d1], and for Q4_1 the minima in the same form.
 // acts:  `pairs8` (acts_pack.h), for Q4_1 `pairs8_sum`.
 // y:     8 tokens of 8 floats, stride bytes apart.
+// magic: 16 times the same constant, see below.
 //
 // It is in assembly because the tile needs all 32 vector registers, and compilers spill: 16 fp32 accumulators of 2 x 2
 // results (v16-v31), the 8 integer ones of one group (v0-v7), and 8 for operands. Each SMMLA gives
 // [t0 r0, t0 r1, t1 r0, t1 r1]; scales come in the forms [a0, a0, a1, a1] and [d0, d1, d0, d1], so the 2 x 2 form needs
 // no shuffling until the end. Operands of the next chunk are loaded between the products of this one, for in-order cores.
-// Zeros for the integer accumulators are loaded, two a load: the vector pipes are the limit, the load pipes are not.
+//
+// Conversion to float: the integer accumulators start as the bits of 1.5 * 2^23, whose unit in the last place is 1, so
+// they end as the bits of 1.5 * 2^23 + sum (|sum| < 2^22), and one subtraction leaves float(sum). With 1.5 * 2^19 the
+// unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of a single pipe on
+// Neoverse N2, and zeroing takes slots that loading the constant does not.
 
 #define PANEL x0
 #define ACTS x1
 #define BLOCKS x2
 #define Y x3
 #define STRIDE x4
-#define ZEROS x5
+#define MAGIC x5
+#define SCALES x6
+#define CHUNK1 x7
+#define CHUNK2 x8
+#define CHUNK3 x9
 
 // Four token pairs times the row pairs in \w0, \w1, token pairs 0 and 1 in v10, v11, 2 and 3 in v12, v13.
 .macro products_01 w0, w1
@@ -36,62 +46,58 @@
     smmla v7.4s, v13.16b, \w1\().16b
 .endm
 
-// One chunk of 8 columns; panel offset \pw and activation offset \pa of the next one.
-.macro chunk w0, w1, next_w0, next_w1, pw, pa
-    ldp q\next_w0, q\next_w1, [PANEL, #\pw]
+// One chunk of 8 columns; next: its panel offset and activations.
+.macro chunk w0, w1, next_w0, next_w1, next_panel, next_acts
+    ldp q\next_w0, q\next_w1, [PANEL, #\next_panel]
     products_01 v\w0, v\w1
-    ldp q10, q11, [ACTS, #\pa]
     products_23 v\w0, v\w1
-    ldp q12, q13, [ACTS, #\pa + 32]
+    ld1 {v10.16b, v11.16b, v12.16b, v13.16b}, [\next_acts]
 .endm
 
-// Two token pairs, whose scales are in \s0 and \s1 (used up), times two row pairs, whose scales are in v8 and v9:
+.macro to_float i0, i1, i2, i3
+    fsub \i0\().4s, \i0\().4s, v8.4s
+    fsub \i1\().4s, \i1\().4s, v8.4s
+    fsub \i2\().4s, \i2\().4s, v8.4s
+    fsub \i3\().4s, \i3\().4s, v8.4s
+.endm
+
+// Two token pairs, whose scales are in \s0 and \s1 (used up), times two row pairs, whose scales are in v14 and v15:
 // accumulators \a0-\a3 += values \i0-\i3 times the scales' products.
 .macro scale_pairs i0, i1, i2, i3, s0, s1, a0, a1, a2, a3
-    fmul v14.4s, \s0\().4s, v8.4s
-    fmul \s0\().4s, \s0\().4s, v9.4s
-    fmul v15.4s, \s1\().4s, v8.4s
-    fmul \s1\().4s, \s1\().4s, v9.4s
-    fmla \a0\().4s, \i0\().4s, v14.4s
+    fmul v8.4s, \s0\().4s, v14.4s
+    fmul \s0\().4s, \s0\().4s, v15.4s
+    fmul v9.4s, \s1\().4s, v14.4s
+    fmul \s1\().4s, \s1\().4s, v15.4s
+    fmla \a0\().4s, \i0\().4s, v8.4s
     fmla \a1\().4s, \i1\().4s, \s0\().4s
-    fmla \a2\().4s, \i2\().4s, v15.4s
+    fmla \a2\().4s, \i2\().4s, v9.4s
     fmla \a3\().4s, \i3\().4s, \s1\().4s
 .endm
 
-// 4 rows. \p: offset of their panel part; \a: offset of the activations' block; \a0-\a7: the accumulators.
-.macro group p, a, min, a0, a1, a2, a3, a4, a5, a6, a7
+// 4 rows. \p: offset of their panel part; \min: whether there are minima; \a0-\a7: the accumulators.
+.macro group p, min, a0, a1, a2, a3, a4, a5, a6, a7
     ldp q8, q9, [PANEL, #\p]
-    ldp q10, q11, [ACTS, #\a]
-    ldp q0, q1, [ZEROS]
-    ldp q2, q3, [ZEROS]
-    ldp q12, q13, [ACTS, #\a + 32]
-    ldp q4, q5, [ZEROS]
-    ldp q6, q7, [ZEROS]
-    chunk 8, 9, 14, 15, (\p + 32), (\a + 64)
-    chunk 14, 15, 8, 9, (\p + 64), (\a + 128)
-    chunk 8, 9, 14, 15, (\p + 96), (\a + 192)
+    ld1 {v10.16b, v11.16b, v12.16b, v13.16b}, [ACTS]
+    ld1 {v0.4s, v1.4s, v2.4s, v3.4s}, [MAGIC]
+    ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [MAGIC]
+    chunk 8, 9, 14, 15, (\p + 32), CHUNK1
+    chunk 14, 15, 8, 9, (\p + 64), CHUNK2
+    chunk 8, 9, 14, 15, (\p + 96), CHUNK3
     products_01 v14, v15
-    ldp q8, q9, [PANEL, #\p + 128]
-    ldp q10, q11, [ACTS, #\a + 256]
+    ldr q8, [MAGIC]
     products_23 v14, v15
-    ldp q12, q13, [ACTS, #\a + 288]
-    scvtf v0.4s, v0.4s
-    scvtf v1.4s, v1.4s
-    scvtf v2.4s, v2.4s
-    scvtf v3.4s, v3.4s
+    to_float v0, v1, v2, v3
+    ldp q14, q15, [PANEL, #\p + 128]
+    ld1 {v10.4s, v11.4s, v12.4s, v13.4s}, [SCALES]
+    to_float v4, v5, v6, v7
     scale_pairs v0, v1, v2, v3, v10, v11, \a0, \a1, \a2, \a3
-    scvtf v4.4s, v4.4s
-    scvtf v5.4s, v5.4s
-    scvtf v6.4s, v6.4s
-    scvtf v7.4s, v7.4s
     scale_pairs v4, v5, v6, v7, v12, v13, \a4, \a5, \a6, \a7
     .if \min
     // acc += float(sum of q) * (m * dx)
-    ldp q10, q11, [ACTS, #\a + 256]
-    ldp q12, q13, [ACTS, #\a + 288]
-    ldp q8, q9, [PANEL, #\p + 160]
-    ldp q0, q2, [ACTS, #\a + 320]
-    ldp q4, q6, [ACTS, #\a + 352]
+    ldp q14, q15, [PANEL, #\p + 160]
+    ld1 {v10.4s, v11.4s, v12.4s, v13.4s}, [SCALES]
+    ldp q0, q2, [SCALES, #64]
+    ldp q4, q6, [SCALES, #96]
     scale_pairs v0, v0, v2, v2, v10, v11, \a0, \a1, \a2, \a3
     scale_pairs v4, v4, v6, v6, v12, v13, \a4, \a5, \a6, \a7
     .endif
@@ -133,16 +139,21 @@
     stp d14, d15, [sp, #48]
     .cfi_rel_offset b14, 48
     .cfi_rel_offset b15, 56
-    adrp ZEROS, tile_zeros
-    add ZEROS, ZEROS, :lo12:tile_zeros
+    add CHUNK1, ACTS, #64
+    add CHUNK2, ACTS, #128
+    add CHUNK3, ACTS, #192
+    add SCALES, ACTS, #256
     .irp r, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     zero \r
     .endr
     cbz BLOCKS, 2f
-1:  group 0, 0, \min, v16, v17, v20, v21, v24, v25, v28, v29
-    group (160 + 32 * \min), 0, \min, v18, v19, v22, v23, v26, v27, v30, v31
+1:  group 0, \min, v16, v17, v20, v21, v24, v25, v28, v29
+    group (160 + 32 * \min), \min, v18, v19, v22, v23, v26, v27, v30, v31
     add PANEL, PANEL, #(320 + 64 * \min)
-    add ACTS, ACTS, #(320 + 64 * \min)
+    .irp pointer, ACTS, CHUNK1, CHUNK2, CHUNK3
+    add \pointer, \pointer, #(320 + 64 * \min)
+    .endr
+    add SCALES, SCALES, #(320 + 64 * \min)
     subs BLOCKS, BLOCKS, #1
     b.ne 1b
 2:  store_pair v16, v17, v18, v19
@@ -166,11 +177,6 @@
     .cfi_endproc
     .size \name, . - \name
 .endm
-
-    .section .rodata
-    .p2align 5
-tile_zeros:
-    .zero 32
 
     .text
     tile q4_tile8x8_i8mm, 0
