@@ -22,7 +22,7 @@ PARTS = (
     ("memory stalls", draw.VERMILLION),
     ("other back-end stalls", draw.ORANGE),
     ("front-end stalls", draw.SKY),
-    ("not stalled", draw.LIGHT),
+    ("rest: not stalled, or not counted", draw.LIGHT),
 )
 MIX = (
     ("Advanced SIMD", "ase", draw.BLUE),
@@ -68,7 +68,7 @@ def timeline(capture: Capture, form: str = "png") -> bytes:
     above.grid(axis="y", color=draw.LIGHT)
     above.set_title(_title(capture, "steps over time"), loc="left", fontsize=11)
     if phases:
-        above.legend(fontsize=9, frameon=False, loc="upper right")
+        above.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
         below.set_xlim(0, max(step.start_s + step.duration_s for phase in phases for step in phase.phase.steps) - begin)
     parts = _parts_of(phases)
     below.set_ylabel("share of cycles (%)" if parts == PARTS else "share of instructions (%)")

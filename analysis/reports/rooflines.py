@@ -159,21 +159,25 @@ def _cells(point: Point, peak: float | None) -> tuple[str, ...]:
 
 
 def _roofs(axes: Axes, shown: Sequence[Point], peak: float | None, compute_peak: float | None) -> None:
-    low = min(point.intensity for point in shown) / 3
+    low = min(point.intensity for point in shown) / 8
     high = max(point.intensity for point in shown) * 3
     if peak and compute_peak:
         high = max(high, 3 * compute_peak / peak)
     draw.log_axis(axes, "x")
     draw.log_axis(axes, "y")
     axes.set_xlim(low, high)
+    rates = [point.rate / 1e9 for point in shown]
+    axes.set_ylim(min(rates) / 4, 3 * max([*rates, *([compute_peak / 1e9] if compute_peak else [])]))
     if peak:
         knee = min(high, compute_peak / peak) if compute_peak else high
         axes.plot([low, knee], [low * peak / 1e9, knee * peak / 1e9], color=draw.BLACK, linewidth=1.5)
+        top = compute_peak / peak if compute_peak else axes.get_ylim()[1] / (peak / 1e9)
         axes.annotate(
             f"read peak {peak / 1e9:.1f} GB/s",
-            (low, low * peak / 1e9),
-            xytext=(8, 14),
+            (top / 1.6, top / 1.6 * peak / 1e9),
+            xytext=(-10, 0),
             textcoords="offset points",
+            ha="right",
             fontsize=9,
         )
     if compute_peak:
@@ -200,12 +204,14 @@ def _draw_points(axes: Axes, shown: Sequence[Point]) -> None:
         axes.scatter(
             point.intensity, point.rate / 1e9, s=size, marker=marker, facecolor=face, edgecolor=colour, zorder=3
         )
+        # phases are named below their mark and operations beside it, so that the two never share a place
+        below = not point.operation
         axes.annotate(
             draw.label(point.operation or point.phase, 30),
             (point.intensity, point.rate / 1e9),
-            xytext=(7, -4),
+            xytext=(0, -20) if below else (8, 3),
             textcoords="offset points",
-            fontsize=9 if point.operation else 10,
-            fontweight="normal" if point.operation else "bold",
-            color=colour,
+            ha="center" if below else "left",
+            fontsize=10 if below else 9,
+            fontweight="bold" if below else "normal",
         )

@@ -42,9 +42,7 @@ def heading(capture: Capture) -> Iterator[str]:
 
 def known_facts(capture: Capture) -> list[str]:
     """What is known beside the counts, as short phrases."""
-    facts = [
-        f"{key.replace('_', ' ')} {printable(str(capture.header[key]))}" for key in HEADER_KEYS if key in capture.header
-    ]
+    facts = [_fact(key, capture.header[key]) for key in HEADER_KEYS if key in capture.header]
     for phase in capture.judged():
         context = phase.context
         facts.append(f"core {context.core.title}")

@@ -1,0 +1,198 @@
+"""One self-contained HTML page a capture: verdicts, numbers and pictures, fit for a phone, nothing fetched, no script.
+
+Everything that stems from a capture goes through `html.escape`; a content security policy forbids what might slip by.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Iterator, Sequence
+
+from analysis import metrics, operations
+from analysis.errors import printable
+from analysis.loading import Capture, JudgedPhase
+from analysis.reports import pictures, rooflines
+from analysis.reports.text import EMULATED, known_facts, span_of, token_summary
+from analysis.verdicts import Check, Family, Verdict
+from analysis.verdicts.weigh import compared
+
+_MOST_STEPS = 500
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_TONES = {Family.MEMORY: "memory", Family.CORE: "core", Family.FRONTEND: "front", Family.MIXED: "mixed"}
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; }
+:root { --memory: #D55E00; --core: #0072B2; --front: #56B4E9; --mixed: #E69F00; }
+body { font: 16px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 62rem; }
+body { overflow-wrap: break-word; } dt { font-weight: 600; margin-top: .5rem; } dd { margin: 0 0 0 1rem; }
+h1 { font-size: 1.35rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
+img { width: 100%; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.verdict { border-left: .5rem solid #888; padding: .3rem .8rem; margin: .5rem 0; font-size: 1.1rem; font-weight: 600; }
+.verdict small { font-weight: 400; } .memory { border-color: var(--memory); } .core { border-color: var(--core); }
+.front { border-color: var(--front); } .mixed { border-color: var(--mixed); }
+.warn { border: 2px solid var(--memory); padding: .5rem .8rem; } summary { cursor: pointer; } li { margin: .2rem 0; }
+"""
+
+
+def render(capture: Capture) -> str:
+    """The page as text."""
+    title = f"{capture.path.name}: what bounds it"
+    body = "\n".join(_body(capture))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _text(value: object) -> str:
+    """A value of a capture as HTML text: printable, of bounded length, escaped for elements and attributes alike."""
+    return html.escape(printable(str(value), 2000), quote=True)
+
+
+def _body(capture: Capture) -> Iterator[str]:
+    yield f"<h1>{_text(capture.path.name)}</h1>"
+    yield f"<p>{_text(' · '.join([str(capture.table.meta.get('format')), *known_facts(capture)]))}</p>"
+    if capture.is_emulated:
+        yield f'<p class="warn">{_text(EMULATED)}</p>'
+    yield from _list("Notes on reading", capture.notes)
+    yield _image(pictures.stalls(capture, "svg"), "svg+xml", "shares of cycles by phase")
+    for phase in capture.judged():
+        yield from _phase(phase)
+    if any(phase.phase.steps for phase in capture.judged()):
+        yield "<h2>Steps over time</h2>"
+        yield _image(pictures.timeline(capture), "png", "length and stall shares of every step over time")
+    yield "<h2>Roofline</h2>"
+    yield _image(
+        rooflines.picture(capture, form="svg"), "svg+xml", "work a second over work a byte, by phase and operation"
+    )
+    yield from _operations(capture)
+    yield from _steps(capture)
+
+
+def _phase(phase: JudgedPhase) -> Iterator[str]:
+    combined = phase.judgement.combined
+    yield f"<h2>{_text(phase.title)}</h2>"
+    span = span_of(phase)
+    if span:
+        yield f"<p>{_text(span)}</p>"
+    tone = _TONES.get(combined.family, "")
+    sure = (
+        f" <small>confidence: {_text(combined.confidence)}</small>"
+        if combined.is_finding or combined.confidence
+        else ""
+    )
+    yield f'<p class="verdict {tone}">{_text(combined.outcome)}{sure}</p>'
+    yield f"<dl>{''.join(map(_rule, phase.judgement.rules))}</dl>"
+    yield from _list("What lowers the confidence", combined.reasons)
+    yield from _list("Remarks", combined.remarks)
+    yield from _metrics(phase)
+    summary = token_summary(phase)
+    if summary:
+        yield f"<p>By step: {_text(summary)}</p>"
+
+
+def _rule(verdict: Verdict) -> str:
+    sure = f" (confidence: {verdict.confidence})" if verdict.is_finding else ""
+    return f"<dt>{_text(verdict.rule)}: {_text(verdict.outcome)}{_text(sure)}</dt><dd>{_text(_why(verdict))}</dd>"
+
+
+def _why(verdict: Verdict) -> str:
+    checks: Sequence[Check] = verdict.checks
+    text = "; ".join(_with_interval(check) for check in reversed(checks))
+    return text or verdict.text.removeprefix(f"{verdict.outcome}: ")
+
+
+def _with_interval(check: Check) -> str:
+    if check.interval is None:
+        return compared(check)
+    low, high = (f"{100 * end:.1f} %" if check.unit == "share" else f"{end:.3g}" for end in check.interval)
+    return f"{compared(check)}, 95 % interval {low} to {high}"
+
+
+def _metrics(phase: JudgedPhase) -> Iterator[str]:
+    rows = []
+    for key, ratio in phase.metrics.items():
+        spec = metrics.BY_KEY[key]
+        if ratio.known:
+            interval = phase.interval(key)
+            ends = " to ".join(metrics.describe(end, spec.unit) for end in interval) if interval else ""
+            rows.append([spec.label, metrics.describe(ratio.value, spec.unit), ends, _counting(ratio)])
+    if rows:
+        yield _table(["measured", "value", "95 % interval", "time counted"], rows, numbers=(1, 2))
+    missing = [metrics.BY_KEY[key].label for key, ratio in phase.metrics.items() if not ratio.known]
+    if missing:
+        yield f"<p>Not measured: {_text(', '.join(missing))}</p>"
+
+
+def _counting(ratio: metrics.Ratio) -> str:
+    if ratio.running is None:
+        return ""
+    return f"{100 * ratio.running:.0f} %" + ("" if ratio.together else ", apart")
+
+
+def _operations(capture: Capture) -> Iterator[str]:
+    points = [point for point in rooflines.points(capture) if point.operation]
+    if not points:
+        return
+    yield "<h2>Operations</h2>"
+    rows = [
+        [
+            point.phase,
+            point.operation,
+            f"{100 * point.share:.1f} %",
+            f"{point.bandwidth / 1e9:.2f}" if point.bandwidth == point.bandwidth else "",
+            f"{point.rate / 1e9:.3g}" if point.rate == point.rate else "",
+            point.source,
+        ]
+        for point in points
+    ]
+    unit = "GOP/s" if points[0].unit == "operations" else "Ginst/s"
+    yield _table(["phase", "operation", "time", "GB/s", unit, "bytes by"], rows, numbers=(2, 3, 4))
+    barrier = [operation for operation in operations.of_calls(capture.table) if operation.name == "barrier"]
+    if barrier:
+        yield f"<p>Waiting at barriers, slowest thread of each: {1e3 * barrier[0].seconds:.3f} ms in all.</p>"
+
+
+def _steps(capture: Capture) -> Iterator[str]:
+    rows = []
+    for phase in capture.judged():
+        for step, judgement in phase.steps:
+            ratios = judgement.stalls.ratios
+            shares = [metrics.describe(ratios[key].value, "share") if key in ratios else "" for key in ("be", "m")]
+            shares = [share if share.endswith("%") else "" for share in shares]
+            cells = [phase.title, step.n_past, step.n_eval, f"{1e3 * step.duration_s:.3f}", *shares]
+            rows.append([*map(str, cells), str(judgement.combined.outcome)])
+    if not rows:
+        return
+    left_out = f", the first {_MOST_STEPS} of {len(rows)}" if len(rows) > _MOST_STEPS else f", {len(rows)}"
+    head = ["phase", "past", "tokens", "ms", "back-end stalls", "memory of them", "verdict"]
+    yield f"<details><summary>Every step{left_out}</summary>"
+    yield _table(head, rows[:_MOST_STEPS], numbers=(1, 2, 3, 4, 5))
+    yield "</details>"
+
+
+def _list(title: str, items: Iterable[str]) -> Iterator[str]:
+    entries = [f"<li>{_text(item)}</li>" for item in items]
+    if entries:
+        yield f"<details><summary>{_text(title)} ({len(entries)})</summary><ul>{''.join(entries)}</ul></details>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    def cells(row: Sequence[str], tag: str) -> str:
+        marked = (' class="n"' if column in numbers else "" for column in range(len(row)))
+        return "".join(f"<{tag}{mark}>{_text(cell)}</{tag}>" for cell, mark in zip(row, marked, strict=True))
+
+    lines = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{cells(head, "th")}</tr>{lines}</table></div>'
+
+
+def _image(data: bytes, kind: str, words: str) -> str:
+    """A picture inside the page. As an image, nothing in an SVG can act on the page."""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return f'<div class="scroll"><img alt="{_text(words)}" src="{source}"></div>'
