@@ -22,7 +22,7 @@ TILE {
 };
 
 // Adds one block to n tokens' accumulators; every operand is in a register or broadcast from L1.
-static ALWAYS_INLINE void GEMM_NAME(tile_block)(vf acc[][ROW_VECTORS], const TILE *tile, size_t b, size_t n) {
+static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], const TILE *tile, size_t b, size_t n) {
     const DECODED *w = tile->w + b;
     const ACTS *a = tile->a + b;
     size_t row0 = tile->row0, token0 = tile->token0;
@@ -37,7 +37,7 @@ static ALWAYS_INLINE void GEMM_NAME(tile_block)(vf acc[][ROW_VECTORS], const TIL
         vi rows[ROW_VECTORS];
         Q4_UNROLL
         for (size_t v = 0; v < ROW_VECTORS; v++)
-            rows[v] = vi_load(w->q[s] + row0 + v * LANES);
+            rows[v] = vi_keep(vi_load(w->q[s] + row0 + v * LANES));
         Q4_UNROLL
         for (size_t t = 0; t < n; t++) {
             vi x = vi_all(a->q[s][token0 + t]);
@@ -58,7 +58,7 @@ static ALWAYS_INLINE void GEMM_NAME(tile_block)(vf acc[][ROW_VECTORS], const TIL
     }
 }
 
-static ALWAYS_INLINE void GEMM_NAME(tile_tokens)(const TILE *tile, size_t n) {
+static ALWAYS_INLINE void GEMM_NAME(gemm_tile_tokens)(const TILE *tile, size_t n) {
     vf acc[GEMM_TOKENS][ROW_VECTORS];
     Q4_UNROLL
     for (size_t t = 0; t < n; t++)
@@ -69,7 +69,7 @@ static ALWAYS_INLINE void GEMM_NAME(tile_tokens)(const TILE *tile, size_t n) {
                             : vf_zero();
     for (size_t b = 0; b < tile->blocks; b++) {
         _mm_prefetch(tile->prefetch + b * tile->prefetch_step, _MM_HINT_T1);
-        GEMM_NAME(tile_block)(acc, tile, b, n);
+        GEMM_NAME(gemm_tile_block)(acc, tile, b, n);
     }
     Q4_UNROLL
     for (size_t t = 0; t < n; t++)
@@ -77,21 +77,21 @@ static ALWAYS_INLINE void GEMM_NAME(tile_tokens)(const TILE *tile, size_t n) {
 }
 
 // A constant number of tokens in each call, so that each has its tile in registers.
-static void GEMM_NAME(tile_run)(const TILE *tile, size_t n) {
+static void GEMM_NAME(gemm_tile_run)(const TILE *tile, size_t n) {
     switch (n) {
-    case 1: GEMM_NAME(tile_tokens)(tile, 1); break;
-    case 2: GEMM_NAME(tile_tokens)(tile, 2); break;
-    case 3: GEMM_NAME(tile_tokens)(tile, 3); break;
+    case 1: GEMM_NAME(gemm_tile_tokens)(tile, 1); break;
+    case 2: GEMM_NAME(gemm_tile_tokens)(tile, 2); break;
+    case 3: GEMM_NAME(gemm_tile_tokens)(tile, 3); break;
 #if GEMM_TOKENS == 6
-    case 4: GEMM_NAME(tile_tokens)(tile, 4); break;
-    case 5: GEMM_NAME(tile_tokens)(tile, 5); break;
-    case 6: GEMM_NAME(tile_tokens)(tile, 6); break;
+    case 4: GEMM_NAME(gemm_tile_tokens)(tile, 4); break;
+    case 5: GEMM_NAME(gemm_tile_tokens)(tile, 5); break;
+    case 6: GEMM_NAME(gemm_tile_tokens)(tile, 6); break;
 #endif
     }
 }
 
 // One decoded panel times all tokens.
-static void GEMM_NAME(panel_run)(const struct q4_task *t, TILE tile, size_t n_rows, const uint8_t *acts) {
+static void GEMM_NAME(gemm_panel_run)(const struct q4_task *t, TILE tile, size_t n_rows, const uint8_t *acts) {
     float *y = tile.y;
     const char *prefetch = tile.prefetch;
     for (size_t token = 0; token < t->n_tokens; token += TILE_TOKENS, acts += ACTS_FORM.bytes(t->k)) {
@@ -103,12 +103,12 @@ static void GEMM_NAME(panel_run)(const struct q4_task *t, TILE tile, size_t n_ro
                  tile.token0 += GEMM_TOKENS) {
                 tile.rows = n_rows - tile.row0;
                 tile.y = y + (token + tile.token0) * t->y_stride + tile.row0;
-                GEMM_NAME(tile_run)(&tile, q4_min_size(GEMM_TOKENS, t->n_tokens - token - tile.token0));
+                GEMM_NAME(gemm_tile_run)(&tile, q4_min_size(GEMM_TOKENS, t->n_tokens - token - tile.token0));
             }
     }
 }
 
-void Q4_JOIN(Q4_JOIN(Q4_JOIN(q4_gemm, TYPE), 32x6), ISA)(const struct q4_task *t) {
+void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
     const struct q4_layout *layout = &Q4_JOIN(q4_x86_layout, TYPE);
     size_t blocks = t->k / layout->block_columns, panel_bytes = q4_panel_bytes(layout, t->k);
     const uint8_t *acts = t->acts->packed + t->token0 / TILE_TOKENS * ACTS_FORM.bytes(t->k);
@@ -123,12 +123,12 @@ void Q4_JOIN(Q4_JOIN(Q4_JOIN(q4_gemm, TYPE), 32x6), ISA)(const struct q4_task *t
                 for (size_t i = 0; i < tile.blocks; i++)
                     DECODE(decoded + i, r, (const PACKED *)(panel + r / layout->rows * panel_bytes) + b + i);
             tile.prefetch = (const char *)panel + (b + tile.blocks) * layout->block_bytes;
-            GEMM_NAME(panel_run)(t, tile, n_rows, acts + b * sizeof(ACTS));
+            GEMM_NAME(gemm_panel_run)(t, tile, n_rows, acts + b * sizeof(ACTS));
         }
     }
 }
 
-size_t Q4_JOIN(Q4_JOIN(Q4_JOIN(q4_gemm, TYPE), scratch), ISA)(size_t k) {
+size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
     return q4_min_size(SPLIT, k / Q4_JOIN(q4_x86_layout, TYPE).block_columns) * sizeof(DECODED);
 }
 

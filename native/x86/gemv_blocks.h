@@ -64,6 +64,6 @@ static inline void broadcast(vi x[8], const int8_t *q) {
 #define ADD_MIN_Q4_1                                                                                                   \
     acc[v] = vf_fma(vf_all((float)sum[b]), vf_mul(vf_load_halves(p->m + v * LANES), dx), acc[v]);
 
-GEMV(Q4_JOIN(q4_gemv_q4_0_32x1, ISA), panel_q4_0, nibbles_isum, 8, )
-GEMV(Q4_JOIN(q4_gemv_q4_1_32x1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MIN_Q4_1)
-GEMV(Q4_JOIN(q4_gemv_q8_0_32x1, ISA), panel_q8_0, bytes_isum, 128, )
+GEMV(Q4_JOIN(q4_gemv_q4_0, ISA), panel_q4_0, nibbles_isum, 8, )
+GEMV(Q4_JOIN(q4_gemv_q4_1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MIN_Q4_1)
+GEMV(Q4_JOIN(q4_gemv_q8_0, ISA), panel_q8_0, bytes_isum, 128, )

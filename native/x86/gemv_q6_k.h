@@ -20,7 +20,7 @@ static inline vi q6_k_isum(const uint8_t *w, const int8_t *q, int32_t start) {
     return dot4_pair(sum, c, vi_all(group(q + 8)), d, vi_all(group(q + 12)));
 }
 
-void Q4_JOIN(q4_gemv_q6_k_16x1, ISA)(const struct q4_task *t) {
+void Q4_JOIN(q4_gemv_q6_k, ISA)(const struct q4_task *t) {
     size_t blocks = t->k / Q4_SUPER;
     const int8_t *q = t->acts->q + t->token0 * t->k;
     const float *d = t->acts->d + t->token0 * blocks;
@@ -56,4 +56,4 @@ void Q4_JOIN(q4_gemv_q6_k_16x1, ISA)(const struct q4_task *t) {
     }
 }
 
-size_t Q4_JOIN(q4_gemv_q6_k_scratch, ISA)(size_t k) { return k / 16 * sizeof(int32_t); }
+size_t Q4_JOIN(Q4_JOIN(q4_gemv_q6_k, ISA), scratch)(size_t k) { return k / 16 * sizeof(int32_t); }

@@ -17,6 +17,11 @@ typedef __m256 vf;
 
 static inline vi vi_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline void vi_store(void *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+// Stays in a register: gcc would rather load it again at each use.
+static inline vi vi_keep(vi a) {
+    __asm__("" : "+x"(a));
+    return a;
+}
 static inline vi vi_zero(void) { return _mm256_setzero_si256(); }
 static inline vi vi_all(int32_t x) { return _mm256_set1_epi32(x); }
 static inline vi vi_all_bytes(int x) { return _mm256_set1_epi8((char)x); }

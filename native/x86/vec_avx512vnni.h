@@ -15,6 +15,11 @@ typedef __m512 vf;
 
 static inline vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
 static inline void vi_store(void *p, vi a) { _mm512_storeu_si512(p, a); }
+// Stays in a register: gcc would rather load it again at each use.
+static inline vi vi_keep(vi a) {
+    __asm__("" : "+v"(a));
+    return a;
+}
 static inline vi vi_zero(void) { return _mm512_setzero_si512(); }
 static inline vi vi_all(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vi vi_all_bytes(int x) { return _mm512_set1_epi8((char)x); }

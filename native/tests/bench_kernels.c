@@ -1,0 +1,245 @@
+// q4_kernel_bench: GEMV kernels against a streaming read, GEMM kernels against a loop of int8 products in registers,
+// measured in turns, medians. See usage().
+#define _GNU_SOURCE // POSIX beyond C11
+#include "../cpu.h"
+#include "../matmul/matmul.h"
+#include "../peak.h"
+#include "../threads.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_ROUNDS 101
+
+static struct {
+    const char *filter;
+    int threads;
+    size_t rounds, k, tokens, megabytes;
+    uint32_t features;
+} options = {.threads = 1, .rounds = 7, .k = 1024, .tokens = 78, .megabytes = 128};
+
+static q4_team *team;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n) {
+    qsort(x, n, sizeof *x, compare);
+    return x[n / 2];
+}
+
+// ---- work that the team shares -------------------------------------------------------------------------------------------
+struct job {
+    const struct q4_kernel *kernel;
+    const struct q4_int8_peak *peak;
+    struct q4_task task; // of the whole matrix
+    size_t rows, chunk;  // rows a hand-out
+    uint8_t *scratch;    // [member][scratch_bytes]
+    size_t scratch_bytes, bytes, iterations;
+};
+
+static void work_kernel(void *context, int member) {
+    const struct job *job = context;
+    for (size_t row; (row = q4_team_next(team) * job->chunk) < job->rows;) {
+        struct q4_task t = job->task;
+        t.n_rows = q4_min_size(job->chunk, job->rows - row);
+        t.weights += row / job->kernel->layout->rows * q4_panel_bytes(job->kernel->layout, t.k);
+        t.y += row;
+        t.scratch = job->scratch + (size_t)member * job->scratch_bytes;
+        job->kernel->run(&t);
+    }
+    q4_team_barrier(team);
+}
+
+static void work_read(void *context, int member) {
+    const struct job *job = context;
+    size_t piece = 1 << 20;
+    uint64_t sum = (uint64_t)member;
+    for (size_t at; (at = q4_team_next(team) * piece) < job->bytes;)
+        sum += q4_read_stream(job->task.weights + at, q4_min_size(piece, job->bytes - at) / 64 * 64);
+    volatile uint64_t sink = sum;
+    (void)sink;
+    q4_team_barrier(team);
+}
+
+static void work_peak(void *context, int member) {
+    const struct job *job = context;
+    (void)member;
+    job->peak->run(job->iterations);
+    q4_team_barrier(team);
+}
+
+static double timed(void (*work)(void *, int), struct job *job) {
+    double start = now();
+    q4_team_run(team, work, job);
+    return now() - start;
+}
+
+// ---- operands ----------------------------------------------------------------------------------------------------------------
+static void *must(void *p) {
+    if (p == NULL) {
+        fprintf(stderr, "error: out of memory\n");
+        exit(1);
+    }
+    return p;
+}
+
+static uint64_t random_bits(void) {
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return state >> 24;
+}
+
+// One panel of random rows, copied to all others: values do not change the speed, where they lie does.
+static uint8_t *random_weights(const struct q4_layout *layout, size_t k, size_t rows) {
+    size_t columns, bytes, panel = q4_panel_bytes(layout, k);
+    q4_type_block(layout->type, &columns, &bytes);
+    size_t row_bytes = k / columns * bytes;
+    uint8_t *gguf = must(malloc(layout->rows * row_bytes));
+    for (size_t i = 0; i < layout->rows * row_bytes; i++)
+        gguf[i] = (uint8_t)random_bits() & 0x3f; // every fp16 in it is finite and small
+    uint8_t *weights = must(q4_alloc(rows / layout->rows * panel, Q4_PAGES_HUGE));
+    layout->pack(weights, gguf, row_bytes, layout->rows, k);
+    for (size_t p = 1; p < rows / layout->rows; p++)
+        memcpy(weights + p * panel, weights, panel);
+    free(gguf);
+    return weights;
+}
+
+static void random_acts(struct q4_acts *acts, int type, size_t k, size_t tokens) {
+    float *x = must(calloc(k * tokens, sizeof *x));
+    int8_t *q = must(calloc(k, tokens));
+    float *d = must(calloc(k / 32 * tokens, sizeof *d));
+    int32_t *sum = must(calloc(k / 32 * tokens, sizeof *sum));
+    for (size_t i = 0; i < k * tokens; i++)
+        x[i] = (float)(random_bits() % 2000) * 0.001f - 1.0f;
+    if (q4_act_form_of(type) == Q4_ACT_Q8)
+        q4_ops_base.quantize_q8(x, k * tokens, q, d, sum);
+    else if (q4_act_form_of(type) == Q4_ACT_Q8K)
+        q4_ops_base.quantize_q8k(x, k * tokens, q, d);
+    *acts = (struct q4_acts){.k = k, .x = x, .x_stride = k, .q = q, .d = d, .sum = sum};
+}
+
+static uint8_t *packed_acts(const struct q4_act_packing *packing, const struct q4_acts *acts, size_t tokens) {
+    size_t tiles = (tokens + packing->tile - 1) / packing->tile, bytes = packing->bytes(acts->k);
+    uint8_t *packed = must(q4_alloc(tiles * bytes, Q4_PAGES_HUGE));
+    for (size_t t = 0; t < tiles; t++)
+        packing->pack(packed + t * bytes, acts, t * packing->tile, q4_min_size(packing->tile, tokens - t * packing->tile));
+    return packed;
+}
+
+static const struct q4_int8_peak *best_peak(uint32_t features) {
+    const struct q4_int8_peak *p = q4_arch_int8_peaks;
+    while (p->name && (p->features & ~features))
+        p++;
+    return p->name ? p : NULL;
+}
+
+// ---- one kernel ---------------------------------------------------------------------------------------------------------------
+static void report(const struct job *job, double *mine, double *limit, size_t tokens) {
+    double s = median(mine, options.rounds), macs = (double)job->rows * (double)job->task.k * (double)tokens;
+    if (tokens == 1) {
+        double peak = median(limit, options.rounds);
+        printf("%-34s %7.2f GB/s, read %7.2f GB/s: %5.1f %%\n", job->kernel->name, (double)job->bytes / s * 1e-9,
+               (double)job->bytes / peak * 1e-9, 100.0 * peak / s);
+    } else if (job->peak) {
+        double work = (double)job->peak->macs * (double)job->iterations * options.threads;
+        double peak = work / median(limit, options.rounds);
+        printf("%-34s %7.1f GMAC/s, %s %7.1f GMAC/s: %5.1f %%\n", job->kernel->name, macs / s * 1e-9, job->peak->name,
+               peak * 1e-9, 100.0 * macs / s / peak);
+    } else {
+        printf("%-34s %7.1f GMAC/s\n", job->kernel->name, macs / s * 1e-9);
+    }
+}
+
+static void bench(const struct q4_kernel *kernel) {
+    const struct q4_layout *layout = kernel->layout;
+    size_t k = options.k / layout->block_columns * layout->block_columns;
+    size_t tokens = kernel->max_tokens == 1 ? 1 : options.tokens, panel = q4_panel_bytes(layout, k);
+    size_t panels = tokens == 1 ? options.megabytes * 1000000 / panel : 2816 / layout->rows;
+    struct q4_acts acts;
+    struct job job = {.kernel = kernel, .rows = panels * layout->rows, .bytes = panels * panel};
+    job.peak = kernel->features ? best_peak(kernel->features) : NULL;
+    job.chunk = layout->rows * (tokens == 1 ? 1 + 65536 / panel : 1 + 64 / layout->rows);
+    job.scratch_bytes = kernel->scratch ? q4_round_up(kernel->scratch(k), 4096) : 4096;
+    job.scratch = must(q4_alloc((size_t)options.threads * job.scratch_bytes, Q4_PAGES_HUGE));
+    job.iterations = job.peak ? 400000000 / job.peak->macs : 0;
+    random_acts(&acts, layout->type, k, tokens);
+    if (kernel->packing)
+        acts.packed = packed_acts(kernel->packing, &acts, tokens);
+    float *y = must(calloc(job.rows * tokens, sizeof *y));
+    job.task = (struct q4_task){.weights = random_weights(layout, k, job.rows), .k = k, .n_tokens = tokens,
+                                .acts = &acts, .y = y, .y_stride = job.rows, .ops = q4_arch_ops(options.features)};
+    double mine[MAX_ROUNDS], limit[MAX_ROUNDS] = {0};
+    timed(work_kernel, &job);
+    for (size_t i = 0; i < options.rounds; i++) {
+        if (tokens == 1 || job.peak)
+            limit[i] = timed(tokens == 1 ? work_read : work_peak, &job);
+        mine[i] = timed(work_kernel, &job);
+    }
+    report(&job, mine, limit, tokens);
+    fflush(stdout);
+    if (acts.packed)
+        q4_free((void *)acts.packed, (tokens + kernel->packing->tile - 1) / kernel->packing->tile * kernel->packing->bytes(k));
+    q4_free((void *)job.task.weights, job.bytes);
+    q4_free(job.scratch, (size_t)options.threads * job.scratch_bytes);
+    free((void *)acts.x);
+    free((void *)acts.q);
+    free((void *)acts.d);
+    free((void *)acts.sum);
+    free(y);
+}
+
+static void usage(const char *program) {
+    fprintf(stderr,
+            "usage: %s [-t THREADS] [-k COLUMNS] [-n TOKENS] [-m MEGABYTES] [-r ROUNDS] [FILTER]\n"
+            "GEMV: a matrix of MEGABYTES, far more than any cache; GEMM: 2816 rows times TOKENS.\n"
+            "Q4_CPU_FEATURES narrows the CPU's features.\n",
+            program);
+    exit(2);
+}
+
+static void parse(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        size_t value = i + 1 < argc ? strtoul(argv[i + 1], NULL, 10) : 0;
+        if (argv[i][0] != '-') {
+            options.filter = argv[i];
+            continue;
+        }
+        if (strlen(argv[i]) != 2 || value == 0)
+            usage(argv[0]);
+        switch (argv[i++][1]) {
+        case 't': options.threads = (int)value; break;
+        case 'k': options.k = value; break;
+        case 'n': options.tokens = value; break;
+        case 'm': options.megabytes = value; break;
+        case 'r': options.rounds = q4_min_size(value, MAX_ROUNDS); break;
+        default: usage(argv[0]);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    char message[256];
+    parse(argc, argv);
+    if (!q4_cpu_select(getenv("Q4_CPU_FEATURES"), &options.features, message, sizeof message)) {
+        fprintf(stderr, "error: %s\n", message);
+        return 1;
+    }
+    team = must(q4_team_new(options.threads, NULL));
+    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
+        if ((k->features & ~options.features) == 0 && (!options.filter || strstr(k->name, options.filter)))
+            bench(k);
+    q4_team_free(team);
+    return 0;
+}

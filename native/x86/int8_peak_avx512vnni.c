@@ -1,0 +1,4 @@
+#include "vec_avx512vnni.h"
+
+#define ISA avx512vnni
+#include "int8_peak.h"

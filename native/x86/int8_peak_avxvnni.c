@@ -1,0 +1,4 @@
+#include "vec_avxvnni.h"
+
+#define ISA avxvnni
+#include "int8_peak.h"
