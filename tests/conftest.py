@@ -25,7 +25,7 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Recorded real data, which is not part of the repository: perf output, vocabularies, token vectors, checkpoints."""
+    """Recorded real data that is no part of the repository: perf output, vocabularies, token vectors, checkpoints."""
     path = REPO.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip("the recorded data (../shared/data) is not on this machine")

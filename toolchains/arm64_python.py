@@ -29,9 +29,9 @@ PACKAGES = (
 )
 KEYRING = "debian-archive-keyring"
 # Wheels that run on bookworm's glibc 2.36, newest first.
-PLATFORMS = tuple(f"manylinux_2_{minor}_aarch64" for minor in (36, 35, 34, 31, 28, 27, 26, 24, 17)) + (
-    "manylinux2014_aarch64",
-    "linux_aarch64",
+PLATFORMS = (
+    *(f"manylinux_2_{minor}_aarch64" for minor in (36, 35, 34, 31, 28, 27, 26, 24, 17)),
+    *("manylinux2014_aarch64", "linux_aarch64"),
 )
 
 APT_CONFIG = """\

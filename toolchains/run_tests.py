@@ -1,4 +1,4 @@
-"""Runs the project's checks: ``python toolchains/run_tests.py [lint] [kernels] [python] [arm]`` (all of them by default).
+"""Runs the project's checks: ``python toolchains/run_tests.py [lint] [kernels] [python] [arm]``, or all of them.
 
 lint: ruff, mypy, clang-format. kernels: the C test program on this machine. python: pytest. arm: the C test program and
 tests/arm on every emulated CPU (on an Arm host: natively). All parts run even where one fails; the last line, also left
@@ -123,7 +123,7 @@ def guest_checks(build: CrossBuild) -> list[Check]:
     checks = []
     for cpu in CPUS:
         env = {**environment(cpu), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "Q4_REQUIRE_ARM": "1"}
-        emulate = [require_qemu(), "-L", arm64_python.ROOT, kernel_test]
+        emulate: list[str | Path] = [require_qemu(), "-L", arm64_python.ROOT, kernel_test]
         pytest = [*python_command(), "-m", "pytest", *_GUEST_PYTEST, "tests/arm"]
         checks += [
             Check(f"C kernel tests on {cpu}", emulate, env=env),

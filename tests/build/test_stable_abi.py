@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 PROTOTYPE = re.compile(r"^(?!typedef)\w[\w ]*?\**(\w+)\([^;{]*\)[^;{]*;$", re.MULTILINE)
+FLAGS = ("-std=c11", "-Werror=implicit-function-declaration", "-DPy_LIMITED_API=0x030B0000")
 STRUCTS = ("Py_buffer", "PyMethodDef", "PyModuleDef", "PyModuleDef_Slot", "PyType_Slot", "PyType_Spec", "PyGetSetDef")
 
 
@@ -39,8 +40,7 @@ def real_include() -> str:
 def compile_and_run(compiler: str, include: str, source: str, folder: Path) -> str:
     path, program = folder / "probe.c", folder / "probe"
     path.write_text(source)
-    flags = ["-std=c11", "-DPy_LIMITED_API=0x030B0000", "-isystem", include]
-    subprocess.run([compiler, *flags, path, "-o", program], check=True, capture_output=True, text=True)
+    subprocess.run([compiler, *FLAGS, "-isystem", include, path, "-o", program], check=True, capture_output=True, text=True)
     return subprocess.run([program], check=True, capture_output=True, text=True).stdout
 
 
@@ -58,7 +58,7 @@ def test_declarations_agree_with_the_real_header(text: str, compiler: str, real_
     for extra, fails in (("", False), ("int PyList_New(void);", True)):
         source = tmp_path / "declarations.c"
         source.write_text("\n".join(["#include <string.h>", "#include <Python.h>", *lines, extra, ""]))
-        command = [compiler, "-std=c11", "-DPy_LIMITED_API=0x030B0000", "-isystem", real_include, "-fsyntax-only", source]
+        command = [compiler, *FLAGS, "-isystem", real_include, "-fsyntax-only", source]
         result = subprocess.run(command, capture_output=True, text=True)
         assert (result.returncode != 0) == fails, result.stderr
 
@@ -81,6 +81,6 @@ def test_constants_and_layouts_agree(
 def test_the_bindings_compile_with_it(compiler: str, repo_root: Path) -> None:
     include = str(repo_root / "native/python/stable_abi")
     for source in sorted((repo_root / "native/python").glob("*.c")):
-        flags = ["-std=c11", "-Werror=implicit-function-declaration", "-DPy_LIMITED_API=0x030B0000", "-isystem", include]
-        result = subprocess.run([compiler, *flags, "-fsyntax-only", source], capture_output=True, text=True)
+        command = [compiler, *FLAGS, "-isystem", include, "-fsyntax-only", source]
+        result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
