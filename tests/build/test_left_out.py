@@ -1,4 +1,4 @@
-"""ARCH decides which kernels are in the library: where it lacks their instructions, build and dispatch leave them out."""
+"""ARCH decides which kernels are in the library: build and dispatch leave out those whose instructions it lacks."""
 
 from __future__ import annotations
 

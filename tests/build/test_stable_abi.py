@@ -40,7 +40,7 @@ def real_include() -> str:
 def compile_and_run(compiler: str, include: str, source: str, folder: Path) -> str:
     path, program = folder / "probe.c", folder / "probe"
     path.write_text(source)
-    subprocess.run([compiler, *FLAGS, "-isystem", include, path, "-o", program], check=True, capture_output=True, text=True)
+    subprocess.run([compiler, *FLAGS, "-isystem", include, path, "-o", program], check=True, capture_output=True)
     return subprocess.run([program], check=True, capture_output=True, text=True).stdout
 
 
