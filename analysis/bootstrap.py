@@ -41,9 +41,7 @@ def bootstrap(
     values = resample(steps, formula, slots=slots, least=least)
     if values is None:
         return None
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    return ends(values)
 
 
 def resample(
@@ -67,9 +65,21 @@ def resample(
     return np.array(known) if len(known) >= RESAMPLES // 2 else None
 
 
-def differ(left: np.ndarray, right: np.ndarray) -> bool:
-    """Whether two resampled quantities differ: 0 lies outside the 95 % interval of their difference."""
-    n = min(len(left), len(right))
+def resample_ratio(rows: np.ndarray, *, least: int = 8, seed: int = SEED) -> np.ndarray | None:
+    """`RESAMPLES` values of sum(first column) / sum(second column) over rows drawn with replacement.
+
+    rows: [samples, 2]. None with fewer than `least` rows or where the second column can sum to nothing.
+    """
+    if len(rows) < least or not (rows[:, 1] > 0).all():
+        return None
+    picks = np.random.default_rng(seed).integers(len(rows), size=(RESAMPLES, len(rows)))
+    sums = rows[picks].sum(axis=1)
+    values: np.ndarray = sums[:, 0] / sums[:, 1]
+    return values
+
+
+def ends(values: np.ndarray) -> Interval:
+    """The 95 % interval of resampled values."""
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(right[:n] - left[:n], [tail, 100 - tail])
-    return bool(low > 0 or high < 0)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)

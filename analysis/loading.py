@@ -107,8 +107,6 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     options = options or Options()
     path = Path(path)
     table = read(path, options.format, options.lenient)
-    if table.functions is not None and table.frame.empty:
-        raise AnalysisError("a functions report has no counts over time; see analysis.functions", path=path)
     markers = read_markers(options.markers, options.lenient) if options.markers else None
     found = phases.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
     known = step_facts(table)

@@ -1,0 +1,192 @@
+"""Two captures side by side: what changed in which phase, operation and event, and whether it is more than noise.
+
+Every quantity is a ratio of sums over steps (seconds a token, refills a token, stalls a cycle). Its change is resampled
+over the steps of both captures; it counts as changed where the 95 % interval of the relative change leaves 0 out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import bootstrap, metrics
+from analysis.errors import printable
+from analysis.loading import Capture, JudgedPhase
+from analysis.metrics import tokens_of
+from analysis.model import METRIC_PREFIX, OK
+from analysis.table import Table
+
+HEADER_KEYS = ("model", "kernels", "n_threads", "cpu", "midr", "governor", "q4engine_version", "commit", "command")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity in both captures. kind: `speed`, `metric`, `operation` or `event`.
+
+    interval: of the relative change right/left - 1; None with too few steps.  has_changed: None then.
+    """
+
+    phase: str
+    kind: str
+    name: str
+    unit: str
+    left: float
+    right: float
+    interval: bootstrap.Interval | None
+
+    @property
+    def relative(self) -> float:
+        """right/left - 1, NaN where left is 0."""
+        return self.right / self.left - 1 if self.left else math.nan
+
+    @property
+    def has_changed(self) -> bool | None:
+        if self.interval is None:
+            return None
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """changes: every quantity that both captures have.  verdicts: (phase, left, right).
+
+    settings: header keys that differ, (key, left, right).  unmatched: phases that only one capture has.
+    """
+
+    changes: list[Change]
+    verdicts: list[tuple[str, str, str]]
+    settings: list[tuple[str, str, str]]
+    unmatched: list[str]
+
+
+def compare(left: Capture, right: Capture) -> Comparison:
+    """Phases are matched by their titles, and in order where no title matches."""
+    pairs, unmatched = _pairs(left.judged(), right.judged())
+    changes: list[Change] = []
+    verdicts = []
+    for one, other in pairs:
+        title = one.title if one.title == other.title else f"{one.title} / {other.title}"
+        verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
+        changes += _of_phases(title, one, other)
+        changes += _of_operations(title, one, left.table, other, right.table)
+    return Comparison(changes, verdicts, _settings(left, right), unmatched)
+
+
+def _pairs(
+    left: list[JudgedPhase], right: list[JudgedPhase]
+) -> tuple[list[tuple[JudgedPhase, JudgedPhase]], list[str]]:
+    by_title = {phase.title: phase for phase in right}
+    pairs = [(phase, by_title[phase.title]) for phase in left if phase.title in by_title]
+    if not pairs:
+        return list(zip(left, right, strict=False)), [phase.title for phase in left[len(right) :] + right[len(left) :]]
+    matched = {one.title for one, _ in pairs}
+    return pairs, [phase.title for phase in left + right if phase.title not in matched]
+
+
+def _of_phases(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
+    speed = [_per_token([(s.duration_s, tokens_of(s)) for s in phase.evidence.steps]) for phase in (left, right)]
+    yield from _change(title, "speed", "time per token", "s", speed[0], speed[1])
+    for key, spec in metrics.BY_KEY.items():
+        ratios = left.metrics[key], right.metrics[key]
+        if ratios[0].known and ratios[1].known and ratios[0].events == ratios[1].events and len(ratios[0].events) == 2:
+            rows = [_rows(phase, ratios[0].events) for phase in (left, right)]
+            values = ratios[0].number(), ratios[1].number()
+            yield from _change(title, "metric", spec.label, spec.unit, rows[0], rows[1], values)
+    yield from _events(title, left, right)
+
+
+def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
+    subjects = left.evidence.subject, right.evidence.subject
+    for event in subjects[0].counts:
+        counts = [subject.counts.get(event) for subject in subjects]
+        if event.startswith(METRIC_PREFIX) or any(count is None or count.status != OK for count in counts):
+            continue
+        rows = [_event_rows(phase, event) for phase in (left, right)]
+        tokens = [tokens_of(subject) for subject in subjects]
+        if all(tokens):
+            values = [count.value / n for count, n in zip(counts, tokens, strict=True) if count]
+            yield from _change(title, "event", event, "per token", rows[0], rows[1], (values[0], values[1]))
+
+
+def _event_rows(phase: JudgedPhase, event: str) -> np.ndarray:
+    pairs = []
+    for step in phase.evidence.steps:
+        count = step.counts.get(event)
+        if count is not None and count.status == OK:
+            pairs.append((count.value, tokens_of(step)))
+    return _per_token(pairs)
+
+
+def _rows(phase: JudgedPhase, events: tuple[str, ...]) -> np.ndarray:
+    return bootstrap.rows_of(phase.evidence.steps, events)[:, :2]
+
+
+def _per_token(pairs: list[tuple[float, int]]) -> np.ndarray:
+    return np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
+
+
+def _of_operations(
+    title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
+) -> Iterator[Change]:
+    """Seconds a token of every operation that both have, by the calls of the two phases."""
+    ours, theirs = operation_rows(left, left_table), operation_rows(right, right_table)
+    for name in ours:
+        if name in theirs:
+            yield from _change(title, "operation", printable(name, 40), "s per token", ours[name], theirs[name])
+
+
+def operation_rows(phase: JudgedPhase, table: Table) -> dict[str, np.ndarray]:
+    """Operation -> [calls, 2]: seconds until its slowest thread was done, and tokens, for each call of the phase."""
+    if table.calls is None:
+        return {}
+    tokens = {step.call: step.n_eval for step in phase.evidence.steps if step.call is not None}
+    rows = table.calls[(table.calls["op"] != "") & table.calls["call"].isin(list(tokens))]
+    if rows.empty:
+        return {}
+    keys = [key for key in ("op", "call", "layer", "tensor") if key in rows]
+    slowest = rows.groupby(keys, sort=False, dropna=False)["duration_s"].max()
+    seconds = slowest.groupby(level=["op", "call"], sort=False).sum()
+    pairs: dict[str, list[tuple[float, int]]] = {}
+    for name, call, value in seconds.reset_index().itertuples(index=False):
+        pairs.setdefault(str(name), []).append((float(value), tokens[int(call)]))
+    return {name: _per_token(values) for name, values in pairs.items()}
+
+
+def _change(
+    title: str,
+    kind: str,
+    name: str,
+    unit: str,
+    left: np.ndarray,
+    right: np.ndarray,
+    values: tuple[float, float] | None = None,
+) -> Iterator[Change]:
+    """The change of sum(column 0) / sum(column 1); `values` where the phases know them better than their steps do."""
+    if values is None:
+        if not len(left) or not len(right) or not left[:, 1].sum() or not right[:, 1].sum():
+            return
+        values = float(left[:, 0].sum() / left[:, 1].sum()), float(right[:, 0].sum() / right[:, 1].sum())
+    if not all(math.isfinite(value) for value in values):
+        return
+    drawn = bootstrap.resample_ratio(left), bootstrap.resample_ratio(right, seed=bootstrap.SEED + 1)
+    interval = None
+    if drawn[0] is not None and drawn[1] is not None and (drawn[0] != 0).all():
+        interval = bootstrap.ends(drawn[1] / drawn[0] - 1)
+    yield Change(title, kind, name, unit, *values, interval)
+
+
+def _settings(left: Capture, right: Capture) -> list[tuple[str, str, str]]:
+    pairs = [(key, left.header.get(key), right.header.get(key)) for key in HEADER_KEYS]
+    found = [(key, _shown(one), _shown(other)) for key, one, other in pairs if one != other]
+    if left.is_emulated != right.is_emulated:
+        found.insert(0, ("emulated", str(left.is_emulated), str(right.is_emulated)))
+    return found
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))
