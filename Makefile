@@ -79,7 +79,7 @@ build/stamps/dependencies: pyproject.toml .venv/ready
 # Editable: edits of Python files take effect at once, edits under native/ at the next make.
 build/stamps/installed: $(NATIVE) build/stamps/dependencies
 	@echo "q4engine: building the native core"
-	@$(PYTHON_VENV) -m pip install -qq --no-deps --no-build-isolation -Cbuild-dir=build/native -e .
+	@$(PYTHON_VENV) -m pip install -qq --no-deps --no-build-isolation --config-settings=build-dir=build/native -e .
 	@touch $@
 
 build/stamps/test-tools: build/stamps/dependencies

@@ -149,7 +149,7 @@ def build_wheel(build: CrossBuild, force: bool = False) -> Path:
             "wheel.tags": f"cp311-abi3-{PLATFORMS[build.toolchain]}",
             "build-dir": build.directory,
         }
-        flags = [f"-C{name}={value}" for name, value in settings.items()]
+        flags = [f"--config-settings={name}={value}" for name, value in settings.items()]
         pip("wheel", "-q", "--no-deps", "--no-build-isolation", "-w", out, *flags, REPO, env=environment)
         wheel = wheel_of(build)
         if wheel is None:

@@ -49,7 +49,7 @@ def run(command: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None
 
 def pip(*arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> None:
     """Runs this environment's pip, which follows the user's pip configuration."""
-    run([sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments], env)
+    run([sys.executable, "-m", "pip", *arguments], env)
 
 
 def find_program(*names: str) -> str | None:

@@ -18,8 +18,8 @@ fi
 
 echo "q4engine: creating $dir with $("$python" --version)"
 "$python" -m venv --clear "$dir"
-# The backend itself says whether CMake and ninja must come from PyPI or the system's will do.
-"$dir/bin/python" -m pip install -qq --disable-pip-version-check \
-    $("$dir/bin/python" toolchains/requirements.py --build-system)
-"$dir/bin/python" -m pip install -qq --disable-pip-version-check pip \
+"$dir/bin/python" -m pip install -qq $("$dir/bin/python" toolchains/requirements.py --build-system)
+# The backend itself says whether CMake and ninja must come from PyPI or the system's will do; "pip" is there already
+# and keeps the list from being empty.
+"$dir/bin/python" -m pip install -qq pip \
     $("$dir/bin/python" -c 'from scikit_build_core.build import get_requires_for_build_editable as tools; print(*tools())')

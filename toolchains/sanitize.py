@@ -33,7 +33,8 @@ def sanitize() -> int:
     if compiler is None:
         raise ToolError("gcc is missing; sanitizer runs need it")
     say(f"building with -fsanitize={SANITIZERS}")
-    settings = [f"-Ccmake.define.Q4_SANITIZE={SANITIZERS}", f"-Cbuild-dir={FOLDER / 'build'}"]
+    build = (f"cmake.define.Q4_SANITIZE={SANITIZERS}", f"build-dir={FOLDER / 'build'}")
+    settings = [f"--config-settings={option}" for option in build]
     site = FOLDER / "site"
     pip("install", "-q", "--upgrade", "--target", site, "--no-deps", "--no-build-isolation", *settings, REPO)
     run(["cmake", "--build", FOLDER / "build", "--target", "q4_kernel_test"])
