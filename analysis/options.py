@@ -32,7 +32,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--markers", type=Path, metavar="FILE", help="markers file of `q4engine run --markers`")
     group.add_argument(
         "--offset",
-        type=_finite,
+        type=finite,
         metavar="SECONDS",
         help="time on the markers' clock at which the capture's time 0 lies",
     )
@@ -122,7 +122,7 @@ def _core(text: str) -> Core:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -133,7 +133,7 @@ def _finite(text: str) -> float:
 
 
 def positive(text: str) -> float:
-    value = _finite(text)
+    value = finite(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{printable(text)!r} is not above 0")
     return value

@@ -1,0 +1,172 @@
+"""`python -m analysis.functions FILE`: the share of each function, per phase.
+
+Reads Streamline's functions report (whole capture) or the text of `perf script`, which a markers file cuts into phases.
+With `perf record -k CLOCK_MONOTONIC_RAW` both are on one clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import perf_script
+from analysis.errors import AnalysisError, printable
+from analysis.options import OK, finite, run
+from analysis.perf_script import Sample
+from analysis.readers import read
+from analysis.readers.markers import read_markers
+from analysis.spans import Span, spans_of_markers
+from analysis.table import Table
+
+_UNKNOWN = "[unknown]"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A function's share, 0..1, of one phase's samples or counts of one event."""
+
+    phase: str
+    event: str
+    symbol: str
+    image: str
+    share: float
+    amount: float
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.functions", description="Which functions each phase spent its time and events in."
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="functions-*.csv of Streamline, or `perf script` as text"
+    )
+    parser.add_argument("--markers", type=Path, metavar="FILE", help="markers file of `q4engine run --markers`")
+    parser.add_argument("--offset", type=finite, default=0.0, metavar="SECONDS", help="added to the samples' times")
+    parser.add_argument("--lenient", action="store_true", help="skip malformed rows instead of stopping")
+    parser.add_argument("--top", type=int, default=15, metavar="N", help="functions shown a phase and event (15)")
+    parser.add_argument("--json", action="store_true", help="every function as JSON on standard output")
+    given = parser.parse_args(arguments)
+    found, notes = shares(given.file, given.markers, given.offset, given.lenient)
+    sys.stdout.write(
+        _data(given.file, found, notes) if given.json else "\n".join(_text(given.file, found, notes, given.top))
+    )
+    return OK
+
+
+def shares(path: Path, markers: Path | None, offset_s: float, lenient: bool) -> tuple[list[Share], list[str]]:
+    """Shares of every function, largest first within each phase and event, and notes on what was left out."""
+    if _is_perf_script(path):
+        return _of_samples(perf_script.read(path, lenient), markers, offset_s, lenient)
+    table = read(path, None, lenient)
+    if table.functions is None:
+        raise AnalysisError("neither a functions report of Streamline nor the text of perf script", path=path)
+    notes = [*table.notes, *(["a functions report covers the whole capture; --markers is not used"] if markers else [])]
+    return _of_report(table), notes
+
+
+def _is_perf_script(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 16)
+    except OSError as error:
+        raise AnalysisError(error.strerror or str(error), path=path) from error
+    return perf_script.looks_like(head.decode("utf-8", "replace"))
+
+
+def _of_report(table: Table) -> list[Share]:
+    assert table.functions is not None
+    frame = table.functions
+    events = [name for name in frame.columns if name not in ("image", "symbol", "inlined_from")]
+    found = []
+    for event in events:
+        total = float(frame[event].sum())
+        if not total > 0:
+            continue
+        for symbol, image, amount in zip(frame["symbol"], frame["image"], frame[event], strict=True):
+            if amount > 0:
+                found.append(Share("all", str(event), str(symbol), str(image), float(amount) / total, float(amount)))
+    return _sorted(found)
+
+
+def _of_samples(
+    samples: list[Sample], markers: Path | None, offset_s: float, lenient: bool
+) -> tuple[list[Share], list[str]]:
+    if markers is None:
+        return _summed({"all": samples}), ["no --markers: one phase for all samples"]
+    times = [sample.time_s + offset_s for sample in samples]
+    known = read_markers(markers, lenient)
+    # neither the first sample nor the last one ends a phase, so the extent takes in the markers around them
+    first, last = min(*times, known[0].time_s), max(*times, known[-1].time_s)
+    spans = spans_of_markers(known, first, math.nextafter(last, math.inf))
+    cut: dict[str, list[Sample]] = {}
+    outside = 0
+    for sample, time_s in zip(samples, times, strict=True):
+        span = next((span for span in spans if span.start_s <= time_s < span.end_s), None)
+        if span is None or span.warmup:
+            outside += 1
+        else:
+            cut.setdefault(_title(span, spans), []).append(sample)
+    if not cut:
+        reach = f"{min(times):.3f} to {max(times):.3f} s"
+        raise AnalysisError(f"no sample ({reach}) falls into a phase of the markers; check --offset", path=markers)
+    notes = [note for span in spans for note in span.notes]
+    return _summed(cut), [
+        *notes,
+        *([f"{outside} of {len(samples)} samples lie outside every phase"] if outside else []),
+    ]
+
+
+def _title(span: Span, spans: Sequence[Span]) -> str:
+    several = len({other.generation for other in spans if not other.warmup}) > 1
+    return f"{printable(span.label)} #{span.generation + 1}" if several else printable(span.label)
+
+
+def _summed(cut: dict[str, list[Sample]]) -> list[Share]:
+    found = []
+    for phase, samples in cut.items():
+        sums: dict[tuple[str, str, str], float] = {}
+        totals: dict[str, float] = {}
+        for sample in samples:
+            key = (sample.event, sample.symbol or _UNKNOWN, sample.image)
+            sums[key] = sums.get(key, 0.0) + sample.period
+            totals[sample.event] = totals.get(sample.event, 0.0) + sample.period
+        for (event, symbol, image), amount in sums.items():
+            if totals[event] > 0:
+                found.append(Share(phase, event, symbol, image, amount / totals[event], amount))
+    return _sorted(found)
+
+
+def _sorted(found: list[Share]) -> list[Share]:
+    order = {key: number for number, key in enumerate(dict.fromkeys((share.phase, share.event) for share in found))}
+    return sorted(found, key=lambda share: (order[share.phase, share.event], -share.share, share.symbol))
+
+
+def _text(path: Path, found: list[Share], notes: list[str], top: int) -> Iterator[str]:
+    yield printable(str(path), 500)
+    yield from (f"  note: {printable(note, 1000)}" for note in notes)
+    for phase, event in dict.fromkeys((share.phase, share.event) for share in found):
+        rows = [share for share in found if (share.phase, share.event) == (phase, event)]
+        yield ""
+        yield f"{printable(phase)}, by {printable(event)}"
+        for share in rows[: max(1, top)]:
+            image = f"  ({printable(share.image)})" if share.image else ""
+            yield f"  {100 * share.share:6.2f} %  {printable(share.symbol, 100)}{image}"
+        rest = rows[max(1, top) :]
+        if rest:
+            yield f"  {100 * sum(share.share for share in rest):6.2f} %  {len(rest)} more functions"
+    yield ""
+
+
+def _data(path: Path, found: list[Share], notes: list[str]) -> str:
+    entries = [vars(share) for share in found]
+    return json.dumps({"path": str(path), "notes": notes, "functions": entries}, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
