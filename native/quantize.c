@@ -1,4 +1,5 @@
 #include "quantize.h"
+#include "cpu.h"
 #include "ops/q4math.h"
 
 // One block: false where a scale or value does not fit.
@@ -117,19 +118,26 @@ static bool all_finite(const float *x, size_t n) {
     return worst < 0x7f800000u;
 }
 
+static size_t quantize_rows(block_fn quantize, size_t block, size_t bytes, const float *x, size_t rows, size_t columns,
+                            uint8_t *out) {
+    for (size_t row = 0; row < rows; row++) {
+        if (!all_finite(x, columns))
+            return row;
+        for (size_t column = 0; column < columns; column += block, x += block, out += bytes)
+            if (!quantize(x, out))
+                return row;
+    }
+    return rows;
+}
+
 size_t q4_quantize_rows(int type, enum q4_quantize_method method, const float *x, size_t rows, size_t columns,
                         void *out) {
     size_t block, bytes;
     block_fn quantize = choose(type, method);
     if (quantize == NULL || !q4_type_block(type, &block, &bytes))
         return 0;
-    uint8_t *to = out;
-    for (size_t row = 0; row < rows; row++) {
-        if (!all_finite(x, columns))
-            return row;
-        for (size_t column = 0; column < columns; column += block, x += block, to += bytes)
-            if (!quantize(x, to))
-                return row;
-    }
-    return rows;
+    uint64_t fp = q4_fp_enter();
+    size_t done = quantize_rows(quantize, block, bytes, x, rows, columns, out);
+    q4_fp_leave(fp);
+    return done;
 }

@@ -69,10 +69,14 @@ class Metadata(Mapping[str, Any]):
     or has another type than asked for.
     """
 
-    def __init__(self, path: Path, values: dict[str, Any], types: dict[str, ValueType]) -> None:
+    def __init__(
+        self, path: Path, values: dict[str, Any], types: dict[str, ValueType], spans: dict[str, slice], data: Any
+    ) -> None:
         self.path = path
         self._values = values
         self._types = types
+        self._spans = spans
+        self._data = data
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -89,6 +93,11 @@ class Metadata(Mapping[str, Any]):
     def type_of(self, key: str) -> ValueType:
         """The stored type of a key (ARRAY for arrays)."""
         return self._types[key]
+
+    def raw(self, key: str) -> bytes:
+        """The pair as it lies in the file: key, type and value. What a copy of the file writes."""
+        raw: bytes = self._data[self._spans[key]]
+        return raw
 
     def integer(self, key: str, default: int = _REQUIRED) -> int:
         return self._typed(key, default, INTEGER_TYPES, "an integer")

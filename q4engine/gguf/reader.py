@@ -50,6 +50,11 @@ class TensorInfo:
     _file: GGUFFile = field(repr=False, compare=False)
 
     @property
+    def path(self) -> Path:
+        """The file that the tensor lies in."""
+        return self._file.path
+
+    @property
     def type_name(self) -> str:
         """ggml's name of the type; its number where the number is not known."""
         return str(self.type_id) if self.type is TensorType.UNKNOWN else self.type.name
@@ -216,7 +221,9 @@ def _read_metadata(cursor: Cursor, n_pairs: int) -> Metadata:
         raise cursor.error(f"the header says {n_pairs} metadata pairs, more than a file of {cursor.end} bytes can hold")
     values: dict[str, Any] = {}
     types: dict[str, ValueType] = {}
+    spans: dict[str, slice] = {}
     for index in range(n_pairs):
+        start = cursor.position
         key = cursor.string(f"the key of metadata pair {index}", MAX_NAME_BYTES)
         if not key:
             raise cursor.error(f"the key of metadata pair {index} is empty")
@@ -224,7 +231,8 @@ def _read_metadata(cursor: Cursor, n_pairs: int) -> Metadata:
             raise cursor.error(f"key {shown(key)} occurs twice")
         types[key] = kind = _read_value_type(cursor, f"key {shown(key)}")
         values[key] = _read_value(cursor, key, kind)
-    return Metadata(cursor.path, values, types)
+        spans[key] = slice(start, cursor.position)
+    return Metadata(cursor.path, values, types, spans, cursor.data)
 
 
 def _read_value_type(cursor: Cursor, what: str) -> ValueType:

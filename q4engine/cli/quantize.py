@@ -1,0 +1,86 @@
+"""``q4engine quantize IN OUT --type q4_0|q4_1|q8_0|f16``"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from q4engine.cpus import default_thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from q4engine.gguf.quantize import Summary
+
+_TYPES = ("q4_0", "q4_1", "q8_0", "f16")  # the keys of q4engine.gguf.quantize.TARGETS, which is slow to import
+
+_DESCRIPTION = """\
+Quantise the matrices of a GGUF file; metadata and vectors are carried over. With a 4-bit type the embedding and the
+output take Q6_K if their columns divide by 256, else Q8_0; matrices whose columns fit no block become F16, and tensors
+that have their type already are copied. OUT appears when it is whole. Its bytes are the same on every machine.
+"""
+
+
+def _thread_count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= 256:
+        raise argparse.ArgumentTypeError("expected 1 to 256")
+    return count
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser("quantize", help="quantise a GGUF file", description=_DESCRIPTION)
+    parser.add_argument("source", metavar="IN", type=Path, help="GGUF file to read")
+    parser.add_argument("out", metavar="OUT", type=Path, help="GGUF file to write")
+    parser.add_argument("--type", choices=_TYPES, default="q4_0", help="type of the matrices (default: %(default)s)")
+    parser.add_argument(
+        "--method",
+        choices=("search", "reference"),
+        default="search",
+        help="search: the scale of smallest squared error per block (default); reference: the bytes of gguf's own code",
+    )
+    parser.add_argument("-t", "--threads", metavar="N", type=_thread_count, help="threads (default: as for run)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantise; progress and a summary go to stderr. Q4Error where something is wrong with IN or OUT."""
+    start = time.perf_counter()
+    if sys.stderr.isatty():
+        summary = _with_progress_bar(args)
+    else:
+        summary = _quantize(args, None)
+    print(
+        f"{args.out}: {summary.n_bytes_after / 1e6:.1f} MB of tensors (were {summary.n_bytes_before / 1e6:.1f}), "
+        f"{summary.n_converted} of {summary.n_tensors} tensors converted in {time.perf_counter() - start:.1f} s",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _quantize(args: argparse.Namespace, progress: Callable[[str, int], None] | None) -> Summary:
+    from q4engine.gguf.quantize import TARGETS, quantize_file
+
+    threads = args.threads or default_thread_count()
+    return quantize_file(args.source, args.out, TARGETS[args.type], args.method, threads, progress)
+
+
+def _with_progress_bar(args: argparse.Namespace) -> Summary:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from q4engine.gguf import GGUFFile
+
+    with GGUFFile.open(args.source) as file:
+        total = sum(info.n_elements for info in file.tensors.values())
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("quantising", total=total)
+
+        def advance(name: str, n_weights: int) -> None:
+            bar.update(task, advance=n_weights, description=f"{name:<28}")
+
+        return _quantize(args, advance)

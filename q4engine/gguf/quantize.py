@@ -1,0 +1,161 @@
+"""Quantises a GGUF file: matrices to a type, metadata carried over as it is.
+
+The policy: matrices (2-D weights) take the type. Where that has 4 bits, the embedding and the output, which cost most
+quality, take Q6_K instead if their columns divide by 256, else Q8_0. Columns that are no multiple of the type's block
+leave a matrix at F16. Vectors (norms, biases) stay as they are, and so does every tensor that has its type already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf.dequantize import dequantize
+from q4engine.gguf.reader import GGUFFile, TensorInfo
+from q4engine.gguf.types import TensorType
+from q4engine.gguf.write import GGUFWriter, NewTensor, uint32_pair
+
+Method = Literal["search", "reference"]
+Progress = Callable[[str, int], None]
+"""Called with a tensor's name and the number of its weights that were just done."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ``--type`` stands for: the type of matrices, ``general.file_type``, whether some tensors keep more bits."""
+
+    type: TensorType
+    file_type: int
+    spares_embedding: bool
+
+
+TARGETS: dict[str, Target] = {
+    "q4_0": Target(TensorType.Q4_0, 2, True),
+    "q4_1": Target(TensorType.Q4_1, 3, True),
+    "q8_0": Target(TensorType.Q8_0, 7, False),
+    "f16": Target(TensorType.F16, 1, False),
+}
+
+_SPARED = frozenset({"token_embd.weight", "output.weight"})
+_QUANTIZATION_VERSION = 2  # of the block formats, which have not changed since ggml's second edition of them
+_CHUNK_WEIGHTS = 1 << 19  # weights that a thread takes at a time: 2 MB as float32
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written."""
+
+    n_tensors: int
+    n_converted: int
+    n_bytes_before: int
+    n_bytes_after: int
+
+
+def choose_type(info: TensorInfo, target: Target) -> TensorType:
+    """The type that a tensor takes under the policy."""
+    if len(info.shape) < 2 or not info.name.endswith(".weight") or "_norm." in info.name:
+        return info.type
+    columns = info.shape[-1]
+    kind = target.type
+    if target.spares_embedding and info.name in _SPARED:
+        kind = TensorType.Q6_K if columns % TensorType.Q6_K.block_size == 0 else TensorType.Q8_0
+    return kind if columns % kind.block_size == 0 else TensorType.F16
+
+
+def quantize_file(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    target: Target,
+    method: Method = "search",
+    n_threads: int = 2,
+    progress: Progress | None = None,
+) -> Summary:
+    """Quantise the GGUF file ``source`` to ``out``, which appears only when it is whole.
+
+    The bytes depend on nothing but the source, the target and the method. Q4Error names the file and tensor that
+    cannot be read, hold values that are not finite or too large, or cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    if out.exists() and source.exists() and out.samefile(source):
+        raise Q4Error(f"{out}: is the file to read, expected another name to write")
+    with GGUFFile.open(source) as file:
+        table = [NewTensor(info.name, choose_type(info, target), info.shape) for info in file.tensors.values()]
+        for info in file.tensors.values():
+            info.require_usable()
+        writer = GGUFWriter(out, _metadata_pairs(file, target), table, file.alignment)
+        with writer, ThreadPoolExecutor(n_threads) as pool:
+            for info, new in zip(file.tensors.values(), table, strict=True):
+                for n_weights, piece in _convert(info, new.type, method, pool):
+                    writer.write(piece)
+                    if progress is not None:
+                        progress(info.name, n_weights)
+        return Summary(
+            n_tensors=len(table),
+            n_converted=sum(info.type is not new.type for info, new in zip(file.tensors.values(), table, strict=True)),
+            n_bytes_before=sum(info.n_bytes for info in file.tensors.values()),
+            n_bytes_after=sum(new.n_bytes for new in table),
+        )
+
+
+def quantize_rows(rows: np.ndarray, kind: TensorType, method: Method = "search") -> np.ndarray:
+    """Quantise float32 [rows, columns] to uint8 [rows, bytes of a row].
+
+    ValueError where the columns are no multiple of the block, or a value is not finite or too large for the type.
+    """
+    n, columns = rows.shape
+    out = np.empty((n, kind.row_bytes(columns)), np.uint8)
+    done = _native_quantize(np.ascontiguousarray(rows, np.float32), out, kind, method)
+    if done != n:
+        raise ValueError(f"row {done} has a value that is not finite or too large for {kind.name}")
+    return out
+
+
+def _native_quantize(rows: np.ndarray, out: np.ndarray, kind: TensorType, method: Method) -> int:
+    from q4engine import _native  # only quantising needs it; reading works without the extension
+
+    return _native.quantize_rows(rows, out, int(kind), rows.shape[0], rows.shape[1], method)
+
+
+def _metadata_pairs(file: GGUFFile, target: Target) -> list[bytes]:
+    """The pairs of the source, with the two that tell how it is quantised put in their place or at the end."""
+    told = {
+        "general.file_type": uint32_pair("general.file_type", target.file_type),
+        "general.quantization_version": uint32_pair("general.quantization_version", _QUANTIZATION_VERSION),
+    }
+    pairs = [told.pop(key) if key in told else file.metadata.raw(key) for key in file.metadata]
+    return [*pairs, *told.values()]
+
+
+def _convert(
+    info: TensorInfo, kind: TensorType, method: Method, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The bytes of a tensor in its new type, piece by piece, each with the number of its weights."""
+    if info.type is kind:
+        yield info.n_elements, info.data
+        return
+    columns = info.shape[-1]
+    n_rows = info.n_elements // columns
+    raw = info.data.reshape(n_rows, -1)
+    step = max(1, _CHUNK_WEIGHTS // columns)
+
+    def convert(start: int) -> np.ndarray:
+        rows = raw[start : start + step]
+        values = dequantize(rows.reshape(-1), info.type, (len(rows), columns))
+        out = np.empty((len(rows), kind.row_bytes(columns)), np.uint8)
+        done = _native_quantize(values, out, kind, method)
+        if done != len(rows):
+            raise Q4Error(
+                f"{info.path}: tensor {shown(info.name)}, row {start + done}: "
+                f"a value is not finite, or too large for {kind.name}"
+            )
+        return out
+
+    for piece in pool.map(convert, range(0, n_rows, step)):
+        yield len(piece) * columns, piece

@@ -1,0 +1,131 @@
+"""Writes GGUF files (version 3): the same bytes on every machine, beside the target, renamed into place when whole.
+
+Metadata pairs are bytes, mostly copied from another file as they lie there, so that a vocabulary of 150,000 strings
+costs nothing to carry over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from q4engine.errors import Q4Error
+from q4engine.gguf.reader import DEFAULT_ALIGNMENT, MAGIC
+from q4engine.gguf.types import TensorType, ValueType
+
+_VERSION = 3
+
+
+@dataclass(frozen=True)
+class NewTensor:
+    """A tensor to be written; ``shape`` in NumPy's order (rows, columns)."""
+
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.type.row_bytes(self.shape[-1]) * math.prod(self.shape[:-1])
+
+
+def uint32_pair(key: str, value: int) -> bytes:
+    """A metadata pair that holds a uint32."""
+    return _string(key) + struct.pack("<II", ValueType.UINT32, value)
+
+
+class GGUFWriter:
+    """Writes the head at once, then takes the tensors' bytes in the order of the table, in pieces of any size.
+
+    A context manager: the file takes its name when the block ends without an exception and every byte is there;
+    otherwise nothing is left behind. Q4Error where the file cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, pairs: Sequence[bytes], table: Sequence[NewTensor], alignment: int = DEFAULT_ALIGNMENT
+    ) -> None:
+        self.path = path
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._alignment = alignment
+        self._sizes = [tensor.n_bytes for tensor in table]
+        self._current = 0
+        self._left = self._sizes[0] if table else 0
+        if path.is_dir():
+            raise Q4Error(f"{path}: is a directory, expected the name of a file to write")
+        try:
+            self._file = self._beside.open("wb")
+        except OSError as error:
+            raise self._failure(error) from None
+        try:
+            self._put(self._head(pairs, table))
+        except BaseException:
+            self._discard()
+            raise
+
+    def write(self, data: np.ndarray | bytes) -> None:
+        """The next bytes of the current tensor; the last ones are followed by padding."""
+        size = data.nbytes if isinstance(data, np.ndarray) else len(data)
+        if size > self._left:
+            raise ValueError(f"{size} bytes given, tensor {self._current} has room for {self._left}")
+        self._put(data)
+        self._left -= size
+        if self._left == 0:
+            self._put(b"\0" * (-self._sizes[self._current] % self._alignment))
+            self._current += 1
+            self._left = self._sizes[self._current] if self._current < len(self._sizes) else 0
+
+    def __enter__(self) -> GGUFWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                if self._current != len(self._sizes):
+                    raise ValueError(f"only {self._current} of {len(self._sizes)} tensors were written")
+                self._file.close()
+                self._beside.replace(self.path)
+        except OSError as error:
+            raise self._failure(error) from None
+        finally:
+            self._discard()
+
+    def _head(self, pairs: Sequence[bytes], table: Sequence[NewTensor]) -> bytes:
+        parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(table), len(pairs)), *pairs]
+        offset = 0
+        for tensor in table:
+            dims = tuple(reversed(tensor.shape))
+            parts.append(_string(tensor.name) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims))
+            parts.append(struct.pack("<IQ", tensor.type, offset))
+            offset += tensor.n_bytes + -tensor.n_bytes % self._alignment
+        head = b"".join(parts)
+        return head + b"\0" * (-len(head) % self._alignment)
+
+    def _put(self, data: np.ndarray | bytes) -> None:
+        try:
+            self._file.write(data.data if isinstance(data, np.ndarray) else data)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: OSError) -> Q4Error:
+        return Q4Error(f"{self.path}: cannot be written: {error.strerror or error}")
+
+    def _discard(self) -> None:
+        """Drop what lies beside the target; nothing does after a rename."""
+        with contextlib.suppress(OSError):  # a full disk is reported once, by the write that hit it
+            self._file.close()
+        self._beside.unlink(missing_ok=True)
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<Q", len(raw)) + raw
