@@ -7,14 +7,16 @@ run in the order that llama.cpp documents: repetition penalty, top-k, top-p, min
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from q4engine.errors import Q4Error
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_SEED = (1 << 64) - 1
 
@@ -58,7 +60,7 @@ class Sampler:
         from q4engine import _native
 
         self.settings = settings
-        self.seed = secrets.randbits(32) if settings.seed is None else settings.seed
+        self.seed = int.from_bytes(os.urandom(4), "little") if settings.seed is None else settings.seed
         self._native = _native
         self._state = _native.random_state(self.seed)
 
@@ -67,6 +69,8 @@ class Sampler:
 
         Q4Error where a logit is not finite; it names the token and the position of the last token evaluated.
         """
+        import numpy as np
+
         settings = self.settings
         recent: Sequence[int] = ()
         if settings.repeat_penalty != 1.0 and settings.repeat_last_n:

@@ -85,6 +85,10 @@ class Tokenizer:
             ids.append(self._required(self.vocabulary.eos_id, "eos_token_id"))
         return ids
 
+    def has_control_tokens(self, text: str) -> bool:
+        """Whether the text spells out control tokens, as a prompt in chat format does."""
+        return any(piece in self._hidden for piece in self._special.split(text))
+
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of a whole list of token ids, without the space that SPM puts before a text.
 

@@ -1,0 +1,88 @@
+"""The command line: ``q4engine COMMAND …``, one module a command.
+
+A command's module has ``add_parser(subparsers)`` and a function of the parsed arguments that returns the exit code. It
+imports what is heavy inside that function, so that ``--help`` and mistyped options answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+from q4engine import __version__
+from q4engine.errors import Q4Error
+
+COMMANDS = ("run", "bench", "inspect", "quantize", "tokenize", "fingerprint")
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2  # argparse's
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_EPILOG = """\
+examples:
+  q4engine run model.gguf -p "What is the capital of France?"
+  q4engine run model.gguf                    chat in the terminal
+  q4engine inspect model.gguf --kernels      what the file holds and which kernels would run it
+  q4engine quantize model-f16.gguf model-q4_0.gguf --type q4_0
+  q4engine COMMAND --help                    options and examples of a command
+
+Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    _make_output_safe()
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse: --help, --version, wrong usage
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except Q4Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader is gone; the interpreter's own flush at exit must not complain about it either
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except MemoryError:
+        print("error: there is not enough memory", file=sys.stderr)
+        return EXIT_ERROR
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="q4engine",
+        description="An LLM engine for Arm CPUs that explains its own speed.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"q4engine {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        name = f"{__name__}.{command}"
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name).add_parser(subparsers)
+    return parser
+
+
+def _make_output_safe() -> None:
+    """A character that the terminal's encoding lacks becomes a question mark instead of an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

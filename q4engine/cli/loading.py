@@ -1,0 +1,39 @@
+"""From parsed arguments to an engine and a session."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from q4engine.cli.options import note
+
+if TYPE_CHECKING:
+    from q4engine.engine import Engine, Session
+
+
+def load_engine(args: argparse.Namespace, path: Path) -> Engine:
+    """The engine that -t, --cpu-mask and --backend ask for."""
+    from q4engine.cpus import parse_cpu_mask
+    from q4engine.engine import Engine
+
+    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
+    return Engine.load(path, n_threads=args.threads, cpu_mask=cpus, backend=args.backend)
+
+
+def new_session(args: argparse.Namespace, engine: Engine) -> Session:
+    """A session of -c tokens (0: as many as the model was trained on) and -b tokens a batch."""
+    trained = engine.config.n_ctx_train
+    n_ctx = trained if args.ctx_size == 0 else args.ctx_size
+    if n_ctx is not None and n_ctx > trained:
+        note(f"note: a context of {n_ctx} tokens is more than the {trained} that the model was trained on")
+    return engine.session(n_ctx=n_ctx, n_batch=args.batch_size)
+
+
+def kernel_rows(engine: Engine) -> list[dict[str, object]]:
+    """The kernels of an engine, equal choices as one row with the number of weights that they serve."""
+    rows: dict[tuple[str, ...], int] = {}
+    for choice in engine.kernels:
+        key = (choice.type, choice.layout, choice.gemv, choice.gemm)
+        rows[key] = rows.get(key, 0) + 1
+    return [dict(zip(("type", "layout", "gemv", "gemm"), key, strict=True)) | {"weights": n} for key, n in rows.items()]

@@ -1,0 +1,104 @@
+"""Options that commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from q4engine.errors import Q4Error
+
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
+_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+
+def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """An argparse type: an integer from ``low`` to ``high``."""
+
+    def parsed(text: str) -> int:
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            limits = f"at least {low}" if high is None else f"{low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range, expected {limits}")
+        return value
+
+    parsed.__name__ = "integer"  # argparse: "invalid integer value: 'x'"
+    return parsed
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model_position", metavar="MODEL", nargs="?", type=Path, help="GGUF file")
+    parser.add_argument("-m", "--model", metavar="MODEL", type=Path, help="the same, as an option")
+
+
+def model_path(args: argparse.Namespace) -> Path:
+    """The one model given. Usage error where there is none or two."""
+    given = [path for path in (args.model_position, args.model) if path is not None]
+    if len(given) != 1:
+        args.parser.error("give one MODEL" if not given else "give MODEL once: in its place or with -m")
+    path: Path = given[0]
+    return path
+
+
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-p", "--prompt", metavar="TEXT", help=r"the prompt; \n, \t, \xHH and the like are escapes")
+    source.add_argument("-f", "--file", metavar="FILE", type=Path, help="read the prompt from a file, - for stdin")
+    parser.add_argument("--no-escape", dest="escape", action="store_false", help="take backslashes in -p as they are")
+    parser.add_argument("-e", "--escape", dest="escape", action="store_true", help=argparse.SUPPRESS)
+    parser.set_defaults(escape=True)
+
+
+def read_prompt(args: argparse.Namespace) -> str | None:
+    """The prompt of -p, -f or a stdin that is no terminal; else None. One newline at the end of a file is dropped."""
+    if args.prompt is not None:
+        return unescape(args.prompt) if args.escape else str(args.prompt)
+    if args.file is not None and str(args.file) != "-":
+        try:
+            raw = args.file.read_bytes()
+        except OSError as error:
+            raise Q4Error(f"{args.file}: cannot be read: {error.strerror}") from None
+    elif args.file is not None or not sys.stdin.isatty():
+        raw = sys.stdin.buffer.read()
+    else:
+        return None
+    text: str = raw.decode("utf-8", "replace")
+    return text.removesuffix("\n")
+
+
+def unescape(text: str) -> str:
+    r"""Replaces \n, \r, \t, \', \", \\ and \xHH (a byte, so that \xc3\xa9 is é). Other backslashes stay."""
+
+    def replacement(match: re.Match[bytes]) -> bytes:
+        return bytes([int(match[1], 16)]) if match[1] else _ESCAPED.get(match[2], match[2])
+
+    return _ESCAPE.sub(replacement, text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: cores of the fastest cluster)"
+    )
+    parser.add_argument(
+        "-b",
+        "--batch-size",
+        metavar="N",
+        type=integer(1),
+        default=512,
+        help="tokens evaluated at once when reading the prompt (default: %(default)s)",
+    )
+    parser.add_argument("-C", "--cpu-mask", metavar="M", help="pin the threads to these CPUs: 0xf0 or 4-7")
+    parser.add_argument(
+        "--backend", choices=("native", "numpy"), default="native", help="numpy: the readable reference (slow)"
+    )
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+
+def note(text: str) -> None:
+    """A line for the user beside the output."""
+    print(text, file=sys.stderr)

@@ -1,0 +1,366 @@
+"""``q4engine run``: text from a prompt, or a chat in the terminal. Takes the options that people type for llama-cli."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from q4engine.cli import options
+from q4engine.cli.loading import kernel_rows, load_engine, new_session
+from q4engine.cli.options import note
+from q4engine.errors import Q4Error
+from q4engine.generate import Generation, Timings, generate
+from q4engine.sampling import MAX_SEED, SamplerSettings
+
+if TYPE_CHECKING:
+    from q4engine.engine import Engine, Session
+    from q4engine.sampling import Sampler
+    from q4engine.tokenizer import ChatTemplate, Tokenizer
+
+_EXIT_INTERRUPTED = 130
+
+_EPILOG = """\
+examples:
+  q4engine run model.gguf -p "What is the capital of France?"
+  q4engine run model.gguf                              chat; Ctrl-D ends it
+  q4engine run model.gguf -p "Once upon a time" --no-chat -n 100 --temp 0
+  q4engine run -m model.gguf -f prompt.txt -t 4 -c 8192 --json > answer.json
+  echo "Summarise: …" | q4engine run model.gguf -n 64 -s 42
+
+The model's chat template is applied unless --no-chat is given or the prompt has chat tokens of its own.
+The same model, prompt and seed give the same text on every machine, for every number of threads.
+"""
+
+# Options of llama-cli that change nothing here, and how many arguments each takes.
+_WITHOUT_EFFECT: dict[tuple[str, ...], int | str] = {
+    ("--no-warmup",): 0,
+    ("--no-mmap",): 0,
+    ("--mlock",): 0,
+    ("--jinja",): 0,
+    ("--simple-io",): 0,
+    ("--log-disable",): 0,
+    ("--no-display-prompt",): 0,
+    ("--no-perf",): 0,
+    ("-co", "--color"): 0,
+    ("-i", "--interactive"): 0,
+    ("-ngl", "--gpu-layers", "--n-gpu-layers"): 1,
+    ("-tb", "--threads-batch"): 1,
+    ("-ub", "--ubatch-size"): 1,
+    ("-fa", "--flash-attn"): "?",
+}
+
+
+class _Ignored(argparse.Action):
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        namespace.ignored = [*namespace.ignored, option_string]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="generate text from a prompt, or chat",
+        description="Generate text from a prompt, or chat in the terminal where no prompt is given.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_model(parser)
+    options.add_prompt(parser)
+    parser.add_argument(
+        "-n",
+        "--predict",
+        "--n-predict",
+        metavar="N",
+        type=options.integer(-1),
+        default=-1,
+        help="tokens to generate at most; -1 (default): until the model ends its text or the context is full",
+    )
+    parser.add_argument(
+        "-c",
+        "--ctx-size",
+        metavar="N",
+        type=options.integer(0),
+        help="tokens of context, prompt and text together (default: the model's, up to 4096; 0: the model's)",
+    )
+    options.add_engine(parser)
+    _add_sampling(parser)
+    _add_chat(parser)
+    options.add_json(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
+    for names, count in _WITHOUT_EFFECT.items():
+        parser.add_argument(*names, nargs=count, dest="ignored", action=_Ignored, default=[], help=argparse.SUPPRESS)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sampling, in this order")
+    default = SamplerSettings()
+    add = group.add_argument
+    add(
+        "--repeat-penalty",
+        metavar="X",
+        type=float,
+        default=default.repeat_penalty,
+        help="make recent tokens less likely (default: %(default)s, off)",
+    )
+    add(
+        "--repeat-last-n",
+        metavar="N",
+        type=int,
+        default=default.repeat_last_n,
+        help="how many tokens are recent; -1: all (default: %(default)s)",
+    )
+    add(
+        "--top-k",
+        metavar="N",
+        type=int,
+        default=default.top_k,
+        help="keep the N likeliest (default: %(default)s; 0: off)",
+    )
+    add(
+        "--top-p",
+        metavar="X",
+        type=float,
+        default=default.top_p,
+        help="keep the likeliest that share X of the probability (default: %(default)s; 1: off)",
+    )
+    add(
+        "--min-p",
+        metavar="X",
+        type=float,
+        default=default.min_p,
+        help="keep those X times as likely as the likeliest (default: %(default)s; 0: off)",
+    )
+    add(
+        "--temp",
+        "--temperature",
+        metavar="X",
+        type=float,
+        default=default.temperature,
+        help="0 takes the likeliest (default: %(default)s)",
+    )
+    add(
+        "-s",
+        "--seed",
+        metavar="N",
+        type=options.integer(-1, MAX_SEED),
+        default=-1,
+        help="-1 (default) draws one, which is shown",
+    )
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("chat")
+    group.add_argument("-sys", "--system-prompt", metavar="TEXT", help="the system message")
+    group.add_argument(
+        "-no-cnv",
+        "--no-chat",
+        "--no-conversation",
+        dest="chat",
+        action="store_false",
+        default=None,
+        help="continue the prompt as it is, without the chat template",
+    )
+    group.add_argument(
+        "-cnv",
+        "--chat",
+        "--conversation",
+        dest="chat",
+        action="store_true",
+        help="apply the chat template in any case; in a terminal, go on with a chat after the prompt",
+    )
+    group.add_argument("-st", "--single-turn", action="store_true", help="end after the answer to the prompt")
+
+
+@dataclass
+class Conversation:
+    """What one command works with: an engine, its one session and the timings of all turns."""
+
+    engine: Engine
+    session: Session
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    sampler: Sampler
+    timings: Timings
+
+    def tokenise(self, text: str, whole: bool) -> list[int]:
+        """``whole``: the text is all of the prompt, so that a begin token belongs before it unless it is there."""
+        with self.timings.tokenise.measured(0):
+            ids = self.tokenizer.encode(text, add_bos=False)
+            bos = self.tokenizer.vocabulary.bos_id
+            if whole and self.tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
+                ids.insert(0, bos)
+        self.timings.tokenise.tokens += len(ids)
+        if not ids:
+            raise Q4Error("the prompt is empty")
+        return ids
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate; the text goes to stdout, summary and notes to stderr."""
+    path = options.model_path(args)
+    settings = _settings(args)
+    if args.ignored:
+        note(f"note: without effect here: {', '.join(dict.fromkeys(args.ignored))}")
+    prompt = options.read_prompt(args)
+    if prompt is None and args.json:
+        args.parser.error("--json needs a prompt: -p, -f or stdin")
+    if prompt == "":
+        raise Q4Error("the prompt is empty")
+    start = time.perf_counter()
+    engine = load_engine(args, path)
+    conversation = _conversation(args, engine, settings, prompt)
+    conversation.timings.load_seconds = time.perf_counter() - start
+    if args.verbose:
+        _describe(conversation)
+    if prompt is None or (args.chat and not args.single_turn and sys.stdin.isatty() and not args.json):
+        from q4engine.cli.chat import chat
+
+        return chat(args, conversation, prompt)
+    return _answer(args, conversation, prompt)
+
+
+def _settings(args: argparse.Namespace) -> SamplerSettings:
+    return SamplerSettings(
+        temperature=args.temp,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        min_p=args.min_p,
+        repeat_penalty=args.repeat_penalty,
+        repeat_last_n=args.repeat_last_n,
+        seed=None if args.seed < 0 else args.seed,
+    )
+
+
+def _conversation(
+    args: argparse.Namespace, engine: Engine, settings: SamplerSettings, prompt: str | None
+) -> Conversation:
+    from q4engine.sampling import Sampler
+
+    tokenizer = engine.tokenizer
+    wanted = args.chat is not False
+    if wanted and args.chat is None and prompt is not None and tokenizer.has_control_tokens(prompt):
+        note("note: the prompt has chat tokens of its own, so it is used as it is (--chat applies the template)")
+        wanted = False
+    template = _template(engine) if wanted else None
+    return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings), Timings())
+
+
+def _template(engine: Engine) -> ChatTemplate:
+    from q4engine.tokenizer import ChatTemplate
+
+    template = ChatTemplate.from_gguf(engine.gguf, engine.tokenizer)
+    if template.note:
+        note(f"note: {template.note}")
+    return template
+
+
+def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -> int:
+    """One prompt, one answer."""
+    text = prompt
+    if conversation.template is not None:
+        text = conversation.template.render(messages(args, prompt))
+    elif args.system_prompt is not None:
+        note("note: --system-prompt has no effect without a chat template")
+    ids = conversation.tokenise(text, whole=True)
+    if args.verbose:
+        note(f"prompt: {len(ids)} tokens: {ids}")
+    generation = generate(
+        conversation.session,
+        ids,
+        conversation.sampler,
+        args.predict,
+        conversation.tokenizer.stop_ids,
+        conversation.timings,
+    )
+    try:
+        answer, interrupted = stream(generation, conversation.tokenizer, show=not args.json)
+    except Q4Error:
+        finish(args, conversation, generation)
+        raise
+    if args.json:
+        _print_json(args, conversation, generation, answer)
+    finish(args, conversation, generation)
+    return _EXIT_INTERRUPTED if interrupted else 0
+
+
+def messages(args: argparse.Namespace, prompt: str) -> list[dict[str, str]]:
+    """The messages that open a conversation."""
+    system: str | None = args.system_prompt
+    if system is None:
+        return [{"role": "user", "content": prompt}]
+    content = options.unescape(system) if args.escape else system
+    return [{"role": "system", "content": content}, {"role": "user", "content": prompt}]
+
+
+def stream(generation: Generation, tokenizer: Tokenizer, show: bool = True) -> tuple[str, bool]:
+    """Writes the text as it comes, a newline at its end; returns it, and whether Ctrl-C ended it."""
+    decoder = tokenizer.stream_decoder()
+    parts: list[str] = []
+    interrupted = False
+
+    def put(text: str) -> None:
+        parts.append(text)
+        if show and text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    try:
+        try:
+            for token in generation:
+                put(decoder.push(token))
+        except KeyboardInterrupt:
+            interrupted = True
+        put(decoder.flush())
+    finally:
+        text = "".join(parts)
+        if show and text and not text.endswith("\n"):
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+    return text, interrupted
+
+
+def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
+    """The summary on stderr."""
+    sys.stdout.flush()
+    note("")
+    if generation is not None and generation.stop_reason in ("context full", "interrupted"):
+        session = conversation.session
+        note(f"{generation.stop_reason}: {session.n_past} of {session.n_ctx} tokens of context are used")
+    if args.temp > 0:
+        note(f"{'seed':>16}      = {conversation.sampler.seed}")
+    for line in conversation.timings.lines():
+        note(line)
+
+
+def _print_json(args: argparse.Namespace, conversation: Conversation, generation: Generation, text: str) -> None:
+    data = {
+        "text": text,
+        "model": str(options.model_path(args)),
+        "n_prompt": conversation.timings.prompt.tokens,
+        "n_generated": len(generation.tokens),
+        "tokens": generation.tokens,
+        "stop_reason": generation.stop_reason,
+        "n_ctx": conversation.session.n_ctx,
+        "threads": conversation.engine.n_threads,
+        "backend": conversation.engine.backend,
+        "seed": conversation.sampler.seed,
+        "timings": conversation.timings.as_dict(),
+    }
+    print(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def _describe(conversation: Conversation) -> None:
+    engine, config = conversation.engine, conversation.engine.config
+    note(f"model: {config.architecture}, {config.n_layers} layers, vocabulary of {config.vocab_size}")
+    note(f"context: {conversation.session.n_ctx} tokens, batches of {conversation.session.n_batch}")
+    note(f"backend: {engine.backend}, {engine.n_threads} threads, operations: {engine.variant}")
+    for row in kernel_rows(engine):
+        note(f"kernels: {row['weights']} weights {row['type']}: {row['gemv']} / {row['gemm']} ({row['layout']})")

@@ -1,0 +1,73 @@
+"""``q4engine tokenize``: the token ids of a text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from q4engine.cli import options
+from q4engine.errors import Q4Error, shown
+
+if TYPE_CHECKING:
+    from q4engine.tokenizer import Tokenizer
+
+_EPILOG = """\
+examples:
+  q4engine tokenize model.gguf -p "Hello world"
+  q4engine tokenize model.gguf -p "<|im_start|>user\\nHi" --ids
+  q4engine tokenize model.gguf -f book.txt --count
+
+Works for every file with a vocabulary, also where the engine cannot run the model.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "tokenize",
+        help="show the tokens of a text",
+        description="Show the token ids of a text and the piece that each stands for.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_model(parser)
+    options.add_prompt(parser)
+    parser.add_argument("--no-bos", action="store_true", help="no begin token, whatever the model asks for")
+    parser.add_argument("--no-parse-special", action="store_true", help="take <|…|> and the like as plain text")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--ids", action="store_true", help="print the ids alone, as a list")
+    form.add_argument("--count", action="store_true", help="print the number of tokens alone")
+    options.add_json(form)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print to stdout."""
+    from q4engine.gguf import GGUFFile
+    from q4engine.tokenizer import Tokenizer
+
+    path = options.model_path(args)
+    text = options.read_prompt(args)
+    if text is None:
+        raise Q4Error("there is no text: give -p, -f or stdin")
+    with GGUFFile.open(path) as file:
+        tokenizer = Tokenizer.from_gguf(file)
+    ids = tokenizer.encode(text, add_bos=False if args.no_bos else None, parse_special=not args.no_parse_special)
+    if args.count:
+        print(len(ids))
+    elif args.ids:
+        print(ids)
+    elif args.json:
+        pieces = [_piece(tokenizer, token) for token in ids]
+        print(json.dumps({"count": len(ids), "ids": ids, "pieces": pieces}, ensure_ascii=False))
+    else:
+        for token in ids:
+            print(f"{token:6} -> {shown(_piece(tokenizer, token))}")
+    return 0
+
+
+def _piece(tokenizer: Tokenizer, token: int) -> str:
+    """A token's text; bytes that are no whole characters as \\xHH."""
+    return tokenizer.token_bytes(token).decode("utf-8", "backslashreplace")
