@@ -32,20 +32,21 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
         Q4_UNROLL
         for (size_t v = 0; v < ROW_VECTORS; v++)
             sum[t][v] = START(token0 + t);
-    Q4_UNROLL
-    for (size_t s = 0; s < sizeof w->q / sizeof w->q[0]; s++) {
-        vi rows[ROW_VECTORS];
+    for (size_t s = 0; s < sizeof w->q / sizeof w->q[0]; s += 8)
         Q4_UNROLL
-        for (size_t v = 0; v < ROW_VECTORS; v++)
-            rows[v] = vi_keep(vi_load(w->q[s] + row0 + v * LANES));
-        Q4_UNROLL
-        for (size_t t = 0; t < n; t++) {
-            vi x = vi_all(a->q[s][token0 + t]);
+        for (size_t i = s; i < s + 8; i++) {
+            vi rows[ROW_VECTORS];
             Q4_UNROLL
             for (size_t v = 0; v < ROW_VECTORS; v++)
-                sum[t][v] = DOT(sum[t][v], rows[v], x);
+                rows[v] = vi_keep(vi_load(w->q[i] + row0 + v * LANES));
+            Q4_UNROLL
+            for (size_t t = 0; t < n; t++) {
+                vi x = vi_all(a->q[i][token0 + t]);
+                Q4_UNROLL
+                for (size_t v = 0; v < ROW_VECTORS; v++)
+                    sum[t][v] = DOT(sum[t][v], rows[v], x);
+            }
         }
-    }
     Q4_UNROLL
     for (size_t v = 0; v < ROW_VECTORS; v++) {
         vf d = vf_load(w->d + row0 + v * LANES);

@@ -66,7 +66,8 @@ static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, 
 
 #else
 
-static inline vi dot2(vi sum, vi a, vi b) { return vi_add(sum, _mm256_madd_epi16(a, b)); }
+// vi_keep: gcc would rebalance long sums into trees, whose leaves do not fit the registers.
+static inline vi dot2(vi sum, vi a, vi b) { return vi_keep(vi_add(sum, _mm256_madd_epi16(a, b))); }
 static inline vi pairs_sum(vi a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
 // Two products of 6-bit weights (at most 2 * 63 * 127 each) fit 16 bits.
 static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) {
@@ -74,12 +75,13 @@ static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) {
 }
 // A whole block's 8 products of nibbles fit 16 bits: 8 * 2 * 15 * 127 = 30480.
 static inline vi nibbles_start(int32_t start) { return (void)start, vi_zero(); }
-static inline vi nibbles_dot(vi sum, vi u, vi s) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s)); }
+static inline vi nibbles_dot(vi sum, vi u, vi s) { return vi_keep(_mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s))); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return vi_add(pairs_sum(sum), vi_all(start)); }
 static inline vi bytes_start(int32_t start) { return (void)start, vi_zero(); }
 static inline vi bytes_dot(vi sum, vi w, vi s) {
     vi signed_w = vi_xor(w, vi_all_bytes(-128));
-    return vi_add(sum, pairs_sum(_mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w))));
+    vi products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w));
+    return vi_keep(vi_add(sum, pairs_sum(products)));
 }
 
 #endif
