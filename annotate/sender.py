@@ -101,9 +101,8 @@ class Outbox:
             self.connection.close()
         self.connection = None
         self._announced.clear()
-        self._outgoing = (
-            bytearray()
-        )  # not cleared: in a forked child the old one may be in the middle of a send for ever
+        # A new one, since a fork can leave the child with the old one in the middle of a send, where it cannot shrink.
+        self._outgoing = bytearray()
 
     def pump(self, transport: Transport) -> None:
         """Sends what the socket takes, connecting first where need be; OSError where nobody takes connections."""

@@ -103,6 +103,12 @@ class Daemon:
             for connection in self._data:
                 self._selector.register(connection, selectors.EVENT_READ, "stream")
 
+    def end_capture(self) -> None:
+        """Closes the data connections, and goes on listening for those of the next capture."""
+        with self._lock:
+            for connection in list(self._data):
+                self._forget(connection)
+
     def stop(self) -> None:
         """Closes every socket, as the daemon's death does."""
         self._running = False
@@ -112,6 +118,11 @@ class Daemon:
         for connection in [*self._data, *self._parents]:
             connection.close()
         self._selector.close()
+
+    @property
+    def parent_connections(self) -> int:
+        """Clients that have come to the parent socket so far."""
+        return len(self._parents)
 
     @property
     def streams(self) -> list[Stream]:
@@ -162,14 +173,19 @@ class Daemon:
                 self._selector.register(connection, selectors.EVENT_READ, "stream")
 
     def _receive(self, connection: socket.socket) -> None:
-        data = connection.recv(1 << 16)
         with self._lock:
+            if connection not in self._data:
+                return
+            data = connection.recv(1 << 16)
             self._raw[self._data[connection]] += data
             if not data:
-                self._selector.unregister(connection)
-                del self._data[connection]
-                connection.close()
-                self.closed_connections += 1
+                self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        del self._data[connection]
+        connection.close()
+        self.closed_connections += 1
 
 
 def wait(until: Callable[[], bool], state: Callable[[], str] = lambda: "") -> None:

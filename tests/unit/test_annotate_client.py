@@ -185,6 +185,16 @@ def test_a_burst_of_many_buffers_arrives_in_order(endpoints):
     assert len(heard) > 64 * 1024 / 20
 
 
+def test_a_thread_faster_than_the_sender_sends_for_itself(endpoints, monkeypatch):
+    monkeypatch.setattr(sender, "_DRAIN_SECONDS", 3600.0)
+    monkeypatch.setattr(sender, "_WAKE_BYTES", 1 << 30)
+    with Daemon(endpoints) as daemon, annotate.streamline(endpoints=endpoints) as s:
+        for _ in range(100):
+            s.marker("x" * 1000)
+        assert s.dropped == 0
+        daemon.wait(lambda: len(daemon.markers) >= 60)
+
+
 def test_the_largest_message_passes_and_a_larger_one_is_dropped(endpoints, capsys):
     head = len(annotate.encode.marker(annotate.monotonic_raw_ns(), ""))
     with Daemon(endpoints) as daemon:
@@ -297,6 +307,20 @@ def test_definitions_are_sent_again_to_a_daemon_that_comes_back(family, endpoint
             assert not s.flush()
 
 
+@pytest.mark.parametrize("family", ["unix", "tcp4"])
+def test_the_next_capture_hears_the_first_message_after_the_last(family, endpoints):
+    where = endpoints if family == "unix" else tcp_endpoints(family)
+    with Daemon(where, family) as daemon, annotate.streamline(endpoints=where) as s:
+        channel = s.channel("ops")
+        said = []
+        for capture in range(3):
+            channel.start(f"capture {capture}")
+            assert s.flush(10)
+            said.append(["ops", f"capture {capture}"])
+            daemon.wait(lambda: [[m.text for m in stream.messages] for stream in daemon.streams] == said)
+            daemon.end_capture()
+
+
 def test_between_two_captures_nothing_waits_and_the_signal_wakes(endpoints, monkeypatch):
     with Daemon(endpoints, capturing=False) as daemon, annotate.streamline(endpoints=endpoints) as s:
         # The first refused connection waits for a signal alone.
@@ -380,3 +404,12 @@ def test_two_clients_of_a_process_share_no_counter_number(endpoints):
         daemon.wait(lambda: daemon.closed_connections == 2)
         numbers = [stream.messages[0].counter for stream in daemon.streams]
     assert numbers[0] != numbers[1]
+
+
+def test_an_outbox_can_be_left_in_the_middle_of_a_send():
+    """As in a forked child, whose copy of the sender thread never comes back from the kernel."""
+    outbox = sender.Outbox(threading.current_thread())
+    outbox._outgoing += b"half a message"
+    with memoryview(outbox._outgoing):
+        outbox.disconnect()
+    assert not outbox._outgoing

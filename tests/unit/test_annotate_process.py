@@ -85,6 +85,7 @@ print(os.getpid(), child)
         out, err, exit_code = run(code, endpoints)
         assert (err, exit_code) == ("", 0)
         daemon.wait(lambda: daemon.closed_connections == 2)
+        assert daemon.parent_connections == 2
         said = {stream.process_id: [m.text for m in stream.messages] for stream in daemon.streams}
     parent, child = map(int, out.split())
     assert said == {parent: ["shared", "parent 1", "parent 2"], child: ["shared", "child"]}
