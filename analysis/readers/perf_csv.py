@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from analysis.errors import printable
 from analysis.readers.perf_rows import (
     STATUS_TOKENS,
     Malformed,
@@ -110,6 +111,8 @@ def parse(line: str, separator: str) -> PerfRow | None:
     scope, fields = _scope(fields, separator)
     if len(fields) >= 3 and not any(f.strip() for f in fields[:3]):
         return None
+    if len(fields) < 2:
+        raise Malformed(f"expected a count and an event, found '{printable(line)}'")
     value, status = reading(fields[0].strip())
     if len(fields) == 2:  # perf before 3.18: count and event only
         return PerfRow(time_s, scope, value, status, "", event_name(fields[1]), NAN, is_summary)
@@ -151,17 +154,13 @@ def _scope(fields: list[str], separator: str) -> tuple[str, list[str]]:
     for at in range(1, len(fields)):  # a thread's name may hold the separator
         if _is_value(fields[at]) or not fields[at].strip():
             return thread_scope(separator.join(fields[:at]).strip()), fields[at:]
-    raise Malformed(f"expected a count, found '{line_start(fields, separator)}'")
-
-
-def line_start(fields: Sequence[str], separator: str) -> str:
-    return separator.join(fields)[:60]
+    raise Malformed(f"expected a count, found '{printable(separator.join(fields), 60)}'")
 
 
 def _unit(field: str) -> str:
     unit = field.strip()
     if not re.fullmatch(r"[\w%/.^ -]{0,24}", unit):
-        raise Malformed(f"'{unit[:40]}' is no unit")
+        raise Malformed(f"'{printable(unit, 40)}' is no unit")
     return unit
 
 
@@ -173,4 +172,4 @@ def _event(rest: list[str], separator: str) -> tuple[str, float]:
             return event_name(separator.join(rest[:end])), share(rest[at + 1].strip())
     if len(rest) == 1:  # perf before 4.0 may end here
         return event_name(rest[0]), NAN
-    raise Malformed(f"no running time and percentage after the event in '{line_start(rest, separator)}'")
+    raise Malformed(f"no running time and percentage after the event in '{printable(separator.join(rest), 60)}'")

@@ -177,7 +177,6 @@ def _columns(lines: bytes, separator: str, spelled: dict[str, str]) -> Part:
             na_filter=False,
             quoting=csv.QUOTE_NONE,
             skipinitialspace=True,
-            float_precision="round_trip",
             engine="c",
         )
         part = Part(

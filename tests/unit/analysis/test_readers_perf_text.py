@@ -1,0 +1,142 @@
+"""`perf stat` for people and as JSON: locales, units, forms of old and new versions. All input is synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from capture_tables import parsed, readings, spans, written
+
+from analysis.errors import AnalysisError
+from analysis.readers import read
+
+TITLE = " Performance counter stats for 'synthetic':\n\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "clock", "percent", "elapsed"),
+    [
+        ("44,847,565,198", "1,200.77", "50.02", "1.503724421"),
+        ("44.847.565.198", "1.200,77", "50,02", "1,503724421"),
+        ("44\u202f847\u202f565\u202f198", "1\u202f200,77", "50,02", "1,503724421"),
+        ("44\u00a0847\u00a0565\u00a0198", "1\u00a0200,77", "50,02", "1,503724421"),
+        ("44'847'565'198", "1'200.77", "50.02", "1.503724421"),
+        ("44’847’565’198", "1’200.77", "50.02", "1.503724421"),
+        ("44,84,75,65,198", "1,200.77", "50.02", "1.503724421"),
+        ("44847565198", "1200.77", "50.02", "1.503724421"),
+    ],
+)
+def test_locales(tmp_path: Path, count: str, clock: str, percent: str, elapsed: str) -> None:
+    text = (
+        f"{TITLE}  {count}      cycles:u      #    1.5 GHz      ({percent}%)\n"
+        f"    {clock} msec task-clock       #    0.66 CPUs utilized\n\n"
+        f"       {elapsed} seconds time elapsed\n"
+    )
+    table = parsed(tmp_path, text)
+    value = 448475 * 100000 + 65198
+    assert readings(table) == [("", "CPU_CYCLES", float(value), "ok", 50.02), ("", "task-clock", 1200.77, "ok", 100.0)]
+    assert spans(table) == [(0.0, 1.503724421)] * 2
+
+
+def test_scopes_and_variance(tmp_path: Path) -> None:
+    text = (
+        f"{TITLE}S0-D0-C0           2         1,000      cycles      #  1.0 GHz   ( +-  4.03% )  (66.67%)\n"
+        "CPU3         2,000      cycles\n"
+        "my thread-77         3,000      cycles                  ( +-  0.50% )\n"
+        "S0        24   <not counted>      instructions                (0.00%)\n"
+    )
+    assert readings(parsed(tmp_path, text)) == [
+        ("core:S0-D0-C0", "CPU_CYCLES", 1000.0, "ok", 66.67),
+        ("cpu:3", "CPU_CYCLES", 2000.0, "ok", 100.0),
+        ("thread:my thread-77", "CPU_CYCLES", 3000.0, "ok", 100.0),
+        ("socket:S0", "INST_RETIRED", None, "not counted", 0.0),
+    ]
+
+
+def test_bracket_on_the_second_line_of_an_event(tmp_path: Path) -> None:
+    text = (
+        f"{TITLE}    1,000      instructions              #    1.54  insn per cycle\n"
+        "                                          #    0.16  stalled cycles per insn  (50.84%)\n"
+        "    2,000      cycles                                           \n"
+    )
+    assert [r[4] for r in readings(parsed(tmp_path, text))] == [50.84, 100.0]
+
+
+@pytest.mark.parametrize("line", ["   12,34      cycles", "   hello      cycles", "   1,000", "   1,000   <b>"])
+def test_malformed_text(tmp_path: Path, line: str) -> None:
+    path = written(tmp_path, f"{TITLE}    1,000      cycles\n{line}\n")
+    with pytest.raises(AnalysisError) as caught:
+        read(path)
+    assert caught.value.row == 4
+    assert len(read(path, lenient=True).frame) == 1
+
+
+def test_two_runs_in_one_text(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="several runs"):
+        parsed(tmp_path, f"{TITLE}    1,000      cycles\n{TITLE}    1,000      cycles\n")
+
+
+NEW_JSON = (
+    '{"interval" : 0.5, "cpu" : "CPU1", "counter-value" : "12.000000", "unit" : "(null)", "event" : "r4005", '
+    '"event-runtime" : 5, "pcnt-running" : "40.00", "metric-value" : "0.5", "metric-unit" : "x", '
+    '"metric-threshold" : "bad"}'
+)
+
+
+def test_new_json(tmp_path: Path) -> None:
+    table = parsed(tmp_path, NEW_JSON + "\n" + NEW_JSON.replace("0.5, ", "1.0, ", 1) + "\n")
+    assert readings(table) == [("cpu:1", "STALL_BACKEND_MEM", 12.0, "ok", 40.0)] * 2
+    assert spans(table) == [(0.0, 0.5), (0.5, 1.0)]
+
+
+def test_json_trailing_commas_and_metric_records(tmp_path: Path) -> None:
+    text = (
+        '{"counter-value" : "7", "unit" : "", "event" : "cycles", "event-runtime" : 5, "pcnt-running" : 100.00, },\n'
+        '{"metric-value" : "0.16", "metric-unit" : "stalled cycles per insn", }\n'
+        '{"die" : "S0-D1", "aggregate-number" : 4, "counter-value" : "<not counted>", "event" : "instructions", '
+        '"event-runtime" : 0, "pcnt-running" : 0.00}\n'
+    )
+    table = parsed(tmp_path, text)
+    assert readings(table) == [
+        ("", "CPU_CYCLES", 7.0, "ok", 100.0),
+        ("die:S0-D1", "INST_RETIRED", None, "not counted", 0.0),
+    ]
+    assert table.notes == ["1 record(s) that hold only a derived metric are not read"]
+
+
+def test_json_metric_only(tmp_path: Path) -> None:
+    table = parsed(
+        tmp_path, '{"interval" : 1.0, "GHz" : "2.9", "insn  per cycle" : "1.2", "branch-misses %" : "3.5"}\n'
+    )
+    assert readings(table) == [
+        ("", "metric:GHz", 2.9, "ok", None),
+        ("", "metric:insn per cycle", 1.2, "ok", None),
+        ("", "metric:branch-misses", 3.5, "ok", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"counter-value" : "x", "event" : "cycles"}', "the count should be a number"),
+        ('{"counter-value" : 5}', "a counter without an event name"),
+        ('{"counter-value" : NaN, "event" : "cycles"}', "not a JSON object"),
+        ('{"counter-value" : [1], "event" : "cycles"}', "expected a number"),
+        ('{"counter-value" : true, "event" : "cycles"}', "expected a number"),
+        ('{"counter-value" : -5, "event" : "cycles"}', "the count should be a number"),
+        ('{"counter-value" : 1e999, "event" : "cycles"}', "the count"),
+        ('{"counter-value" : "5", "event" : "<script>"}', "is no event name"),
+        ('{"core" : "oops", "counter-value" : "5", "event" : "cycles"}', "core should read like"),
+        ('{"a" : {"b" : {"c" : 1}}}', "expected a number"),
+        ('{"unit" : "msec"}', "no counter and no metric"),
+        ('{"counter-value" : "5", ', "not a JSON object"),
+    ],
+)
+def test_malformed_json(tmp_path: Path, line: str, reason: str) -> None:
+    good = '{"counter-value" : "7", "unit" : "", "event" : "cycles", "event-runtime" : 5, "pcnt-running" : 100.00}\n'
+    path = written(tmp_path, good + line + "\n")
+    with pytest.raises(AnalysisError) as caught:
+        read(path)
+    assert caught.value.row == 2
+    assert reason in caught.value.reason
+    assert len(read(path, lenient=True).frame) == 1
