@@ -1,0 +1,68 @@
+"""`python -m analysis.scaling DIR`: speed over threads and prompt length, by component, from a folder of captures.
+
+`q4engine bench --capture DIR -t 1,2,4 -p 16,32,64 --per-op` writes such a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis import combinations
+from analysis.combinations import Combination
+from analysis.errors import printable
+from analysis.loading import load
+from analysis.options import OK, add_input_options, expand, options_of, run, write
+from analysis.reports import scalings
+from analysis.reports.data import number
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.scaling",
+        description="Speed-up over threads and prompt length, per component, for prefill and for decode.",
+    )
+    parser.add_argument("captures", nargs="+", metavar="DIR", help="folder (or files) of captures, one a combination")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png|FILE.svg", help="draw every view")
+    parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
+    add_input_options(parser)
+    given = parser.parse_args(arguments)
+    options = options_of(given)
+    found = combinations.gather(load(path, options) for path in expand(given.captures))
+    if given.plot:
+        from analysis.reports import figure
+
+        title = f"scaling of {printable(Path(given.captures[0]).resolve().name, 60)}"
+        write(given.plot, scalings.picture(found, title, figure.form_of(given.plot)))
+    sys.stdout.write(_data(found) if given.json else scalings.render(found))
+    return OK
+
+
+def _data(found: Sequence[Combination]) -> str:
+    entries = []
+    for entry in found:
+        mine = combinations.of_kind(found, entry.kind)
+        entries.append(
+            {
+                "kind": entry.kind,
+                "threads": entry.threads,
+                "prompt": entry.prompt,
+                "tokens_per_s": number(entry.rate),
+                "repetitions": entry.rates,
+                "speed_up": number(combinations.speed_up(mine, entry.threads, entry.prompt)),
+                "components": {
+                    name: {"s_per_token": number(entry.per_token(name)), "share": number(entry.share(name))}
+                    for name in combinations.leading_components([entry], most=1000)
+                },
+                "steps": [{"n_past": past, "duration_s": seconds} for past, seconds in entry.steps],
+            }
+        )
+    return json.dumps({"combinations": entries}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
