@@ -43,7 +43,7 @@ def chat(args: argparse.Namespace, conversation: Conversation, first: str | None
     except KeyboardInterrupt:
         interrupted = True
     except Q4Error:
-        finish(args, conversation, generation)
+        finish(args, conversation, None)
         raise
     finish(args, conversation, generation)
     return 130 if interrupted else 0

@@ -94,7 +94,7 @@ def _print_file(file: GGUFFile) -> None:
     width = max((len(_safe(name)) for name in file.tensors), default=0)
     for info in file.tensors.values():
         shape = " x ".join(map(str, info.shape))
-        print(f"  {_safe(info.name):{width}}  {info.type_name:8} {shape:>16}  {info.n_bytes:>12}")
+        print(f"  {_safe(info.name):{width}}  {info.type_name:8} {shape:>16}  {info.n_bytes or 'unknown':>12}")
     print("\ntensors by type")
     for name in dict.fromkeys(info.type_name for info in file.tensors.values()):
         _print_total(name, [info for info in file.tensors.values() if info.type_name == name])

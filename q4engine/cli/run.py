@@ -283,7 +283,7 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
     try:
         answer, interrupted = stream(generation, conversation.tokenizer, show=not args.json)
     except Q4Error:
-        finish(args, conversation, generation)
+        finish(args, conversation, None)
         raise
     if args.json:
         _print_json(args, conversation, generation, answer)

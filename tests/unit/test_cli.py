@@ -1,0 +1,449 @@
+"""The command line on a tiny random model: options, output, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from make_models.tiny import TINY_LLAMA, write_tiny
+from vocab_files import BYTE_TOKENS, open_pairs, vocab_pairs
+
+from q4engine import cli
+from q4engine.cli import fingerprint as fingerprint_command
+from q4engine.cli.options import unescape
+from q4engine.generate import Generation
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic tiny.gguf")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def q4(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs a command; stdin is a terminal, or holds ``stdin``."""
+
+    def run(*arguments: object, stdin: bytes | None = None, typed: str = "") -> Result:
+        piped = io.TextIOWrapper(io.BytesIO(stdin or b""), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", piped if stdin is not None else Terminal(typed))
+        code = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+RAW = ("--no-chat", "--temp", "0", "-t", "1")
+
+
+# ---- usage -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "inspect", "tokenize", "fingerprint"])
+def test_help_has_examples(q4: Cli, command: str) -> None:
+    result = q4(command, "--help")
+    assert result.code == 0 and f"\n  q4engine {command} model.gguf" in result.out
+
+
+def test_top_help_lists_commands(q4: Cli) -> None:
+    result = q4("--help")
+    assert result.code == 0
+    assert all(f"    {name}" in result.out for name in ("run", "inspect", "quantize", "tokenize", "fingerprint"))
+
+
+def test_version(q4: Cli) -> None:
+    from q4engine import __version__
+
+    assert q4("--version").out == f"q4engine {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("frobnicate",),
+        ("run",),
+        ("run", "a.gguf", "-m", "b.gguf"),
+        ("run", "a.gguf", "--no-such-option"),
+        ("run", "a.gguf", "-p", "x", "-f", "y"),
+        ("run", "a.gguf", "-n", "many"),
+        ("run", "a.gguf", "-n", "-2"),
+        ("run", "a.gguf", "-t", "0"),
+        ("run", "a.gguf", "-t", "257"),
+        ("run", "a.gguf", "-b", "0"),
+        ("run", "a.gguf", "-c", "-1"),
+        ("run", "a.gguf", "--backend", "cuda"),
+        ("run", "a.gguf", "--json"),
+        ("tokenize", "a.gguf", "-p", "x", "--ids", "--json"),
+        ("inspect",),
+        ("fingerprint", "a.gguf", "-n", "-1"),
+    ],
+)
+def test_wrong_usage(q4: Cli, arguments: tuple[str, ...]) -> None:
+    result = q4(*arguments)
+    assert result.code == 2 and result.out == "" and "usage: q4engine" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "nowhere.gguf", "-p", "x"), "error: nowhere.gguf: no such file\n"),
+        (("inspect", "."), "error: .: is a directory, expected a GGUF file\n"),
+        (("tokenize", "nowhere.gguf", "-p", "x"), "error: nowhere.gguf: no such file\n"),
+        (("fingerprint", "nowhere.gguf"), "error: nowhere.gguf: no such file\n"),
+        (("run", "a.gguf", "-p", ""), "error: the prompt is empty\n"),
+        (("run", "a.gguf", "-f", "nowhere.txt"), "error: nowhere.txt: cannot be read: No such file or directory\n"),
+        (("run", "a.gguf", "-p", "x", "--temp", "-1"), "error: temperature is -1.0, expected 0 to 1e+06\n"),
+        (("run", "a.gguf", "-p", "x", "--top-p", "nan"), "error: top_p is nan, expected 0 to 1\n"),
+        (("tokenize", "a.gguf"), "error: there is no text: give -p, -f or stdin\n"),
+    ],
+)
+def test_errors_are_one_line(q4: Cli, arguments: tuple[str, ...], message: str) -> None:
+    assert q4(*arguments) == Result(1, "", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (r"a\nb\tc\\n", "a\nb\tc\\n"),
+        (r"\xc3\xa9\x41", "éA"),
+        (r"\"\'", "\"'"),
+        (r"C:\dir\q\x4", r"C:\dir\q\x4"),
+        ("ends with \\", "ends with \\"),
+        ("é我\udcff", "é我\udcff"),
+    ],
+)
+def test_escapes(text: str, plain: str) -> None:
+    assert unescape(text) == plain
+
+
+# ---- run -------------------------------------------------------------------------------------------------------------
+
+
+def test_text_to_stdout_and_the_summary_to_stderr(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "5", *RAW)
+    assert result.code == 0
+    assert result.out.endswith("\n") and "time" not in result.out
+    for words in ("load time = ", "prompt eval time = ", "    eval time = ", "tokens per second)", "total time = "):
+        assert words in result.err
+
+
+def test_json_is_the_same_as_data(q4: Cli, tiny: Path) -> None:
+    text = q4("run", tiny, "-p", "abc", "-n", "5", *RAW).out
+    result = q4("run", tiny, "-p", "abc", "-n", "5", *RAW, "--json")
+    data = json.loads(result.out)
+    assert data["text"] + "\n" == text
+    assert data["n_generated"] == len(data["tokens"]) == 5
+    assert data["stop_reason"] == "length" and data["n_ctx"] == 512 and data["threads"] == 1
+    assert data["timings"]["eval"]["tokens"] == 4 and data["timings"]["prompt_eval"]["tokens"] == data["n_prompt"]
+
+
+LLAMA_CLI_LINES = [
+    '-m MODEL -p "abc\\n" -n 6 -t 1 --temp 0 -s 1 -no-cnv -st -c 128 -b 16',
+    "--model MODEL --prompt abc --predict 6 --threads 1 --temp 0 --seed 1 -no-cnv --ctx-size 128 --batch-size 16",
+    "MODEL -p abc --n-predict 6 --temperature 0 --no-conversation --single-turn --no-warmup -ngl 0 -fa on --no-mmap",
+    "MODEL -fa -p abc -n 6 --temp 0 -no-cnv -co -ub 512 -tb 2 --no-display-prompt --mlock --jinja",
+    "MODEL -p abc -n 6 --temp 0.5 --top-k 3 --top-p 0.9 --min-p 0.1 --repeat-penalty 1.1 --repeat-last-n 9 -no-cnv",
+    'MODEL -p abc -n6 -t1 -sys "Be\\tbrief" -cnv -st --temp 0 -C 0x1 -e',
+    "MODEL -p abc -n 6 -s -1 -st",
+]
+
+
+@pytest.mark.parametrize("line", LLAMA_CLI_LINES)
+def test_habits_from_llama_cli(q4: Cli, tiny: Path, line: str) -> None:
+    import shlex
+
+    arguments = [str(tiny) if word == "MODEL" else word for word in shlex.split(line)]
+    result = q4("run", *arguments)
+    assert result.code == 0 and "eval time" in result.err, result.err
+
+
+def test_options_without_effect_are_named(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "a", "-n", "1", *RAW, "-ngl", "9", "--no-mmap")
+    assert "note: without effect here: -ngl, --no-mmap\n" in result.err
+
+
+def prompt_tokens(q4: Cli, tiny: Path, *arguments: object, stdin: bytes | None = None) -> int:
+    result = q4("run", tiny, "-n", "1", "--temp", "0", "--json", *arguments, stdin=stdin)
+    assert result.code == 0, result.err
+    return int(json.loads(result.out)["n_prompt"])
+
+
+def test_prompts_from_everywhere(q4: Cli, tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(b"a1\\n2\n")
+    assert prompt_tokens(q4, tiny, "--no-chat", "-p", "a1\\n2") == 4
+    assert prompt_tokens(q4, tiny, "--no-chat", "-p", "a1\\n2", "--no-escape") == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", file) == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", stdin=b"a1\\n2\n") == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", "-", stdin=b"\xff2") == 4  # U+FFFD is three bytes
+    assert q4("run", tiny, stdin=b"") == Result(1, "", "error: the prompt is empty\n")
+
+
+def test_the_chat_template_is_applied_unless(q4: Cli, tiny: Path) -> None:
+    marked = "<|im_start|>user\\nx<|im_end|>\\n"
+    raw = prompt_tokens(q4, tiny, "--no-chat", "-p", "x")
+    templated = prompt_tokens(q4, tiny, "-p", "x")
+    assert raw == 1 and templated > 10
+    assert prompt_tokens(q4, tiny, "-p", "x", "-sys", "y") > templated
+    result = q4("run", tiny, "-p", marked, "-n", "1", "--temp", "0", "--json")
+    assert json.loads(result.out)["n_prompt"] == prompt_tokens(q4, tiny, "--no-chat", "-p", marked)
+    assert "note: the prompt has chat tokens of its own" in result.err
+    assert prompt_tokens(q4, tiny, "-p", marked, "--chat") > templated
+
+
+def test_stand_in_for_a_missing_template_is_said(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("q4engine.tokenizer.chat.KEY", "tokenizer.no_such_key")
+    result = q4("run", tiny, "-p", "x", "-n", "1", "--temp", "0")
+    assert result.code == 0 and f"note: {tiny} has no chat template; using ChatML\n" in result.err
+
+
+def test_seeds(q4: Cli, tiny: Path) -> None:
+    def text(*seed: object) -> tuple[str, str]:
+        result = q4("run", tiny, "-p", "abc", "-n", "12", "--no-chat", "--temp", "2", "--top-k", "0", *seed)
+        assert result.code == 0
+        return result.out, result.err
+
+    assert text("-s", 7)[0] == text("-s", 7)[0] != text("-s", 8)[0]
+    out, err = text()
+    drawn = next(line.split("=")[1].strip() for line in err.splitlines() if "seed" in line)
+    assert text("-s", drawn)[0] == out
+
+
+def test_threads_and_batches_change_nothing(q4: Cli, tiny: Path) -> None:
+    common = ("run", tiny, "-p", "the quick brown fox", "-n", "12", "--no-chat", "-s", "3", "--temp", "1")
+    texts = {q4(*common, "-t", t, "-b", b).out for t, b in ((1, 512), (2, 7), (3, 1))}
+    assert len(texts) == 1
+
+
+def test_numpy_backend(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "2", "--no-chat", "--temp", "0", "--backend", "numpy", "-v", "--json")
+    assert json.loads(result.out)["backend"] == "numpy" and "backend: numpy" in result.err
+
+
+def test_verbose(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "1", *RAW, "-v")
+    assert "model: llama, 2 layers" in result.err and "kernels: " in result.err and "prompt: " in result.err
+
+
+def test_the_whole_context_but_no_token_more(q4: Cli, tiny: Path) -> None:
+    prompt = "0123456789" * 2
+    fits = q4("run", tiny, "-p", prompt, "-c", "20", "-n", "1", *RAW)
+    assert fits.code == 0
+    more = q4("run", tiny, "-p", prompt + "0", "-c", "20", "-n", "1", *RAW)
+    assert more.code == 1
+    last = more.err.splitlines()[-1]
+    assert last.startswith("error: the context is full: ") and "21 " in last and "20 " in last
+    assert more.err.count("error:") == 1 and "interrupted" not in more.err
+
+
+def test_a_context_that_fills_up(q4: Cli, tiny: Path) -> None:
+    endless = q4("run", tiny, "-p", "abc", "-c", "20", *RAW)
+    assert endless.code == 0 and "context full: 20 of 20 tokens of context are used" in endless.err
+    limited = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW)
+    assert limited.code == 1 and limited.err.splitlines()[-1].startswith("error: the context is full: 20 ")
+    assert limited.out == endless.out and "eval time" in limited.err
+
+
+def test_a_context_beyond_training_is_noted(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-c", "600", "-n", "1", *RAW)
+    assert result.code == 0 and "note: a context of 600 tokens is more than the 512" in result.err
+
+
+def test_ctrl_c_keeps_text_and_summary(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = q4("run", tiny, "-p", "abc", "-n", "8", *RAW).out
+    usual = Generation.__iter__
+
+    def interrupted(self: Generation) -> Iterator[int]:
+        for count, token in enumerate(usual(self)):
+            if count == 4:
+                raise KeyboardInterrupt
+            yield token
+
+    monkeypatch.setattr(Generation, "__iter__", interrupted)
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+    assert result.code == 130 and whole.startswith(result.out.rstrip("\ufffd\n")) and len(result.out) > 1
+    assert "interrupted: " in result.err and "eval time" in result.err
+    data = json.loads(q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json").out)
+    assert data["stop_reason"] == "interrupted" and len(data["tokens"]) == 5
+
+
+def test_ctrl_c_while_loading(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("q4engine.engine.Engine.load", interrupted)
+    assert q4("run", tiny, "-p", "abc") == Result(130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (MemoryError(), "error: there is not enough memory\n"),
+        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_other_failures(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, message: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("q4engine.engine.Engine.load", fail)
+    assert q4("run", tiny, "-p", "abc") == Result(1, "", message)
+
+
+# ---- the chat loop ---------------------------------------------------------------------------------------------------
+
+
+def test_chat_loop_evaluates_only_what_is_new(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "--temp", "0", "-n", "3", "-t", "1", typed="abc\n\ndef\n")
+    assert result.code == 0
+    assert len(result.out.splitlines()) >= 2
+    prompt = next(line for line in result.err.splitlines() if "prompt eval" in line)
+    n_evaluated = int(prompt.split("/")[1].split()[0])
+    template = "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n"
+    # both turns, the answer, and at most a re-evaluated token or two where answer and template meet
+    once = len(q4("tokenize", tiny, "-p", template % "abc", "--no-escape", "--ids").out.split(","))
+    twice = len(q4("tokenize", tiny, "-p", template % "abc" + template % "def", "--ids").out.split(","))
+    assert twice < n_evaluated < once + twice
+
+
+def test_chat_loop_goes_on_after_a_prompt(q4: Cli, tiny: Path) -> None:
+    common = ("run", tiny, "--temp", "0", "-n", "2", "-p", "abc")
+    one = q4(*common, typed="def\n").out
+    two = q4(*common, "-cnv", typed="def\n").out
+    assert two.startswith(one) and len(two) > len(one)
+    assert q4(*common, "-cnv", "-st", typed="def\n").out == one
+
+
+def test_chat_loop_single_turn(q4: Cli, tiny: Path) -> None:
+    assert q4("run", tiny, "-st", "--temp", "0", "-n", "2", typed="abc\ndef\n").err.count("> ") == 1
+
+
+def test_chat_loop_context_full(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-c", "24", "--temp", "0", "-n", "2", typed="abcdefgh01234567\n")
+    assert result.code == 1 and result.err.splitlines()[-1].startswith("error: the context is full: ")
+
+
+def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Generation) -> Iterator[int]:
+        raise KeyboardInterrupt
+        yield 0
+
+    monkeypatch.setattr(Generation, "__iter__", interrupted)
+    result = q4("run", tiny, typed="abc\ndef\n")
+    assert result.code == 130 and "total time" in result.err
+
+
+# ---- the other commands ----------------------------------------------------------------------------------------------
+
+
+def test_tokenize(q4: Cli, tiny: Path) -> None:
+    lines = q4("tokenize", tiny, "-p", "a<|im_end|>\\xff").out.splitlines()
+    assert lines[0] == "    97 -> 'a'" and lines[1].endswith(" -> '<|im_end|>'")
+    assert q4("tokenize", tiny, "-p", "123", "--ids").out == "[49, 50, 51]\n"
+    assert q4("tokenize", tiny, "-p", "123", "--count").out == "3\n"
+    assert q4("tokenize", tiny, stdin=b"1\n").out == "    49 -> '1'\n"
+    data = json.loads(q4("tokenize", tiny, "-p", "é", "--json").out)
+    assert data == {"count": 2, "ids": [0xC3, 0xA9], "pieces": ["\\xc3", "\\xa9"]}
+    assert len(json.loads(q4("tokenize", tiny, "-p", "<|im_end|>", "--no-parse-special", "--ids").out)) > 1
+
+
+def test_tokenize_needs_no_model(q4: Cli, tmp_path: Path) -> None:
+    pairs = vocab_pairs("gpt2", BYTE_TOKENS, merges=[])
+    path = open_pairs(tmp_path, pairs).path
+    assert q4("tokenize", path, "-p", "ab", "--ids").out == "[97, 98]\n"
+
+
+def test_inspect(q4: Cli, tiny: Path) -> None:
+    out = q4("inspect", tiny).out
+    assert "general.architecture = 'llama'" in out and "token_embd.weight" in out and "(320 of STRING)" in out
+    data = json.loads(q4("inspect", tiny, "--json").out)
+    assert data["metadata"]["tokenizer.ggml.tokens"]["length"] == 320
+    embedding = next(row for row in data["tensors"] if row["name"] == "token_embd.weight")
+    assert embedding == {"name": "token_embd.weight", "type": "Q4_0", "shape": [320, 64], "bytes": 320 * 36}
+
+
+def test_inspect_kernels(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("Q4_CPU_FEATURES", "none")
+    out = q4("inspect", tiny, "--kernels", "-t", "1").out
+    assert "CPU features that kernels may use: none" in out and "Q4_0" in out
+    data = json.loads(q4("inspect", tiny, "--kernels", "--json").out)
+    assert data["cpu_features"] == [] and data["kernels"][0]["type"] == "Q4_0" and data["operations"] == "base"
+
+
+def test_inspect_shows_what_the_engine_does_not_run(q4: Cli, tmp_path: Path) -> None:
+    from gguf_bytes import F32, STRING, File, Tensor, array, pair
+
+    pairs = [
+        pair("general.architecture", STRING, "mamba"),
+        pair("evil", STRING, "\x1b[2J\n" + "x" * 500),
+        pair("nan", F32, float("nan")),
+        array("floats", F32, [1.5] * 9),
+    ]
+    path = tmp_path / "synthetic-other.gguf"
+    path.write_bytes(File(pairs=pairs, tensors=[Tensor("a\x1bb", (32, 1), type_id=99)]).build())
+    result = q4("inspect", path)
+    assert result.code == 0 and "'mamba'" in result.out
+    assert re.search(r"a\\x1bb +99 +1 x 32 +unknown\n", result.out)
+    assert "\x1b" not in result.out and max(map(len, result.out.splitlines())) < 300
+    data = json.loads(q4("inspect", path, "--json").out)
+    assert data["metadata"]["nan"] == "nan" and data["metadata"]["floats"]["first"] == [1.5] * 6
+    refused = q4("inspect", path, "--kernels")
+    assert refused.code == 1 and refused.err.count("\n") == 1 and "mamba" in refused.err
+
+
+def test_fingerprint(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = json.loads(q4("fingerprint", tiny, "--json", "-t", "1").out)
+    monkeypatch.setenv("Q4_CPU_FEATURES", "none")
+    two = json.loads(q4("fingerprint", tiny, "--json", "-t", "2", "-b", "7").out)
+    assert one["sha256"] == two["sha256"] and one["tokens"] == two["tokens"] and len(one["tokens"]) == 8
+    assert one["n_prompt"] > 40 and two["operations"] == "base"
+    assert json.loads(q4("fingerprint", tiny, "--json", "-n", "7").out)["sha256"] != one["sha256"]
+    assert json.loads(q4("fingerprint", tiny, "--json", "-p", "x").out)["sha256"] != one["sha256"]
+    text = q4("fingerprint", tiny).out
+    assert text.startswith(f"{one['sha256']}  {tiny}\n") and "kernels: " in text
+
+
+def test_fingerprint_is_the_hash_of_the_logits(tiny: Path) -> None:
+    import hashlib
+
+    import numpy as np
+
+    from q4engine.engine import Engine
+
+    engine = Engine.load(tiny, n_threads=1)
+    result = fingerprint_command.fingerprint(engine.session(), [1, 2, 3], 2)
+    session = engine.session()
+    calls = [session.decode([1, 2, 3]), session.decode(result.tokens[:1]), session.decode(result.tokens[1:])]
+    assert result.sha256 == hashlib.sha256(np.concatenate(calls).astype("<f4").tobytes()).hexdigest()
+    assert result.tokens == [int(np.argmax(logits)) for logits in calls[:2]]
+    assert result.n_prompt == 3
+
+
+def test_qwen2_too(q4: Cli, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "synthetic.gguf", TINY_LLAMA.with_changes(architecture="qwen2"))
+    assert q4("run", path, "-p", "abc", "-n", "3", "--temp", "0").code == 0

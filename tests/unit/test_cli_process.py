@@ -1,0 +1,114 @@
+"""The command line as a process of its own: signals, pipes, a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from make_models.tiny import TINY_LLAMA, write_tiny
+
+SECONDS = 60  # until a test that hangs is ended
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = TINY_LLAMA.with_changes(n_ctx_train=100_000)
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf", spec)
+
+
+def command(tiny: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "q4engine", "run", str(tiny), "--temp", "0", "-t", "1", *arguments]
+
+
+ENDLESS = ("--no-chat", "-p", "abc", "-c", "100000")
+
+
+def test_ctrl_c(tiny: Path) -> None:
+    process = subprocess.Popen(command(tiny, *ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read(20)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert b"Traceback" not in err and b"interrupted: " in err and b"eval time" in err
+
+
+def test_a_reader_that_leaves(tiny: Path) -> None:
+    process = subprocess.Popen(command(tiny, *ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.read(20)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(SECONDS) == 141
+    assert err == b""
+
+
+def test_a_full_disk(tiny: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(tiny, "--no-chat", "-p", "abc", "-n", "3"), stdout=full, stderr=subprocess.PIPE, timeout=SECONDS
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith(b"error: ") and b"Traceback" not in done.stderr
+
+
+def test_output_that_is_not_utf8(tiny: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        command(tiny, "--no-chat", "-p", "abc", "-n", "40", "--temp", "5", "-s", "1"),
+        capture_output=True,
+        env=environment,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def read_until(terminal: int, mark: bytes) -> bytes:
+    seen = b""
+    end = time.monotonic() + SECONDS
+    while mark not in seen:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
+        assert ready, f"waited for {mark!r}, saw {seen!r}"
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:  # the other side is closed
+            break
+    return seen
+
+
+@pytest.mark.parametrize(("last", "code"), [(b"\x04", 0), (b"\x03", 130)])
+def test_chat_in_a_terminal(tiny: Path, last: bytes, code: int) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(tiny, "-n", "3"), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: _control(theirs), env={**os.environ, "TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        read_until(ours, b"> ")
+        os.write(ours, b"hello\n")
+        read_until(ours, b"> ")
+        os.write(ours, last)
+        summary = read_until(ours, b"total time")
+        assert b"Traceback" not in summary
+        assert process.wait(SECONDS) == code
+    finally:
+        os.close(ours)
+
+
+def _control(terminal: int) -> None:
+    """Make it the process's controlling terminal, so that Ctrl-C typed there is a signal."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
