@@ -14,7 +14,8 @@ from typing import Literal, Self, get_args
 from annotate import encode
 from annotate.connection import Endpoints
 from annotate.encode import Color, CounterClass, CounterLook, Display, Render, Series
-from annotate.sender import Message, Sender
+from annotate.outbox import Message
+from annotate.sender import Sender
 
 Mode = Literal["auto", "on", "off"]
 

@@ -7,7 +7,7 @@ import pytest
 from annotate_daemon import FAMILIES, Daemon, has_family, private_endpoints, tcp_endpoints, wait
 
 import annotate
-from annotate import BLUE, ORANGE, CounterClass, Display, Endpoints, sender
+from annotate import BLUE, ORANGE, CounterClass, Display, Endpoints, outbox, sender
 
 
 @pytest.fixture
@@ -408,8 +408,8 @@ def test_two_clients_of_a_process_share_no_counter_number(endpoints):
 
 def test_an_outbox_can_be_left_in_the_middle_of_a_send():
     """As in a forked child, whose copy of the sender thread never comes back from the kernel."""
-    outbox = sender.Outbox(threading.current_thread())
-    outbox._outgoing += b"half a message"
-    with memoryview(outbox._outgoing):
-        outbox.disconnect()
-    assert not outbox._outgoing
+    box = outbox.Outbox(threading.current_thread())
+    box._outgoing += b"half a message"
+    with memoryview(box._outgoing):
+        box.disconnect()
+    assert not box._outgoing

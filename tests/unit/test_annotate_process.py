@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from annotate_daemon import Daemon, private_endpoints, wait
+from annotate_daemon import Daemon, private_endpoints
 
 import annotate
+from annotate import sender
 
 REPOSITORY = Path(__file__).parents[2]
 PRELUDE = """
@@ -212,11 +214,10 @@ print([name for name in ("numpy", "q4engine", "analysis") if name in sys.modules
     assert run(code, endpoints) == ("[]\n", "", 0)
 
 
-def test_this_process_can_fork_nothing_away(endpoints):
-    """The hooks for forks and for the exit belong to open clients alone: a closed one leaves nothing behind."""
-    before = set(annotate.sender._senders)
-    s = annotate.streamline(endpoints=endpoints)
-    assert len(annotate.sender._senders) == len(before) + 1
-    s.close()
-    assert annotate.sender._senders == before
-    wait(lambda: "annotate" not in [thread.name for thread in __import__("threading").enumerate()])
+def test_a_closed_client_leaves_nothing_behind(endpoints):
+    before = set(sender._senders)
+    with annotate.streamline(endpoints=endpoints):
+        assert len(sender._senders) == len(before) + 1
+        assert "annotate" in [thread.name for thread in threading.enumerate()]
+    assert sender._senders == before
+    assert "annotate" not in [thread.name for thread in threading.enumerate()]
