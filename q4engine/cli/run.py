@@ -313,18 +313,16 @@ def stream(generation: Generation, tokenizer: Tokenizer, show: bool = True) -> t
             sys.stdout.flush()
 
     try:
-        try:
-            for token in generation:
-                put(decoder.push(token))
-        except KeyboardInterrupt:
-            interrupted = True
-        put(decoder.flush())
+        for token in generation:
+            put(decoder.push(token))
+    except KeyboardInterrupt:
+        interrupted = True
     finally:
-        text = "".join(parts)
-        if show and text and not text.endswith("\n"):
+        put(decoder.flush())
+        if show and parts and not "".join(parts).endswith("\n"):
             sys.stdout.write("\n")
             sys.stdout.flush()
-    return text, interrupted
+    return "".join(parts), interrupted
 
 
 def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
