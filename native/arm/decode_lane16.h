@@ -15,19 +15,16 @@
 
 #if DECODE_TYPE == Q4_0
 #define BLOCK_BYTES LANE16_Q4_0_BYTES
-#define GROUP_BYTES 64
 #define DECODE_FACTOR 16
 #define LOW(V) vshlq_n_u8(V, 4)
 #define HIGH(V) vandq_u8(V, vdupq_n_u8(0xf0))
 #elif DECODE_TYPE == Q4_1
 #define BLOCK_BYTES LANE16_Q4_1_BYTES
-#define GROUP_BYTES 64
 #define DECODE_FACTOR 1
 #define LOW(V) vandq_u8(V, vdupq_n_u8(0x0f))
 #define HIGH(V) vshrq_n_u8(V, 4)
 #else
 #define BLOCK_BYTES LANE16_Q8_0_BYTES
-#define GROUP_BYTES 128
 #define DECODE_FACTOR 1
 #endif
 
@@ -36,6 +33,7 @@ static inline float32x4_t group_scales(const uint8_t *half, size_t group) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)half + 4 * group)));
 }
 
-static inline const uint8_t *group_weights(const uint8_t *block, size_t group) {
-    return block + (HAS_MIN ? 64 : 32) + group * GROUP_BYTES;
+// The group's 4 rows of a column quad
+static inline const uint8_t *quad_weights(const uint8_t *block, size_t group, size_t quad) {
+    return block + (HAS_MIN ? 64 : 32) + quad * 64 + group * 16;
 }

@@ -8,13 +8,12 @@
 #define GROUP_OUT (HAS_MIN ? 128 + 32 : 128 + 16) // decoded bytes of 4 rows x 32 columns: 8 column quads, d, m
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
-    const uint8_t *w = group_weights(block, group);
     for (size_t c = 0; c < 4; c++) {
 #if DECODE_TYPE == Q8_0
-        vst1q_u8(out + 16 * c, vld1q_u8(w + 16 * c));
-        vst1q_u8(out + 64 + 16 * c, vld1q_u8(w + 64 + 16 * c));
+        vst1q_u8(out + 16 * c, vld1q_u8(quad_weights(block, group, c)));
+        vst1q_u8(out + 64 + 16 * c, vld1q_u8(quad_weights(block, group, c + 4)));
 #else
-        uint8x16_t v = vld1q_u8(w + 16 * c);
+        uint8x16_t v = vld1q_u8(quad_weights(block, group, c));
         vst1q_u8(out + 16 * c, LOW(v));
         vst1q_u8(out + 64 + 16 * c, HIGH(v));
 #endif

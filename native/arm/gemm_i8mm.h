@@ -31,16 +31,17 @@ static inline void store_scales(uint8_t *out, float32x4_t d) {
 }
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
-    const uint8_t *w = group_weights(block, group);
 #if DECODE_TYPE == Q8_0
     for (size_t c = 0; c < 4; c++)
-        store_chunk(out + 32 * c, vld1q_u8(w + 32 * c), vld1q_u8(w + 32 * c + 16));
+        store_chunk(out + 32 * c, vld1q_u8(quad_weights(block, group, 2 * c)),
+                    vld1q_u8(quad_weights(block, group, 2 * c + 1)));
 #else
-    uint32x4_t v0 = vld1q_u32((const uint32_t *)w), v1 = vld1q_u32((const uint32_t *)w + 4);
-    uint32x4_t v2 = vld1q_u32((const uint32_t *)w + 8), v3 = vld1q_u32((const uint32_t *)w + 12);
+    uint32x4_t v[4];
+    for (size_t c = 0; c < 4; c++)
+        v[c] = vreinterpretq_u32_u8(vld1q_u8(quad_weights(block, group, c)));
     // row pairs of chunks 0 and 2 (low and high nibbles), then of chunks 1 and 3
-    uint8x16_t a0 = vreinterpretq_u8_u32(vzip1q_u32(v0, v1)), a1 = vreinterpretq_u8_u32(vzip2q_u32(v0, v1));
-    uint8x16_t b0 = vreinterpretq_u8_u32(vzip1q_u32(v2, v3)), b1 = vreinterpretq_u8_u32(vzip2q_u32(v2, v3));
+    uint8x16_t a0 = vreinterpretq_u8_u32(vzip1q_u32(v[0], v[1])), a1 = vreinterpretq_u8_u32(vzip2q_u32(v[0], v[1]));
+    uint8x16_t b0 = vreinterpretq_u8_u32(vzip1q_u32(v[2], v[3])), b1 = vreinterpretq_u8_u32(vzip2q_u32(v[2], v[3]));
     vst1q_u8(out, LOW(a0));
     vst1q_u8(out + 16, LOW(a1));
     vst1q_u8(out + 32, LOW(b0));

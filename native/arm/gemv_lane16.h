@@ -1,15 +1,16 @@
-// One token times weights in the layout lane16. Included once a kernel with these macros:
+// One token times Q4_1 or Q8_0 weights in the layout lane16 (Q4_0: gemv_q4_0.h). Included once a kernel with these macros:
 //   GEMV_NAME         the kernel's function
-//   GEMV_TYPE         Q4_0, Q4_1 or Q8_0
+//   GEMV_TYPE         Q4_1 or Q8_0
 //   GEMV_FHM          1: scale products by FMLAL, 0: by FCVTL and FMUL (both are exact: dx is an fp16 value)
 // 16 rows stay in four fp32 accumulators over all columns.
 #include "lane16.h"
 
 #include <arm_neon.h>
 
-#define Q4_0 0
 #define Q4_1 1
 #define Q8_0 8
+
+#define HEADER_BYTES (GEMV_TYPE == Q4_1 ? 64 : 32) // d, m
 
 // out[4]: (fp16 d[16]) * dx
 static inline void scale_products(float32x4_t out[4], const uint8_t *half, float dx) {
@@ -32,43 +33,34 @@ static inline void scale_products(float32x4_t out[4], const uint8_t *half, float
 
 #define DOT(ACC, W, X, LANE) ACC = vdotq_laneq_s32(ACC, W, X, LANE)
 
+// The group's vector of column quad C; quads are 64 bytes apart
+#define QUAD(W, C) ((const uint8_t *)(W) + 64 * (C))
+
 #if GEMV_TYPE == Q8_0
 
-// Four rows: 8 vectors of weights, columns in order.
-#define GROUP_BYTES 128
-#define FRACTION_BITS 0
+#define WEIGHT_BYTES 512
 static inline int32x4_t dot_group(const uint8_t *w, int8x16_t x0, int8x16_t x1) {
     int32x4_t s = vdupq_n_s32(0);
-    const int8_t *v = (const int8_t *)w;
-    DOT(s, vld1q_s8(v), x0, 0);
-    DOT(s, vld1q_s8(v + 16), x0, 1);
-    DOT(s, vld1q_s8(v + 32), x0, 2);
-    DOT(s, vld1q_s8(v + 48), x0, 3);
-    DOT(s, vld1q_s8(v + 64), x1, 0);
-    DOT(s, vld1q_s8(v + 80), x1, 1);
-    DOT(s, vld1q_s8(v + 96), x1, 2);
-    DOT(s, vld1q_s8(v + 112), x1, 3);
+#define SIGNED(C) vreinterpretq_s8_u8(vld1q_u8(QUAD(w, C)))
+    DOT(s, SIGNED(0), x0, 0);
+    DOT(s, SIGNED(1), x0, 1);
+    DOT(s, SIGNED(2), x0, 2);
+    DOT(s, SIGNED(3), x0, 3);
+    DOT(s, SIGNED(4), x1, 0);
+    DOT(s, SIGNED(5), x1, 1);
+    DOT(s, SIGNED(6), x1, 2);
+    DOT(s, SIGNED(7), x1, 3);
     return s;
 }
 
 #else
 
-// Four rows: 4 vectors of nibbles. Q4_0: both nibbles are used in the upper half of a byte, as 16 w, which a signed
-// shift right would only undo; the conversion to float divides by 16.
-#define GROUP_BYTES 64
-#if GEMV_TYPE == Q4_0
-#define FRACTION_BITS 4
-#define LOW(V) vreinterpretq_s8_u8(vshlq_n_u8(V, 4))
-#define HIGH(V) vreinterpretq_s8_u8(vandq_u8(V, vdupq_n_u8(0xf0)))
-#else
-#define FRACTION_BITS 0
+#define WEIGHT_BYTES 256
 #define LOW(V) vreinterpretq_s8_u8(vandq_u8(V, vdupq_n_u8(0x0f)))
 #define HIGH(V) vreinterpretq_s8_u8(vshrq_n_u8(V, 4))
-#endif
-
 static inline int32x4_t dot_group(const uint8_t *w, int8x16_t x0, int8x16_t x1) {
     int32x4_t s = vdupq_n_s32(0);
-    uint8x16_t v0 = vld1q_u8(w), v1 = vld1q_u8(w + 16), v2 = vld1q_u8(w + 32), v3 = vld1q_u8(w + 48);
+    uint8x16_t v0 = vld1q_u8(w), v1 = vld1q_u8(QUAD(w, 1)), v2 = vld1q_u8(QUAD(w, 2)), v3 = vld1q_u8(QUAD(w, 3));
     DOT(s, LOW(v0), x0, 0);
     DOT(s, LOW(v1), x0, 1);
     DOT(s, LOW(v2), x0, 2);
@@ -82,20 +74,14 @@ static inline int32x4_t dot_group(const uint8_t *w, int8x16_t x0, int8x16_t x1) 
 
 #endif
 
-#if FRACTION_BITS
-#define TO_FLOAT(V) vcvtq_n_f32_s32(V, FRACTION_BITS)
-#else
-#define TO_FLOAT(V) vcvtq_f32_s32(V)
-#endif
-
 // 32 columns of 16 rows
 static inline void add_block(float32x4_t acc[4], const uint8_t *w, const int8_t *q, float dx, int32_t sum) {
     int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q + 16);
     float32x4_t scale[4];
     scale_products(scale, w, dx);
-    const uint8_t *weights = w + (GEMV_TYPE == Q4_1 ? 64 : 32);
+    const uint8_t *weights = w + HEADER_BYTES;
     for (int g = 0; g < 4; g++)
-        acc[g] = vfmaq_f32(acc[g], TO_FLOAT(dot_group(weights + g * GROUP_BYTES, x0, x1)), scale[g]);
+        acc[g] = vfmaq_f32(acc[g], vcvtq_f32_s32(dot_group(weights + 16 * g, x0, x1)), scale[g]);
 #if GEMV_TYPE == Q4_1
     float32x4_t total = vdupq_n_f32((float)sum);
     scale_products(scale, w + 32, dx);
@@ -114,7 +100,7 @@ void GEMV_NAME(const struct q4_task *t) {
         const float *d = t->acts->d + t->token0 * n_blocks;
         const int32_t *sum = t->acts->sum + t->token0 * n_blocks;
         float32x4_t acc[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
-        for (size_t b = 0; b < n_blocks; b++, q += Q4_BLOCK, w += 32 * (GEMV_TYPE == Q4_1) + 32 + 4 * GROUP_BYTES)
+        for (size_t b = 0; b < n_blocks; b++, q += Q4_BLOCK, w += HEADER_BYTES + WEIGHT_BYTES)
             add_block(acc, w, q, d[b], GEMV_TYPE == Q4_1 ? sum[b] : 0);
         float y[LANE16_ROWS];
         for (int g = 0; g < 4; g++)

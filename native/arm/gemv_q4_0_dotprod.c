@@ -1,4 +1,3 @@
 #define GEMV_NAME q4_gemv_q4_0_dotprod
-#define GEMV_TYPE Q4_0
-#define GEMV_FHM 0
-#include "gemv_lane16.h"
+#define GEMV_PANEL q4_panel_q4_0_dotprod
+#include "gemv_q4_0.h"

@@ -1,10 +1,10 @@
 // The layout `lane16` of 4-bit and 8-bit weights, and what its kernels share.
 //
 // A panel is 16 rows; one block of it is 32 columns:
-//   fp16 d[16], for Q4_1 also fp16 m[16], then the weights as vectors of 16 bytes [group of 4 rows][column quad],
+//   fp16 d[16], for Q4_1 also fp16 m[16], then the weights as vectors of 16 bytes [column quad][group of 4 rows],
 //   a vector being 4 rows x 4 columns.
 // SDOT by lane multiplies such a vector with 4 activations and leaves a row in each int32 lane, so a GEMV needs neither
-// horizontal sums nor broadcasts. The 4-bit types have 4 vectors a group: byte 4r + i of vector c holds column 4c + i in
+// horizontal sums nor broadcasts. The 4-bit types have 4 quads: byte 4r + i of quad c holds column 4c + i in
 // its low nibble and column 4c + i + 16 in its high one; Q4_0 as signed nibbles, Q4_1 unsigned as in GGUF. Q8_0 has 8.
 #ifndef Q4_ARM_LANE16_H
 #define Q4_ARM_LANE16_H

@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-static uint8_t *vector_at(uint8_t *weights, size_t row, size_t quad, size_t quads) {
-    return weights + (row / 4 * quads + quad) * 16 + row % 4 * 4;
-}
+// A row's 4 columns of a quad
+static inline uint8_t *four_at(uint8_t *weights, size_t row, size_t quad) { return weights + quad * 64 + row * 4; }
 
 // One row's 16 bytes of nibbles (column i low, i + 16 high) to its places; `flip` 0x88... makes them signed.
 static inline void scatter_nibbles(uint8_t *weights, const uint8_t *qs, size_t row, uint32_t flip) {
@@ -12,7 +11,7 @@ static inline void scatter_nibbles(uint8_t *weights, const uint8_t *qs, size_t r
         uint32_t four;
         memcpy(&four, qs + 4 * c, 4);
         four ^= flip;
-        memcpy(vector_at(weights, row, c, 4), &four, 4);
+        memcpy(four_at(weights, row, c), &four, 4);
     }
 }
 
@@ -46,7 +45,7 @@ static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
         for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_Q8_0_BYTES) {
             memcpy(out + 2 * r, &block->d, 2);
             for (size_t c = 0; c < Q4_BLOCK / 4; c++)
-                memcpy(vector_at(out + 32, r, c, 8), block->qs + 4 * c, 4);
+                memcpy(four_at(out + 32, r, c), block->qs + 4 * c, 4);
         }
     }
 }

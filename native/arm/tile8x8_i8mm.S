@@ -20,6 +20,8 @@
 // unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of a single pipe on
 // Neoverse N2, and zeroing takes slots that loading the constant does not.
 
+#include "asm.h"
+
 #define PANEL x0
 #define ACTS x1
 #define BLOCKS x2
@@ -120,25 +122,7 @@
 .endm
 
 .macro tile name, min
-    .globl \name
-    .hidden \name
-    .type \name, %function
-    .p2align 5
-\name:
-    .cfi_startproc
-    stp d8, d9, [sp, #-64]!
-    .cfi_adjust_cfa_offset 64
-    .cfi_rel_offset b8, 0
-    .cfi_rel_offset b9, 8
-    stp d10, d11, [sp, #16]
-    .cfi_rel_offset b10, 16
-    .cfi_rel_offset b11, 24
-    stp d12, d13, [sp, #32]
-    .cfi_rel_offset b12, 32
-    .cfi_rel_offset b13, 40
-    stp d14, d15, [sp, #48]
-    .cfi_rel_offset b14, 48
-    .cfi_rel_offset b15, 56
+    vector_function \name
     add CHUNK1, ACTS, #64
     add CHUNK2, ACTS, #128
     add CHUNK3, ACTS, #192
@@ -160,26 +144,8 @@
     store_pair v20, v21, v22, v23
     store_pair v24, v25, v26, v27
     store_pair v28, v29, v30, v31
-    ldp d10, d11, [sp, #16]
-    ldp d12, d13, [sp, #32]
-    ldp d14, d15, [sp, #48]
-    ldp d8, d9, [sp], #64
-    .cfi_adjust_cfa_offset -64
-    .cfi_restore b8
-    .cfi_restore b9
-    .cfi_restore b10
-    .cfi_restore b11
-    .cfi_restore b12
-    .cfi_restore b13
-    .cfi_restore b14
-    .cfi_restore b15
-    ret
-    .cfi_endproc
-    .size \name, . - \name
+    end_vector_function \name
 .endm
 
-    .text
     tile q4_tile8x8_i8mm, 0
     tile q4_tile8x8_min_i8mm, 1
-
-    .section .note.GNU-stack, "", %progbits
