@@ -6,7 +6,9 @@ MODELS      := .models
 SOURCE      := $(MODELS)/smollm2-135m-instruct-q4_1.gguf
 DEFAULT     := $(MODELS)/smollm2-135m-instruct-q4_0.gguf
 
-MODEL     ?= $(DEFAULT)
+ifeq ($(origin MODEL),undefined)
+MODEL     := $(DEFAULT)
+endif
 PROMPT    ?= What is the capital of France?
 ARGS      ?=
 CPU       ?= max,sve=off
@@ -67,7 +69,7 @@ distclean: clean ## removes .venv and .models too
 	rm -rf .venv .models
 
 # ---- the steps of setting up, each done when what it depends on is newer -------------------------------------------
-.venv/ready: toolchains/make_venv.sh
+.venv/ready:
 	@sh toolchains/make_venv.sh .venv
 	@touch $@
 

@@ -150,6 +150,7 @@ def install_wheel(wheel: Path) -> None:
 
 def install(wheel: Path) -> Path:
     """Sets everything up that is not there yet; returns the arm64 Python's wrapper."""
+    require_qemu()
     HOME.mkdir(parents=True, exist_ok=True)
     install_root()
     install_wrapper()
