@@ -1,0 +1,65 @@
+"""Rows to quantise and the hashes of what must come out, on the host and on every emulated CPU."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from gguf_bytes import STRING, File, Tensor, array, pair
+
+from q4engine.gguf import TensorType
+from q4engine.gguf.quantize import TARGETS, quantize_file, quantize_rows
+
+BLOCK_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0, TensorType.Q6_K]
+
+ROWS_SHA256 = {
+    TensorType.Q4_0: "8db744962e48fb67",
+    TensorType.Q4_1: "2103d86e72a35903",
+    TensorType.Q8_0: "a48361fcf0c1cbae",
+    TensorType.Q6_K: "eddf0f647cdd014c",
+}
+"""First digits of rows_sha256. A change to the search changes them, knowingly."""
+
+FILE_SHA256 = {
+    "q4_0": "bea540e39801c3f4",
+    "q4_1": "456396386dd198e5",
+    "q8_0": "982ce5913dbc075e",
+    "f16": "c3f103087899e2c7",
+}
+"""First digits of file_sha256."""
+
+
+def samples(n_rows: int, columns: int, seed: int = 5) -> dict[str, np.ndarray]:
+    """Rows of several kinds, made of exact operations on integers alone, without negative zeros.
+
+    (Which of 0 and −0 is the smallest value of a block, NumPy leaves open, and with it a bit of gguf's Q4_1.)
+    """
+    rng = np.random.default_rng(seed)
+    dice = rng.integers(-1000, 1001, (4, n_rows, columns)).astype(np.float32)
+    bell = dice.sum(axis=0) / np.float32(1 << 12)
+    cubed = bell * bell * bell
+    sparse = np.where(dice[0] > 700, bell, np.float32(0)) + np.float32(0)
+    return {"bell": bell, "heavy": cubed, "one side": np.abs(bell) + 3, "sparse": sparse}
+
+
+def rows_sha256(kind: TensorType) -> str:
+    """Of the searched bytes of all samples."""
+    digest = hashlib.sha256()
+    for rows in samples(32, 512).values():
+        digest.update(quantize_rows(rows, kind).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def file_sha256(folder: Path, target: str) -> str:
+    """Of a small synthetic file, quantised."""
+    shapes = {"token_embd.weight": (40, 256), "a.weight": (24, 64), "b.weight": (8, 172), "c_norm.weight": (64,)}
+    tensors, data = [], b""
+    for name, shape in shapes.items():
+        tensors.append(Tensor(name, tuple(reversed(shape)), TensorType.F32, len(data)))
+        rows = samples(shape[0] if len(shape) > 1 else 1, shape[-1])["heavy"]
+        data += rows.tobytes() + b"\0" * (-rows.nbytes % 32)
+    pairs = [pair("general.architecture", STRING, "synthetic"), array("words", STRING, ["a", "é", ""])]
+    (folder / "in.gguf").write_bytes(File(pairs=pairs, tensors=tensors, data_bytes=0).build() + data)
+    quantize_file(folder / "in.gguf", folder / "out.gguf", TARGETS[target])
+    return hashlib.sha256((folder / "out.gguf").read_bytes()).hexdigest()[:16]

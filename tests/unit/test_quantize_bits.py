@@ -1,0 +1,20 @@
+"""Quantised bytes are the same for every compiler and architecture: on this machine (tests/arm: on emulated Arm)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quantize_samples import BLOCK_TYPES, FILE_SHA256, ROWS_SHA256, file_sha256, rows_sha256
+
+from q4engine.gguf import TensorType
+
+
+@pytest.mark.parametrize("kind", BLOCK_TYPES, ids=lambda kind: kind.name)
+def test_searched_rows(kind: TensorType) -> None:
+    assert rows_sha256(kind) == ROWS_SHA256[kind]
+
+
+@pytest.mark.parametrize("target", FILE_SHA256)
+def test_quantised_files(tmp_path: Path, target: str) -> None:
+    assert file_sha256(tmp_path, target) == FILE_SHA256[target]
