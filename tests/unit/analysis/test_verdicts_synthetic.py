@@ -1,0 +1,82 @@
+"""Every synthetic case against the verdicts that a person wrote for it, under its own labels and under swapped ones."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_cases import MISSING_CASES, SAMPLING_CASES, SLOT_CASES, STALL_CASES, Case
+from synthetic_formats import FORMAT_CASES
+
+from analysis.loading import Capture, JudgedPhase, Options, load
+
+CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES)
+SWAPPED = {"prefill": "decode", "decode": "prefill"}
+# neither name says anything about the work: a rule that reads labels in any way would answer differently
+MEANINGLESS = {"prefill": "warm coffee", "decode": "tea"}
+
+
+def _load(case: Case, folder: Path, names: dict[str, str]) -> Capture:
+    folder.mkdir()
+    path = case.write(folder, names)
+    options: dict[str, Any] = dict(case.options or {})
+    if "markers" in options:
+        options["markers"] = folder / options["markers"]
+    assert set(options) <= {field.name for field in fields(Options)}
+    return load(path, Options(**options))
+
+
+def _said(phase: JudgedPhase) -> tuple[str, str, str, str, str, list[str]]:
+    verdicts = (phase.judgement.combined, *phase.judgement.rules)
+    steps = [str(judgement.combined.outcome) for _, judgement in phase.steps]
+    combined, stalls, roofline, topdown = (str(verdict.outcome) for verdict in verdicts)
+    return combined, stalls, roofline, topdown, str(phase.judgement.combined.confidence), steps
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 40
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_verdicts(case: Case, tmp_path: Path) -> None:
+    capture = _load(case, tmp_path / "capture", {})
+    assert len(capture.judged()) == len(case.expected), [phase.title for phase in capture.judged()]
+    for phase, expected in zip(capture.judged(), case.expected, strict=True):
+        combined, stalls, roofline, topdown, confidence, steps = _said(phase)
+        explanation = [verdict.text for verdict in (phase.judgement.combined, *phase.judgement.rules)]
+        wanted = (expected.combined, expected.stalls, expected.roofline, expected.topdown)
+        assert (combined, stalls, roofline, topdown) == wanted, (phase.title, explanation)
+        if expected.confidence:
+            assert confidence == expected.confidence, (phase.title, phase.judgement.combined.reasons)
+        if expected.step:
+            assert set(steps) == {expected.step}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("names", [SWAPPED, MEANINGLESS], ids=["swapped", "meaningless"])
+def test_labels_change_nothing(case: Case, names: dict[str, str], tmp_path: Path) -> None:
+    own = _load(case, tmp_path / "own", {})
+    other = _load(case, tmp_path / "other", names)
+    assert [_said(phase) for phase in own.judged()] == [_said(phase) for phase in other.judged()]
+    texts = [[verdict.text for verdict in phase.judgement.rules] for phase in own.judged()]
+    assert texts == [[verdict.text for verdict in phase.judgement.rules] for phase in other.judged()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_findings_show_their_margins(case: Case, tmp_path: Path) -> None:
+    for phase in _load(case, tmp_path / "capture", {}).judged():
+        for verdict in phase.judgement.rules:
+            if verdict.is_finding:
+                assert verdict.checks
+                assert "margin" in verdict.text
+                for check in verdict.checks:
+                    assert check.margin == pytest.approx(
+                        check.value - check.threshold if check.at_least else check.threshold - check.value
+                    )
+            else:
+                assert not verdict.checks
+                assert int(verdict.confidence) == 0
+                assert len(verdict.text) > len(verdict.outcome)
