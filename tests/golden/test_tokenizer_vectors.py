@@ -14,7 +14,7 @@ SEPARATOR = "\n__ggml_vocab_test__\n"
 
 def vectors(path: Path) -> list[tuple[str, list[int]]]:
     texts = Path(f"{path}.inp").read_text(encoding="utf-8").split(SEPARATOR)
-    lines = Path(f"{path}.out").read_text(encoding="utf-8").splitlines()
+    lines = Path(f"{path}.out").read_text(encoding="utf-8").split("\n")  # the last text is empty, and so is its line
     return [(text, [int(token) for token in line.split()]) for text, line in zip(texts, lines, strict=True)]
 
 
