@@ -22,7 +22,7 @@ def read(path: str | Path, format: str | None = None, lenient: bool = False) -> 
     from analysis.readers.source import Source
 
     path = Path(path)
-    if path.is_dir() and (path / "timeline.csv").is_file():
+    if _is_file(path / "timeline.csv"):
         path = path / "timeline.csv"
     source = Source(path, lenient)
     chosen = formats.named(format) if format else formats.recognise(source.head)
@@ -32,3 +32,11 @@ def read(path: str | Path, format: str | None = None, lenient: bool = False) -> 
         raise source.error(f"no known capture format; known are {', '.join(formats.NAMES)}")
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
     return table
+
+
+def _is_file(path: Path) -> bool:
+    """False also for names that no file can have; what is wrong with those is for `Source` to say."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from typing import Any
 
@@ -12,7 +11,8 @@ import pandas as pd
 from analysis.errors import printable
 from analysis.events import canonical
 from analysis.model import NOT_COUNTED, OK
-from analysis.readers.perf_rows import LARGEST_COUNT
+from analysis.readers.csv_rows import fields_of
+from analysis.readers.perf_rows import LARGEST_COUNT, Malformed
 from analysis.readers.source import Source
 from analysis.table import Table, TableBuilder, summarise
 
@@ -84,7 +84,11 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
             elif row > 1:
                 source.reject(row, f"expected '# key: value', found '{printable(line)}'")
         elif line.strip():
-            fields = next(csv.reader([line]))
+            try:
+                fields = fields_of(line)
+            except Malformed as problem:
+                source.reject(row, str(problem))
+                continue
             if not columns:
                 columns = _column_names(source, row, fields)
             elif len(fields) != len(columns):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
 from analysis.errors import printable
@@ -36,8 +35,6 @@ OTHER_KEYS = {
     *("pcnt-running", "variance", "metric-value", "metric-unit", "metric-threshold", "metricgroup", "cgroup"),
     *SCOPE_KEYS,
 }
-
-_TRAILING_COMMA = re.compile(r",\s*\}\s*,?\s*$")
 
 
 def read(source: Source) -> Table:
@@ -67,13 +64,20 @@ def read(source: Source) -> Table:
 
 def _record(text: str) -> dict[str, Any]:
     try:
-        record = json.loads(_TRAILING_COMMA.sub("}", text.rstrip(",")), parse_constant=_refuse)
+        record = json.loads(_without_trailing_commas(text), parse_constant=_refuse)
     except (ValueError, RecursionError) as problem:
         reason = problem.msg if isinstance(problem, json.JSONDecodeError) else str(problem)
         raise Malformed(f"not a JSON object on one line: {reason}") from None
     if not isinstance(record, dict) or not record:
         raise Malformed("expected a JSON object with counts")
     return record
+
+
+def _without_trailing_commas(text: str) -> str:
+    """`{"a" : 1, },` as `{"a" : 1}`."""
+    text = text.rstrip(", \t")
+    inside = text[:-1].rstrip()
+    return inside[:-1] + "}" if text.endswith("}") and inside.endswith(",") else text
 
 
 def _refuse(name: str) -> float:

@@ -15,6 +15,7 @@ from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 
 LARGEST_COUNT = float(1 << 64)
+LONGEST_ROW = 2000
 STATUS_TOKENS = {"<not counted>": NOT_COUNTED, "<not supported>": NOT_SUPPORTED}
 X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
 
@@ -102,6 +103,12 @@ def thread_scope(text: str) -> str:
     if not re.fullmatch(r".+-\d+", text):
         raise Malformed(f"expected a count or a scope, found '{printable(text)}'")
     return f"thread:{text}"
+
+
+def check_length(line: str) -> None:
+    """Before patterns whose time grows with the square of a line's length."""
+    if len(line) > LONGEST_ROW:
+        raise Malformed(f"{len(line)} characters, longer than any row of this format")
 
 
 def is_transcript(line: str) -> bool:

@@ -13,6 +13,7 @@ from analysis.readers.perf_rows import (
     Malformed,
     PerfBuilder,
     PerfRow,
+    check_length,
     count,
     event_name,
     grouped_scope,
@@ -50,6 +51,7 @@ def read(source: Source) -> Table:
     last: PerfRow | None = None
     for row, line in source.lines():
         try:
+            check_length(line)
             continued = _CONTINUED.fullmatch(line)
             if continued and last:
                 # An event with two metrics takes two lines, and the bracket stands on the second.

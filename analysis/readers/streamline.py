@@ -20,6 +20,7 @@ from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder, summarise
 
 FORMAT = "streamline-timeline"
+LONGEST_NAME = 500
 HEADER = re.compile(r'^\ufeff?"?Index \(s\)"?\s*(,|$)')
 
 _SCOPED = re.compile(r"(?P<series>.*?)\s*\[(?P<scope>[^\[\]]*)\]")
@@ -89,7 +90,7 @@ def _columns(names: list[str]) -> tuple[list[Column], list[str]]:
 
 def _column(at: int, name: str) -> Column | None:
     plain, scope, cluster = name, "", ""
-    match = _SCOPED.fullmatch(name)
+    match = _SCOPED.fullmatch(name) if len(name) < LONGEST_NAME else None
     if match:
         plain, inside = match["series"], match["scope"].strip()
         number = re.fullmatch(r"(?:(?:CPU|Core|cpu|core)\s*)?(\d+)", inside)

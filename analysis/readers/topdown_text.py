@@ -6,7 +6,7 @@ import re
 
 from analysis.errors import printable
 from analysis.model import METRIC_PREFIX
-from analysis.readers.perf_rows import Malformed, event_name, is_transcript, number
+from analysis.readers.perf_rows import Malformed, check_length, event_name, is_transcript, number
 from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder
 
@@ -19,10 +19,11 @@ _METRIC = re.compile(r"\s*(?P<name>[A-Za-z][^.]*?)\.*\s+(?P<value>\d+(?:\.\d+)?)
 def read(source: Source) -> Table:
     builder = TableBuilder()
     for row, line in source.lines():
-        if not line.strip() or _HEADING.fullmatch(line) or is_transcript(line):
-            continue
-        match = _METRIC.fullmatch(line)
         try:
+            check_length(line)
+            if not line.strip() or _HEADING.fullmatch(line) or is_transcript(line):
+                continue
+            match = _METRIC.fullmatch(line)
             if not match:
                 raise Malformed(f"expected 'name.... value unit', found '{printable(line.strip())}'")
             unit = " ".join((match["percent"], match["unit"])).strip()

@@ -13,7 +13,8 @@ from analysis.readers import read
 
 PREAMBLE = "Streamline report,synthetic\nHost,somewhere\n\nCapture,1\n"
 TIMELINE = (
-    "Index (s),Cycles:CPU Cycles [0],Cycles:CPU Cycles [1],Stalls:Backend (Memory Stall Cycles) [0],CPU Activity:User [0]\n"
+    "Index (s),Cycles:CPU Cycles [0],Cycles:CPU Cycles [1],"
+    "Stalls:Backend (Memory Stall Cycles) [0],CPU Activity:User [0]\n"
     "0.000,1000,2000,300,55.0\n"
     "0.001,1100,,310,54.0\n"
     "0.002,1200,2200,320\n"

@@ -168,7 +168,7 @@ def test_blocks_give_what_lines_give(
     slow = read(path)
     order = ["start_s", "scope", "source"]
     frames = [
-        t.frame.astype({c: str for c in ("scope", "pmu", "event", "status", "unit", "group", "source")})
+        t.frame.astype(dict.fromkeys(("scope", "pmu", "event", "status", "unit", "group", "source"), str))
         for t in (fast, slow)
     ]
     first, second = (f.sort_values(order, kind="stable").reset_index(drop=True) for f in frames)
