@@ -1,4 +1,4 @@
-"""A real checkpoint from prompt to text with all of our own parts: import, SPM tokenizer, engine, sampler, streaming."""
+"""A real checkpoint from prompt to text by our own parts: import, SPM tokenizer, engine, sampler, streaming."""
 
 from __future__ import annotations
 

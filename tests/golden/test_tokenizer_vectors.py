@@ -32,7 +32,8 @@ def test_published_vectors(shared_data: Path, name: str) -> None:
         assert tokenizer.decode(ids) == text
         stream = tokenizer.stream_decoder()
         streamed = "".join([stream.push(token) for token in ids]) + stream.flush()
-        assert streamed.removeprefix(" ") == text.removeprefix(" ")
+        prefix = " " if "spm" in name and text else ""  # which decode() takes off again
+        assert streamed == prefix + text
     # all the vectors once more, as one text that has every word boundary between them
     joined = SEPARATOR.join(text for text, _ in cases)
     assert tokenizer.decode(tokenizer.encode(joined, add_bos=False)) == joined
