@@ -148,7 +148,7 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
 def extent(frame: pd.DataFrame) -> tuple[float, float]:
     """First start and last end of the capture's intervals, seconds. Raises AnalysisError if it has none."""
     start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
-    end = np.nanmax(start + duration) if len(start) else np.nan
-    if not np.isfinite(end) or end <= np.nanmin(start):
+    known = np.isfinite(duration) & np.isfinite(start)
+    if not known.any() or not (duration[known] > 0).any():
         raise AnalysisError("the capture has no intervals to cut by markers; record it with intervals (perf stat -I)")
-    return float(np.nanmin(start)), float(end)
+    return float(start[known].min()), float((start[known] + duration[known]).max())
