@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from q4engine.cli.options import integer, note
 from q4engine.cpus import default_thread_count
 
 if TYPE_CHECKING:
@@ -24,13 +25,6 @@ that have their type already are copied. OUT appears when it is whole. Its bytes
 """
 
 
-def _thread_count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 256:
-        raise argparse.ArgumentTypeError("expected 1 to 256")
-    return count
-
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser("quantize", help="quantise a GGUF file", description=_DESCRIPTION)
@@ -43,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="search",
         help="search: the scale of smallest squared error per block (default); reference: the bytes of gguf's own code",
     )
-    parser.add_argument("-t", "--threads", metavar="N", type=_thread_count, help="threads (default: as for run)")
+    parser.add_argument("-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: as for run)")
     parser.set_defaults(run=run)
 
 
@@ -54,10 +48,9 @@ def run(args: argparse.Namespace) -> int:
         summary = _with_progress_bar(args)
     else:
         summary = _quantize(args, None)
-    print(
+    note(
         f"{args.out}: {summary.n_bytes_after / 1e6:.1f} MB of tensors (were {summary.n_bytes_before / 1e6:.1f}), "
-        f"{summary.n_converted} of {summary.n_tensors} tensors converted in {time.perf_counter() - start:.1f} s",
-        file=sys.stderr,
+        f"{summary.n_converted} of {summary.n_tensors} tensors converted in {time.perf_counter() - start:.1f} s"
     )
     return 0
 

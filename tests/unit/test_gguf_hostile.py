@@ -280,7 +280,7 @@ def test_absurd_files_allocate_nothing(path: Path) -> None:
 FLIPS = st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(flips=FLIPS, length=st.one_of(st.just(len(VALID)), st.integers(0, len(VALID))))
 def test_fuzz_bytes_and_length(tmp_path_factory: pytest.TempPathFactory, flips: list, length: int) -> None:
     """Whatever is flipped or cut: the file opens and everything in it can be read, or it is a Q4Error."""

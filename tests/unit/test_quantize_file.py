@@ -13,6 +13,7 @@ from gguf_bytes import F32, STRING, U32, File, Tensor, array, pair
 from make_models.spec import ModelSpec
 from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
+from q4engine.cli import main
 from q4engine.cli import quantize as command
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFArray, GGUFFile, TensorType
@@ -212,6 +213,15 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "16 of 21 tensors converted" in captured.err
     assert types_of(out)["token_embd.weight"] == "Q8_0"
     assert set(command._TYPES) == set(TARGETS)
+
+
+def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF\3\0\0\0")
+    assert main(["quantize", str(tmp_path / "bad.gguf"), str(tmp_path / "out.gguf")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {tmp_path / 'bad.gguf'}: the file ends inside the number of tensors")
+    assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("words", [["--type", "q2_k"], ["-t", "0"], ["-t", "x"], ["--method", "best"]])
