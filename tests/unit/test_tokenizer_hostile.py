@@ -109,6 +109,13 @@ def test_byte_without_a_token(tmp_path: Path) -> None:
         tokenizer.encode("abc")
 
 
+def test_bytes_that_real_vocabularies_lack_are_left_out(tmp_path: Path) -> None:
+    tokens = [token for byte, token in enumerate(BYTE_TOKENS) if byte not in (0x14, 0x7F, 0xF1)]
+    tokenizer = Tokenizer.from_gguf(open_pairs(tmp_path, vocab_pairs("gpt2", tokens, merges=[])))
+    assert tokenizer.decode(tokenizer.encode("a\x14b\x7fc\x15")) == "abc\x15"
+    assert len(tokenizer.encode("\U00040000")) == 3  # its lead byte 0xF1 is left out, the others stay
+
+
 def test_merge_that_makes_no_token(tmp_path: Path) -> None:
     gguf = open_pairs(tmp_path, vocab_pairs("gpt2", ["a", "b"], merges=["a b"]))
     with pytest.raises(Q4Error, match=r"tokenizer\.ggml\.merges' makes 'ab'"):
