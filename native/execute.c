@@ -1,7 +1,7 @@
 // Walks the plan: one call of the executor is one decode call. The threads take units of an operation's work (row
 // chunks, tokens, heads) until none is left, meet at a barrier, and go on to the next operation together.
 #define _GNU_SOURCE
-#include "session.h"
+#include "execute.h"
 
 #include "cpu.h"
 #include "rope_table.h"
@@ -10,18 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-struct run {
-    struct q4_session *s;
-    const struct q4_model *m;
-    const struct q4_call *call;
-    _Atomic uint64_t fault; // the first operation and token that met a value that is not finite; UINT64_MAX: none
-};
-
-// The tokens of the batch that an operation works on.
-struct range {
-    size_t first, n;
-};
 
 static struct range token_range(const struct run *r, const struct q4_op *op) {
     if (op->flags & Q4_OP_LAST && !r->call->all_logits)
@@ -34,10 +22,6 @@ static void report(struct run *r, const struct q4_op *op, size_t token) {
     uint64_t fault = (uint64_t)(op - r->m->plan) << 32 | token, seen = atomic_load(&r->fault);
     while (fault < seen && !atomic_compare_exchange_weak(&r->fault, &seen, fault))
         ;
-}
-
-static float *row(const struct run *r, int buffer, size_t token) {
-    return r->s->buffers[buffer].x + token * r->m->buffers[buffer].width;
 }
 
 // ---- how many units, and one unit, of each operation
@@ -62,7 +46,7 @@ static void set_form(struct q4_acts *acts, const struct q4_buffer_data *data, en
 static void quantize_token(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_buffer *b = &r->m->buffers[op->in];
     const struct q4_buffer_data *data = &r->s->buffers[op->in];
-    const float *x = row(r, op->in, token);
+    const float *x = q4_row(r, op->in, token);
     size_t k = b->width, n8 = k / Q4_BLOCK, n8k = k / Q4_SUPER;
     bool ok = true;
     if (b->forms[Q4_ACT_Q8])
@@ -123,7 +107,7 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, si
     uint8_t *scratch = r->s->scratch + (size_t)member * r->s->scratch_bytes;
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * chunk, 16);
-    float *out = row(r, op->out, range.first) + op->out_col + first;
+    float *out = q4_row(r, op->out, range.first) + op->out_col + first;
     bool add = op->flags & Q4_OP_ADD;
     struct q4_acts acts = matmul_acts(r, op, kernel);
     struct q4_task task = {
@@ -154,60 +138,21 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, si
 
 static void rope(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_params *p = &r->m->params;
-    float *x = row(r, op->in, token) + op->in_col;
+    float *x = q4_row(r, op->in, token) + op->in_col;
     for (size_t h = 0; h < op->heads; h++)
         r->m->ops->rope(x + h * p->head_dim, r->s->cos_sin + token * p->rope_dim, p->rope_dim, p->rope_style);
 }
 
-static size_t cache_offset(const struct run *r, int layer, size_t kv_head) {
-    return ((size_t)layer * r->m->params.n_kv_heads + kv_head) * r->s->head_stride;
-}
-
 static void kv_store(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_params *p = &r->m->params;
-    const float *k = row(r, op->in, token) + op->in_col, *v = row(r, op->in, token) + op->out_col;
+    const float *k = q4_row(r, op->in, token) + op->in_col, *v = q4_row(r, op->in, token) + op->out_col;
     bool ok = true;
     for (size_t h = 0; h < p->n_kv_heads; h++, k += p->head_dim, v += p->head_dim) {
-        size_t at = cache_offset(r, op->layer, h);
+        size_t at = q4_cache_offset(r, op->layer, h);
         ok &= r->m->ops->kv_store(r->s->keys + at, r->s->values + at, k, v, p->head_dim, r->call->n_past + token);
     }
     if (!ok)
         report(r, op, token);
-}
-
-// A unit of attention: some query heads of one KV head at some consecutive positions, which read keys and values once.
-struct attention_unit {
-    size_t heads, tokens;
-};
-
-#define ATTENTION_TOKENS 8
-
-static struct attention_unit attention_unit(const struct run *r, size_t n_tokens) {
-    const struct q4_params *p = &r->m->params;
-    size_t threads = (size_t)q4_team_size(r->m->team), tokens = q4_min_size(n_tokens, ATTENTION_TOKENS);
-    size_t units = p->n_kv_heads * ((n_tokens + tokens - 1) / tokens), group = p->n_heads / p->n_kv_heads;
-    // single heads where too few groups would leave threads without work
-    return (struct attention_unit){units % threads == 0 || units >= 8 * threads ? group : 1, tokens};
-}
-
-static void attention(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
-    const struct q4_params *p = &r->m->params;
-    struct attention_unit size = attention_unit(r, range.n);
-    size_t columns = p->n_heads / size.heads, first = unit / columns * size.tokens, head = unit % columns * size.heads;
-    size_t token = range.first + first, at = cache_offset(r, op->layer, head / (p->n_heads / p->n_kv_heads));
-    q4_attn_args args = {
-        .keys = r->s->keys + at,
-        .values = r->s->values + at,
-        .head_dim = p->head_dim,
-        .n_heads = size.heads,
-        .n_tokens = q4_min_size(size.tokens, range.n - first),
-        .q_stride = r->m->buffers[op->in].width,
-        .out_stride = r->m->buffers[op->out].width,
-        .n_positions = r->call->n_past + token + 1,
-        .scale = 1.0f / __builtin_sqrtf((float)p->head_dim),
-    };
-    r->m->ops->attention(row(r, op->out, token) + head * p->head_dim,
-                         row(r, op->in, token) + op->in_col + head * p->head_dim, &args);
 }
 
 #define SWIGLU_COLUMNS 512 // a unit for a single token
@@ -215,20 +160,20 @@ static void attention(struct run *r, const struct q4_op *op, struct range range,
 static void swiglu(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
     size_t width = r->m->buffers[op->out].width, columns = range.n == 1 ? SWIGLU_COLUMNS : width;
     size_t token = range.n == 1 ? range.first : range.first + unit, first = range.n == 1 ? unit * columns : 0;
-    const float *gate = row(r, op->in, token);
-    r->m->ops->swiglu(row(r, op->out, token) + first, gate + first, gate + width + first,
+    const float *gate = q4_row(r, op->in, token);
+    r->m->ops->swiglu(q4_row(r, op->out, token) + first, gate + first, gate + width + first,
                       q4_min_size(columns, width - first));
 }
 
 static void embed(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_table *t = &r->m->tables[op->table];
     const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
-    if (!r->m->ops->dequantize_row(row(r, op->out, token), source, t->type, t->columns))
+    if (!r->m->ops->dequantize_row(q4_row(r, op->out, token), source, t->type, t->columns))
         report(r, op, token);
 }
 
 static void rms_norm(struct run *r, const struct q4_op *op, size_t token) {
-    if (!r->m->ops->rms_norm(row(r, op->out, token), row(r, op->in, token), r->m->vectors[op->vector].data,
+    if (!r->m->ops->rms_norm(q4_row(r, op->out, token), q4_row(r, op->in, token), r->m->vectors[op->vector].data,
                              r->m->buffers[op->in].width, r->m->params.eps))
         report(r, op, token);
 }
@@ -240,10 +185,8 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
         size_t rows = matmul_rows(r, w, range.n);
         return (w->rows + rows - 1) / rows;
     }
-    case Q4_OP_ATTENTION: {
-        struct attention_unit size = attention_unit(r, range.n);
-        return (range.n + size.tokens - 1) / size.tokens * (r->m->params.n_heads / size.heads);
-    }
+    case Q4_OP_ATTENTION:
+        return q4_attention_units(r, range);
     case Q4_OP_SWIGLU:
         return range.n == 1 ? (r->m->buffers[op->out].width + SWIGLU_COLUMNS - 1) / SWIGLU_COLUMNS : range.n;
     case Q4_OP_QUANTIZE: {
@@ -276,7 +219,7 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
         kv_store(r, op, range.first + unit);
         break;
     case Q4_OP_ATTENTION:
-        attention(r, op, range, unit);
+        q4_attention_unit(r, op, range, unit, member);
         break;
     case Q4_OP_SWIGLU:
         swiglu(r, op, range, unit);
@@ -355,7 +298,7 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
         return false;
     }
     size_t vocabulary = q4_session_vocabulary(s), first = call->all_logits ? 0 : call->n_tokens - 1;
-    const float *logits = row(&r, m->plan[m->n_ops - 1].out, first);
+    const float *logits = q4_row(&r, m->plan[m->n_ops - 1].out, first);
     memcpy(call->logits, logits, (call->n_tokens - first) * vocabulary * sizeof *logits);
     return true;
 }

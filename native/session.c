@@ -53,7 +53,9 @@ static size_t thread_scratch(const struct q4_model *model, size_t n_batch) {
     }
     size_t rows = n_batch * Q4_MAX_PANEL_ROWS;
     rows = rows < Q4_GEMV_ROWS ? Q4_GEMV_ROWS : rows;
-    return q4_round_up(most, 64) + q4_round_up(rows * sizeof(float), 64);
+    size_t matmul = q4_round_up(most, 64) + q4_round_up(rows * sizeof(float), 64);
+    size_t attention = q4_round_up(q4_attention_scratch(model), 64);
+    return attention > matmul ? attention : matmul;
 }
 
 static void carve_all(struct carver *c, struct q4_session *s) {
@@ -61,6 +63,10 @@ static void carve_all(struct carver *c, struct q4_session *s) {
     for (size_t i = 0; i < m->n_buffers; i++)
         carve_buffer(c, &m->buffers[i], &s->buffers[i], s->n_batch);
     s->cos_sin = carve(c, s->n_batch, m->params.rope_dim * sizeof(float));
+    size_t partials = m->params.n_heads * s->n_spans;
+    s->span_acc = carve(c, partials, m->params.head_dim * sizeof(float));
+    s->span_states = carve(c, partials, sizeof(q4_attn_state));
+    s->span_done = carve(c, m->params.n_kv_heads, sizeof *s->span_done);
     s->scratch_bytes = thread_scratch(m, s->n_batch);
     s->scratch = carve(c, (size_t)q4_team_size(m->team), s->scratch_bytes);
 }
@@ -85,6 +91,7 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
         return false;
     }
     s->buffers = calloc(model->n_buffers, sizeof *s->buffers);
+    s->n_spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
     struct carver c = {0};
     if (s->buffers)
         carve_all(&c, s);

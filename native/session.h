@@ -25,6 +25,11 @@ struct q4_session {
     size_t kv_bytes;
     struct q4_buffer_data *buffers;
     float *cos_sin; // [n_batch][rope_dim]
+    // a single token's attention, span by span: [KV head][n_spans][query head of the group]
+    size_t n_spans;
+    float *span_acc; // … [head_dim]
+    q4_attn_state *span_states;
+    _Atomic size_t *span_done; // [KV head]
     uint8_t *scratch;
     size_t scratch_bytes; // a thread's
     uint8_t *memory;
@@ -47,6 +52,9 @@ size_t q4_session_vocabulary(const struct q4_session *session);
 
 // Runs the plan. false: nothing is to be used of this call; the message names operation and position.
 bool q4_session_decode(struct q4_session *session, const struct q4_call *call, char *error);
+
+// Bytes of a thread's scratch that attention needs (execute_attention.c).
+size_t q4_attention_scratch(const struct q4_model *model);
 
 // Rows that a GEMM or GEMV hand-out takes, and where a kernel's output rows wait to be added (execute.c).
 #define Q4_GEMV_ROWS 512

@@ -35,7 +35,7 @@ static void block_values(float *acc, const float *weights, const uint16_t *v, si
             acc[d] = fmaf(weights[t], q4_half_to_float(v[d]), acc[d]);
 }
 
-static void attend_head(float *out, const float *q, size_t n_positions, const q4_attn_args *args) {
+static q4_attn_state attend_head(float *out, const float *q, size_t n_positions, const q4_attn_args *args) {
     float qh[Q4_MAX_HEAD_DIM], scores[Q4_KV_BLOCK], acc[Q4_MAX_HEAD_DIM];
     size_t dim = args->head_dim;
     for (size_t d = 0; d < dim; d++)
@@ -51,13 +51,23 @@ static void attend_head(float *out, const float *q, size_t n_positions, const q4
         else
             total = state;
     }
-    float inverse = 1.0f / total.sum;
-    for (size_t d = 0; d < dim; d++)
-        out[d] *= inverse;
+    return total;
 }
 
-void Q4_NAME(q4_attention)(float *out, const float *q, const q4_attn_args *args) {
-    for (size_t t = 0; t < args->n_tokens; t++, out += args->out_stride, q += args->q_stride)
+void Q4_NAME(q4_attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
+    for (size_t t = 0; t < args->n_tokens; t++, acc += args->acc_stride, q += args->q_stride)
         for (size_t h = 0; h < args->n_heads; h++)
-            attend_head(out + h * args->head_dim, q + h * args->head_dim, args->n_positions + t, args);
+            *states++ = attend_head(acc + h * args->head_dim, q + h * args->head_dim,
+                                    q4_min_size(args->n_positions + t, Q4_KV_SPAN), args);
+}
+
+void Q4_NAME(q4_attention_merge)(float *acc, q4_attn_state *state, const float *later, q4_attn_state other,
+                                 size_t head_dim) {
+    q4_attn_merge(state, acc, other, later, head_dim);
+}
+
+void Q4_NAME(q4_attention_finish)(float *acc, float sum, size_t head_dim) {
+    float inverse = 1.0f / sum;
+    for (size_t d = 0; d < head_dim; d++)
+        acc[d] *= inverse;
 }

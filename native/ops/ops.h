@@ -11,26 +11,28 @@
 #define Q4_NAME(function) Q4_JOIN(function, Q4_VARIANT) // q4_rms_norm -> q4_rms_norm_avx2
 
 // ---- the KV cache: one head's keys and values -----------------------------------------------------------------------
-// Walked in blocks of KV_BLOCK positions that start at absolute position 0.
-// Keys: [block][dim][KV_BLOCK] fp16, so that lanes are positions and a dot product needs no horizontal sum.
+// Walked in blocks of Q4_KV_BLOCK positions that start at absolute position 0; a span is a fixed number of blocks.
+// Keys: [block][dim][Q4_KV_BLOCK] fp16, so that lanes are positions and a dot product needs no horizontal sum.
 // Values: [position][dim] fp16, so that lanes are dimensions.
 #define Q4_KV_BLOCK 64
+#define Q4_KV_SPAN 512
 #define Q4_MAX_HEAD_DIM 512
 
-// The result of attending to one block of positions: softmax numerators are relative to the block's own maximum.
+// What attending to some positions came to: softmax numerators are relative to `max`, and not yet divided by `sum`.
 typedef struct {
     float max;
     float sum;
 } q4_attn_state;
 
-// n_heads query heads (contiguous in q and out) that share one KV head, at n_tokens consecutive positions.
+// One span of the cache, for n_heads query heads (contiguous in q and acc) that share its KV head, at n_tokens
+// consecutive positions.
 typedef struct {
-    const uint16_t *keys;   // first block of this KV head
-    const uint16_t *values; // first position of this KV head
+    const uint16_t *keys;   // the span's first block
+    const uint16_t *values; // the span's first position
     size_t head_dim;        // at most Q4_MAX_HEAD_DIM
     size_t n_heads, n_tokens;
-    size_t q_stride, out_stride; // floats from one token to the next
-    size_t n_positions;          // token t sees positions 0 .. n_positions + t - 1
+    size_t q_stride, acc_stride; // floats from one token to the next
+    size_t n_positions;          // token t sees the span's first min(n_positions + t, Q4_KV_SPAN) positions; at least 1
     float scale;                 // 1 / sqrt(head_dim), applied to q before q is rounded to fp16
 } q4_attn_args;
 
@@ -52,8 +54,12 @@ struct q4_ops {
     // one position's key and value of one head into the cache
     bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
                      size_t position);
-    // out[t * out_stride + h * head_dim ..] from q[t * q_stride + h * head_dim ..], head_dim floats each
-    void (*attention)(float *out, const float *q, const q4_attn_args *args);
+    // acc[t * acc_stride + h * head_dim ..] and states[t * n_heads + h] from q[t * q_stride + h * head_dim ..]
+    void (*attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
+    // folds a later span's result into an earlier one's
+    void (*attention_merge)(float *acc, q4_attn_state *state, const float *later, q4_attn_state other, size_t head_dim);
+    // acc[i] /= sum, as a product with the reciprocal
+    void (*attention_finish)(float *acc, float sum, size_t head_dim);
     // y[i] = silu(gate[i]) * up[i]
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     // y[i] += x[i]

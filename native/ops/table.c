@@ -6,7 +6,9 @@ bool Q4_NAME(q4_quantize_q8)(const float *, size_t, int8_t *, float *, int32_t *
 bool Q4_NAME(q4_quantize_q8k)(const float *, size_t, int8_t *, float *);
 void Q4_NAME(q4_rope)(float *, const float *, size_t, enum q4_rope_style);
 bool Q4_NAME(q4_kv_store)(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
-void Q4_NAME(q4_attention)(float *, const float *, const q4_attn_args *);
+void Q4_NAME(q4_attention)(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void Q4_NAME(q4_attention_merge)(float *, q4_attn_state *, const float *, q4_attn_state, size_t);
+void Q4_NAME(q4_attention_finish)(float *, float, size_t);
 void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
 void Q4_NAME(q4_add)(float *, const float *, size_t);
 bool Q4_NAME(q4_dequantize_row)(float *, const void *, int, size_t);
@@ -26,6 +28,8 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .rope = Q4_NAME(q4_rope),
     .kv_store = Q4_NAME(q4_kv_store),
     .attention = Q4_NAME(q4_attention),
+    .attention_merge = Q4_NAME(q4_attention_merge),
+    .attention_finish = Q4_NAME(q4_attention_finish),
     .swiglu = Q4_NAME(q4_swiglu),
     .add = Q4_NAME(q4_add),
     .dequantize_row = Q4_NAME(q4_dequantize_row),

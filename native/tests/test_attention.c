@@ -32,7 +32,7 @@ static bool attention_case(struct rng *r, const void *subject, char *what, size_
     static const size_t dims[] = {8, 16, 32, 64, 80, 96, 128, 12, 256};
     const struct q4_ops *ops = subject;
     q4_attn_args args = {.head_dim = dims[rng_next(r) % 9], .n_heads = rng_range(r, 1, 8), .n_tokens = 1};
-    args.n_positions = rng_range(r, 1, 300);
+    args.n_positions = rng_range(r, 1, rng_next(r) % 4 ? 300 : Q4_KV_SPAN + 20);
     if (rng_next(r) & 1)
         args.n_tokens = rng_range(r, 1, 40);
     while (args.n_positions * args.n_tokens * args.n_heads * args.head_dim > 400000 && args.n_tokens > 1)
@@ -40,21 +40,48 @@ static bool attention_case(struct rng *r, const void *subject, char *what, size_
     args.scale = 1.0f / sqrtf((float)args.head_dim);
     size_t row = args.n_heads * args.head_dim;
     args.q_stride = row + rng_range(r, 0, 40);
-    args.out_stride = row + (rng_next(r) & 1 ? 0 : rng_range(r, 0, 40));
-    random_cache(r, &args, args.n_positions + args.n_tokens - 1);
-    size_t n_q = (args.n_tokens - 1) * args.q_stride + row, n_out = (args.n_tokens - 1) * args.out_stride + row;
+    args.acc_stride = row + (rng_next(r) & 1 ? 0 : rng_range(r, 0, 40));
+    random_cache(r, &args, q4_min_size(args.n_positions + args.n_tokens - 1, Q4_KV_SPAN));
+    size_t n_q = (args.n_tokens - 1) * args.q_stride + row, n_out = (args.n_tokens - 1) * args.acc_stride + row;
     float *q = slot_place(&slots[SLOT_X], r, n_q * sizeof *q, sizeof *q);
     rng_fill(r, q, n_q, rng_next(r) & 1 ? 1000.0f : 8.0f);
-    float *out = slot_place(&slots[SLOT_Y], r, n_out * sizeof *out, sizeof *out), *expected = malloc(n_out * sizeof *out);
+    float *out = slot_place(&slots[SLOT_Y], r, n_out * sizeof *out, sizeof *out),
+          *expected = malloc(n_out * sizeof *out);
     memset(out, 0xa5, n_out * sizeof *out);
     memset(expected, 0xa5, n_out * sizeof *out);
-    q4_ops_base.attention(expected, q, &args);
-    ops->attention(out, q, &args);
+    size_t n_states = args.n_tokens * args.n_heads;
+    q4_attn_state *states = slot_place(&slots[SLOT_D], r, n_states * sizeof *states, sizeof(float));
+    q4_attn_state *states_expected = malloc(n_states * sizeof *states);
+    q4_ops_base.attention(expected, states_expected, q, &args);
+    ops->attention(out, states, q, &args);
     snprintf(what, size, "%zu heads of %zu, %zu tokens, %zu positions", args.n_heads, args.head_dim, args.n_tokens,
              args.n_positions);
-    bool right = same_bits(out, expected, n_out, sizeof *out, what, size) && slots_intact();
+    bool right = same_bits(out, expected, n_out, sizeof *out, what, size) &&
+                 same_bits(states, states_expected, 2 * n_states, sizeof(float), what, size) && slots_intact();
     free(expected);
+    free(states_expected);
     return right;
+}
+
+// Merging two spans and dividing by the sum, on values that attention may have left.
+static bool merge_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t dim = rng_range(r, 1, 160);
+    float *acc = slot_place(&slots[SLOT_Y], r, dim * sizeof *acc, sizeof *acc), expected[160];
+    float *later = slot_place(&slots[SLOT_X], r, dim * sizeof *later, sizeof *later), maxima[2], sums[2];
+    rng_fill(r, acc, dim, 1000.0f);
+    rng_fill(r, later, dim, 1000.0f);
+    rng_fill(r, maxima, 2, rng_next(r) & 1 ? 10.0f : 1e6f);
+    rng_fill(r, sums, 2, 500.0f);
+    memcpy(expected, acc, dim * sizeof *acc);
+    q4_attn_state state = {maxima[0], fabsf(sums[0]) + 1.0f}, other = {maxima[1], fabsf(sums[1]) + 1.0f}, same = state;
+    q4_ops_base.attention_merge(expected, &same, later, other, dim);
+    q4_ops_base.attention_finish(expected, same.sum, dim);
+    ops->attention_merge(acc, &state, later, other, dim);
+    ops->attention_finish(acc, state.sum, dim);
+    snprintf(what, size, "head size %zu, maxima %g and %g", dim, (double)maxima[0], (double)maxima[1]);
+    return same_bits(acc, expected, dim, sizeof *acc, what, size) && same_bits(&state, &same, 2, 4, what, size) &&
+           slots_intact();
 }
 
 static bool kv_store_case(struct rng *r, const void *subject, char *what, size_t size) {
@@ -84,6 +111,8 @@ static void test_variant(const struct q4_ops *ops) {
     char name[80];
     snprintf(name, sizeof name, "%s/attention", ops->name);
     run_cases(name, attention_case, ops);
+    snprintf(name, sizeof name, "%s/attention_merge", ops->name);
+    run_cases(name, merge_case, ops);
     snprintf(name, sizeof name, "%s/kv_store", ops->name);
     run_cases(name, kv_store_case, ops);
 }

@@ -52,6 +52,23 @@ def test_all_logits_equal_the_last_position_of_every_prefix(tmp_path: Path) -> N
         assert engine.session().decode(bits.PROMPT[:n]).tobytes() == every[n - 1].tobytes()
 
 
+@pytest.mark.parametrize("features", bits.feature_lists())
+def test_long_contexts_by_tokens_and_by_spans(features: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefill walks the cache's spans tile by tile, decode shares them between threads: the bits are the same."""
+    from q4engine.engine import Engine
+
+    monkeypatch.setenv("Q4_CPU_FEATURES", features)
+    path = bits.write_model("qwen2", tmp_path)
+    tokens = [(i * 131 + i // 7) % 300 for i in range(1100)]  # three spans of 512
+    expected = Engine.load(path, n_threads=1).session(n_ctx=1100).decode(tokens, all_logits=True)
+    for n_threads, n_batch in ((1, 1), (2, 1), (3, 100)):
+        session = Engine.load(path, n_threads=n_threads).session(n_ctx=1100, n_batch=n_batch)
+        session.decode(tokens[:1020])
+        for position in (1020, 1021, 1022, 1023, 1024, 1025):
+            assert session.decode(tokens[position : position + 1]).tobytes() == expected[position].tobytes()
+        assert session.decode(tokens[1026:]).tobytes() == expected[-1].tobytes()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the threads are Linux's")
 def test_more_threads_than_cores(tmp_path: Path) -> None:
     assert bits.outcome(bits.write_model("qwen2", tmp_path), 9, 512).sha256 == bits.golden()["qwen2"]["logits"]
