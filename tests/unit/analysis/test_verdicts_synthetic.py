@@ -18,8 +18,28 @@ SWAPPED = {"prefill": "decode", "decode": "prefill"}
 MEANINGLESS = {"prefill": "warm coffee", "decode": "tea"}
 
 
+class Loader:
+    """Writes and judges each case once for each set of labels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[tuple[str, str], Capture] = {}
+
+    def __call__(self, case: Case, names: dict[str, str] | None = None) -> Capture:
+        key = (case.name, str(names))
+        if key not in self.known:
+            folder = self.folder / f"{len(self.known)}"
+            folder.mkdir()
+            self.known[key] = _load(case, folder, names or {})
+        return self.known[key]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Loader:
+    return Loader(tmp_path_factory.mktemp("synthetic"))
+
+
 def _load(case: Case, folder: Path, names: dict[str, str]) -> Capture:
-    folder.mkdir()
     path = case.write(folder, names)
     options: dict[str, Any] = dict(case.options or {})
     if "markers" in options:
@@ -41,8 +61,8 @@ def test_there_are_enough_cases() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_verdicts(case: Case, tmp_path: Path) -> None:
-    capture = _load(case, tmp_path / "capture", {})
+def test_verdicts(case: Case, judged: Loader) -> None:
+    capture = judged(case)
     assert len(capture.judged()) == len(case.expected), [phase.title for phase in capture.judged()]
     for phase, expected in zip(capture.judged(), case.expected, strict=True):
         combined, stalls, roofline, topdown, confidence, steps = _said(phase)
@@ -57,17 +77,17 @@ def test_verdicts(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 @pytest.mark.parametrize("names", [SWAPPED, MEANINGLESS], ids=["swapped", "meaningless"])
-def test_labels_change_nothing(case: Case, names: dict[str, str], tmp_path: Path) -> None:
-    own = _load(case, tmp_path / "own", {})
-    other = _load(case, tmp_path / "other", names)
+def test_labels_change_nothing(case: Case, names: dict[str, str], judged: Loader) -> None:
+    own = judged(case)
+    other = judged(case, names)
     assert [_said(phase) for phase in own.judged()] == [_said(phase) for phase in other.judged()]
     texts = [[verdict.text for verdict in phase.judgement.rules] for phase in own.judged()]
     assert texts == [[verdict.text for verdict in phase.judgement.rules] for phase in other.judged()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_findings_show_their_margins(case: Case, tmp_path: Path) -> None:
-    for phase in _load(case, tmp_path / "capture", {}).judged():
+def test_findings_show_their_margins(case: Case, judged: Loader) -> None:
+    for phase in judged(case).judged():
         for verdict in phase.judgement.rules:
             if verdict.is_finding:
                 assert verdict.checks
