@@ -109,7 +109,8 @@ static void GEMM_NAME(gemm_panel_run)(const struct q4_task *t, TILE tile, size_t
     }
 }
 
-void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
+// All rows times as many tokens as L2 holds the activations of.
+static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
     const struct q4_layout *layout = &Q4_JOIN(q4_x86_layout, TYPE);
     size_t blocks = t->k / layout->block_columns, panel_bytes = q4_panel_bytes(layout, t->k);
     const uint8_t *acts = t->acts->packed + t->token0 / TILE_TOKENS * ACTS_FORM.bytes(t->k);
@@ -126,6 +127,17 @@ void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
             tile.prefetch = (const char *)panel + (b + tile.blocks) * layout->block_bytes;
             GEMM_NAME(gemm_panel_run)(t, tile, n_rows, acts + b * sizeof(ACTS));
         }
+    }
+}
+
+void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
+    struct q4_task part = *t;
+    size_t tiles = L2_ACTS / ACTS_FORM.bytes(t->k), tokens = (tiles ? tiles : 1) * TILE_TOKENS;
+    for (size_t done = 0; done < t->n_tokens; done += part.n_tokens) {
+        part.n_tokens = q4_min_size(tokens, t->n_tokens - done);
+        part.token0 = t->token0 + done;
+        part.y = t->y + done * t->y_stride;
+        GEMM_NAME(gemm_rows)(&part);
     }
 }
 

@@ -3,7 +3,8 @@
 
 #include "kernel.h"
 
-#define ROW_VECTORS 2 // of a tile at once
+#define ROW_VECTORS 2       // of a tile at once
+#define L2_ACTS (256 << 10) // bytes of activations that each panel meets: they stay in an L2 of 1 MB
 
 // One block of 32 decoded rows; steps of 4 bytes a row.
 typedef struct {

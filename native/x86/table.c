@@ -2,6 +2,8 @@
 #include "../cpu.h"
 #include "layouts.h"
 
+#include <pthread.h>
+
 #define NEEDS_AVX2 Q4_CPU_AVX2
 #define NEEDS_AVXVNNI (Q4_CPU_AVX2 | Q4_CPU_AVXVNNI)
 #define NEEDS_AVX512VNNI (Q4_CPU_AVX2 | Q4_CPU_AVX512 | Q4_CPU_AVX512VNNI)
@@ -52,11 +54,25 @@ const struct q4_kernel q4_arch_kernels[] = {
 };
 
 extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
+void q4_attention_grouped_avx2(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_grouped_avx512(float *, q4_attn_state *, const float *, const q4_attn_args *);
+
+// The compiled variants with kernels of this folder in place of some entries.
+static struct q4_ops ops_avx2, ops_avx512;
+
+static void fill_ops(void) {
+    ops_avx2 = q4_ops_avx2;
+    ops_avx2.attention = q4_attention_grouped_avx2;
+    ops_avx512 = q4_ops_avx512;
+    ops_avx512.attention = q4_attention_grouped_avx512;
+}
 
 const struct q4_ops *q4_arch_ops(uint32_t features) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_ops);
     if (features & Q4_CPU_AVX512)
-        return &q4_ops_avx512;
+        return &ops_avx512;
     if (features & Q4_CPU_AVX2)
-        return &q4_ops_avx2;
+        return &ops_avx2;
     return &q4_ops_base;
 }

@@ -53,6 +53,22 @@ static inline vi lanes_below(size_t n) {
 static inline vf vf_load_first(const float *p, size_t n) { return _mm256_maskload_ps(p, lanes_below(n)); }
 static inline void vf_store_first(float *p, size_t n, vf a) { _mm256_maskstore_ps(p, lanes_below(n), a); }
 
+static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+static inline float vf_largest(vf a) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+static inline vf vf_round_half(vf a) { return _mm256_cvtph_ps(_mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)); }
+// 2^n for whole n from -126 to 127
+static inline vf vf_power_of_2(vf n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+// a where x >= limit, else 0
+static inline vf vf_where_at_least(vf x, vf limit, vf a) { return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GE_OQ), a); }
+
 #ifdef Q4_VEC_VNNI // ---- AVX-VNNI: every product of bytes is one instruction
 
 static inline vi dot4(vi sum, vi u, vi s) { return _mm256_dpbusd_avx_epi32(sum, u, s); }

@@ -1,52 +1,8 @@
-// The vector operations of the kernel templates, in AVX-512 with VNNI.
+// AVX-512 with VNNI: every product of bytes is one instruction.
 #ifndef Q4_X86_VEC_AVX512VNNI_H
 #define Q4_X86_VEC_AVX512VNNI_H
 
-#include "../matmul/matmul.h"
-
-#include <immintrin.h>
-#include <string.h>
-
-#define LANES 16
-#define GEMM_TOKENS 6
-
-typedef __m512i vi;
-typedef __m512 vf;
-
-static inline vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
-static inline void vi_store(void *p, vi a) { _mm512_storeu_si512(p, a); }
-// Stays in a register: gcc would rather load it again at each use.
-static inline vi vi_keep(vi a) {
-    __asm__("" : "+v"(a));
-    return a;
-}
-static inline vi vi_zero(void) { return _mm512_setzero_si512(); }
-static inline vi vi_all(int32_t x) { return _mm512_set1_epi32(x); }
-static inline vi vi_all_bytes(int x) { return _mm512_set1_epi8((char)x); }
-static inline vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
-static inline vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
-static inline vi vi_right(vi a, int bits) { return _mm512_srli_epi16(a, (unsigned)bits); }
-static inline vi vi_left_dwords(vi a, int bits) { return _mm512_slli_epi32(a, (unsigned)bits); }
-static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
-static inline vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
-static inline vi vi_sub_words(vi a, vi b) { return _mm512_sub_epi16(a, b); }
-static inline vi vi_mul_words(vi a, vi b) { return _mm512_mullo_epi16(a, b); }
-// LANES int8 to int32
-static inline vi vi_load_bytes(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
-
-static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
-static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
-static inline vf vf_all(float x) { return _mm512_set1_ps(x); }
-static inline vf vf_from(vi a) { return _mm512_cvtepi32_ps(a); }
-static inline vf vf_load_halves(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-
-// The first n lanes; memory behind them is not touched.
-static inline __mmask16 lanes_below(size_t n) { return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xffff); }
-static inline vf vf_load_first(const float *p, size_t n) { return _mm512_maskz_loadu_ps(lanes_below(n), p); }
-static inline void vf_store_first(float *p, size_t n, vf a) { _mm512_mask_storeu_ps(p, lanes_below(n), a); }
+#include "vec_avx512.h"
 
 static inline vi dot4(vi sum, vi u, vi s) { return _mm512_dpbusd_epi32(sum, u, s); }
 static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) { return dot4(dot4(sum, u0, s0), u1, s1); }
