@@ -1,0 +1,234 @@
+"""Metrics by hand, why a value is missing, bootstrap intervals, and the bytes per token of a model file."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import bootstrap, metrics, model_file
+from analysis.cores import load
+from analysis.errors import AnalysisError
+from analysis.formula import NotMeasured, Undefined, parse
+from analysis.model import NOT_COUNTED, NOT_SUPPORTED, Count, Phase, Step
+
+N1, A76 = load("neoverse-n1"), load("cortex-a76")
+
+
+def phase(counts: dict[str, Count], tokens: int = 10, seconds: float = 2.0) -> Phase:
+    return Phase("any", 0, tokens, 0.0, seconds, [], counts)
+
+
+def plain(**counts: float) -> dict[str, Count]:
+    return {event: Count(value, 1.0) for event, value in counts.items()}
+
+
+def test_metrics_by_hand() -> None:
+    counts = plain(
+        CPU_CYCLES=1000,
+        INST_RETIRED=1500,
+        INST_SPEC=2000,
+        STALL_BACKEND=400,
+        STALL_FRONTEND=50,
+        ASE_SPEC=1000,
+        VFP_SPEC=20,
+        DP_SPEC=300,
+        LD_SPEC=500,
+        ST_SPEC=100,
+        BR_IMMED_SPEC=60,
+        BR_INDIRECT_SPEC=20,
+        L1D_CACHE_REFILL=30,
+        L2D_CACHE_REFILL=15,
+        L3D_CACHE_REFILL=3,
+        LL_CACHE_MISS_RD=6,
+    )
+    table = {key: ratio.value for key, ratio in metrics.table(phase(counts), N1).items()}
+    missing = {key for key, value in table.items() if isinstance(value, NotMeasured)}
+    assert missing == {"m", "mc", "sve"}
+    assert {key: value for key, value in table.items() if key not in missing} == pytest.approx(
+        {
+            "ipc": 1.5,
+            "be": 0.4,
+            "fe": 0.05,
+            "ase": 0.5,
+            "vfp": 0.01,
+            "dp": 0.15,
+            "loads": 0.25,
+            "stores": 0.05,
+            "branches": 0.04,
+            "l1d_mpki": 20.0,
+            "l1d_per_token": 3.0,
+            "l2d_mpki": 10.0,
+            "l2d_per_token": 1.5,
+            "l3d_mpki": 2.0,
+            "l3d_per_token": 0.3,
+            "ll_mpki": 4.0,
+            "ll_per_token": 0.6,
+        }
+    )
+
+
+def test_alternatives_are_tried_in_order() -> None:
+    assert metrics.metric(phase(plain(L2D_CACHE_REFILL=5, INST_SPEC=1000)), "l2d_mpki", N1).value == 5.0
+    both = plain(L2D_CACHE_REFILL=5, INST_SPEC=1000, INST_RETIRED=500)
+    assert metrics.metric(phase(both), "l2d_mpki", N1).value == 10.0
+    assert metrics.metric(phase(plain(PC_WRITE_SPEC=50, INST_SPEC=1000)), "branches", N1).value == 0.05
+
+
+@pytest.mark.parametrize(
+    ("core", "counts", "reason"),
+    [
+        (A76, {}, "Cortex-A76 does not have it"),
+        (load("neoverse-n2-r0p3"), {}, "not in the capture"),
+        (A76, {"STALL_BACKEND_MEM": Count(math.nan, 0.0, status=NOT_SUPPORTED)}, "refused"),
+        (A76, {"STALL_BACKEND_MEM": Count(math.nan, 0.0, status=NOT_COUNTED)}, "never scheduled"),
+    ],
+)
+def test_missing_says_why(core: object, counts: dict[str, Count], reason: str) -> None:
+    ratio = metrics.metric(phase(plain(STALL_BACKEND=5) | counts), "m", core)  # type: ignore[arg-type]
+    assert isinstance(ratio.value, NotMeasured)
+    assert ratio.value.events == ("STALL_BACKEND_MEM",)
+    assert reason in str(ratio.value)
+
+
+def test_an_event_outside_the_core_files_is_not_denied_to_the_core() -> None:
+    ratio = metrics.measure(phase(plain(INST_RETIRED=5)), parse("BR_RETIRED / INST_RETIRED"), A76)
+    assert "not in the capture" in str(ratio.value)
+
+
+def test_parameters() -> None:
+    formula = parse("L3D_CACHE_REFILL * LINE / SECONDS")
+    counts = plain(L3D_CACHE_REFILL=1000)
+    assert metrics.measure(phase(counts), formula, N1).value == 32000.0
+    unknown = metrics.measure(phase(counts, seconds=math.nan), formula, N1).value
+    assert isinstance(unknown, NotMeasured)
+    assert "length of the phase" in str(unknown)
+    assert isinstance(
+        metrics.measure(phase(counts, tokens=0), parse("L3D_CACHE_REFILL / TOKENS"), N1).value, NotMeasured
+    )
+    slots = parse("CPU_CYCLES * SLOTS")
+    assert metrics.measure(phase(plain(CPU_CYCLES=2)), slots, N1).value == 10.0
+    assert metrics.measure(phase(plain(CPU_CYCLES=2)), slots, N1, slots=8).value == 16.0
+
+
+def test_zero_cycles_are_undefined() -> None:
+    assert isinstance(metrics.metric(phase(plain(CPU_CYCLES=0, STALL_BACKEND=0)), "be", N1).value, Undefined)
+
+
+def test_a_ratio_prefers_the_group_that_has_all_its_events() -> None:
+    counts = {"CPU_CYCLES": Count(100.0, 0.9, "g1"), "STALL_BACKEND": Count(30.0, 0.5, "g0")}
+    group = {"CPU_CYCLES": Count(50.0, 0.5, "g0"), "STALL_BACKEND": Count(30.0, 0.5, "g0")}
+    both = replace(phase(counts), groups={"g0": group, "g1": {"CPU_CYCLES": counts["CPU_CYCLES"]}})
+    ratio = metrics.metric(both, "be", N1)
+    assert (ratio.value, ratio.together, ratio.running) == (0.6, True, 0.5)
+    apart = metrics.metric(phase(counts), "be", N1)
+    assert (apart.value, apart.together) == (0.3, False)
+
+
+def test_windows_of_perfs_rotation() -> None:
+    counts = {"CPU_CYCLES": Count(100.0, 1.0), "STALL_BACKEND": Count(30.0, 0.5)}
+    # half of two seconds in turns of 4 ms
+    assert metrics.metric(phase(counts), "be", N1).windows == pytest.approx(250)
+
+
+def test_printed_percentages_are_shares() -> None:
+    counts = {"metric:Backend Stalled Cycles": Count(84.38, None, unit="%")}
+    assert metrics.metric(phase(counts), "be", N1).value == pytest.approx(0.8438)
+
+
+def _steps(n: int, *, seed: int = 1) -> list[Step]:
+    generator = np.random.default_rng(seed)
+    steps = []
+    for i in range(n):
+        cycles = float(generator.uniform(90, 110))
+        counts = plain(CPU_CYCLES=cycles, STALL_BACKEND=cycles * float(generator.normal(0.5, 0.05)))
+        steps.append(Step(i, 1, float(i), 1.0, counts))
+    return steps
+
+
+def test_bootstrap_is_repeatable_and_holds_the_ratio() -> None:
+    steps, formula = _steps(50), parse("STALL_BACKEND / CPU_CYCLES")
+    low, high = bootstrap.bootstrap(steps, formula) or (0.0, 0.0)
+    assert (low, high) == bootstrap.bootstrap(steps, formula)
+    whole = sum(s.counts["STALL_BACKEND"].value for s in steps) / sum(s.counts["CPU_CYCLES"].value for s in steps)
+    assert low < whole < high
+    # the standard error of 50 draws with a deviation of 0.05 is 0.007, an interval about four of those
+    assert 0.5 * 0.028 < high - low < 1.5 * 0.028
+
+
+def test_bootstrap_covers_about_95_percent() -> None:
+    formula = parse("STALL_BACKEND / CPU_CYCLES")
+    hits = 0
+    for seed in range(60):
+        low, high = bootstrap.bootstrap(_steps(40, seed=seed), formula) or (1.0, 0.0)
+        hits += low < 0.5 < high
+    assert 50 <= hits <= 60
+
+
+def test_bootstrap_needs_steps_that_counted_all_events() -> None:
+    steps, formula = _steps(8), parse("STALL_BACKEND / CPU_CYCLES")
+    assert bootstrap.bootstrap(steps, formula) is not None
+    del steps[3].counts["STALL_BACKEND"]
+    assert bootstrap.bootstrap(steps, formula) is None
+
+
+def test_equal_steps_give_an_interval_of_one_point() -> None:
+    steps = [Step(i, 1, float(i), 1.0, plain(CPU_CYCLES=100, STALL_BACKEND=25)) for i in range(10)]
+    low, high = bootstrap.bootstrap(steps, parse("STALL_BACKEND / CPU_CYCLES")) or (0.0, 1.0)
+    assert low == high == 0.25
+
+
+def _string(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def _gguf(tensors: dict[str, tuple[tuple[int, ...], int]], *, version: int = 3, kv_heads: int = 2) -> bytes:
+    """A GGUF header of shapes (fastest dimension first) and types, with enough bytes behind it for the tensors."""
+    numbers = {"block_count": 3, "attention.head_count": 4, "attention.head_count_kv": kv_heads, "embedding_length": 64}
+    entries = [_string(f"llama.{key}") + struct.pack("<II", 4, value) for key, value in numbers.items()]
+    entries.append(_string("tokens") + struct.pack("<IIQ", 9, 8, 2) + _string("a") + _string("bc"))
+    entries.append(_string("scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 1, 2))
+    table = [
+        _string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}QIQ", *shape, kind, 0)
+        for name, (shape, kind) in tensors.items()
+    ]
+    head = b"GGUF" + struct.pack("<IQQ", version, len(table), len(entries))
+    return head + b"".join(entries) + b"".join(table) + bytes(100_000)
+
+
+F32, Q4_0, Q8_0 = 0, 2, 8
+
+
+def test_bytes_per_token_of_a_model_file(tmp_path: Path) -> None:
+    untied = {"token_embd.weight": ((64, 100), Q8_0), "blk.0.w": ((64, 32), Q4_0), "output.weight": ((64, 100), F32)}
+    (tmp_path / "synthetic.gguf").write_bytes(_gguf(untied))
+    found = model_file.read(tmp_path / "synthetic.gguf")
+    assert found.weights == 64 * 32 // 32 * 18 + 64 * 100 * 4
+    assert found.kv == 2 * 3 * 2 * 16 * 2
+    tied = {name: tensor for name, tensor in untied.items() if name != "output.weight"}
+    (tmp_path / "synthetic-tied.gguf").write_bytes(_gguf(tied, version=2))
+    assert model_file.read(tmp_path / "synthetic-tied.gguf").weights == 64 * 32 // 32 * 18 + 64 * 100 // 32 * 34
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "ends early"),
+        (b"GGML" + bytes(100), "magic"),
+        (b"GGUF" + struct.pack("<I", 1) + bytes(100), "version 1"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "cannot be"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1 << 62), "cannot be"),
+        (_gguf({"w": ((64, 64), 99)}), "unknown type 99"),
+        (_gguf({"w": ((1 << 40, 64), F32)}), "larger than the file"),
+        (_gguf({"w": ((64,) * 4, F32)})[:200], "ends early|passes the end"),
+    ],
+)
+def test_broken_model_files(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "synthetic-broken.gguf"
+    path.write_bytes(data)
+    with pytest.raises(AnalysisError, match=message):
+        model_file.read(path)
