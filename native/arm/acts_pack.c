@@ -6,6 +6,8 @@ static size_t pairs8_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_BYTES; }
 static size_t pairs8_sum_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_SUM_BYTES; }
 static size_t quad4_bytes(size_t k) { return q4_round_up(k / Q4_BLOCK * QUAD4_BYTES, 64); }
 
+static size_t quad4_k_bytes(size_t k) { return k / Q4_SUPER * QUAD4_K_BYTES; }
+
 // A token's share of every block: 4 chunks of 8 columns, and its scale (and sum) twice.
 static void pairs8_token(uint8_t *dst, const struct q4_acts *acts, size_t token, size_t slot, size_t block_bytes) {
     size_t n_blocks = acts->k / Q4_BLOCK;
@@ -57,7 +59,23 @@ static void quad4_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, 
     }
 }
 
+static void quad4_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    size_t n_blocks = acts->k / Q4_SUPER;
+    if (n < QUAD4_TOKENS)
+        memset(dst, 0, quad4_k_bytes(acts->k));
+    for (size_t i = 0; i < n; i++) {
+        const int8_t *q = acts->q + (token0 + i) * acts->k;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < n_blocks; b++, out += QUAD4_K_BYTES) {
+            for (size_t s = 0; s < Q4_SUPER / 16; s++, q += 16)
+                memcpy(out + s * 64 + i * 16, q, 16);
+            memcpy(out + QUAD4_K_D + i * 4, &acts->d[(token0 + i) * n_blocks + b], 4);
+        }
+    }
+}
+
 const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, pairs8_pack};
 const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes,
                                              pairs8_sum_pack};
 const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, quad4_pack};
+const struct q4_act_packing q4_quad4_k = {"quad4_k", Q4_ACT_Q8K, QUAD4_TOKENS, quad4_k_bytes, quad4_k_pack};

@@ -18,4 +18,10 @@ extern const struct q4_act_packing q4_pairs8, q4_pairs8_sum;
 #define QUAD4_BYTES (128 + 16 + 16)
 extern const struct q4_act_packing q4_quad4;
 
+// `quad4_k`: the same for Q6_K. A block of 256 columns is int8 q[16 sub-blocks][4 tokens][16], fp32 d[4], and 48 bytes
+// that keep blocks aligned.
+#define QUAD4_K_D (4 * Q4_SUPER)
+#define QUAD4_K_BYTES (QUAD4_K_D + 64)
+extern const struct q4_act_packing q4_quad4_k;
+
 #endif

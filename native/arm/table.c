@@ -3,6 +3,7 @@
 #include "../matmul/matmul.h"
 #include "acts_pack.h"
 #include "lane16.h"
+#include "q6b.h"
 
 #define DECLARE_GEMV(NAME) void NAME(const struct q4_task *);
 #define DECLARE_GEMM(NAME)                                                                                             \
@@ -15,39 +16,43 @@ DECLARE_GEMV(q4_gemv_q8_0_dotprod_fhm)
 DECLARE_GEMV(q4_gemv_q4_0_dotprod)
 DECLARE_GEMV(q4_gemv_q4_1_dotprod)
 DECLARE_GEMV(q4_gemv_q8_0_dotprod)
+DECLARE_GEMV(q4_gemv_q6_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q8_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_dotprod)
 DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q8_0_dotprod)
+DECLARE_GEMM(q4_gemm_q6_k_dotprod)
 
-#define GEMV(TYPE, ISA, FEATURES)                                                                                      \
-    {.name = #TYPE "_gemv_" #ISA, .layout = &q4_lane16_##TYPE, .features = FEATURES, .max_tokens = 1,                  \
+#define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                                      \
+    {.name = #TYPE "_gemv_" #ISA, .layout = &q4_##LAYOUT##_##TYPE, .features = FEATURES, .max_tokens = 1,                  \
      .run = q4_gemv_##TYPE##_##ISA}
-#define GEMM(TYPE, ISA, FEATURES, PACKING)                                                                             \
-    {.name = #TYPE "_gemm_" #ISA, .layout = &q4_lane16_##TYPE, .features = FEATURES, .max_tokens = SIZE_MAX,           \
+#define GEMM(TYPE, LAYOUT, ISA, FEATURES, PACKING)                                                                             \
+    {.name = #TYPE "_gemm_" #ISA, .layout = &q4_##LAYOUT##_##TYPE, .features = FEATURES, .max_tokens = SIZE_MAX,           \
      .packing = &PACKING, .scratch = q4_gemm_##TYPE##_##ISA##_scratch, .run = q4_gemm_##TYPE##_##ISA}
 
 // Q4_NO_…: kernels that were left out of this build. All of them need dotprod: the i8mm kernels share its layout.
 const struct q4_kernel q4_arch_kernels[] = {
 #ifndef Q4_NO_DOTPROD
 #ifndef Q4_NO_FHM
-    GEMV(q4_0, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q4_1, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q8_0, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+    GEMV(q4_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+    GEMV(q4_1, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+    GEMV(q8_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
 #endif
-    GEMV(q4_0, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q4_1, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q8_0, dotprod, Q4_CPU_DOTPROD),
+    GEMV(q4_0, lane16, dotprod, Q4_CPU_DOTPROD),
+    GEMV(q4_1, lane16, dotprod, Q4_CPU_DOTPROD),
+    GEMV(q8_0, lane16, dotprod, Q4_CPU_DOTPROD),
+    GEMV(q6_k, q6b, dotprod, Q4_CPU_DOTPROD),
 #ifndef Q4_NO_I8MM
-    GEMM(q4_0, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
-    GEMM(q4_1, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
-    GEMM(q8_0, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
+    GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
+    GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
+    GEMM(q8_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
 #endif
-    GEMM(q4_0, dotprod, Q4_CPU_DOTPROD, q4_quad4),
-    GEMM(q4_1, dotprod, Q4_CPU_DOTPROD, q4_quad4),
-    GEMM(q8_0, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(q4_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(q4_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(q8_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(q6_k, q6b, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
 #endif
     {0},
 };
