@@ -27,8 +27,7 @@ static inline size_t q4_cache_offset(const struct run *r, int layer, size_t kv_h
     return ((size_t)layer * r->m->params.n_kv_heads + kv_head) * r->s->head_stride;
 }
 
-// ---- attention (execute_attention.c)
-// ---------------------------------------------------------------------------------
+// ---- attention (execute_attention.c) ------------------------------------------------------------
 size_t q4_attention_units(const struct run *r, struct range range);
 void q4_attention_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member);
 

@@ -48,8 +48,7 @@ static q4_attn_args span_args(const struct run *r, const struct q4_op *op, size_
     };
 }
 
-// ---- a tile of tokens, all its spans
-// ----------------------------------------------------------------------------------
+// ---- a tile of tokens, all its spans ------------------------------------------------------------
 
 static size_t tile_floats(const struct q4_model *m) {
     return TILE_TOKENS * (m->params.n_heads / m->params.n_kv_heads) * m->params.head_dim;
@@ -86,8 +85,7 @@ static void attend_tile(struct run *r, const struct q4_op *op, struct range tile
         ops->attention_finish(out + i / heads * width + i % heads * dim, states[i].sum, dim);
 }
 
-// ---- one token, one span
-// ----------------------------------------------------------------------------------------------
+// ---- one token, one span ------------------------------------------------------------------------
 
 // Partial results of a KV head's group at a span: [KV head][span][query head], in the session.
 static size_t partial_index(const struct q4_session *session, size_t kv_head, size_t span, size_t group) {

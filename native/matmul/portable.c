@@ -4,7 +4,7 @@
 
 #include "../ops/q4math.h"
 
-// ---- layouts --------------------------------------------------------------------------------------------------------
+// ---- layouts ------------------------------------------------------------------------------------
 
 static void pack_rows(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
     (void)k;
@@ -47,8 +47,7 @@ static const struct q4_layout lanes_f32 = LANES_LAYOUT(Q4_TYPE_F32, 4);
 static const struct q4_layout lanes_f16 = LANES_LAYOUT(Q4_TYPE_F16, 2);
 static const struct q4_layout lanes_bf16 = LANES_LAYOUT(Q4_TYPE_BF16, 2);
 
-// ---- one row times one token
-// ------------------------------------------------------------------------------------------
+// ---- one row times one token --------------------------------------------------------------------
 
 static float dot_q4_0(const uint8_t *row, const struct q4_acts *acts, size_t token) {
     const q4_block_q4_0 *w = (const q4_block_q4_0 *)row;
@@ -119,7 +118,7 @@ static float dot_q6_k(const uint8_t *row, const struct q4_acts *acts, size_t tok
     return acc;
 }
 
-// ---- kernels --------------------------------------------------------------------------------------------------------
+// ---- kernels ------------------------------------------------------------------------------------
 
 typedef float (*dot_function)(const uint8_t *row, const struct q4_acts *acts, size_t token);
 

@@ -10,7 +10,7 @@
 #define Q4_JOIN(a, b) Q4_JOIN_(a, b)
 #define Q4_NAME(function) Q4_JOIN(function, Q4_VARIANT) // q4_rms_norm -> q4_rms_norm_avx2
 
-// ---- the KV cache: one head's keys and values -----------------------------------------------------------------------
+// ---- the KV cache: one head's keys and values ---------------------------------------------------
 // Walked in blocks of Q4_KV_BLOCK positions that start at absolute position 0; a span is a fixed number of blocks.
 // Keys: [block][dim][Q4_KV_BLOCK] fp16, so that lanes are positions and a dot product needs no horizontal sum.
 // Values: [position][dim] fp16, so that lanes are dimensions.
@@ -39,7 +39,7 @@ typedef struct {
 // Which elements of a head form a pair: neighbours (GGUF's llama), or i and i + rope_dim / 2 (qwen2).
 enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX };
 
-// ---- one variant ----------------------------------------------------------------------------------------------------
+// ---- one variant --------------------------------------------------------------------------------
 // Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond
 // fp16).
 struct q4_ops {

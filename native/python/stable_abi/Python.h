@@ -21,8 +21,7 @@ typedef ssize_t Py_ssize_t;
 #define PyAPI_FUNC(type) extern type
 #define PyMODINIT_FUNC __attribute__((visibility("default"))) PyObject *
 
-// ---- objects
-// ---------------------------------------------------------------------------------------------------------
+// ---- objects ------------------------------------------------------------------------------------
 typedef struct _typeobject PyTypeObject;
 typedef struct _object {
     Py_ssize_t ob_refcnt;
@@ -64,8 +63,7 @@ extern PyObject _Py_NoneStruct, _Py_TrueStruct, _Py_FalseStruct;
 #define Py_RETURN_FALSE return Py_NewRef(Py_False)
 int Py_IsNone(PyObject *);
 
-// ---- functions, modules, types
-// ---------------------------------------------------------------------------------------
+// ---- functions, modules, types ------------------------------------------------------------------
 typedef PyObject *(*PyCFunction)(PyObject *, PyObject *);
 typedef PyObject *(*PyCFunctionWithKeywords)(PyObject *, PyObject *, PyObject *);
 typedef int (*visitproc)(PyObject *, void *);
@@ -177,8 +175,7 @@ PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t);
 void *PyType_GetSlot(PyTypeObject *, int);
 void PyObject_Free(void *);
 
-// ---- arguments and results
-// -------------------------------------------------------------------------------------------
+// ---- arguments and results ----------------------------------------------------------------------
 #ifdef PY_SSIZE_T_CLEAN // until Python 3.12 the '#' formats are right only in these
 #define PyArg_ParseTuple _PyArg_ParseTuple_SizeT
 #define PyArg_ParseTupleAndKeywords _PyArg_ParseTupleAndKeywords_SizeT
@@ -235,8 +232,7 @@ PyObject *PyObject_Str(PyObject *);
 int PyObject_IsTrue(PyObject *);
 int PyObject_IsInstance(PyObject *, PyObject *);
 
-// ---- buffers, capsules
-// -----------------------------------------------------------------------------------------------
+// ---- buffers, capsules --------------------------------------------------------------------------
 typedef struct {
     void *buf;
     PyObject *obj;
@@ -268,8 +264,7 @@ int PyCapsule_SetPointer(PyObject *, void *);
 int PyCapsule_SetContext(PyObject *, void *);
 void *PyCapsule_GetContext(PyObject *);
 
-// ---- errors, the GIL, memory
-// -----------------------------------------------------------------------------------------
+// ---- errors, the GIL, memory --------------------------------------------------------------------
 extern PyObject *PyExc_BufferError, *PyExc_Exception, *PyExc_IndexError, *PyExc_KeyboardInterrupt, *PyExc_KeyError;
 extern PyObject *PyExc_MemoryError, *PyExc_NotImplementedError, *PyExc_OSError, *PyExc_OverflowError;
 extern PyObject *PyExc_RuntimeError, *PyExc_SystemError, *PyExc_TypeError, *PyExc_ValueError;
