@@ -268,5 +268,5 @@ def _add(builder: PerfBuilder, part: Part) -> None:
         if named is not None:
             known = builder.rows.names[column]
             codes = [known.code(n) for n in named.names]
-            columns[column] = np.array(codes, dtype=np.int16 if max(codes) < 1 << 15 else np.int32)[named.codes]
+            columns[column] = np.array(codes, dtype=np.min_scalar_type(-max(codes) - 1))[named.codes]
     builder.rows.add_arrays(columns)

@@ -180,8 +180,9 @@ class PerfBuilder:
                 raise self.source.error(
                     f"time goes back after {problem} counts: several captures in one file?"
                 ) from None
+            np.subtract(ends, starts, out=ends)
+            self.rows.replace("duration_s", ends)
             self.rows.replace("start_s", starts)
-            self.rows.replace("duration_s", ends - starts)
             return
         seconds = self.elapsed_s if math.isfinite(self.elapsed_s) else self._duration_time()
         if math.isfinite(seconds):

@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError, printable
 
 LONGEST_LINE = 1 << 20
 HEAD_BYTES = 1 << 16
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 SHOW_PROGRESS_FROM = 32 << 20
 
 # What people hand over by mistake, by its first bytes.
