@@ -12,7 +12,7 @@ from q4engine.gguf import GGUFFile
 from q4engine.tokenizer.tokenizer import Tokenizer
 
 KEY = "tokenizer.chat_template"
-MAX_SOURCE_CHARS = 1 << 18
+MAX_SOURCE_CHARS = 1 << 16  # compiling takes time too; real templates have up to 25,000
 _MAX_MESSAGE_CHARS = 300
 
 CHATML = (
@@ -103,7 +103,7 @@ def _strftime_now(form: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    if isinstance(error, RecursionError):
+    if isinstance(error, (RecursionError, MemoryError)):
         return "it nests too deeply"
     lines = str(error).splitlines()
     text = lines[0][:_MAX_MESSAGE_CHARS] if lines else ""

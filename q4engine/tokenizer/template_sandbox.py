@@ -5,8 +5,8 @@ jinja2's sandbox keeps a template away from Python's internals, not from ``range
 
 - loops, macros, comparisons, filters, calls and operators each take steps from a budget, more of them the larger the
   largest value so far is, so that a template of any shape ends after a time that depends on the budget alone;
-- every string and collection is checked when it is made, before it is made where one operation can make a huge one.
-  Collections count expanded (``[x, x]`` counts x twice), since printing and comparing expand them;
+- every string and collection is checked and paid for when it is made, before it is made where one operation can make a
+  huge one. Collections count expanded (``[x, x]`` counts x twice), since printing and comparing expand them;
 - filters and methods are those of a list that has none with a width, a padding or a format.
 
 Steps are counted, not timed: a template passes or fails alike on every machine.
@@ -28,13 +28,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-MAX_STEPS = 2_000_000
+MAX_STEPS = 4_000_000
 MAX_CHARS = 1 << 22  # of one string; far above any context
 MAX_ITEMS = 100_000  # of one collection, expanded
 MAX_INTEGER_BITS = 256
-_CHARS_PER_COMPARISON = 4096  # copying or comparing that many costs about as much as a step's own work
+_CHARS_PER_COMPARISON = 16384  # copying or comparing that many costs about as much as a step's own work
 _CHARS_PER_WALK = 64  # looking at every one
-_ITEM_CHARS = 64  # what an item of a collection counts as: one step of a filter or a check
+_ITEM_CHARS = 128  # what an item of a collection counts as: two steps of a filter or a check
 
 _FILTERS = """
     abs capitalize count d default dictsort first float groupby int items last length list lower map max min reject
@@ -109,9 +109,12 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return value
 
     def _checked(self, value: Any) -> Any:
-        """The value, its size noted; iterators become lists."""
+        """A value that was just made: its size is noted and paid for; iterators become lists."""
         if isinstance(value, str):
             self._note_chars(len(value))
+            self._step(size=len(value))
+        elif isinstance(value, int):
+            _check_bits(value.bit_length())
         elif isinstance(value, (list, tuple, dict)):
             self._note_items(value)
         elif isinstance(value, Iterator) and not isinstance(value, LoopContext):
@@ -124,7 +127,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._largest = max(self._largest, n_chars)
 
     def _note_items(self, value: Any) -> None:
-        stack, count = [value], 0
+        stack, count, chars = [value], 0, 0
         while stack:
             item = stack.pop()
             count += 1
@@ -133,7 +136,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             elif isinstance(item, (list, tuple)):
                 stack += item
             elif isinstance(item, str):
-                self._note_chars(len(item))
+                chars += len(item)
+                self._note_chars(chars)
             if count + len(stack) > MAX_ITEMS:
                 raise SecurityError(f"it makes a collection of more than {MAX_ITEMS} items")
         self._largest = max(self._largest, _ITEM_CHARS * count)
@@ -151,6 +155,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self._step()
+        for operand in (left, right):
+            if isinstance(operand, int):
+                _check_bits(operand.bit_length())
         if operator == "%" and isinstance(left, (str, bytes)):
             raise SecurityError("it formats a string with %")
         if operator == "*":
@@ -314,7 +321,7 @@ class _Metering(NodeTransformer):
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
         self.generic_visit(node)
-        return _filtered(node, _STEP) if isinstance(node.arg, nodes.Slice) else node
+        return _filtered(node, _BUILT) if isinstance(node.arg, nodes.Slice) else node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)

@@ -85,9 +85,9 @@ class Tokenizer:
             ids.append(self._required(self.vocabulary.eos_id, "eos_token_id"))
         return ids
 
-    def has_control_tokens(self, text: str) -> bool:
-        """Whether the text spells out control tokens, as a prompt in chat format does."""
-        return any(piece in self._hidden for piece in self._special.split(text))
+    def starts_with_control_token(self, text: str) -> bool:
+        """Whether a control token is spelled out at the start, as in a prompt that is in chat format already."""
+        return next(self._special.split(text.lstrip()), None) in self._hidden
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of a whole list of token ids, without the space that SPM puts before a text.
