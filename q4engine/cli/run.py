@@ -31,7 +31,7 @@ examples:
   q4engine run -m model.gguf -f prompt.txt -t 4 -c 8192 --json > answer.json
   echo "Summarise: …" | q4engine run model.gguf -n 64 -s 42
 
-The model's chat template is applied unless --no-chat is given or the prompt has chat tokens of its own.
+The model's chat template is applied unless --no-chat is given or the prompt starts with a chat token.
 The same model, prompt and seed give the same text on every machine, for every number of threads.
 """
 
@@ -246,8 +246,10 @@ def _conversation(
 
     tokenizer = engine.tokenizer
     wanted = args.chat is not False
-    if wanted and args.chat is None and prompt is not None and tokenizer.has_control_tokens(prompt):
-        note("note: the prompt has chat tokens of its own, so it is used as it is (--chat applies the template)")
+    if wanted and args.chat is None and prompt is not None and tokenizer.starts_with_control_token(prompt):
+        note(
+            "note: the prompt starts with a chat token of its own, so it is used as it is (--chat applies the template)"
+        )
         wanted = False
     template = _template(engine) if wanted else None
     return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings), Timings())

@@ -210,8 +210,9 @@ def test_the_chat_template_is_applied_unless(q4: Cli, tiny: Path) -> None:
     assert prompt_tokens(q4, tiny, "-p", "x", "-sys", "y") > templated
     result = q4("run", tiny, "-p", marked, "-n", "1", "--temp", "0", "--json")
     assert json.loads(result.out)["n_prompt"] == prompt_tokens(q4, tiny, "--no-chat", "-p", marked)
-    assert "note: the prompt has chat tokens of its own" in result.err
+    assert "note: the prompt starts with a chat token of its own" in result.err
     assert prompt_tokens(q4, tiny, "-p", marked, "--chat") > templated
+    assert prompt_tokens(q4, tiny, "-p", "what is <|im_end|>?") > templated
 
 
 def test_stand_in_for_a_missing_template_is_said(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

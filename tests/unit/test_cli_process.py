@@ -86,13 +86,23 @@ def read_until(terminal: int, mark: bytes) -> bytes:
     return seen
 
 
+# Takes the terminal on stdin as the controlling one, so that a Ctrl-C typed there becomes a signal.
+IN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 @pytest.mark.parametrize(("last", "code"), [(b"\x04", 0), (b"\x03", 130)])
 def test_chat_in_a_terminal(tiny: Path, last: bytes, code: int) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        command(tiny, "-n", "3"), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: _control(theirs), env={**os.environ, "TERM": "dumb"},
-    )  # fmt: skip
+        [sys.executable, "-c", IN_TERMINAL, *command(tiny, "-n", "3")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env={**os.environ, "TERM": "dumb"},
+    )
     os.close(theirs)
     try:
         read_until(ours, b"> ")
@@ -104,11 +114,3 @@ def test_chat_in_a_terminal(tiny: Path, last: bytes, code: int) -> None:
         assert process.wait(SECONDS) == code
     finally:
         os.close(ours)
-
-
-def _control(terminal: int) -> None:
-    """Make it the process's controlling terminal, so that Ctrl-C typed there is a signal."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
