@@ -41,7 +41,7 @@ static uint64_t random_below(uint64_t *state, uint64_t total) {
 
 static uint64_t weight(float x) { return (uint64_t)(q4_expf(x) * WEIGHT_ONE); }
 
-// ---- candidates in order -------------------------------------------------------------------------------------------
+// ---- candidates in order ------------------------------------------------------------------------
 
 // A max-heap of the n - taken candidates that are left, in front; those taken lie behind it, the first one last.
 struct order {
@@ -94,7 +94,7 @@ static struct q4_candidate ranked(struct order *order, int32_t rank) {
     return order->heap[order->n - 1 - rank];
 }
 
-// ---- filters -------------------------------------------------------------------------------------------------------
+// ---- filters ------------------------------------------------------------------------------------
 
 // Sum of the weights of the first `kept` candidates at a temperature. Where all are kept, no order is needed.
 static uint64_t total_weight(struct order *order, int32_t kept, float highest, float temperature) {
@@ -138,7 +138,7 @@ static int32_t draw(struct order *order, int32_t kept, float highest, float temp
     }
 }
 
-// ---- the whole -----------------------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static float penalised(float logit, float penalty) {
     float lower = logit > 0.0f ? logit / penalty : logit * penalty;
