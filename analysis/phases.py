@@ -236,8 +236,8 @@ def _owners(series: list[Series], pmus: list[str]) -> dict[str, list[Series]]:
 
 
 def _bin(series: list[Series]) -> float:
-    lengths = [s.intervals.end - s.intervals.start for s in series[:1] if s.intervals is not None]
-    return float(np.median(lengths[0])) if lengths and len(lengths[0]) > 1 else NAN
+    lengths = series[0].lengths() if series and series[0].has_intervals else np.empty(0)
+    return float(np.median(lengths)) if len(lengths) > 1 else NAN
 
 
 def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: str, scope: str) -> list[Phase]:
@@ -246,8 +246,10 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
     step_end = np.array([s.start_s + s.duration_s for s in steps])
     span_begin = np.array([s.start_s for s in spans])
     span_end = np.array([s.end_s for s in spans])
-    of_steps = _counts(series, step_begin, step_end, straddle)
-    of_spans = _counts(series, span_begin, span_end, straddle)
+    begin, end = np.concatenate((step_begin, span_begin)), np.concatenate((step_end, span_end))
+    counted = _counts(series, begin, end, straddle)
+    of_steps, of_spans = counted[: len(steps)], counted[len(steps) :]
+    straddling = _straddling(series, spans, straddle)
     phases, at = [], 0
     for number, span in enumerate(spans):
         mine = []
@@ -261,23 +263,27 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
         tokens = sum(s.n_eval for s in mine)
         phase = Phase(span.label, span.generation, tokens, span.start_s, length, mine, counts, {}, scope, pmu)
         phase.warmup = span.warmup
-        phase.notes = [*span.notes, *_notes(series, span_begin[number], span_end[number], straddle, len(spans), scope)]
+        phase.notes = [*span.notes, *_scopes_note(series, scope), *straddling[number]]
         phases.append(phase)
     return phases
 
 
-def _notes(series: list[Series], begin: float, end: float, straddle: str, n_spans: int, scope: str) -> list[str]:
-    notes = []
+def _scopes_note(series: list[Series], scope: str) -> list[str]:
     scopes = list(dict.fromkeys(s.scope for s in series))
-    if not scope and len(scopes) > 1:
-        notes.append(f"summed over {len(scopes)} scopes ({scopes[0]} to {scopes[-1]})")
-    intervals = next((s.intervals for s in series if s.intervals is not None), None)
-    if intervals is not None and n_spans > 1:
-        n = intervals.straddling(np.array([begin, end]))
-        fate = "divided pro rata by time" if straddle == "split" else "set aside"
-        if n:
-            notes.append(f"{n} interval(s) straddle the phase's boundaries: {fate}")
-    return notes
+    if scope or len(scopes) < 2:
+        return []
+    return [f"summed over {len(scopes)} scopes ({scopes[0]} to {scopes[-1]})"]
+
+
+def _straddling(series: list[Series], spans: list[Span], straddle: str) -> list[list[str]]:
+    """For each span a note on the intervals that hold one of its boundaries, if there are any."""
+    one = next((s for s in series if s.has_intervals), None)
+    if one is None or len(spans) < 2:
+        return [[] for _ in spans]
+    intervals = one.intervals()
+    fate = "divided pro rata by time" if straddle == "split" else "set aside"
+    numbers = [intervals.straddling(np.array([s.start_s, s.end_s])) for s in spans]
+    return [[f"{n} interval(s) straddle the phase's boundaries: {fate}"] if n else [] for n in numbers]
 
 
 def _counts(
@@ -299,9 +305,10 @@ def _counts(
 
 
 def _counts_of_series(one: Series, begin: np.ndarray, end: np.ndarray, straddle: str) -> tuple[list[Count], np.ndarray]:
-    if one.intervals is None:  # a sum over the whole capture
+    if not one.has_intervals:  # a sum over the whole capture
         return [one.total] * len(begin), np.zeros(len(begin))
-    tally = one.intervals.split(begin, end) if straddle == "split" else one.intervals.whole(begin, end)
+    intervals = one.intervals()
+    tally = intervals.split(begin, end) if straddle == "split" else intervals.whole(begin, end)
     return [_count(one, tally, i, begin, end) for i in range(len(begin))], tally.covered_s
 
 

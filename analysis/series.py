@@ -10,7 +10,6 @@ import pandas as pd
 
 from analysis.events import canonical
 from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
-from analysis.table import NAN
 from analysis.tally import Intervals
 
 STATISTIC_SCOPE = "stat:"
@@ -19,15 +18,36 @@ STATISTIC_SCOPE = "stat:"
 
 @dataclass
 class Series:
-    """One event on one scope and PMU. intervals: None for a sum over the whole capture, which is then `total`."""
+    """One event on one scope and PMU. total: its count, of a sum over the whole capture; of intervals, what is missing.
+
+    rows: its rows of the table, sorted by start, none twice. Their columns are gathered when asked for and not kept:
+    of a large capture all series together are as large as the table.
+    """
 
     event: str
     scope: str
     pmu: str
     source: str
-    intervals: Intervals | None
     total: Count
     has_values: bool
+    frame: pd.DataFrame
+    rows: np.ndarray
+    has_intervals: bool
+
+    def intervals(self) -> Intervals:
+        value, running = self._column("value"), self._column("running")
+        status = self.frame["status"].cat.codes.to_numpy()[self.rows]
+        codes = list(self.frame["status"].cat.categories)
+        counted = (status == codes.index(OK)) | ((status == codes.index(NOT_COUNTED)) & (running == 1.0))
+        is_rate = self.event.startswith(METRIC_PREFIX)
+        duration = np.nan_to_num(self._column("duration_s"))
+        return Intervals(self._column("start_s"), duration, value, counted, running, is_rate)
+
+    def lengths(self) -> np.ndarray:
+        return self._column("duration_s")
+
+    def _column(self, name: str) -> np.ndarray:
+        return self.frame[name].to_numpy()[self.rows]
 
 
 @dataclass(frozen=True)
@@ -116,26 +136,23 @@ def _combined(codes: np.ndarray, n_codes: int, more: np.ndarray, n_more: int) ->
 
 
 def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, bool]:
-    start, duration = frame["start_s"].to_numpy()[rows], frame["duration_s"].to_numpy()[rows]
-    value, running = frame["value"].to_numpy()[rows], frame["running"].to_numpy()[rows]
+    """The series, and whether some interval stood more than once in it."""
+    start = frame["start_s"].to_numpy()[rows]
     statuses = list(frame["status"].cat.categories)
     status = frame["status"].cat.codes.to_numpy()[rows]
-    unit = str(frame["unit"].array[rows[0]])
-    ok = status == statuses.index(OK)
-    counted = ok | ((status == statuses.index(NOT_COUNTED)) & (running == 1.0))
-    has_values = bool(ok.any())
+    is_ok = status[0] == statuses.index(OK)
     missing = NOT_SUPPORTED if (status == statuses.index(NOT_SUPPORTED)).all() else NOT_COUNTED
-    share = None if np.isnan(running[0]) else float(running[0])
-    total = Count(
-        float(value[0]) if ok[0] else NAN, share, None, OK if ok[0] else missing, int(ok[0]), float(value[0]), unit
-    )
-    known = np.isfinite(duration)
-    if not known.any():
-        return Series(key.event, key.scope, key.pmu, key.source, None, total, has_values), len(rows) > 1
-    order = np.argsort(start, kind="stable") if (np.diff(start) < 0).any() else np.arange(len(start))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = np.diff(start[order]) > 0
-    keep = order[first]
-    rate = key.event.startswith(METRIC_PREFIX)
-    intervals = Intervals(start[keep], np.nan_to_num(duration[keep]), value[keep], counted[keep], running[keep], rate)
-    return Series(key.event, key.scope, key.pmu, key.source, intervals, total, has_values), not first.all()
+    value, running = (float(frame[c].to_numpy()[rows[0]]) for c in ("value", "running"))
+    share = None if np.isnan(running) else running
+    unit = str(frame["unit"].array[rows[0]])
+    total = Count(value, share, None, OK if is_ok else missing, int(is_ok), value, unit)
+    has_values = bool((status == statuses.index(OK)).any())
+    has_intervals = bool(np.isfinite(frame["duration_s"].to_numpy()[rows]).any())
+    steps = np.diff(start)
+    if (steps < 0).any():
+        order = np.argsort(start, kind="stable")
+        rows, steps = rows[order], np.diff(start[order])
+    is_repeated = bool(len(steps)) and not (steps > 0).all()
+    kept = rows[np.concatenate(([True], steps > 0))] if is_repeated else rows
+    one = Series(key.event, key.scope, key.pmu, key.source, total, has_values, frame, kept, has_intervals)
+    return one, is_repeated
