@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 import pytest
+import sampled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -289,6 +291,11 @@ def test_logits_that_are_not_finite(bad: float, temperature: float) -> None:
 def test_settings_out_of_range(field: str, value: float) -> None:
     with pytest.raises(Q4Error, match=rf"^{field} is .*, expected "):
         SamplerSettings(**{field: value})
+
+
+def test_the_same_tokens_as_on_every_machine(tmp_path: Path) -> None:
+    assert sampled.sampled_ids_sha256() == sampled.EXPECTED_IDS
+    assert sampled.generated_tokens(tmp_path) == sampled.EXPECTED_TOKENS
 
 
 def test_history_outside_the_vocabulary() -> None:
