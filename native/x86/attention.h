@@ -6,6 +6,7 @@
 // lanes: positions), then of the weights with values (j: position, lanes: dimensions).
 #include "../ops/attention_block.h"
 #include "kernel.h"
+#include "vec_math.h"
 
 #define ROWS 6                                         // of a group
 #define WIDE (LANES == 16 ? 4 : 2)                     // vectors of lanes at once: ROWS * WIDE accumulators
@@ -83,22 +84,6 @@ static void block_values(struct group *g, size_t row, size_t n_rows, const uint1
         EACH_ROW_COUNT(n_rows, VALUES)
 }
 
-// q4_expf for x <= 0.
-static inline vf exp_negative(vf x) {
-    vf c = vf_max(x, vf_all(-87.0f)), big = vf_all(12582912.0f);
-    vf n = vf_sub(vf_add(vf_mul(c, vf_all(0x1.715476p+0f)), big), big);
-    vf r = vf_fma(n, vf_all(-0x1.62e400p-1f), c);
-    r = vf_fma(n, vf_all(-0x1.7f7d1cp-20f), r);
-    vf p = vf_fma(vf_all(0x1.a01a02p-13f), r, vf_all(0x1.6c16c2p-10f));
-    p = vf_fma(p, r, vf_all(0x1.111112p-7f));
-    p = vf_fma(p, r, vf_all(0x1.555556p-5f));
-    p = vf_fma(p, r, vf_all(0x1.555556p-3f));
-    p = vf_fma(p, r, vf_all(0.5f));
-    p = vf_fma(p, r, vf_all(1.0f));
-    p = vf_fma(p, r, vf_all(1.0f));
-    return vf_where_at_least(x, vf_all(-87.0f), vf_mul(p, vf_power_of_2(n)));
-}
-
 // q4_block_softmax.
 static q4_attn_state block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
     for (size_t t = n; t < Q4_KV_BLOCK; t++)
@@ -110,7 +95,7 @@ static q4_attn_state block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
     q4_attn_state state = {.max = vf_largest(largest)};
     Q4_UNROLL
     for (size_t v = 0; v < POSITION_VECTORS; v++)
-        vf_store(scores + v * LANES, vf_round_half(exp_negative(vf_sub(x[v], vf_all(state.max)))));
+        vf_store(scores + v * LANES, vf_round_half(vf_exp(vf_sub(x[v], vf_all(state.max)))));
     for (size_t t = n; t < Q4_KV_BLOCK; t++)
         scores[t] = 0.0f;
     float s[16];

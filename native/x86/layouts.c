@@ -39,24 +39,32 @@ static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
     }
 }
 
-// The 16 columns of sub-block s as w + 32 (the format is described in matmul/portable.c).
-static void unpack_q6_k(uint8_t w[16], const q4_block_q6_k *block, size_t s) {
+static uint32_t load4(const uint8_t *p) {
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+// The 16 columns of sub-block s as w + 32, four to a word (the format is described in matmul/portable.c).
+static void unpack_q6_k(uint32_t w[4], const q4_block_q6_k *block, size_t s) {
     size_t half = s / 8, quarter = s % 8 / 2, l = s % 2 * 16;
     const uint8_t *low = block->ql + half * 64 + (quarter & 1) * 32 + l, *high = block->qh + half * 32 + l;
-    for (size_t i = 0; i < 16; i++)
-        w[i] = (uint8_t)((low[i] >> (quarter >> 1) * 4 & 15) | (high[i] >> quarter * 2 & 3) << 4);
+    for (size_t i = 0; i < 4; i++)
+        w[i] = (load4(low + 4 * i) >> (quarter >> 1) * 4 & 0x0f0f0f0fu) |
+               (load4(high + 4 * i) >> quarter * 2 & 0x03030303u) << 4;
 }
 
 static void pack_q6_k(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
     EACH_BLOCK(q4_block_q6_k, panel_q6_k, Q4_SUPER)
         p->d[r] = s->d;
         for (size_t sub = 0; sub < 16; sub++) {
-            uint8_t w[16];
+            uint32_t w[4];
             unpack_q6_k(w, s, sub);
             p->scales[sub][r] = s->scales[sub];
-            for (size_t plane = 0; plane < 3; plane++)
-                for (size_t i = 0; i < 4; i++)
-                    p->q[sub][plane][r * 4 + i] = (uint8_t)(w[plane * 4 + i] | (w[12 + i] >> plane * 2 & 3) << 6);
+            for (size_t plane = 0; plane < 3; plane++) {
+                uint32_t bytes = w[plane] | (w[3] >> plane * 2 & 0x03030303u) << 6;
+                memcpy(&p->q[sub][plane][r * 4], &bytes, sizeof bytes);
+            }
         }
     }
 }

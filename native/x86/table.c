@@ -54,17 +54,33 @@ const struct q4_kernel q4_arch_kernels[] = {
 };
 
 extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
-void q4_attention_grouped_avx2(float *, q4_attn_state *, const float *, const q4_attn_args *);
-void q4_attention_grouped_avx512(float *, q4_attn_state *, const float *, const q4_attn_args *);
+
+#define DECLARE_OPS(ISA)                                                                                               \
+    bool q4_quantize_q8_vector_##ISA(const float *, size_t, int8_t *, float *, int32_t *);                             \
+    bool q4_quantize_q8k_vector_##ISA(const float *, size_t, int8_t *, float *);                                       \
+    void q4_rope_vector_##ISA(float *, const float *, size_t, enum q4_rope_style);                                     \
+    bool q4_kv_store_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);               \
+    void q4_attention_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);                    \
+    void q4_swiglu_vector_##ISA(float *, const float *, const float *, size_t);
+
+DECLARE_OPS(avx2)
+DECLARE_OPS(avx512)
 
 // The compiled variants with kernels of this folder in place of some entries.
 static struct q4_ops ops_avx2, ops_avx512;
 
+#define FILL_OPS(ISA)                                                                                                  \
+    ops_##ISA = q4_ops_##ISA;                                                                                          \
+    ops_##ISA.quantize_q8 = q4_quantize_q8_vector_##ISA;                                                               \
+    ops_##ISA.quantize_q8k = q4_quantize_q8k_vector_##ISA;                                                             \
+    ops_##ISA.rope = q4_rope_vector_##ISA;                                                                             \
+    ops_##ISA.kv_store = q4_kv_store_vector_##ISA;                                                                     \
+    ops_##ISA.attention = q4_attention_grouped_##ISA;                                                                  \
+    ops_##ISA.swiglu = q4_swiglu_vector_##ISA;
+
 static void fill_ops(void) {
-    ops_avx2 = q4_ops_avx2;
-    ops_avx2.attention = q4_attention_grouped_avx2;
-    ops_avx512 = q4_ops_avx512;
-    ops_avx512.attention = q4_attention_grouped_avx512;
+    FILL_OPS(avx2)
+    FILL_OPS(avx512)
 }
 
 const struct q4_ops *q4_arch_ops(uint32_t features) {

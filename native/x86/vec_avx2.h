@@ -69,6 +69,43 @@ static inline vf vf_power_of_2(vf n) {
 // a where x >= limit, else 0
 static inline vf vf_where_at_least(vf x, vf limit, vf a) { return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GE_OQ), a); }
 
+static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf vf_negate(vf a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+static inline vi vi_magnitude(vf a) { return vi_and(_mm256_castps_si256(a), vi_all(0x7fffffff)); }
+static inline vi vi_max(vi a, vi b) { return _mm256_max_epi32(a, b); }
+static inline vi vi_min(vi a, vi b) { return _mm256_min_epi32(a, b); }
+static inline int32_t vi_largest(vi a) {
+    __m128i x = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_max_epi32(x, _mm_unpackhi_epi64(x, x));
+    return _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32(x, 1)));
+}
+static inline int32_t vi_total(vi a) {
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_add_epi32(x, _mm_unpackhi_epi64(x, x));
+    return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 1)));
+}
+static inline vi vi_rounded(vf a) { return _mm256_cvtps_epi32(a); } // to nearest, ties to even
+static inline void vi_store_bytes(int8_t *p, vi a) {
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
+}
+static inline void vf_store_halves(uint16_t *p, vf a) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+// x0 y0 x1 y1 …: 2 * LANES floats to the x and the y, and back.
+static inline void vf_load_pairs(const float *p, vf *x, vf *y) {
+    vf a = _mm256_permute2f128_ps(vf_load(p), vf_load(p + LANES), 0x20);
+    vf b = _mm256_permute2f128_ps(vf_load(p), vf_load(p + LANES), 0x31);
+    *x = _mm256_shuffle_ps(a, b, 0x88);
+    *y = _mm256_shuffle_ps(a, b, 0xdd);
+}
+static inline void vf_store_pairs(float *p, vf x, vf y) {
+    vf a = _mm256_unpacklo_ps(x, y), b = _mm256_unpackhi_ps(x, y);
+    vf_store(p, _mm256_permute2f128_ps(a, b, 0x20));
+    vf_store(p + LANES, _mm256_permute2f128_ps(a, b, 0x31));
+}
+
 #ifdef Q4_VEC_VNNI // ---- AVX-VNNI: every product of bytes is one instruction
 
 static inline vi dot4(vi sum, vi u, vi s) { return _mm256_dpbusd_avx_epi32(sum, u, s); }

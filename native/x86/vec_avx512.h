@@ -62,4 +62,30 @@ static inline vf vf_where_at_least(vf x, vf limit, vf a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_GE_OQ), a);
 }
 
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_negate(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+static inline vi vi_magnitude(vf a) { return _mm512_and_si512(_mm512_castps_si512(a), vi_all(0x7fffffff)); }
+static inline vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
+static inline vi vi_min(vi a, vi b) { return _mm512_min_epi32(a, b); }
+static inline int32_t vi_largest(vi a) { return _mm512_reduce_max_epi32(a); }
+static inline int32_t vi_total(vi a) { return _mm512_reduce_add_epi32(a); }
+static inline vi vi_rounded(vf a) { return _mm512_cvtps_epi32(a); } // to nearest, ties to even
+static inline void vi_store_bytes(int8_t *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
+static inline void vf_store_halves(uint16_t *p, vf a) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+// x0 y0 x1 y1 …: 2 * LANES floats to the x and the y, and back.
+static inline void vf_load_pairs(const float *p, vf *x, vf *y) {
+    vi even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    vf a = vf_load(p), b = vf_load(p + LANES);
+    *x = _mm512_permutex2var_ps(a, even, b);
+    *y = _mm512_permutex2var_ps(a, vi_add(even, vi_all(1)), b);
+}
+static inline void vf_store_pairs(float *p, vf x, vf y) {
+    vi low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    vf_store(p, _mm512_permutex2var_ps(x, low, y));
+    vf_store(p + LANES, _mm512_permutex2var_ps(x, vi_add(low, vi_all(8)), y));
+}
+
 #endif

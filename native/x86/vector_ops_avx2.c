@@ -1,0 +1,4 @@
+#include "vec_avx2.h"
+
+#define ISA avx2
+#include "vector_ops.h"

@@ -1,0 +1,4 @@
+#include "vec_avx512.h"
+
+#define ISA avx512
+#include "vector_ops.h"
