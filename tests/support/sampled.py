@@ -1,4 +1,4 @@
-"""Sampled tokens that must be the same on every machine: the expected ones were made once, here and on emulated Arm alike.
+"""Sampled tokens that must be the same on every machine: made once, equal here and on emulated Arm.
 
 ``python tests/support/sampled.py`` (with toolchains and the repository on PYTHONPATH) prints what this machine gives.
 """
