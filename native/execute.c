@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static struct range token_range(const struct run *r, const struct q4_op *op) {
     if (op->flags & Q4_OP_LAST && !r->call->all_logits)
@@ -232,35 +231,33 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
 // ---- the walk
 // ---------------------------------------------------------------------------------------------------------
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 // An operation of a single unit is member 0's, so a run of such operations needs no barrier in between.
 static void walk(void *context, int member) {
     struct run *r = context;
     const struct q4_model *m = r->m;
-    int threads = q4_team_size(m->team);
+    struct q4_thread_record *record = r->s->recorder ? &r->s->recorder->threads[member] : NULL;
     uint64_t fp = q4_fp_enter();
+    if (record)
+        q4_record_start(r->s->recorder, record);
     for (size_t i = 0; i < m->n_ops; i++) {
         const struct q4_op *op = &m->plan[i];
         struct range range = token_range(r, op);
         size_t units = count_units(r, op, range);
-        struct q4_span *span = r->s->spans ? &r->s->spans[i * (size_t)threads + (size_t)member] : NULL;
-        if (span)
-            span->start_ns = span->end_ns = now_ns();
         if (units == 1 && member == 0)
             run_unit(r, op, range, 0, member);
         for (size_t u; units > 1 && (u = q4_team_next(m->team)) < units;)
             run_unit(r, op, range, u, member);
-        if (span)
-            span->end_ns = now_ns();
+        if (record)
+            q4_record_mark(r->s->recorder, record);
         bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, token_range(r, op + 1)) == 1;
-        if (units > 1 || !next_single)
+        bool barrier = units > 1 || !next_single;
+        if (barrier)
             q4_team_barrier(m->team);
+        if (record)
+            q4_record_mark_barrier(r->s->recorder, record, barrier);
     }
+    if (record)
+        q4_record_stop(r->s->recorder, record);
     q4_fp_leave(fp);
 }
 
@@ -285,6 +282,8 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     if (!check_call(s, call, error))
         return false;
     const struct q4_model *m = s->model;
+    if (s->recorder)
+        q4_record_call_start(s->recorder);
     uint64_t fp = q4_fp_enter();
     for (size_t t = 0; t < call->n_tokens; t++)
         q4_rope_table(s->cos_sin + t * m->params.rope_dim, m->rope_frequency, m->params.rope_dim / 2, call->n_past + t);
@@ -300,5 +299,7 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     size_t vocabulary = q4_session_vocabulary(s), first = call->all_logits ? 0 : call->n_tokens - 1;
     const float *logits = q4_row(&r, m->plan[m->n_ops - 1].out, first);
     memcpy(call->logits, logits, (call->n_tokens - first) * vocabulary * sizeof *logits);
+    if (s->recorder)
+        q4_record_call_stop(s->recorder);
     return true;
 }

@@ -111,7 +111,7 @@ void q4_session_clear(struct q4_session *s) {
     q4_free(s->keys, s->kv_bytes);
     q4_free(s->memory, s->memory_bytes);
     free(s->buffers);
-    free(s->spans);
+    q4_recorder_free(s->recorder);
     *s = (struct q4_session){0};
 }
 

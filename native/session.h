@@ -3,6 +3,7 @@
 #define Q4_SESSION_H
 
 #include "model.h"
+#include "recorder.h"
 
 struct q4_buffer_data {
     float *x; // [n_batch][width]
@@ -10,11 +11,6 @@ struct q4_buffer_data {
     float *d[Q4_ACT_FORMS];
     int32_t *sum;
     uint8_t *packed[Q4_MAX_PACKINGS];
-};
-
-// When one thread worked on one operation, CLOCK_MONOTONIC_RAW nanoseconds; both zero where it had no part.
-struct q4_span {
-    uint64_t start_ns, end_ns;
 };
 
 struct q4_session {
@@ -34,7 +30,7 @@ struct q4_session {
     size_t scratch_bytes; // a thread's
     uint8_t *memory;
     size_t memory_bytes;
-    struct q4_span *spans; // [operation][thread], or NULL: not timed
+    struct q4_recorder *recorder; // NULL: calls are not recorded
 };
 
 // What one decode call is asked for, and what came of it.

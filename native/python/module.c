@@ -37,7 +37,8 @@ static PyMethodDef module_methods[] = {
 
 static int module_exec(PyObject *module) {
     if (PyModule_AddFunctions(module, q4_quantize_methods) < 0 ||
-        PyModule_AddFunctions(module, q4_sampling_methods) < 0)
+        PyModule_AddFunctions(module, q4_sampling_methods) < 0 ||
+        PyModule_AddFunctions(module, q4_recording_methods) < 0)
         return -1;
     return q4_add_model_types(module);
 }

@@ -12,8 +12,21 @@ typedef struct {
     size_t n_held;
 } ModelObject;
 
+typedef struct {
+    PyObject_HEAD struct q4_session session;
+    PyObject *model;
+    int busy; // a call is running without the GIL
+} SessionObject;
+
 extern PyType_Spec q4_model_spec;
 extern PyTypeObject *q4_model_type;
+
+// Methods of Session that are about recording (recording.c).
+extern const char q4_session_record_doc[], q4_session_select_doc[], q4_session_recorded_doc[], q4_session_cost_doc[];
+PyObject *q4_session_record(PyObject *self, PyObject *args);
+PyObject *q4_session_select(PyObject *self, PyObject *args);
+PyObject *q4_session_recorded(PyObject *self, PyObject *unused);
+PyObject *q4_session_cost(PyObject *self, PyObject *unused);
 
 // Sets ValueError, unless an exception is set already; false.
 bool q4_fail(const char *message);

@@ -1,12 +1,6 @@
 // Session for Python.
 #include "objects.h"
 
-typedef struct {
-    PyObject_HEAD struct q4_session session;
-    PyObject *model;
-    int busy; // a call is running without the GIL
-} SessionObject;
-
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"model", "n_ctx", "n_batch", NULL};
     PyObject *model;
@@ -81,6 +75,10 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
 
 static PyMethodDef session_methods[] = {
     {"decode", session_decode, METH_VARARGS, decode_doc},
+    {"record", q4_session_record, METH_VARARGS, q4_session_record_doc},
+    {"select", q4_session_select, METH_VARARGS, q4_session_select_doc},
+    {"recorded", q4_session_recorded, METH_NOARGS, q4_session_recorded_doc},
+    {"record_cost", q4_session_cost, METH_NOARGS, q4_session_cost_doc},
     {NULL, NULL, 0, NULL},
 };
 

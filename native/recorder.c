@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+#include "recorder.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t q4_now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, bool operations, struct q4_pmu *pmu) {
+    struct q4_recorder *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        q4_pmu_close(pmu);
+        return NULL;
+    }
+    *r = (struct q4_recorder){.operations = operations, .n_threads = n_threads, .pmu = pmu};
+    r->n_marks = operations ? 1 + 2 * n_ops : 2;
+    size_t most = pmu ? q4_pmu_max_words(pmu) : 0;
+    r->threads = calloc((size_t)n_threads, sizeof *r->threads);
+    for (int i = 0; r->threads && i < n_threads; i++) {
+        struct q4_thread_record *t = &r->threads[i];
+        t->stamps = calloc(r->n_marks, sizeof *t->stamps);
+        t->counts = most ? calloc(r->n_marks * most, sizeof *t->counts) : NULL;
+        if (t->stamps == NULL || (most && t->counts == NULL)) {
+            q4_recorder_free(r);
+            return NULL;
+        }
+    }
+    if (r->threads == NULL) {
+        q4_recorder_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void q4_recorder_free(struct q4_recorder *r) {
+    if (r == NULL)
+        return;
+    for (int i = 0; r->threads && i < r->n_threads; i++) {
+        free(r->threads[i].stamps);
+        free(r->threads[i].counts);
+    }
+    free(r->threads);
+    q4_pmu_close(r->pmu);
+    free(r);
+}
+
+// Page faults and context switches of the calling thread so far; needs no permission.
+static void thread_usage(int64_t *page_faults, int64_t *context_switches) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    *page_faults = (int64_t)usage.ru_minflt + usage.ru_majflt;
+    *context_switches = (int64_t)usage.ru_nvcsw + usage.ru_nivcsw;
+}
+
+void q4_record_call_start(struct q4_recorder *r) {
+    r->n_words = r->pmu ? q4_pmu_words(r->pmu) : 0;
+    r->start_ns = q4_now_ns();
+}
+
+void q4_record_call_stop(struct q4_recorder *r) { r->end_ns = q4_now_ns(); }
+
+void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
+    int64_t faults, switches;
+    thread_usage(&faults, &switches);
+    t->facts[Q4_FACT_TID] = syscall(SYS_gettid);
+    t->facts[Q4_FACT_FIRST_CPU] = sched_getcpu();
+    t->facts[Q4_FACT_PAGE_FAULTS] = -faults;
+    t->facts[Q4_FACT_CONTEXT_SWITCHES] = -switches;
+    t->at = 0;
+    if (t->counts)
+        q4_pmu_start(r->pmu, (int)(t - r->threads));
+    q4_record_now(r, t);
+}
+
+void q4_record_stop(struct q4_recorder *r, struct q4_thread_record *t) {
+    if (!r->operations)
+        q4_record_now(r, t);
+    if (t->counts)
+        q4_pmu_stop(r->pmu, (int)(t - r->threads));
+    int64_t faults, switches;
+    thread_usage(&faults, &switches);
+    t->facts[Q4_FACT_LAST_CPU] = sched_getcpu();
+    t->facts[Q4_FACT_PAGE_FAULTS] += faults;
+    t->facts[Q4_FACT_CONTEXT_SWITCHES] += switches;
+}
+
+#define COST_ROUNDS 500
+
+void q4_recorder_cost(struct q4_recorder *r, double *stamp_ns, double *read_ns) {
+    uint64_t start = q4_now_ns(), last = start;
+    for (int i = 0; i < COST_ROUNDS; i++)
+        last = q4_now_ns();
+    *stamp_ns = (double)(last - start) / COST_ROUNDS;
+    *read_ns = 0;
+    if (r->threads[0].counts == NULL)
+        return;
+    q4_pmu_start(r->pmu, 0);
+    start = q4_now_ns();
+    for (int i = 0; i < COST_ROUNDS; i++)
+        q4_pmu_read(r->pmu, 0, r->threads[0].counts);
+    *read_ns = (double)(q4_now_ns() - start) / COST_ROUNDS;
+    q4_pmu_stop(r->pmu, 0);
+}
