@@ -13,7 +13,7 @@ const char *const q4_op_kind_names[Q4_OP_KINDS] = {"embed", "rms_norm", "quantiz
         return false;                                                                                                  \
     } while (0)
 
-// ---- weights --------------------------------------------------------------------------------------------------------
+// ---- weights ------------------------------------------------------------------------------------
 
 static bool place_weight(struct q4_model *model, struct q4_weight *w, char *error) {
     if (!q4_select_kernels(w->type, model->features, &w->kernels))
@@ -50,82 +50,7 @@ bool q4_model_place_weights(struct q4_model *model, char *error) {
     return true;
 }
 
-struct pack_job {
-    const struct q4_model *model;
-    const struct q4_weight *weight;
-    const struct q4_source *sources;
-    size_t n_sources, row_bytes, panels;
-    size_t bad_row[Q4_MAX_THREADS];
-};
-
-// A panel may straddle sources, so its rows are gathered one by one unless they lie in one source.
-static void pack_panel(const struct pack_job *job, size_t panel) {
-    const struct q4_layout *layout = job->weight->kernels.gemv->layout;
-    size_t row = panel * layout->rows, n = q4_min_size(layout->rows, job->weight->rows - row);
-    uint8_t *dst = job->weight->data + panel * q4_panel_bytes(layout, job->weight->k);
-    size_t s = 0;
-    while (row >= job->sources[s].rows)
-        row -= job->sources[s++].rows;
-    if (row + n <= job->sources[s].rows) {
-        layout->pack(dst, job->sources[s].data + row * job->row_bytes, job->row_bytes, n, job->weight->k);
-        return;
-    }
-    uint8_t *gathered = malloc(n * job->row_bytes);
-    if (gathered == NULL)
-        abort(); // a few kilobytes; the arena itself was granted
-    for (size_t i = 0; i < n; i++) {
-        while (row >= job->sources[s].rows)
-            row -= job->sources[s++].rows;
-        memcpy(gathered + i * job->row_bytes, job->sources[s].data + row++ * job->row_bytes, job->row_bytes);
-    }
-    layout->pack(dst, gathered, job->row_bytes, n, job->weight->k);
-    free(gathered);
-}
-
-#define PACK_CHUNK 64 // rows a hand-out
-
-static void pack_worker(void *context, int member) {
-    struct pack_job *job = context;
-    const struct q4_layout *layout = job->weight->kernels.gemv->layout;
-    job->bad_row[member] = SIZE_MAX;
-    size_t first = 0; // of a source, in rows of the weight
-    size_t chunk = 0, next = q4_team_next(job->model->team);
-    for (size_t s = 0; s < job->n_sources; first += job->sources[s++].rows)
-        for (size_t r = 0; r < job->sources[s].rows; r += PACK_CHUNK, chunk++) {
-            if (chunk != next)
-                continue;
-            size_t n = q4_min_size(PACK_CHUNK, job->sources[s].rows - r), bad;
-            if (!q4_weights_finite(job->weight->type, job->sources[s].data + r * job->row_bytes, n, job->weight->k,
-                                   &bad))
-                job->bad_row[member] = q4_min_size(job->bad_row[member], first + r + bad);
-            next = q4_team_next(job->model->team);
-        }
-    q4_team_barrier(job->model->team);
-    size_t per = (PACK_CHUNK + layout->rows - 1) / layout->rows;
-    for (size_t c = q4_team_next(job->model->team); c * per < job->panels; c = q4_team_next(job->model->team))
-        for (size_t p = c * per; p < q4_min_size((c + 1) * per, job->panels); p++)
-            pack_panel(job, p);
-}
-
-bool q4_model_pack(struct q4_model *model, size_t index, const struct q4_source *sources, size_t n_sources,
-                   char *error) {
-    struct q4_weight *w = &model->weights[index];
-    const struct q4_layout *layout = w->kernels.gemv->layout;
-    size_t columns, bytes;
-    q4_type_block(w->type, &columns, &bytes);
-    struct pack_job job = {.model = model, .weight = w, .sources = sources, .n_sources = n_sources};
-    job.row_bytes = w->k / columns * bytes;
-    job.panels = (w->rows + layout->rows - 1) / layout->rows;
-    q4_team_run(model->team, pack_worker, &job);
-    size_t bad = SIZE_MAX;
-    for (int i = 0; i < q4_team_size(model->team); i++)
-        bad = q4_min_size(bad, job.bad_row[i]);
-    if (bad != SIZE_MAX)
-        FAIL("%s: row %zu holds a weight that is not finite", w->name, bad);
-    return true;
-}
-
-// ---- the plan -------------------------------------------------------------------------------------------------------
+// ---- the plan -----------------------------------------------------------------------------------
 
 static bool in_range(int index, size_t n) { return index >= 0 && (size_t)index < n; }
 

@@ -25,6 +25,11 @@ struct q4_source { // rows of a GGUF tensor, in the mapped file
     size_t rows;
 };
 
+struct q4_sources { // the tensors of one weight, one below the other
+    const struct q4_source *list;
+    size_t n;
+};
+
 struct q4_vector { // norm weights, biases
     float *data;
     size_t n;
@@ -102,9 +107,9 @@ struct q4_model {
 // Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their
 // order.
 bool q4_model_place_weights(struct q4_model *model, char *error);
-// Checks that a weight's sources are finite and packs them, on all threads.
-bool q4_model_pack(struct q4_model *model, size_t weight, const struct q4_source *sources, size_t n_sources,
-                   char *error);
+// Checks that all weights are finite and packs them, on all threads (pack.c). sources: one entry a weight, rows adding
+// up to the weight's. release: the sources are a mapped file, whose pages are given back once they were read.
+bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error);
 // Checks every operation against buffers, weights and params, and notes which forms each buffer needs.
 bool q4_model_check_plan(struct q4_model *model, char *error);
 void q4_model_clear(struct q4_model *model);

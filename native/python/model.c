@@ -1,6 +1,5 @@
 // Model and Session for Python. Everything is copied or packed while the model is built, except the embedding, whose
 // buffer (the mapped file) is held.
-#define _GNU_SOURCE
 #include "bindings.h"
 
 #include "../cpu.h"
@@ -9,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 bool q4_fail(const char *message) {
     if (!PyErr_Occurred())
@@ -27,7 +25,7 @@ static void *new_array(size_t n, size_t size) {
 
 static void copy_name(char *to, const char *from) { PyOS_snprintf(to, Q4_NAME_SIZE, "%s", from); }
 
-// ---- building a model -----------------------------------------------------------------------------------------------
+// ---- building a model ---------------------------------------------------------------------------
 
 static bool parse_params(struct q4_params *p, PyObject *dict) {
     static const char *const keys[] = {"n_layers", "n_heads", "n_kv_heads", "head_dim", "rope_dim"};
@@ -188,49 +186,68 @@ static bool parse_weights(struct q4_model *m, PyObject *weights) {
     return q4_model_place_weights(m, error) || q4_fail(error);
 }
 
-// The file's pages have been read and are not needed again; whole pages within the source are given back.
-static void release_pages(const Py_buffer *b) {
-    uintptr_t page = 4096, first = q4_round_up((uintptr_t)b->buf, page),
-              end = ((uintptr_t)b->buf + (size_t)b->len) & ~(page - 1);
-    if (end > first)
-        madvise((void *)first, end - first, MADV_DONTNEED);
+// The buffers of all weights while they are packed.
+struct held_sources {
+    struct q4_sources *sources; // [weight]
+    struct q4_source *list;     // of all weights, one after the other
+    Py_buffer *buffers;         // in the same order
+    size_t n, room;
+};
+
+static bool hold_source(struct held_sources *held, const struct q4_weight *w, PyObject *source) {
+    if (held->n == held->room || source == NULL)
+        return q4_fail("the list of a weight's sources has changed");
+    Py_ssize_t rows;
+    size_t columns, bytes, size;
+    char error[Q4_ERROR_SIZE];
+    Py_buffer *buffer = &held->buffers[held->n];
+    if (!PyArg_ParseTuple(source, "y*n", buffer, &rows))
+        return false;
+    held->list[held->n++] = (struct q4_source){.data = buffer->buf, .rows = (size_t)rows};
+    q4_type_block(w->type, &columns, &bytes);
+    if (q4_mul_size(w->k / columns * bytes, (size_t)rows, &size) && size == (size_t)buffer->len)
+        return true;
+    PyOS_snprintf(error, sizeof error, "%s: a source's size does not match its shape", w->name);
+    return q4_fail(error);
 }
 
-#define MAX_SOURCES 8
-
-static bool pack_weight(struct q4_model *m, size_t index, PyObject *spec, int release) {
-    PyObject *sources = PyTuple_GetItem(spec, 3);
-    size_t n = (size_t)PyList_Size(sources), columns, bytes, taken = 0;
-    struct q4_source list[MAX_SOURCES];
-    Py_buffer buffers[MAX_SOURCES];
-    char error[Q4_ERROR_SIZE] = "a weight has too many sources";
-    bool ok = n <= MAX_SOURCES;
-    q4_type_block(m->weights[index].type, &columns, &bytes);
-    for (; ok && taken < n; taken++) {
-        Py_ssize_t rows;
-        size_t size;
-        if (!PyArg_ParseTuple(PyList_GetItem(sources, (Py_ssize_t)taken), "y*n", &buffers[taken], &rows))
-            ok = false;
-        else if (!q4_mul_size(m->weights[index].k / columns * bytes, (size_t)rows, &size) ||
-                 size != (size_t)buffers[taken].len) {
-            PyOS_snprintf(error, sizeof error, "%s: a source's size does not match its shape", m->weights[index].name);
-            PyBuffer_Release(&buffers[taken]);
-            ok = false;
-        } else {
-            list[taken] = (struct q4_source){.data = buffers[taken].buf, .rows = (size_t)rows};
+static bool hold_sources(struct held_sources *held, const struct q4_model *m, PyObject *weights) {
+    for (size_t i = 0; i < m->n_weights; i++)
+        held->room += (size_t)PyList_Size(PyTuple_GetItem(PyList_GetItem(weights, (Py_ssize_t)i), 3));
+    held->sources = new_array(m->n_weights, sizeof *held->sources);
+    held->list = new_array(held->room, sizeof *held->list);
+    held->buffers = new_array(held->room, sizeof *held->buffers);
+    if (!held->sources || !held->list || !held->buffers)
+        return false;
+    for (size_t i = 0; i < m->n_weights; i++) {
+        PyObject *list = PyTuple_GetItem(PyList_GetItem(weights, (Py_ssize_t)i), 3);
+        held->sources[i] = (struct q4_sources){held->list + held->n, (size_t)PyList_Size(list)};
+        size_t rows = 0;
+        for (size_t s = 0; s < held->sources[i].n; s++) {
+            if (!hold_source(held, &m->weights[i], PyList_GetItem(list, (Py_ssize_t)s)))
+                return false;
+            rows += held->sources[i].list[s].rows;
         }
-        if (!ok)
-            break;
+        if (rows != m->weights[i].rows)
+            return q4_fail("the list of a weight's sources has changed");
     }
+    return true;
+}
+
+static bool pack_weights(struct q4_model *m, PyObject *weights, int release) {
+    struct held_sources held = {0};
+    char error[Q4_ERROR_SIZE] = "";
+    bool ok = hold_sources(&held, m, weights);
     if (ok) {
         Py_BEGIN_ALLOW_THREADS;
-        ok = q4_model_pack(m, index, list, n, error);
-        for (size_t i = 0; release && i < n; i++)
-            release_pages(&buffers[i]);
+        ok = q4_model_pack(m, held.sources, release, error);
         Py_END_ALLOW_THREADS;
     }
-    for (size_t i = 0; i < taken; i++)
-        PyBuffer_Release(&buffers[i]);
+    for (size_t i = 0; i < held.n; i++)
+        PyBuffer_Release(&held.buffers[i]);
+    free(held.sources);
+    free(held.list);
+    free(held.buffers);
     return ok || q4_fail(error);
 }
 
@@ -282,10 +299,7 @@ static bool build_model(ModelObject *self, PyObject *args, PyObject *kwargs) {
         return false;
     if (!q4_model_check_plan(m, error))
         return q4_fail(error);
-    for (size_t i = 0; i < m->n_weights; i++)
-        if (!pack_weight(m, i, PyList_GetItem(weights, (Py_ssize_t)i), release))
-            return false;
-    return make_rope(m, rope_factors);
+    return pack_weights(m, weights, release) && make_rope(m, rope_factors);
 }
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
