@@ -5,6 +5,8 @@
 #include "lane16.h"
 #include "q6b.h"
 
+#include <pthread.h>
+
 #define DECLARE_GEMV(NAME) void NAME(const struct q4_task *);
 #define DECLARE_GEMM(NAME)                                                                                             \
     void NAME(const struct q4_task *);                                                                                 \
@@ -57,7 +59,33 @@ const struct q4_kernel q4_arch_kernels[] = {
     {0},
 };
 
+bool q4_quantize_q8_neon(const float *, size_t, int8_t *, float *, int32_t *);
+bool q4_quantize_q8k_neon(const float *, size_t, int8_t *, float *);
+bool q4_kv_store_neon(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
+void q4_swiglu_neon(float *, const float *, const float *, size_t);
+void q4_attention_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
+
+// The compiled operations with those of this folder in place of some entries.
+static struct q4_ops ops_neon, ops_fhm;
+
+static void fill_ops(void) {
+    ops_neon = q4_ops_base;
+    ops_neon.name = "neon";
+    ops_neon.quantize_q8 = q4_quantize_q8_neon;
+    ops_neon.quantize_q8k = q4_quantize_q8k_neon;
+    ops_neon.kv_store = q4_kv_store_neon;
+    ops_neon.swiglu = q4_swiglu_neon;
+    ops_neon.attention = q4_attention_neon;
+    ops_fhm = ops_neon;
+#ifndef Q4_NO_FHM
+    ops_fhm.name = "neon_fhm";
+    ops_fhm.attention = q4_attention_fhm;
+#endif
+}
+
 const struct q4_ops *q4_arch_ops(uint32_t features) {
-    (void)features;
-    return &q4_ops_base;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_ops);
+    return features & Q4_CPU_FHM ? &ops_fhm : &ops_neon;
 }

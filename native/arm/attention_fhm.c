@@ -1,0 +1,3 @@
+#define FHM 1
+#define ISA fhm
+#include "attention.h"

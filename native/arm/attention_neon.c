@@ -1,0 +1,3 @@
+#define FHM 0
+#define ISA neon
+#include "attention.h"
