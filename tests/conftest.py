@@ -18,6 +18,15 @@ ON_ARM = platform.machine() in ("aarch64", "arm64")
 ArmRunner = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis without its time limit per example: a busy machine is no failure. Absent in the emulated Python."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import settings
+
+        settings.register_profile("q4engine", deadline=None)
+        settings.load_profile("q4engine")
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return REPO

@@ -100,7 +100,7 @@ def lint_checks() -> list[Check]:
     return [
         Check("ruff", ["ruff", "check", "--quiet", "."], counts=False),
         Check("mypy", ["mypy"], counts=False),
-        Check("clang-format", ["clang-format", "--dry-run", "-Werror", *sources], counts=False),
+        Check("clang-format", ["clang-format", "--dry-run", "-Werror", "--ferror-limit=1", *sources], counts=False),
     ]
 
 
