@@ -35,7 +35,7 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         return _not_backend(evidence, context, ratios, backend)
     found = first_problem((ratios["m"], ratios["mc"]), context)
     if found:
-        return stopped(RULE, found, ratios, (compared(backend),))
+        return stopped(RULE, (found[0], f"{found[1]}; {compared(backend)}, so the back end matters"), ratios)
     share = _check(evidence, context, "m", ratios["m"], limits.memory_of_backend, at_least=True)
     cycles = _check(evidence, context, "mc", ratios["mc"], limits.memory_of_cycles, at_least=True)
     core = _check(evidence, context, "m", ratios["m"], limits.core_of_backend, at_least=False)

@@ -93,12 +93,18 @@ def write_capture(
 
 @dataclass(frozen=True)
 class Part:
-    """One operation of a call, alike on every thread. seconds: of one thread alone, for one token."""
+    """One operation of a call, alike on every thread. seconds: of one thread alone, for one token.
+
+    rates: counts a second while it runs, the capture's own without.  when: `prompt` or `token` for an operation of only
+    that kind of call.
+    """
 
     op: str
     seconds: float
     shape: str = ""
     scales: bool = True
+    rates: Counts | None = None
+    when: str = ""
 
 
 def write_per_op(
@@ -126,13 +132,15 @@ def write_per_op(
         n_past, n_eval = (0, prompt) if call == 0 else (prompt + call - 1, 1)
         label, start, rows = ("prefill" if call == 0 else "decode"), now, []
         for number, part in enumerate(parts):
-            alone = part.seconds * n_eval * (1 + 0.02 * (call % 3))
-            duration = round(1e9 * alone / (threads if part.scales else 1))
+            if part.when == ("token" if call == 0 else "prompt"):
+                continue
+            wobble = 1 + 0.01 * (call * 3 % 5)
+            duration = round(1e9 * part.seconds * n_eval * wobble / (threads if part.scales else 1))
+            counted = part.rates if part.rates is not None else rates
             for thread in range(threads):
                 kind = "Q4_0" if part.shape else ""
                 head = [call, label, n_past, n_eval, part.op, number, f"blk.0.{part.op}", kind, part.shape, "", thread]
-                counts = [round(rate * duration / 1e9) for rate in rates.values()]
-                rows.append([*head, now, duration, *counts])
+                rows.append([*head, now, duration, *(round(counted[event] * duration / 1e9) for event in rates)])
             now += duration
         sums = [sum(row[13 + column] for row in rows) for column in range(len(rates))]
         whole = [call, label, n_past, n_eval, "", "", "", "", "", "", "", start, now - start, *sums]
