@@ -20,7 +20,7 @@ from analysis.events import is_software
 from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
 from analysis.readers.capture import scaled_counts
 from analysis.series import Series, series_of
-from analysis.spans import Span, extent, spans_of_calls, spans_of_markers
+from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
 from analysis.table import NAN, Table
 from analysis.tally import Tally
 
@@ -177,12 +177,8 @@ def _best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
 
 
 def _whole_capture(table: Table, by_scope: bool) -> list[Phase]:
-    frame = table.frame
-    start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
-    known = np.isfinite(duration)
-    begin = float(np.nanmin(start)) if np.isfinite(start).any() else 0.0
-    length = float((start[known] + duration[known]).max() - begin) if known.any() else NAN
-    whole = Span("all", 0, False, [Step(0, 0, begin, length)])
+    begin, end = known_extent(table.frame)
+    whole = Span("all", 0, False, [Step(0, 0, begin, end - begin)])
     phases = _phases_of_spans(table, [whole], "split", by_scope)
     for phase in phases:
         phase.steps, phase.n_tokens = [], 0

@@ -12,6 +12,7 @@ from analysis.events import canonical
 from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.tally import Intervals
 
+FEW_SERIES = 64
 STATISTIC_SCOPE = "stat:"
 """Scopes of a table's percentiles: shown, never added to its means."""
 
@@ -47,7 +48,8 @@ class Series:
         return self._column("duration_s")
 
     def _column(self, name: str) -> np.ndarray:
-        return self.frame[name].to_numpy()[self.rows]
+        column: np.ndarray = self.frame[name].to_numpy()[self.rows]
+        return column
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ class _Key:
 def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
     """All series in the capture's order, each event once per scope and PMU, and notes on what was set aside."""
     notes: list[str] = []
-    chosen = _choose_sources(list(_sources(frame)), notes)
+    gathered = list(_rows_by_key(frame))
+    chosen = _choose_sources(list(dict.fromkeys((k.pmu, k.event, k.source) for k, _ in gathered)), notes)
     series: list[Series] = []
     repeated: set[str] = set()
-    for key, rows in _rows_by_key(frame):
+    for key, rows in gathered:
         if not key.scope.startswith(STATISTIC_SCOPE) and key.source in chosen[(key.pmu, key.event)]:
             one, twice = _series(frame, key, rows)
             series.append(one)
@@ -74,13 +77,6 @@ def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
     if repeated:
         notes.append(f"listed more than once, the first is used: {', '.join(sorted(repeated))}")
     return series, notes
-
-
-def _sources(frame: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """(pmu, event, source) for every spelling that occurs, in the capture's order."""
-    combined = frame.groupby(["pmu", "event", "source"], observed=True, sort=False)
-    for pmu, event, source in combined.size().index:
-        yield str(pmu), str(event), str(source)
 
 
 def _choose_sources(found: list[tuple[str, str, str]], notes: list[str]) -> dict[tuple[str, str], set[str]]:
@@ -118,12 +114,18 @@ def _rows_by_key(frame: pd.DataFrame) -> Iterator[tuple[_Key, np.ndarray]]:
     for name in names:
         column = frame[name].array
         small, n_values = _combined(small, n_values, column.codes, len(column.categories))
-    order = np.argsort(small, kind="stable")
-    ends = np.cumsum(np.bincount(small, minlength=n_values))
-    pieces = sorted(np.split(order, ends[:-1]), key=lambda rows: int(rows[0]) if len(rows) else -1)
-    for rows in pieces:
-        if len(rows):
-            yield _Key(*(str(frame[name].array[rows[0]]) for name in names)), rows
+    pieces = _rows_of_codes(small, n_values)
+    for rows in sorted(pieces, key=lambda rows: int(rows[0])):
+        yield _Key(*(str(frame[name].array[rows[0]]) for name in names)), rows
+
+
+def _rows_of_codes(codes: np.ndarray, n_codes: int) -> list[np.ndarray]:
+    """Row numbers of each code, ascending. Sorting needs memory, looking for each code needs time."""
+    index = np.int32 if len(codes) < 1 << 31 else np.int64
+    if n_codes <= FEW_SERIES:
+        return [np.flatnonzero(codes == code).astype(index) for code in range(n_codes)]
+    order = np.argsort(codes, kind="stable").astype(index)
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n_codes))[:-1])
 
 
 def _combined(codes: np.ndarray, n_codes: int, more: np.ndarray, n_more: int) -> tuple[np.ndarray, int]:

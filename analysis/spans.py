@@ -147,8 +147,13 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
 
 def extent(frame: pd.DataFrame) -> tuple[float, float]:
     """First start and last end of the capture's intervals, seconds. Raises AnalysisError if it has none."""
-    start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
-    known = np.isfinite(duration) & np.isfinite(start)
-    if not known.any() or not (duration[known] > 0).any():
+    begin, end = known_extent(frame)
+    if not end > begin:
         raise AnalysisError("the capture has no intervals to cut by markers; record it with intervals (perf stat -I)")
-    return float(start[known].min()), float((start[known] + duration[known]).max())
+    return begin, end
+
+
+def known_extent(frame: pd.DataFrame) -> tuple[float, float]:
+    """The same, with NaN for what the capture does not tell."""
+    start, duration = frame["start_s"].to_numpy(), frame["duration_s"].to_numpy()
+    return float(np.fmin.reduce(start)), float(np.fmax.reduce(start + duration))
