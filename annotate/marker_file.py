@@ -1,6 +1,6 @@
 """Markers in a CSV file, for joining with perf and Streamline exports: one row a decode call.
 
-Columns: monotonic_raw_ns (CLOCK_MONOTONIC_RAW), n_past and n_eval (tokens), phase.
+Columns: time_ns (CLOCK_MONOTONIC_RAW), n_past and n_eval (tokens), phase.
 """
 
 import csv
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-COLUMNS = ("monotonic_raw_ns", "n_past", "n_eval", "phase")
+COLUMNS = ("time_ns", "n_past", "n_eval", "phase")
 
 
 class MarkerFile:

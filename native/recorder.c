@@ -14,20 +14,21 @@ uint64_t q4_now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, bool operations, struct q4_pmu *pmu) {
+struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu) {
     struct q4_recorder *r = calloc(1, sizeof *r);
     if (r == NULL) {
         q4_pmu_close(pmu);
         return NULL;
     }
-    *r = (struct q4_recorder){.operations = operations, .n_threads = n_threads, .pmu = pmu};
-    r->n_marks = operations ? 1 + 2 * n_ops : 2;
+    *r = (struct q4_recorder){.level = level, .n_threads = n_threads, .pmu = pmu};
+    r->n_marks = level == Q4_RECORD_CALLS ? 2 : 1 + 2 * n_ops;
+    r->n_readings = level == Q4_RECORD_ALL_OPERATIONS ? r->n_marks : 2;
     size_t most = pmu ? q4_pmu_max_words(pmu) : 0;
     r->threads = calloc((size_t)n_threads, sizeof *r->threads);
     for (int i = 0; r->threads && i < n_threads; i++) {
         struct q4_thread_record *t = &r->threads[i];
         t->stamps = calloc(r->n_marks, sizeof *t->stamps);
-        t->counts = most ? calloc(r->n_marks * most, sizeof *t->counts) : NULL;
+        t->counts = most ? calloc(r->n_readings * most, sizeof *t->counts) : NULL;
         if (t->stamps == NULL || (most && t->counts == NULL)) {
             q4_recorder_free(r);
             return NULL;
@@ -74,15 +75,19 @@ void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
     t->facts[Q4_FACT_FIRST_CPU] = sched_getcpu();
     t->facts[Q4_FACT_PAGE_FAULTS] = -faults;
     t->facts[Q4_FACT_CONTEXT_SWITCHES] = -switches;
-    t->at = 0;
-    if (t->counts)
+    if (t->counts) {
         q4_pmu_start(r->pmu, (int)(t - r->threads));
-    q4_record_now(r, t);
+        q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts);
+    }
+    t->stamps[0] = q4_now_ns();
+    t->at = 1;
 }
 
 void q4_record_stop(struct q4_recorder *r, struct q4_thread_record *t) {
-    if (!r->operations)
-        q4_record_now(r, t);
+    if (r->level == Q4_RECORD_CALLS)
+        t->stamps[1] = q4_now_ns();
+    if (t->counts && r->level != Q4_RECORD_ALL_OPERATIONS)
+        q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + r->n_words);
     if (t->counts)
         q4_pmu_stop(r->pmu, (int)(t - r->threads));
     int64_t faults, switches;

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -28,10 +29,31 @@ if TYPE_CHECKING:
     from q4engine.tokenizer import Tokenizer
 
 Backend = Literal["native", "numpy"]
-CallObserver = Callable[[int, int], None]
+Phase = Literal["prefill", "decode"]
 
 DEFAULT_BATCH = 512
 DEFAULT_CONTEXT = 4096
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the executor: ``n_eval`` tokens after ``n_past`` in the cache.
+
+    ``phase`` is a label for people: decode where a single token goes on from others, else prefill.
+    """
+
+    n_past: int
+    n_eval: int
+    phase: Phase
+    all_logits: bool = False
+
+
+class CallObserver(Protocol):
+    """Told of every call; ``after`` only of those that succeed."""
+
+    def before(self, call: Call) -> None: ...
+
+    def after(self, call: Call) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,10 +74,17 @@ class Engine:
     """A loaded model. Weights are packed once; any number of sessions share them. Use :meth:`load`."""
 
     def __init__(
-        self, file: GGUFFile, config: ModelConfig, native: Any | None, n_threads: int, load_seconds: float
+        self,
+        file: GGUFFile,
+        config: ModelConfig,
+        graph: Graph,
+        native: Any | None,
+        n_threads: int,
+        load_seconds: float,
     ) -> None:
         self.gguf = file
         self.config = config
+        self.graph = graph
         self.n_threads = n_threads
         self.load_seconds = load_seconds
         self._native = native
@@ -78,8 +107,10 @@ class Engine:
         try:
             config = ModelConfig.from_gguf(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
-            native = _build_native(file, config, threads, cpu_mask) if backend == "native" else None
-            return cls(file, config, native, threads, time.perf_counter() - start)
+            graph = Graph(file)
+            GRAPHS[config.architecture](graph, config)
+            native = _build_native(file, config, graph, threads, cpu_mask) if backend == "native" else None
+            return cls(file, config, graph, native, threads, time.perf_counter() - start)
         except BaseException:
             file.close()
             raise
@@ -129,7 +160,7 @@ class Session:
         self.n_batch = n_batch
         self.n_past = 0
         self.observers: list[CallObserver] = []
-        """Called with (n_past, n_eval) before every call of the executor."""
+        """Told of every call of the executor; see also :meth:`unobserved`."""
         self._native: Any = None
         self._reference: Any = None
         if engine._native is None:
@@ -152,14 +183,32 @@ class Session:
         if self.n_past + len(ids) > self.n_ctx:
             raise ContextFullError(self.n_past, len(ids), self.n_ctx)
         vocab = self.engine.config.vocab_size
+        phase: Phase = "decode" if len(ids) == 1 and self.n_past else "prefill"
         logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
         for start in range(0, len(ids), self.n_batch):
             batch = ids[start : start + self.n_batch]
+            call = Call(self.n_past, len(batch), phase, all_logits)
             for observer in self.observers:
-                observer(self.n_past, len(batch))
+                observer.before(call)
             self._call(batch, logits[start : start + len(batch)] if all_logits else logits, all_logits)
             self.n_past += len(batch)
+            for observer in self.observers:
+                observer.after(call)
         return logits if all_logits else logits[0]
+
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Calls in this block are no part of the run, as a warm-up is not: observers do not hear of them."""
+        observers, self.observers = self.observers, []
+        try:
+            yield
+        finally:
+            self.observers = observers
+
+    @property
+    def recorder(self) -> Any | None:
+        """The native session, whose ``record``, ``select`` and ``recorded`` time and count; None for NumPy."""
+        return self._native
 
     def truncate(self, n_past: int) -> None:
         """Forget all tokens from position ``n_past`` on."""
@@ -192,12 +241,12 @@ class Session:
             raise Q4Error(f"{self.engine.gguf.path}: {error}") from None
 
 
-def _build_native(file: GGUFFile, config: ModelConfig, n_threads: int, cpus: Sequence[int] | None) -> Any:
-    """The graph of the file's architecture, its tensors packed, as a native Model."""
+def _build_native(
+    file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: int, cpus: Sequence[int] | None
+) -> Any:
+    """The graph with its tensors packed, as a native Model."""
     from q4engine import _native
 
-    graph = Graph(file)
-    GRAPHS[config.architecture](graph, config)
     vectors = [_vector(file, tensors) for tensors in graph.vectors]
     rope_factors = NONE
     if config.rope_freqs:

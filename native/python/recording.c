@@ -52,8 +52,10 @@ static struct q4_pmu *open_groups(SessionObject *self, PyObject *list) {
 
 const char q4_session_record_doc[] =
     "record(level, groups, /) -> None\n\n"
-    "Records the calls to come. level: 0 not at all, 1 their ends, 2 every operation's. groups: events counted\n"
-    "together, [[(type, config, exclude_kernel), …], …] with perf_event_attr's numbers; those of this thread and of "
+    "Records the calls to come. level: 0 not at all, 1 the ends of each thread's walk, 2 stamps at every operation "
+    "and\n"
+    "counters at the ends, 3 both at every operation. groups: events counted together, [[(type, config, "
+    "exclude_kernel), …], …] with perf_event_attr's numbers; those of this thread and of "
     "the\n"
     "model's. OSError where the kernel refuses an event on any thread; nothing is recorded then.";
 
@@ -63,6 +65,8 @@ PyObject *q4_session_record(PyObject *object, PyObject *args) {
     PyObject *groups;
     if (!PyArg_ParseTuple(args, "iO", &level, &groups))
         return NULL;
+    if (level < 0 || level > Q4_RECORD_ALL_OPERATIONS)
+        return q4_fail("a level of recording is 0 to 3"), NULL;
     if (self->busy)
         return q4_fail("another thread is in a decode call of this session"), NULL;
     struct q4_session *s = &self->session;
@@ -72,7 +76,7 @@ PyObject *q4_session_record(PyObject *object, PyObject *args) {
         struct q4_pmu *pmu = open_groups(self, groups);
         if (PyErr_Occurred())
             return NULL;
-        s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, level > 1, pmu);
+        s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, (enum q4_record_level)level, pmu);
         if (s->recorder == NULL)
             return PyErr_NoMemory();
     }
@@ -130,7 +134,7 @@ PyObject *q4_session_recorded(PyObject *object, PyObject *unused) {
     const struct q4_recorder *r = self->session.recorder;
     PyObject *stamps = joined(r, r->n_marks * sizeof(uint64_t), stamps_of);
     PyObject *facts = joined(r, sizeof r->threads->facts, facts_of);
-    PyObject *counts = joined(r, r->n_marks * r->n_words * sizeof(uint64_t), counts_of);
+    PyObject *counts = joined(r, r->n_readings * r->n_words * sizeof(uint64_t), counts_of);
     PyObject *result = NULL;
     if (stamps && facts && counts)
         result = Py_BuildValue("(KKOOO)", (unsigned long long)r->start_ns, (unsigned long long)r->end_ns, stamps, facts,

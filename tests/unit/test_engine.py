@@ -16,7 +16,7 @@ from make_models.spec import ModelSpec
 from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.cpus import default_thread_count, parse_cpu_mask
-from q4engine.engine import Engine
+from q4engine.engine import Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
 
@@ -69,13 +69,53 @@ def test_truncate_goes_back_in_time(tmp_path: Path) -> None:
     assert session.decode([3]).tobytes() == first.tobytes()
 
 
-def test_observers_see_every_call_before_it_runs(tmp_path: Path) -> None:
+class Listener:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.heard: list[tuple[str, Call, int]] = []
+
+    def before(self, call: Call) -> None:
+        self.heard.append(("before", call, self.session.n_past))
+
+    def after(self, call: Call) -> None:
+        self.heard.append(("after", call, self.session.n_past))
+
+
+def test_observers_hear_of_every_call_before_and_after_it_ran(tmp_path: Path) -> None:
     session = Engine.load(write(tmp_path), n_threads=1).session(n_batch=4)
-    seen: list[tuple[int, int]] = []
-    session.observers.append(lambda n_past, n_eval: seen.append((n_past, n_eval)))
-    session.decode(list(range(10)))
+    listener = Listener(session)
+    session.observers.append(listener)
+    session.decode(list(range(9)))
     session.decode([1])
-    assert seen == [(0, 4), (4, 4), (8, 2), (10, 1)]
+    calls = [Call(0, 4, "prefill"), Call(4, 4, "prefill"), Call(8, 1, "prefill"), Call(9, 1, "decode")]
+    assert listener.heard == [
+        heard
+        for call in calls
+        for heard in (("before", call, call.n_past), ("after", call, call.n_past + call.n_eval))
+    ]
+
+
+def test_a_first_token_alone_is_prefill_and_a_failed_call_has_no_after(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session()
+    listener = Listener(session)
+    session.observers.append(listener)
+    session.decode([1])
+    assert listener.heard[0][1].phase == "prefill"
+    session._native = None  # a call that raises
+    with pytest.raises(AttributeError):
+        session.decode([1])
+    assert [what for what, _, _ in listener.heard] == ["before", "after", "before"]
+
+
+def test_a_warm_up_is_not_observed(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session()
+    listener = Listener(session)
+    session.observers.append(listener)
+    with session.unobserved():
+        session.decode([1, 2])
+    assert listener.heard == []
+    session.decode([3])
+    assert len(listener.heard) == 2
 
 
 @pytest.mark.parametrize("token", [-1, 320, 2**40])
