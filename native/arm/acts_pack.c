@@ -75,7 +75,6 @@ static void quad4_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0
 }
 
 const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, pairs8_pack};
-const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes,
-                                             pairs8_sum_pack};
+const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes, pairs8_sum_pack};
 const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, quad4_pack};
 const struct q4_act_packing q4_quad4_k = {"quad4_k", Q4_ACT_Q8K, QUAD4_TOKENS, quad4_k_bytes, quad4_k_pack};

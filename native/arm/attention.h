@@ -1,10 +1,11 @@
-// Attention (ops/attention.c has the arithmetic), included once with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA) and ISA. Both
-// give the same bits: queries and softmax weights are fp16 values, so a product with a key or value is exact in fp32.
+// Attention (ops/attention.c has the arithmetic), included once with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA) and ISA.
+// Both give the same bits: queries and softmax weights are fp16 values, so a product with a key or value is exact in
+// fp32.
 //
-// Queries are taken in groups of consecutive rows of (token, head), each of which sees as many positions as the one before
-// or more, and every key and value is loaded once for a group. Scores and the sum of values are the same small product:
-// out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]; of the query with keys (j: dimension, lanes:
-// positions), then of the weights with values (j: position, lanes: dimensions).
+// Queries are taken in groups of consecutive rows of (token, head), each of which sees as many positions as the one
+// before or more, and every key and value is loaded once for a group. Scores and the sum of values are the same small
+// product: out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]; of the query with keys (j: dimension,
+// lanes: positions), then of the weights with values (j: position, lanes: dimensions).
 #include "../ops/attention_block.h"
 #include "vec_math.h"
 
@@ -15,8 +16,8 @@
 
 typedef struct {
     size_t n_rows, dim;
-    size_t visible[ROWS];             // positions
-    uint16_t q[ROWS][STRIDE];         // fp16
+    size_t visible[ROWS];                // positions
+    uint16_t q[ROWS][STRIDE];            // fp16
     uint16_t weights[ROWS][Q4_KV_BLOCK]; // fp16
     float scores[ROWS][Q4_KV_BLOCK];
     float acc[ROWS][STRIDE], total[ROWS][STRIDE];
@@ -71,13 +72,12 @@ static ALWAYS_INLINE factors load_factor(const uint16_t *a) {
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const uint16_t *a, size_t a_stride, const uint16_t *b,
                                   size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume) {
     float32x4_t acc[ROWS][8][2];
-    UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++)
-        acc[r][v / 2][v % 2] = resume ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
+    UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++) acc[r][v / 2][v % 2] =
+        resume ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
     factors x[ROWS];
     size_t j = 0;
     for (; j + FACTORS <= n_j; j += FACTORS, b += FACTORS * b_stride) {
-        UNROLL for (size_t r = 0; r < n_rows; r++)
-            x[r] = load_factors(a + r * a_stride + j);
+        UNROLL for (size_t r = 0; r < n_rows; r++) x[r] = load_factors(a + r * a_stride + j);
         STEP(b, 0);
         STEP(b + b_stride, 1);
         STEP(b + 2 * b_stride, 2);
@@ -90,8 +90,7 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const uint16_t 
 #endif
     }
     for (; j < n_j; j++, b += b_stride) {
-        UNROLL for (size_t r = 0; r < n_rows; r++)
-            x[r] = load_factor(a + r * a_stride + j);
+        UNROLL for (size_t r = 0; r < n_rows; r++) x[r] = load_factor(a + r * a_stride + j);
         STEP(b, 0);
     }
     UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++)

@@ -1,5 +1,5 @@
-// Many tokens times Q6_K weights in the layout q6b, by SDOT. A panel is decoded to scratch once for all tokens; tiles are
-// 8 rows x 4 tokens.
+// Many tokens times Q6_K weights in the layout q6b, by SDOT. A panel is decoded to scratch once for all tokens; tiles
+// are 8 rows x 4 tokens.
 #include "acts_pack.h"
 #include "q6b.h"
 

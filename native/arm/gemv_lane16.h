@@ -1,4 +1,5 @@
-// One token times Q4_1 or Q8_0 weights in the layout lane16 (Q4_0: gemv_q4_0.h). Included once a kernel with these macros:
+// One token times Q4_1 or Q8_0 weights in the layout lane16 (Q4_0: gemv_q4_0.h). Included once a kernel with these
+// macros:
 //   GEMV_NAME         the kernel's function
 //   GEMV_TYPE         Q4_1 or Q8_0
 //   GEMV_FHM          1: scale products by FMLAL, 0: by FCVTL and FMUL (both are exact: dx is an fp16 value)

@@ -1,6 +1,6 @@
 // One token times Q4_0 weights in the layout lane16. Included once a kernel with these macros:
 //   GEMV_NAME    the kernel's function
-//   GEMV_PANEL   16 rows times one token (panel_q4_0_asm.h)
+//   GEMV_PANEL   16 rows times one token (panel_q4_0.inc)
 #include "lane16.h"
 
 void GEMV_PANEL(const uint8_t *panel, const int8_t *q, const float *d, size_t n_blocks, float y[LANE16_ROWS]);

@@ -51,7 +51,7 @@ static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
 }
 
 #define LANE16(TYPE, BYTES, PACK)                                                                                      \
-    { .name = "lane16", .type = TYPE, .rows = LANE16_ROWS, .block_columns = Q4_BLOCK, .block_bytes = BYTES, .pack = PACK }
+    {.name = "lane16", .type = TYPE, .rows = LANE16_ROWS, .block_columns = Q4_BLOCK, .block_bytes = BYTES, .pack = PACK}
 
 const struct q4_layout q4_lane16_q4_0 = LANE16(Q4_TYPE_Q4_0, LANE16_Q4_0_BYTES, pack_q4_0);
 const struct q4_layout q4_lane16_q4_1 = LANE16(Q4_TYPE_Q4_1, LANE16_Q4_1_BYTES, pack_q4_1);

@@ -36,5 +36,9 @@ static void pack_q6_k(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
             pack_super_block((uint8_t *)dst + b * Q6B_BYTES, (const q4_block_q6_k *)src + b, r);
 }
 
-const struct q4_layout q4_q6b_q6_k = {.name = "q6b", .type = Q4_TYPE_Q6_K, .rows = Q6B_ROWS, .block_columns = Q4_SUPER,
-                                      .block_bytes = Q6B_BYTES, .pack = pack_q6_k};
+const struct q4_layout q4_q6b_q6_k = {.name = "q6b",
+                                      .type = Q4_TYPE_Q6_K,
+                                      .rows = Q6B_ROWS,
+                                      .block_columns = Q4_SUPER,
+                                      .block_bytes = Q6B_BYTES,
+                                      .pack = pack_q6_k};

@@ -1,3 +1,3 @@
 #define FHM 0
 #define FUNCTION q4_panel_q4_0_dotprod
-#include "panel_q4_0_asm.h"
+#include "panel_q4_0.inc"

@@ -1,3 +1,3 @@
 #define FHM 1
 #define FUNCTION q4_panel_q4_0_dotprod_fhm
-#include "panel_q4_0_asm.h"
+#include "panel_q4_0.inc"

@@ -4,7 +4,7 @@
 //
 // n_blocks > 0. Two sub-blocks of 16 columns a step: four sets of three vectors (2 sub-blocks x 2 groups of 4 rows) are
 // unpacked together, so that no instruction waits for the one before. All weights are 4 w: integer sums stay below 2^30.
-#include "asm.h"
+#include "asm.inc"
 
 #define BLOCK x0
 #define Q x1

@@ -27,12 +27,20 @@ DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q8_0_dotprod)
 DECLARE_GEMM(q4_gemm_q6_k_dotprod)
 
-#define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                                      \
-    {.name = #TYPE "_gemv_" #ISA, .layout = &q4_##LAYOUT##_##TYPE, .features = FEATURES, .max_tokens = 1,                  \
+#define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                              \
+    {.name = #TYPE "_gemv_" #ISA,                                                                                      \
+     .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
+     .features = FEATURES,                                                                                             \
+     .max_tokens = 1,                                                                                                  \
      .run = q4_gemv_##TYPE##_##ISA}
-#define GEMM(TYPE, LAYOUT, ISA, FEATURES, PACKING)                                                                             \
-    {.name = #TYPE "_gemm_" #ISA, .layout = &q4_##LAYOUT##_##TYPE, .features = FEATURES, .max_tokens = SIZE_MAX,           \
-     .packing = &PACKING, .scratch = q4_gemm_##TYPE##_##ISA##_scratch, .run = q4_gemm_##TYPE##_##ISA}
+#define GEMM(TYPE, LAYOUT, ISA, FEATURES, PACKING)                                                                     \
+    {.name = #TYPE "_gemm_" #ISA,                                                                                      \
+     .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
+     .features = FEATURES,                                                                                             \
+     .max_tokens = SIZE_MAX,                                                                                           \
+     .packing = &PACKING,                                                                                              \
+     .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                      \
+     .run = q4_gemm_##TYPE##_##ISA}
 
 // Q4_NO_…: kernels that were left out of this build. All of them need dotprod: the i8mm kernels share its layout.
 const struct q4_kernel q4_arch_kernels[] = {

@@ -20,7 +20,7 @@
 // unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of a single pipe on
 // Neoverse N2, and zeroing takes slots that loading the constant does not.
 
-#include "asm.h"
+#include "asm.inc"
 
 #define PANEL x0
 #define ACTS x1

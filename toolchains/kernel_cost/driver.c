@@ -1,27 +1,29 @@
-// Runs one kernel once on synthetic weights and activations, between two marker functions that the emulator's plugin
-// knows by address. What is counted is the kernel alone: packing and quantisation come before.
+// Runs one kernel or operation once on synthetic weights and activations, between two marker functions that the
+// emulator's plugin knows by address. What is counted is the kernel alone: packing and quantisation come before.
 //
-//   q4_kernel_cost --list                     name, type, most tokens a call of every kernel of this CPU
-//   q4_kernel_cost KERNEL ROWS COLUMNS TOKENS
+//   q4_kernel_cost --list                       kernels and operations of this CPU (Q4_CPU_FEATURES narrows it)
+//   q4_kernel_cost kernel NAME ROWS COLUMNS TOKENS
+//   q4_kernel_cost operation NAME SIZE
 #include "../../native/cpu.h"
 #include "../../native/matmul/matmul.h"
+#include "operations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Marker functions: their addresses delimit what is counted.
-__attribute__((noinline)) void q4_cost_begin(void) { __asm__ volatile("" ::: "memory"); }
-__attribute__((noinline)) void q4_cost_end(void) { __asm__ volatile("" ::: "memory"); }
+// Different bodies, or the compiler may make one function of the two.
+__attribute__((noinline)) void q4_cost_begin(void) { __asm__ volatile("// begin" ::: "memory"); }
+__attribute__((noinline)) void q4_cost_end(void) { __asm__ volatile("// end" ::: "memory"); }
 
 static uint32_t random_state = 1;
 
-static uint32_t next_random(void) {
+uint32_t q4_cost_random(void) {
     random_state = random_state * 1664525u + 1013904223u;
     return random_state >> 8;
 }
 
-static void *allocate(size_t bytes) {
+void *q4_cost_allocate(size_t bytes) {
     size_t size = q4_round_up(bytes, 64);
     void *p = aligned_alloc(64, size);
     if (p == NULL) {
@@ -37,10 +39,10 @@ static const uint8_t *pack_weights(const struct q4_layout *layout, size_t rows, 
     q4_type_block(layout->type, &columns, &bytes);
     size_t row_bytes = k / columns * bytes, panel = q4_panel_bytes(layout, k);
     size_t panels = (rows + layout->rows - 1) / layout->rows;
-    uint8_t *packed = allocate(panels * panel), *source = allocate(layout->rows * row_bytes);
+    uint8_t *packed = q4_cost_allocate(panels * panel), *source = q4_cost_allocate(layout->rows * row_bytes);
     for (size_t p = 0; p < panels; p++) {
         for (size_t i = 0; i < layout->rows * row_bytes; i++)
-            source[i] = next_random() & 0x3b; // no fp16 exponent of all ones
+            source[i] = q4_cost_random() & 0x3b; // no fp16 exponent of all ones
         layout->pack(packed + p * panel, source, row_bytes, q4_min_size(layout->rows, rows - p * layout->rows), k);
     }
     return packed;
@@ -48,12 +50,12 @@ static const uint8_t *pack_weights(const struct q4_layout *layout, size_t rows, 
 
 static void quantize(struct q4_acts *acts, int type, size_t tokens) {
     size_t k = acts->k, blocks = k / Q4_BLOCK;
-    float *x = allocate(k * sizeof *x), *d = allocate(tokens * blocks * sizeof *d);
-    int8_t *q = allocate(tokens * k);
-    int32_t *sum = allocate(tokens * blocks * sizeof *sum);
+    float *x = q4_cost_allocate(k * sizeof *x), *d = q4_cost_allocate(tokens * blocks * sizeof *d);
+    int8_t *q = q4_cost_allocate(tokens * k);
+    int32_t *sum = q4_cost_allocate(tokens * blocks * sizeof *sum);
     for (size_t t = 0; t < tokens; t++) {
         for (size_t i = 0; i < k; i++)
-            x[i] = (float)next_random() - 8388608.0f;
+            x[i] = (float)q4_cost_random() - 8388608.0f;
         if (q4_act_form_of(type) == Q4_ACT_Q8K)
             q4_ops_base.quantize_q8k(x, k, q + t * k, d + t * (k / Q4_SUPER));
         else
@@ -66,7 +68,7 @@ static void quantize(struct q4_acts *acts, int type, size_t tokens) {
 
 static void pack_activations(struct q4_acts *acts, const struct q4_act_packing *packing, size_t tokens) {
     size_t bytes = packing->bytes(acts->k), tiles = (tokens + packing->tile - 1) / packing->tile;
-    uint8_t *packed = allocate(tiles * bytes);
+    uint8_t *packed = q4_cost_allocate(tiles * bytes);
     for (size_t i = 0; i < tiles; i++)
         packing->pack(packed + i * bytes, acts, i * packing->tile,
                       q4_min_size(packing->tile, tokens - i * packing->tile));
@@ -78,36 +80,59 @@ static void run_kernel(const struct q4_kernel *kernel, size_t rows, size_t k, si
     quantize(&acts, kernel->layout->type, tokens);
     if (kernel->packing)
         pack_activations(&acts, kernel->packing, tokens);
-    struct q4_task task = {.weights = pack_weights(kernel->layout, rows, k), .k = k, .n_rows = rows,
-                           .n_tokens = tokens, .acts = &acts, .y = allocate(rows * tokens * sizeof(float)),
-                           .y_stride = rows, .scratch = kernel->scratch ? allocate(kernel->scratch(k)) : NULL,
+    struct q4_task task = {.weights = pack_weights(kernel->layout, rows, k),
+                           .k = k,
+                           .n_rows = rows,
+                           .n_tokens = tokens,
+                           .acts = &acts,
+                           .y = q4_cost_allocate(rows * tokens * sizeof(float)),
+                           .y_stride = rows,
+                           .scratch = kernel->scratch ? q4_cost_allocate(kernel->scratch(k)) : NULL,
                            .ops = &q4_ops_base};
     q4_cost_begin();
     kernel->run(&task);
     q4_cost_end();
 }
 
+static int usage(const char *program) {
+    fprintf(stderr, "usage: %s --list | kernel NAME ROWS COLUMNS TOKENS | operation NAME SIZE\n", program);
+    return 2;
+}
+
+static void list_kernels(uint32_t features) {
+    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
+        if ((k->features & ~features) == 0)
+            printf("kernel,%s,%s,%s,%zu\n", k->name, q4_type_name(k->layout->type),
+                   k->max_tokens == 1 ? "gemv" : "gemm", k->layout->block_columns);
+}
+
+static const struct q4_kernel *find_kernel(const char *name, uint32_t features) {
+    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
+        if ((k->features & ~features) == 0 && strcmp(k->name, name) == 0)
+            return k;
+    return NULL;
+}
+
 int main(int argc, char **argv) {
-    uint32_t features = q4_cpu_detect();
-    size_t rows = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, k = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-    size_t tokens = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
-    bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
-    if (!list && (argc != 5 || rows == 0 || k == 0 || k % Q4_SUPER || tokens == 0)) {
-        fprintf(stderr, "usage: %s --list | KERNEL ROWS COLUMNS TOKENS (columns a multiple of %d)\n", argv[0], Q4_SUPER);
-        return 2;
+    uint32_t features;
+    char message[256];
+    if (!q4_cpu_select(getenv("Q4_CPU_FEATURES"), &features, message, sizeof message)) {
+        fprintf(stderr, "error: %s\n", message);
+        return 1;
     }
-    for (const struct q4_kernel *kernel = q4_arch_kernels; kernel->name; kernel++) {
-        if (kernel->features & ~features)
-            continue;
-        if (list) {
-            printf("%s %s %s\n", kernel->name, q4_type_name(kernel->layout->type),
-                   kernel->max_tokens == 1 ? "gemv" : "gemm");
-        } else if (strcmp(kernel->name, argv[1]) == 0) {
-            run_kernel(kernel, rows, k, kernel->max_tokens == 1 ? 1 : tokens);
-            return 0;
-        }
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        list_kernels(features);
+        q4_cost_list_operations();
+        return 0;
     }
-    if (!list)
-        fprintf(stderr, "no kernel '%s' for this CPU\n", argv[1]);
-    return list ? 0 : 1;
+    if (argc == 4 && strcmp(argv[1], "operation") == 0)
+        return q4_cost_operation(q4_arch_ops(features), argv[2], strtoul(argv[3], NULL, 10)) ? 0 : usage(argv[0]);
+    if (argc != 6 || strcmp(argv[1], "kernel") != 0)
+        return usage(argv[0]);
+    const struct q4_kernel *kernel = find_kernel(argv[2], features);
+    size_t rows = strtoul(argv[3], NULL, 10), k = strtoul(argv[4], NULL, 10), tokens = strtoul(argv[5], NULL, 10);
+    if (kernel == NULL || rows == 0 || tokens == 0 || k == 0 || k % kernel->layout->block_columns)
+        return usage(argv[0]);
+    run_kernel(kernel, rows, k, kernel->max_tokens == 1 ? 1 : tokens);
+    return 0;
 }
