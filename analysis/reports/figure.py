@@ -65,7 +65,7 @@ def log_axis(axes: Axes, which: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def save(drawn: Figure, form: str = "png") -> bytes:
+def save(drawn: Figure, form: str = "png", dpi: int = _DPI) -> bytes:
     """The picture's bytes; the same figure gives the same bytes."""
     if form not in FORMATS:
         raise AnalysisError(f"pictures are written as {' or '.join(FORMATS)}, not {printable(form)!r}")
@@ -74,7 +74,7 @@ def save(drawn: Figure, form: str = "png") -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "analysis"}), warnings.catch_warnings():
         # a name in a script that the font lacks shows as boxes, which is no reason to fail or to warn
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        drawn.savefig(buffer, format=form, dpi=_DPI, metadata=metadata)
+        drawn.savefig(buffer, format=form, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from analysis import operations
 from analysis.errors import printable
 from analysis.loading import Capture, JudgedPhase
-from analysis.metrics import LINE_BYTES
+from analysis.metrics import LINE_BYTES, describe
 from analysis.model import OK
 from analysis.operations import REFILL_EVENTS, Operation
 from analysis.reports import figure as draw
@@ -153,7 +153,7 @@ def _cells(point: Point, peak: float | None) -> tuple[str, ...]:
         f"{point.bandwidth / 1e9:.2f}" if known else "-",
         f"{100 * point.bandwidth / peak:.0f} %" if known and peak else "-",
         f"{point.intensity:.3g}" if math.isfinite(point.intensity) else "-",
-        f"{point.rate / 1e9:.3g} {unit}" if math.isfinite(point.rate) else "-",
+        f"{describe(point.rate / 1e9, '')} {unit}" if math.isfinite(point.rate) else "-",
         point.source or "-",
     )
 
@@ -185,10 +185,9 @@ def _roofs(axes: Axes, shown: Sequence[Point], peak: float | None, compute_peak:
         axes.plot([start, high], [compute_peak / 1e9] * 2, color=draw.BLACK, linewidth=1.5)
         axes.annotate(
             f"arithmetic peak {compute_peak / 1e9:.0f} GOP/s",
-            (high, compute_peak / 1e9),
-            xytext=(-6, 5),
+            (start, compute_peak / 1e9),
+            xytext=(6, 6),
             textcoords="offset points",
-            ha="right",
             fontsize=9,
         )
 

@@ -39,7 +39,7 @@ def picture(found: Sequence[Combination], title: str, form: str = "png") -> byte
                 axes.text(0.5, 0.5, f"no {kind} in these captures", transform=axes.transAxes, ha="center")
             axes.set_title(f"{kind}: {axes.get_title(loc='left')}".removesuffix(": "), loc="left", fontsize=11)
     drawn.suptitle(draw.label(title, 90), fontsize=13)
-    return draw.save(drawn, form)
+    return draw.save(drawn, form, dpi=90)
 
 
 def render(found: Sequence[Combination]) -> str:

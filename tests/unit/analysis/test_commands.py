@@ -371,3 +371,12 @@ def test_a_closed_pipe_is_quiet(capture: Path) -> None:
     command = f"{sys.executable} -m analysis.stalls {capture} --json | head -c 10"
     done = subprocess.run(["bash", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
+
+
+def test_the_documented_examples_can_be_made(tmp_path: Path) -> None:
+    script = REPO / "docs" / "examples" / "make.py"
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stderr) == (0, "")
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in script.parent.glob("*.png")}
+    assert "=> compute-bound" in done.stdout and "=> memory-bound" in done.stdout

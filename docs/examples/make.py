@@ -1,0 +1,100 @@
+"""Draws the example pictures of docs/analysis.md from synthetic captures: `python docs/examples/make.py [FOLDER]`.
+
+The numbers are made up: they follow the shape of a 0.5B model on four cores, and no machine was measured for them.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+from synthetic_captures import Part, write_per_op  # noqa: E402
+
+from analysis import roofline, scaling, stalls, timeline  # noqa: E402
+
+GHZ = 2.8e9
+# Weights of a 24-layer model in Q4_0, bytes: rows x columns x 4.5 / 8.
+SHAPE = "151936x2048"
+WEIGHTS = 151936 * 2048 * 4.5 / 8
+HEADER = {
+    "model": "synthetic 0.5B Q4_0",
+    "midr": "0x410fd493",
+    "cpu": "Neoverse-N2",
+    "governor": "performance",
+    "read_peak_gbps": 45.0,
+    "bytes_per_token": round(WEIGHTS),
+}
+
+
+def _rates(be: float, m: float, ipc: float, simd: float, loads: float, gbps: float) -> dict[str, float]:
+    """Counts a second of one thread: stall shares, instructions a cycle, their classes, bytes from memory."""
+    instructions = GHZ * ipc
+    refills = gbps * 1e9 / 64
+    return {
+        "CPU_CYCLES": GHZ,
+        "STALL_BACKEND": GHZ * be,
+        "STALL_BACKEND_MEM": GHZ * be * m,
+        "STALL_FRONTEND": GHZ * 0.02,
+        "INST_RETIRED": instructions,
+        "INST_SPEC": instructions,
+        "ASE_SPEC": instructions * simd,
+        "VFP_SPEC": instructions * 0.01,
+        "DP_SPEC": instructions * 0.12,
+        "LD_SPEC": instructions * loads,
+        "ST_SPEC": instructions * 0.02,
+        "L1D_CACHE_REFILL": refills * 1.3,
+        "L2D_CACHE_REFILL": refills * 1.05,
+        "L3D_CACHE_REFILL": refills,
+    }
+
+
+def parts(threads: int) -> tuple[Part, ...]:
+    """The operations of a call. Tokens share one memory: four threads read little more than two do."""
+    per_thread = min(14.0, 38.0 / threads)
+    stalled = 0.45 + 0.2 * (threads >= 4)
+    return (
+        Part("gemm", 1.6e-3, SHAPE, rates=_rates(0.2, 0.08, 2.6, 0.66, 0.17, 0.4), when="prompt"),
+        Part(
+            "gemv",
+            WEIGHTS / (per_thread * 1e9),
+            SHAPE,
+            rates=_rates(stalled, 0.52, 0.95, 0.48, 0.33, per_thread),
+            when="token",
+        ),
+        Part("attention", 1.2e-4, rates=_rates(0.3, 0.25, 1.6, 0.5, 0.3, 3.0)),
+        Part("swiglu", 3e-5, rates=_rates(0.15, 0.1, 2.0, 0.6, 0.2, 0.2)),
+        Part("rms_norm", 2e-5, scales=False, rates=_rates(0.25, 0.1, 1.4, 0.5, 0.3, 0.2)),
+        Part("barrier", 1.5e-5, scales=False, rates=_rates(0.05, 0.05, 0.4, 0.0, 0.3, 0.0)),
+    )
+
+
+def main(folder: Path) -> None:
+    """Write every example picture and page into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        captures = Path(scratch) / "synthetic"
+        captures.mkdir()
+        for threads in (1, 2, 4):
+            for prompt in (16, 32, 64, 128, 256, 512):
+                write_per_op(
+                    captures / f"synthetic-t{threads}-p{prompt}.csv",
+                    parts(threads),
+                    threads=threads,
+                    prompt=prompt,
+                    n_decode=24,
+                    header=HEADER,
+                    counts_per_second=_rates(0, 0, 0, 0, 0, 0),
+                )
+        one = str(captures / "synthetic-t4-p64.csv")
+        stalls.main([one, "--plot", str(folder / "stalls.png")])
+        roofline.main([one, "--compute-peak", "1600", "--plot", str(folder / "roofline.png")])
+        timeline.main([one, "--plot", str(folder / "timeline.png")])
+        scaling.main([str(captures), "--plot", str(folder / "scaling.png")])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent)
