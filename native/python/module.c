@@ -35,11 +35,14 @@ static PyMethodDef module_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMethodDef *const method_tables[] = {
+    q4_gguf_methods, q4_probe_methods, q4_quantize_methods, q4_recording_methods, q4_sampling_methods,
+};
+
 static int module_exec(PyObject *module) {
-    if (PyModule_AddFunctions(module, q4_quantize_methods) < 0 ||
-        PyModule_AddFunctions(module, q4_sampling_methods) < 0 ||
-        PyModule_AddFunctions(module, q4_recording_methods) < 0)
-        return -1;
+    for (size_t i = 0; i < sizeof method_tables / sizeof *method_tables; i++)
+        if (PyModule_AddFunctions(module, method_tables[i]) < 0)
+            return -1;
     return q4_add_model_types(module);
 }
 

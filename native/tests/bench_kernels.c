@@ -3,7 +3,7 @@
 #define _GNU_SOURCE // POSIX beyond C11
 #include "../cpu.h"
 #include "../matmul/matmul.h"
-#include "../peak.h"
+#include "../probe.h"
 #include "../threads.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ static double typical(double *x, size_t n) {
     return x[options.best ? 0 : n / 2];
 }
 
-// ---- work that the team shares -------------------------------------------------------------------------------------------
+// ---- work that the team shares ------------------------------------------------------------------
 struct job {
     const struct q4_kernel *kernel;
     const struct q4_int8_peak *peak;
@@ -64,31 +64,23 @@ static void work_kernel(void *context, int member) {
     q4_team_barrier(team);
 }
 
-static void work_read(void *context, int member) {
-    const struct job *job = context;
-    size_t piece = 1 << 20;
-    uint64_t sum = (uint64_t)member;
-    for (size_t at; (at = q4_team_next(team) * piece) < job->bytes;)
-        sum += q4_read_stream(job->task.weights + at, q4_min_size(piece, job->bytes - at) / 64 * 64);
-    volatile uint64_t sink = sum;
-    (void)sink;
-    q4_team_barrier(team);
-}
-
-static void work_peak(void *context, int member) {
-    const struct job *job = context;
-    (void)member;
-    job->peak->run(job->iterations);
-    q4_team_barrier(team);
-}
-
 static double timed(void (*work)(void *, int), struct job *job) {
     double start = now();
     q4_team_run(team, work, job);
     return now() - start;
 }
 
-// ---- operands ----------------------------------------------------------------------------------------------------------------
+// By now(), which may be another clock than the probes' own.
+static double timed_limit(const struct job *job, size_t tokens) {
+    double start = now();
+    if (tokens == 1)
+        q4_probe_read(team, job->task.weights, job->bytes);
+    else
+        q4_probe_int8(team, job->peak, job->iterations);
+    return now() - start;
+}
+
+// ---- operands -----------------------------------------------------------------------------------
 static void *must(void *p) {
     if (p == NULL) {
         fprintf(stderr, "error: out of memory\n");
@@ -141,14 +133,7 @@ static uint8_t *packed_acts(const struct q4_act_packing *packing, const struct q
     return packed;
 }
 
-static const struct q4_int8_peak *best_peak(uint32_t features) {
-    const struct q4_int8_peak *p = q4_arch_int8_peaks;
-    while (p->name && (p->features & ~features))
-        p++;
-    return p->name ? p : NULL;
-}
-
-// ---- one kernel ---------------------------------------------------------------------------------------------------------------
+// ---- one kernel ---------------------------------------------------------------------------------
 static void report(const struct job *job, double *mine, double *limit, size_t tokens) {
     double s = typical(mine, options.rounds), macs = (double)job->rows * (double)job->task.k * (double)tokens;
     if (tokens == 1) {
@@ -172,7 +157,7 @@ static void bench(const struct q4_kernel *kernel) {
     size_t panels = tokens == 1 ? options.megabytes * 1000000 / panel : 2816 / layout->rows;
     struct q4_acts acts;
     struct job job = {.kernel = kernel, .rows = panels * layout->rows, .bytes = panels * panel};
-    job.peak = kernel->features ? best_peak(kernel->features) : NULL;
+    job.peak = kernel->features ? q4_int8_peak_for(kernel->features) : NULL;
     job.chunk = layout->rows * (tokens == 1 ? 1 + 65536 / panel : 1 + 64 / layout->rows);
     job.scratch_bytes = kernel->scratch ? q4_round_up(kernel->scratch(k), 4096) : 4096;
     job.scratch = must(q4_alloc((size_t)options.threads * job.scratch_bytes, Q4_PAGES_HUGE));
@@ -187,7 +172,7 @@ static void bench(const struct q4_kernel *kernel) {
     timed(work_kernel, &job);
     for (size_t i = 0; i < options.rounds; i++) {
         if (tokens == 1 || job.peak)
-            limit[i] = timed(tokens == 1 ? work_read : work_peak, &job);
+            limit[i] = timed_limit(&job, tokens);
         mine[i] = timed(work_kernel, &job);
     }
     report(&job, mine, limit, tokens);

@@ -6,6 +6,7 @@ import mmap
 import struct
 from pathlib import Path
 
+from q4engine import _native
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.types import NUMBER_DTYPES, ValueType
 
@@ -25,7 +26,6 @@ _FORMATS: dict[ValueType, struct.Struct] = {
     ValueType.INT64: struct.Struct("<q"),
     ValueType.FLOAT64: struct.Struct("<d"),
 }
-_U64 = struct.Struct("<Q")
 
 
 class Cursor:
@@ -85,12 +85,7 @@ class Cursor:
     def skip_strings(self, count: int, what: str) -> None:
         """Walk over ``count`` strings by their lengths alone, which is what makes opening a large vocabulary fast."""
         self.need(count * 8, f"{what} ({count} strings of at least 8 bytes)")
-        data, position, unpack = self.data, self.position, _U64.unpack_from
-        try:
-            for _ in range(count):
-                position += 8 + unpack(data, position)[0]
-        except (struct.error, OverflowError):  # a length led so far that the next one lies outside
-            position = self.end + 1
-        if position > self.end:
+        end = _native.skip_strings(self.data, self.position, count)
+        if end < 0:
             raise self.error(f"a string of {what} runs past the end of the file ({self.end} bytes)")
-        self.position = position
+        self.position = end

@@ -1,0 +1,42 @@
+// Reading GGUF files: the one loop that is too long for Python.
+#include "bindings.h"
+
+#include <stdint.h>
+#include <string.h>
+
+PyDoc_STRVAR(skip_strings_doc,
+             "skip_strings(data, position, count, /) -> int\n\n"
+             "Where `count` strings that start at byte `position` end: each is a little-endian uint64 length and\n"
+             "that many bytes. -1 where one runs past the end of the data.");
+
+static Py_ssize_t skip(const uint8_t *data, size_t end, size_t at, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t length;
+        if (end - at < sizeof length)
+            return -1;
+        memcpy(&length, data + at, sizeof length);
+        at += sizeof length;
+        if (length > end - at)
+            return -1;
+        at += (size_t)length;
+    }
+    return (Py_ssize_t)at;
+}
+
+static PyObject *skip_strings(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer data;
+    Py_ssize_t position, count;
+    if (!PyArg_ParseTuple(args, "y*nn", &data, &position, &count))
+        return NULL;
+    Py_ssize_t end = -1;
+    if (position >= 0 && position <= data.len && count >= 0)
+        end = skip(data.buf, (size_t)data.len, (size_t)position, (size_t)count);
+    PyBuffer_Release(&data);
+    return PyLong_FromSsize_t(end);
+}
+
+PyMethodDef q4_gguf_methods[] = {
+    {"skip_strings", skip_strings, METH_VARARGS, skip_strings_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,54 @@
+// What the machine can do at most, measured on a model's own threads and memory.
+#include "objects.h"
+
+#include "../probe.h"
+
+PyDoc_STRVAR(probe_read_doc,
+             "probe_read(model, /) -> tuple[int, float]\n\n"
+             "Reads all packed weights once, front to back, on the model's threads: bytes and seconds.");
+
+static PyObject *probe_read(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *object;
+    if (!PyArg_ParseTuple(args, "O!", q4_model_type, &object))
+        return NULL;
+    const struct q4_model *m = &((ModelObject *)object)->model;
+    double seconds;
+    Py_BEGIN_ALLOW_THREADS;
+    seconds = q4_probe_read(m->team, m->arena, m->arena_bytes);
+    Py_END_ALLOW_THREADS;
+    return Py_BuildValue("(nd)", (Py_ssize_t)(m->arena_bytes / 64 * 64), seconds);
+}
+
+PyDoc_STRVAR(probe_int8_doc,
+             "probe_int8(model, macs, /) -> tuple[str, int, float] | None\n\n"
+             "Multiplies and accumulates int8 in registers, at least `macs` times on each of the model's threads:\n"
+             "the instruction, how many there were on all threads together, seconds. None where the CPU features\n"
+             "that the model uses have no such loop.");
+
+static PyObject *probe_int8(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *object;
+    Py_ssize_t macs;
+    if (!PyArg_ParseTuple(args, "O!n", q4_model_type, &object, &macs))
+        return NULL;
+    const struct q4_model *m = &((ModelObject *)object)->model;
+    const struct q4_int8_peak *peak = q4_int8_peak_for(m->features);
+    if (macs < 1 || macs > (Py_ssize_t)1 << 40)
+        return q4_fail("the number of products must be 1 to 2^40"), NULL;
+    if (peak == NULL)
+        Py_RETURN_NONE;
+    size_t iterations = ((size_t)macs + peak->macs - 1) / peak->macs;
+    double seconds;
+    Py_BEGIN_ALLOW_THREADS;
+    seconds = q4_probe_int8(m->team, peak, iterations);
+    Py_END_ALLOW_THREADS;
+    return Py_BuildValue("(snd)", peak->name, (Py_ssize_t)(iterations * peak->macs * (size_t)q4_team_size(m->team)),
+                         seconds);
+}
+
+PyMethodDef q4_probe_methods[] = {
+    {"probe_read", probe_read, METH_VARARGS, probe_read_doc},
+    {"probe_int8", probe_int8, METH_VARARGS, probe_int8_doc},
+    {NULL, NULL, 0, NULL},
+};
