@@ -20,7 +20,8 @@ struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_
         q4_pmu_close(pmu);
         return NULL;
     }
-    *r = (struct q4_recorder){.level = level, .n_threads = n_threads, .pmu = pmu};
+    *r =
+        (struct q4_recorder){.level = level, .emulated = q4_emulator_wants_marks(), .n_threads = n_threads, .pmu = pmu};
     r->n_marks = level == Q4_RECORD_CALLS ? 2 : 1 + 2 * n_ops;
     r->n_readings = level == Q4_RECORD_ALL_OPERATIONS ? r->n_marks : 2;
     size_t most = pmu ? q4_pmu_max_words(pmu) : 0;
@@ -64,9 +65,15 @@ static void thread_usage(int64_t *page_faults, int64_t *context_switches) {
 void q4_record_call_start(struct q4_recorder *r) {
     r->n_words = r->pmu ? q4_pmu_words(r->pmu) : 0;
     r->start_ns = q4_now_ns();
+    if (r->emulated)
+        q4_emulator_mark(Q4_EMULATOR_CALL, 0, r->start_ns);
 }
 
-void q4_record_call_stop(struct q4_recorder *r) { r->end_ns = q4_now_ns(); }
+void q4_record_call_stop(struct q4_recorder *r) {
+    r->end_ns = q4_now_ns();
+    if (r->emulated)
+        q4_emulator_mark(Q4_EMULATOR_CALL, 0, r->end_ns);
+}
 
 void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
     int64_t faults, switches;
@@ -79,13 +86,13 @@ void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
         q4_pmu_start(r->pmu, (int)(t - r->threads));
         q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts);
     }
-    t->stamps[0] = q4_now_ns();
+    q4_record_stamp(r, t, 0);
     t->at = 1;
 }
 
 void q4_record_stop(struct q4_recorder *r, struct q4_thread_record *t) {
     if (r->level == Q4_RECORD_CALLS)
-        t->stamps[1] = q4_now_ns();
+        q4_record_stamp(r, t, 1);
     if (t->counts && r->level != Q4_RECORD_ALL_OPERATIONS)
         q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + r->n_words);
     if (t->counts)

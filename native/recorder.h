@@ -6,6 +6,7 @@
 #ifndef Q4_RECORDER_H
 #define Q4_RECORDER_H
 
+#include "emulator.h"
 #include "pmu.h"
 #include "threads.h"
 
@@ -40,6 +41,7 @@ enum q4_record_level {
 struct q4_recorder {
     uint64_t start_ns, end_ns; // of the last call that succeeded
     enum q4_record_level level;
+    bool emulated; // an emulator's plugin is told of every stamp
     size_t n_marks, n_readings, n_words;
     int n_threads;
     struct q4_pmu *pmu; // owned; NULL: no counters
@@ -62,11 +64,17 @@ void q4_recorder_cost(struct q4_recorder *recorder, double *stamp_ns, double *re
 
 uint64_t q4_now_ns(void); // CLOCK_MONOTONIC_RAW
 
+static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t, size_t at) {
+    t->stamps[at] = q4_now_ns();
+    if (r->emulated)
+        q4_emulator_mark(Q4_EMULATOR_THREAD, (int)(t - r->threads), t->stamps[at]);
+}
+
 // The thread has done its part of an operation.
 static inline void q4_record_mark(const struct q4_recorder *r, struct q4_thread_record *t) {
     if (r->level == Q4_RECORD_CALLS)
         return;
-    t->stamps[t->at] = q4_now_ns();
+    q4_record_stamp(r, t, t->at);
     if (t->counts && r->level == Q4_RECORD_ALL_OPERATIONS)
         q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + t->at * r->n_words);
     t->at++;
