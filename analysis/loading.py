@@ -13,7 +13,7 @@ from analysis import bootstrap, cores, metrics, model_file, phases
 from analysis.cores import Core
 from analysis.errors import AnalysisError, printable
 from analysis.events import ARM
-from analysis.formula import parse
+from analysis.formula import NotMeasured, parse
 from analysis.model import Phase, Step
 from analysis.readers import read
 from analysis.readers.markers import read_markers
@@ -53,7 +53,11 @@ class JudgedPhase:
     @cached_property
     def metrics(self) -> dict[str, metrics.Ratio]:
         """Every metric of the phase, over the part that is evidence."""
-        return metrics.table(self.evidence.subject, self.context.core)
+        found = metrics.table(self.evidence.subject, self.context.core)
+        if self.context.emulated:
+            untimed = NotMeasured((), "not measured: the emulator's time is not the machine's")
+            found |= {key: metrics.Ratio(untimed) for key in found if metrics.BY_KEY[key].unit == "GB/s"}
+        return found
 
     @cached_property
     def steps(self) -> list[tuple[Step, Judgement]]:

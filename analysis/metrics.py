@@ -70,11 +70,21 @@ _MIX = "mix"
 _PERCENT = "share"
 
 
-def _refills(level: str, event: str) -> tuple[Metric, Metric]:
+def _refills(level: str, event: str) -> tuple[Metric, ...]:
     per_instruction = (f"1000 * {event} / INST_RETIRED", f"1000 * {event} / INST_SPEC")
     return (
         Metric(f"{level.lower()}_mpki", f"{level} refills / 1000 instructions", "", per_instruction, section="cache"),
         Metric(f"{level.lower()}_per_token", f"{level} refills / token", "", (f"{event} / TOKENS",), section="cache"),
+        Metric(
+            f"{level.lower()}_gbps", f"{level} refills", "GB/s", (f"{event} * LINE / SECONDS / 1e9",), section="traffic"
+        ),
+        Metric(
+            f"{level.lower()}_mb_per_token",
+            f"{level} refills",
+            "MB/token",
+            (f"{event} * LINE / TOKENS / 1e6",),
+            section="traffic",
+        ),
     )
 
 
@@ -220,9 +230,10 @@ def _windows(counts: Mapping[str, Count], duration_s: float) -> float:
 
 
 def describe(outcome: Outcome, unit: str) -> str:
-    """A value for people: shares in percent, numbers in three digits, otherwise the reason there is none."""
+    """A value for people: shares in percent, else three digits and the unit if it is one of traffic; or why none."""
     if isinstance(outcome, NotMeasured | Undefined):
         return str(outcome)
     if unit == _PERCENT:
         return f"{100 * outcome:.1f} %"
-    return f"{outcome:,.0f}" if abs(outcome) >= 1000 else f"{outcome:.3g}"
+    shown = f"{outcome:,.0f}" if abs(outcome) >= 1000 else f"{outcome:.3g}"
+    return f"{shown} {unit}" if unit in ("GB/s", "MB/token") else shown

@@ -46,6 +46,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
         "start_s": number(phase.phase.start_s),
         "duration_s": number(phase.phase.duration_s),
         "tokens_per_s": number(phase.tokens_per_second),
+        "frequency_hz": number(phase.evidence.frequency),
         "read_peak_bytes_per_s": context.read_peak,
         "model_bytes_per_token": context.model_bytes,
         "verdict": verdict_data(phase.judgement.combined),

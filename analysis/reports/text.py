@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from analysis import metrics
 from analysis.errors import printable
@@ -107,30 +107,32 @@ def _numbers(phase: JudgedPhase) -> Iterator[str]:
 
 
 def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:
-    """IPC, instruction mix and refills as (name, text); a row of nothing measured says so in one word."""
+    """IPC, shares, instruction mix, refills and traffic as (name, text); a row of nothing measured says so."""
     ratios = phase.metrics
 
     def value(key: str) -> str:
         spec = metrics.BY_KEY[key]
         return metrics.describe(ratios[key].value, spec.unit) if ratios[key].known else ""
 
-    flow = value("ipc")
-    mix = [f"{metrics.BY_KEY[key].label} {value(key)}" for key in metrics.MIX_KEYS if value(key)]
-    refills = []
-    for level in _LEVELS:
-        per_instruction, per_token = value(f"{level.lower()}_mpki"), value(f"{level.lower()}_per_token")
-        parts = [f"{per_instruction} / 1000 instructions"] if per_instruction else []
-        parts += [f"{per_token} / token"] if per_token else []
-        if parts:
-            refills.append(f"{level} {', '.join(parts)}")
-    stalls = [f"{metrics.BY_KEY[key].label} {value(key)}" for key in ("be", "fe", "m", "mc") if value(key)]
-    missing = "not measured"
-    return [
-        ("IPC", flow or missing),
-        ("shares", ", ".join(stalls) or missing),
-        ("mix", ", ".join(mix) or missing),
-        ("refills", "; ".join(refills) or missing),
+    def per_level(*parts: tuple[str, str]) -> str:
+        levels = []
+        for level in _LEVELS:
+            shown = [value(f"{level.lower()}_{key}") + after for key, after in parts if value(f"{level.lower()}_{key}")]
+            levels += [f"{level} {', '.join(shown)}"] if shown else []
+        return "; ".join(levels)
+
+    def listed(keys: Iterable[str]) -> str:
+        return ", ".join(f"{metrics.BY_KEY[key].label} {value(key)}" for key in keys if value(key))
+
+    clock = phase.evidence.frequency
+    lines = [
+        ("IPC", value("ipc") and value("ipc") + (f" at {clock / 1e9:.2f} GHz" if math.isfinite(clock) else "")),
+        ("shares", listed(("be", "fe", "m", "mc"))),
+        ("mix", listed(metrics.MIX_KEYS)),
+        ("refills", per_level(("mpki", " / 1000 instructions"), ("per_token", " / token"))),
+        ("traffic", per_level(("gbps", ""), ("mb_per_token", ""))),
     ]
+    return [(name, text or "not measured") for name, text in lines]
 
 
 def _wrapped(prefix: str, text: str) -> list[str]:

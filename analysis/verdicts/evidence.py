@@ -49,7 +49,7 @@ class Evidence:
     """subject: the phase or step over its usable part.  steps: the usable steps.  cap: no verdict is worth more.
 
     blocked: why nothing can be concluded at all, '' where something can.  unresolved: True where the reason is that
-    the capture's intervals are too long for the span.
+    the capture's intervals are too long for the span.  frequency: median of the usable steps in Hz, NaN if unknown.
     """
 
     subject: Subject
@@ -58,6 +58,7 @@ class Evidence:
     reasons: tuple[str, ...] = ()
     blocked: str = ""
     unresolved: bool = False
+    frequency: float = math.nan
 
 
 def facts(step: Step) -> StepFacts:
@@ -92,7 +93,9 @@ def gather(phase: Phase, context: Context, known: dict[int, StepFacts] | None = 
     if moved:
         reasons.append(f"{len(moved)} of {len(phase.steps)} steps changed CPU and were set aside")
     subject = phase if len(kept) == len(phase.steps) else narrowed(phase, kept)
-    return Evidence(subject, tuple(kept), Confidence.MEDIUM if reasons else Confidence.HIGH, tuple(reasons))
+    speeds = [fact.frequency for index, fact in enumerate(by_step) if index not in slow | moved and fact.frequency > 0]
+    cap = Confidence.MEDIUM if reasons else Confidence.HIGH
+    return Evidence(subject, tuple(kept), cap, tuple(reasons), frequency=median(speeds) if speeds else math.nan)
 
 
 def gather_step(step: Step, phase: Phase, context: Context) -> Evidence:

@@ -68,6 +68,14 @@ def test_metrics_by_hand() -> None:
             "l3d_per_token": 0.3,
             "ll_mpki": 4.0,
             "ll_per_token": 0.6,
+            "l1d_gbps": 30 * 64 / 2 / 1e9,
+            "l1d_mb_per_token": 30 * 64 / 10 / 1e6,
+            "l2d_gbps": 15 * 64 / 2 / 1e9,
+            "l2d_mb_per_token": 15 * 64 / 10 / 1e6,
+            "l3d_gbps": 3 * 64 / 2 / 1e9,
+            "l3d_mb_per_token": 3 * 64 / 10 / 1e6,
+            "ll_gbps": 6 * 64 / 2 / 1e9,
+            "ll_mb_per_token": 6 * 64 / 10 / 1e6,
         }
     )
 
