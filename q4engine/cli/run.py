@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
+from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.errors import Q4Error
 from q4engine.generate import Generation, Timings, generate
@@ -30,6 +31,7 @@ examples:
   q4engine run model.gguf -p "Once upon a time" --no-chat -n 100 --temp 0
   q4engine run -m model.gguf -f prompt.txt -t 4 -c 8192 --json > answer.json
   echo "Summarise: …" | q4engine run model.gguf -n 64 -s 42
+  q4engine run model.gguf -f prompt.txt -n 64 --capture run.csv --markers markers.csv --trace run.json
 
 The model's chat template is applied unless --no-chat is given or the prompt starts with a chat token.
 The same model, prompt and seed give the same text on every machine, for every number of threads.
@@ -92,6 +94,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_engine(parser)
     _add_sampling(parser)
     _add_chat(parser)
+    add_observing(parser)
     options.add_json(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
     for names, count in _WITHOUT_EFFECT.items():
@@ -207,6 +210,7 @@ def run(args: argparse.Namespace) -> int:
     """Generate; the text goes to stdout, summary and notes to stderr."""
     path = options.model_path(args)
     settings = _settings(args)
+    check_observing(args)
     if args.ignored:
         note(f"note: without effect here: {', '.join(dict.fromkeys(args.ignored))}")
     prompt = options.read_prompt(args)
@@ -220,11 +224,12 @@ def run(args: argparse.Namespace) -> int:
     conversation.timings.load_seconds = time.perf_counter() - start
     if args.verbose:
         _describe(conversation)
-    if prompt is None or (args.chat and not args.single_turn and sys.stdin.isatty() and not args.json):
-        from q4engine.cli.chat import chat
+    with observed(args, conversation.session):
+        if prompt is None or (args.chat and not args.single_turn and sys.stdin.isatty() and not args.json):
+            from q4engine.cli.chat import chat
 
-        return chat(args, conversation, prompt)
-    return _answer(args, conversation, prompt)
+            return chat(args, conversation, prompt)
+        return _answer(args, conversation, prompt)
 
 
 def _settings(args: argparse.Namespace) -> SamplerSettings:

@@ -1,0 +1,166 @@
+"""Captures: one tidy CSV of what the engine did, call by call (docs/capture-format.md)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from q4engine.engine import Call
+from q4engine.errors import Q4Error
+from q4engine.events import CYCLES, MIGRATIONS
+from q4engine.pmu import Counters, Counts
+from q4engine.recording import BARRIER, Operation, Record
+
+FORMAT_VERSION = 1
+COLUMNS = (
+    "call", "phase", "n_past", "n_eval", "op", "layer", "tensor", "type", "shape", "kernel", "thread", "cpu",
+    "start_ns", "duration_ns", "migrations", "page_faults", "context_switches", "freq_hz",
+)  # fmt: skip
+
+# Known only at the end, so room is kept for it; a file whose run was cut off says that in its place.
+_COST = "# observer_cost_percent: "
+_UNFINISHED = "# state: unfinished"
+_LINE_LENGTH = 40
+
+
+class Capture:
+    """Writes a capture. Every call's rows are handed to the kernel whole, so the file is well-formed at any time.
+
+    header: the keys besides those that only this class knows. per_op: a row for each operation and thread as well.
+    Q4Error where the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Mapping[str, object],
+        plan: list[Operation],
+        counters: Counters,
+        per_op: bool,
+    ) -> None:
+        self._path = Path(path)
+        self._plan = plan
+        self._counters = counters
+        self._per_op = per_op
+        self._heads: dict[tuple[str, int, int], str] = {}
+        self._events = [(index, group) for index, group in enumerate(counters.groups) if group.names]
+        try:
+            self._file = self._path.open("wb", buffering=0)
+            self._file.write(self._head(header))
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def write(self, record: Record) -> None:
+        """The rows of one call."""
+        rows = [self._call_row(record)]
+        if self._per_op:
+            rows += self._operation_rows(record)
+        try:
+            self._write_all("".join(rows).encode())
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def close(self, observer_cost_percent: float | None) -> None:
+        """Completes the header; closing twice is fine."""
+        if self._file.closed:
+            return
+        try:
+            if self._file.seekable() and self._path.is_file():
+                cost = "" if observer_cost_percent is None else f"{_COST}{observer_cost_percent:.3f}"
+                self._file.seek(self._room)
+                self._file.write((cost or "# state: complete").ljust(_LINE_LENGTH).encode())
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _write_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _failed(self, error: OSError) -> Q4Error:
+        return Q4Error(f"{self._path}: the capture cannot be written: {error.strerror}")
+
+    def _head(self, header: Mapping[str, object]) -> bytes:
+        keys: dict[str, object] = {"format_version": FORMAT_VERSION, "emulated": "no", "clock": "CLOCK_MONOTONIC_RAW"}
+        keys |= header
+        keys["counters"] = self._counters.state
+        if self._counters.missing:
+            keys["counters_missing"] = ", ".join(f"{name} ({why})" for name, why in self._counters.missing)
+        for _, group in self._events:
+            keys[f"group.{group.name}"] = f"pmu={group.pmu} events={','.join(group.names)}"
+        lines = [f"# {key}: {_one_line(value)}" for key, value in keys.items() if value is not None]
+        before = "\n".join(["# q4engine capture", *lines]) + "\n"
+        self._room = len(before.encode())
+        columns = list(COLUMNS)
+        for _, group in self._events:
+            columns += [f"time_enabled_ns@{group.name}", f"time_running_ns@{group.name}"]
+            columns += [f"{name}@{group.name}" for name in group.names]
+        return f"{before}{_UNFINISHED.ljust(_LINE_LENGTH)}\n{_csv_line(columns)}".encode()
+
+    def _call_row(self, record: Record) -> str:
+        call, facts = record.call, record.threads()
+        counts = self._counters.of_call(record)
+        hidden = counts.by_name
+        cpu = facts[0].last_cpu if len(facts) == 1 else ""
+        faults = sum(fact.page_faults for fact in facts) if facts else ""
+        switches = sum(fact.context_switches for fact in facts) if facts else ""
+        migrations = hidden.get(MIGRATIONS, "")
+        cycles, running = hidden.get(CYCLES), counts.running.get(CYCLES, 0)
+        frequency = f"{cycles / running * 1e9:.0f}" if cycles is not None and running else ""
+        cells = [
+            record.number, call.phase, call.n_past, call.n_eval, "", "", "", "", "", "", "", cpu,
+            record.start_ns, record.duration_ns, migrations, faults, switches, frequency,
+        ]  # fmt: skip
+        return ",".join(map(str, cells)) + self._count_cells(counts) + "\n"
+
+    def _operation_rows(self, record: Record) -> list[str]:
+        """What differs from row to row is put together here, the rest once for all calls of a kind."""
+        rows, call, facts = [], record.call, record.threads()
+        counted = self._counters.of_marks(record)
+        lead = f"{record.number},{call.phase},{call.n_past},"
+        blank = self._count_cells(Counts.none())
+        for thread, marks in enumerate(record.marks()):
+            fact = facts[thread]
+            cpu = str(fact.last_cpu) if fact.first_cpu == fact.last_cpu else ""
+            for span in record.spans(self._plan, marks):
+                head = self._operation_head(span.name, span.operation, call)
+                cells = self._count_cells(counted[thread][span.mark - 1]) if counted and span.mark else blank
+                rows.append(f"{lead}{head},{thread},{cpu},{span.start_ns},{span.end_ns - span.start_ns},,,,{cells}\n")
+        return rows
+
+    def _operation_head(self, name: str, operation: Operation | None, call: Call) -> str:
+        """n_eval to kernel. A barrier reads no weight; it has the layer of the operation that ended there."""
+        if operation is None:
+            return f"{call.n_eval},{name},,,,,"
+        tokens = operation.tokens(call)
+        key = (name, id(operation), tokens)
+        if key not in self._heads:
+            cells = [tokens, name, "" if operation.layer is None else operation.layer]
+            if name == BARRIER:
+                cells += [""] * 4
+            else:
+                cells += [operation.tensor, operation.type, operation.shape, operation.kernel(tokens)]
+            self._heads[key] = _csv_line([_one_line(cell) for cell in cells]).removesuffix("\n")
+        return self._heads[key]
+
+    def _count_cells(self, counts: Counts) -> str:
+        cells: list[str] = []
+        for index, group in self._events:
+            values = counts.by_group.get(index)
+            cells += [str(value) for value in values] if values else [""] * (2 + len(group.names))
+        return "".join(f",{cell}" for cell in cells)
+
+
+def _one_line(value: object) -> str:
+    text = "".join(character if character.isprintable() else " " for character in str(value))
+    return text.strip()
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()

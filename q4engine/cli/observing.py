@@ -1,0 +1,101 @@
+"""Options that make a run visible: annotations, markers, captures, counters, traces."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from q4engine.cli.options import note
+
+if TYPE_CHECKING:
+    from q4engine.engine import Session
+
+_EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells have it
+
+
+def add_observing(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    group = parser.add_argument_group("markers, times and counters")
+    add = group.add_argument
+    add(
+        "--annotate",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="markers for Arm Streamline; auto (default): where its daemon listens",
+    )
+    add("--annotate-ops", action="store_true", help="a channel for every kind of operation, too, and counters")
+    add("--markers", metavar="FILE", type=Path, help="the markers as CSV, to be joined with perf and Streamline")
+    add("--capture", metavar="FILE", type=Path, help="times and counts of every call as CSV, for the analysis commands")
+    add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
+    add(
+        "--events",
+        metavar="LIST",
+        help="what to count: Arm's names, perf's, raw codes (r4005), the presets default, stalls, mix, cache, or none",
+    )
+    add("--trace", metavar="FILE", type=Path, help="a slice for every call and operation, for ui.perfetto.dev")
+    add("--perf-ctl", metavar="PIPES", help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
+    add(
+        "--perf-phase",
+        choices=("prefill", "decode"),
+        default="decode",
+        help="what perf is to count (default: %(default)s)",
+    )
+
+
+def check_observing(args: argparse.Namespace) -> None:
+    """Usage error where an option needs another."""
+    if args.per_op and args.capture is None:
+        args.parser.error("--per-op needs --capture")
+    if args.events is not None and args.capture is None and args.trace is None:
+        args.parser.error("--events needs --capture or --trace")
+    if args.annotate_ops and args.annotate == "off":
+        args.parser.error("--annotate-ops and --annotate off exclude each other")
+    files = [path.resolve() for path in (args.markers, args.capture, args.trace) if path is not None]
+    if len(set(files)) < len(files):
+        args.parser.error("--markers, --capture and --trace need different files")
+
+
+@contextmanager
+def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
+    """Observes the session as the options say; files are completed also where SIGTERM ends the run."""
+    from q4engine.cpus import parse_cpu_mask
+    from q4engine.observer import Observation, observe
+
+    what = Observation(
+        annotate=args.annotate,
+        annotate_ops=args.annotate_ops,
+        markers=args.markers,
+        capture=args.capture,
+        per_op=args.per_op,
+        events=args.events or ("default" if args.capture is not None else "none"),
+        trace=args.trace,
+        perf_ctl=args.perf_ctl,
+        perf_phase=args.perf_phase,
+        cpus=parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None,
+        command=shlex.join(["q4engine", *sys.argv[1:]]),
+    )
+    with _terminated_cleanly(), observe(session, what, note):
+        yield
+
+
+@contextmanager
+def _terminated_cleanly() -> Iterator[None]:
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(_EXIT_TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not in the main thread, where signals do not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

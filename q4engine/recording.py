@@ -1,0 +1,176 @@
+"""What one call of the executor left behind: who worked on which operation when, and what was counted meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from q4engine.engine import Call, Engine
+from q4engine.models.graph import LAST, NONE, Op
+
+BEGIN, END, BARRIER = "begin", "end", "barrier"
+"""What a thread does besides operations: until its walk starts, after its walk, and waiting for the others."""
+
+_NAMES = {"embed": "embedding", "quantize": "quantize_activations"}
+
+
+class Level(IntEnum):
+    """How much a session records (native/recorder.h)."""
+
+    OFF = 0
+    CALLS = 1
+    OPERATIONS = 2
+    """Times of every operation, counts of whole calls."""
+    COUNTED_OPERATIONS = 3
+    """Times and counts of every operation."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the plan, in the words that captures use; empty texts where there is nothing to say."""
+
+    kind: str
+    layer: int | None
+    tensor: str = ""
+    type: str = ""
+    shape: str = ""
+    gemv: str = ""
+    gemm: str = ""
+    last_only: bool = False
+
+    def tokens(self, call: Call) -> int:
+        """Tokens of the call that the operation handles."""
+        return 1 if self.last_only and not call.all_logits else call.n_eval
+
+    def name(self, tokens: int) -> str:
+        if self.kind == "matmul":
+            return "gemv" if tokens == 1 else "gemm"
+        return _NAMES.get(self.kind, self.kind)
+
+    def kernel(self, tokens: int) -> str:
+        return self.gemv if tokens == 1 else self.gemm
+
+
+def operations(engine: Engine) -> list[Operation]:
+    """The operations of an engine's plan, in the order in which every call walks them."""
+    graph, kernels = engine.graph, engine.kernels
+
+    def described(op: Op) -> Operation:
+        plain = Operation(op.kind, None if op.layer == NONE else op.layer, last_only=bool(op.flags & LAST))
+        if op.weight != NONE:
+            tensors = graph.weights[op.weight]
+            rows, columns = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
+            plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
+            return replace(plain, gemv=kernels[op.weight].gemv, gemm=kernels[op.weight].gemm) if kernels else plain
+        if op.table != NONE:
+            table = graph.tables[op.table]
+            shape = f"{table.shape[0]}x{table.shape[1]}"
+            return replace(plain, tensor=op.name, type=table.type.name, shape=shape)
+        if op.vector != NONE:
+            return replace(plain, tensor=op.name, type="F32")
+        return plain
+
+    return [described(op) for op in graph.ops]
+
+
+def weight_bytes_per_token(engine: Engine) -> int:
+    """Bytes of weights that decoding one token reads: all packed matrices, norms and biases, one row an embedding."""
+    graph = engine.graph
+    packed = {index: choice.packed_bytes for index, choice in enumerate(engine.kernels)}
+    matrices = sum(
+        packed.get(index, sum(tensor.n_bytes for tensor in tensors)) for index, tensors in enumerate(graph.weights)
+    )
+    vectors = sum(tensor.n_bytes for tensors in graph.vectors for tensor in tensors)
+    return matrices + vectors + sum(table.n_bytes // table.shape[0] for table in graph.tables)
+
+
+def kv_bytes_per_position(engine: Engine) -> int:
+    """Bytes of keys and values, fp16, of one position in all layers."""
+    config = engine.config
+    return config.n_layers * config.n_kv_heads * config.head_dim * 2 * 2
+
+
+class Facts(NamedTuple):
+    """Of one thread in one call."""
+
+    tid: int
+    first_cpu: int
+    last_cpu: int
+    page_faults: int
+    context_switches: int
+
+
+class Span(NamedTuple):
+    """What a thread did from start to end. mark: index of the mark that ended it, 0 where nothing was counted."""
+
+    name: str
+    operation: Operation | None
+    start_ns: int
+    end_ns: int
+    mark: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One call. The arrays are the native module's (``Session.recorded``), empty for the NumPy backend.
+
+    start_ns, end_ns: CLOCK_MONOTONIC_RAW; the start is the marker's stamp. counted: the groups that were selected.
+    """
+
+    number: int
+    call: Call
+    start_ns: int
+    end_ns: int
+    counted: tuple[int, ...] = ()
+    stamps: bytes = b""
+    facts: bytes = b""
+    counts: bytes = b""
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self.stamps) + len(self.facts) + len(self.counts)
+
+    @property
+    def n_threads(self) -> int:
+        return len(self.facts) // (8 * len(Facts._fields))
+
+    @property
+    def duration_ns(self) -> int:
+        return self.end_ns - self.start_ns
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.call.n_eval * 1e9 / self.duration_ns if self.duration_ns else 0.0
+
+    def threads(self) -> list[Facts]:
+        return [Facts(*row) for row in np.frombuffer(self.facts, np.int64).reshape(-1, len(Facts._fields)).tolist()]
+
+    def marks(self) -> list[list[int]]:
+        """Stamps of each thread."""
+        if not self.facts:
+            return []
+        marks: list[list[int]] = np.frombuffer(self.stamps, np.uint64).reshape(self.n_threads, -1).tolist()
+        return marks
+
+    def readings(self, n_words: int) -> np.ndarray:
+        """Counter readings, int64 [threads, readings, n_words]; what they hold is Counters' matter (pmu.py)."""
+        return np.frombuffer(self.counts, np.int64).reshape(self.n_threads, -1, n_words)
+
+    def spans(self, plan: list[Operation], marks: list[int]) -> Iterator[Span]:
+        """What the thread of these marks did, from the call's start to its end without a gap.
+
+        Barriers at which it did not wait are left out.
+        """
+        yield Span(BEGIN, None, self.start_ns, marks[0], 0)
+        at = 1
+        for operation in plan:
+            name = operation.name(operation.tokens(self.call))
+            yield Span(name, operation, marks[at - 1], marks[at], at)
+            if marks[at + 1] > marks[at]:
+                yield Span(BARRIER, operation, marks[at], marks[at + 1], at + 1)
+            at += 2
+        yield Span(END, None, marks[-1], self.end_ns, 0)
