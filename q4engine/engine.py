@@ -116,6 +116,11 @@ class Engine:
             raise
 
     @property
+    def native(self) -> Any | None:
+        """The native model, for what asks about its memory and threads; None for the NumPy backend."""
+        return self._native
+
+    @property
     def backend(self) -> Backend:
         return "numpy" if self._native is None else "native"
 

@@ -1,0 +1,113 @@
+"""The state of the machine around a measurement: what makes two figures comparable, or not."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from q4engine.machine import CPU_ROOT, governors, read_text
+
+THERMAL_ROOT = Path("/sys/class/thermal")
+_STAT = Path("/proc/stat")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class State:
+    """A moment. Lists are empty and values None where the system does not say.
+
+    ``busy_seconds``: CPU time that was used since the system started, by everyone, idle and I/O wait left out.
+    ``stolen_seconds``: what the hypervisor gave to other machines.
+    """
+
+    governors: list[str]
+    mhz: list[float]
+    celsius: dict[str, float]
+    load_average: float | None
+    busy_seconds: float | None
+    stolen_seconds: float | None
+    own_seconds: float
+    children: dict[int, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """What is worth keeping: the sums are only good for differences."""
+        return {
+            "governors": self.governors,
+            "mhz": self.mhz,
+            "celsius": self.celsius,
+            "load_average": self.load_average,
+        }
+
+
+def read_state(processes: tuple[int, ...] = ()) -> State:
+    """The state now. ``processes``: ids of other processes whose CPU time is ours too (a peer's)."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    busy, stolen = _cpu_seconds()
+    return State(
+        governors=governors(),
+        mhz=_frequencies(),
+        celsius=_temperatures(),
+        load_average=_load_average(),
+        busy_seconds=busy,
+        stolen_seconds=stolen,
+        own_seconds=usage.ru_utime + usage.ru_stime,
+        children={pid: seconds for pid in processes if (seconds := _process_seconds(pid)) is not None},
+    )
+
+
+def others_percent(before: State, after: State, seconds: float) -> float | None:
+    """CPU time that others used between two states, in percent of one CPU; with what the hypervisor took away."""
+    if before.busy_seconds is None or after.busy_seconds is None or seconds <= 0:
+        return None
+    own = after.own_seconds - before.own_seconds
+    own += sum(after.children[pid] - before.children.get(pid, 0.0) for pid in after.children)
+    stolen = (after.stolen_seconds or 0.0) - (before.stolen_seconds or 0.0)
+    return max(0.0, 100.0 * (after.busy_seconds - before.busy_seconds - own + stolen) / seconds)
+
+
+def _cpu_seconds() -> tuple[float | None, float | None]:
+    """Busy and stolen time of all CPUs. Fields of /proc/stat: proc(5)."""
+    match = re.match(r"cpu +(\d+) (\d+) (\d+) \d+ \d+ (\d+) (\d+) (\d+)", read_text(_STAT) or "")
+    if match is None:
+        return None, None
+    ticks = os.sysconf("SC_CLK_TCK")
+    *busy, stolen = (int(text) for text in match.groups())  # user, nice, system, irq, softirq
+    return sum(busy) / ticks, stolen / ticks
+
+
+def _process_seconds(pid: int) -> float | None:
+    text = read_text(Path(f"/proc/{pid}/stat"))
+    if text is None:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _frequencies() -> list[float]:
+    """MHz of each CPU, as cpufreq says, else as /proc/cpuinfo does (x86)."""
+    kilohertz = [read_text(path) for path in sorted(CPU_ROOT.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))]
+    found = [int(text) / 1e3 for text in kilohertz if text and text.isdigit()]
+    return found or [float(mhz) for mhz in re.findall(r"^cpu MHz\s*: ([\d.]+)$", _cpuinfo(), re.MULTILINE)]
+
+
+def _cpuinfo() -> str:
+    return read_text(_CPUINFO) or ""
+
+
+def _temperatures() -> dict[str, float]:
+    found: dict[str, float] = {}
+    for zone in sorted(THERMAL_ROOT.glob("thermal_zone*")):
+        text = read_text(zone / "temp")
+        if text and text.lstrip("-").isdigit():
+            found[f"{zone.name} {read_text(zone / 'type') or ''}".strip()] = int(text) / 1e3
+    return found
+
+
+def _load_average() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None

@@ -1,0 +1,100 @@
+"""Another engine on the same file, in a process of its own: a llama-cpp-python that the user installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from q4engine.errors import Q4Error, shown
+
+_WORKER = Path(__file__).with_name("peer_worker.py")
+
+
+class Peer:
+    """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
+
+    Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
+    """
+
+    name = "llama.cpp"
+
+    def __init__(self, python: str, model: Path, n_ctx: int, n_batch: int, n_threads: int) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
+        command = [python, "-P", str(_WORKER), str(model), str(n_ctx), str(n_batch), str(n_threads)]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()
+            )
+        except OSError as error:
+            self._log.close()
+            raise Q4Error(f"--vs-python {shown(python)}: cannot be started: {error.strerror}") from None
+        self._python = python
+        try:
+            self.facts = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def prepare(self, depth: Sequence[int]) -> None:
+        self._ask({"prepare": list(depth)})
+
+    def run(self, prompt: Sequence[int], generated: Sequence[int]) -> float:
+        return float(self._ask({"prompt": list(prompt), "generated": list(generated)})["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._ended()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Q4Error(f"{self.name} ({self._python}): {answer['error']}")
+        return answer
+
+    def _ended(self) -> Q4Error:
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        said = f": {shown(lines[-1], 200)}" if lines else ""
+        return Q4Error(f"{self.name} ({self._python}) ended with exit code {code}{said}")
+
+
+def _environment() -> dict[str, str]:
+    """The peer's interpreter finds its own packages, not ours."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}

@@ -1,0 +1,103 @@
+"""Runs in the peer's interpreter: llama.cpp's C functions as llama-cpp-python exposes them, driven over pipes.
+
+Arguments: model, n_ctx, n_batch, n_threads. One JSON object a line: first its facts, then an answer to each request.
+Needs nothing of q4engine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+
+def main(model: str, n_ctx: int, n_batch: int, n_threads: int) -> None:
+    # llama.cpp may print: what it prints must not get among the answers
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        timeline = Timeline(model, n_ctx, n_batch, n_threads)
+    except Exception as error:
+        _say(answers, {"error": f"{type(error).__name__}: {error}"})
+        return
+    _say(answers, timeline.facts)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "prepare" in request:
+                timeline.prepare(request["prepare"])
+                _say(answers, {})
+            else:
+                _say(answers, {"seconds": timeline.run(request["prompt"], request["generated"])})
+        except Exception as error:
+            _say(answers, {"error": f"{type(error).__name__}: {error}"})
+
+
+class Timeline:
+    """A model and a context of llama.cpp."""
+
+    def __init__(self, model: str, n_ctx: int, n_batch: int, n_threads: int) -> None:
+        import llama_cpp as lib  # type: ignore[import-not-found]
+
+        self._lib: Any = lib
+        lib.llama_backend_init()
+        start = time.perf_counter()
+        model_params = lib.llama_model_default_params()
+        model_params.n_gpu_layers = 0
+        loaded = lib.llama_model_load_from_file(model.encode(), model_params)
+        if not loaded:
+            raise RuntimeError(f"{model} cannot be loaded")
+        load_seconds = time.perf_counter() - start
+        params = lib.llama_context_default_params()
+        params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, n_batch, n_batch
+        params.n_threads = params.n_threads_batch = n_threads
+        self._context = lib.llama_init_from_model(loaded, params)
+        if not self._context:
+            raise RuntimeError("a context cannot be made")
+        self._n_batch = n_batch
+        self._depth = 0
+        self.facts = {
+            "name": "llama-cpp-python",
+            "version": lib.__version__,
+            "system": lib.llama_print_system_info().decode(),
+            "load_seconds": load_seconds,
+        }
+
+    def prepare(self, tokens: list[int]) -> None:
+        self._forget(0)
+        self._depth = 0
+        self._decode(tokens)
+        self._depth = len(tokens)
+
+    def run(self, prompt: list[int], generated: list[int]) -> float:
+        start = time.perf_counter()
+        self._decode(prompt)
+        for token in generated:
+            self._decode([token])
+        seconds = time.perf_counter() - start
+        self._forget(self._depth)
+        return seconds
+
+    def _forget(self, n_past: int) -> None:
+        self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self._context), 0, n_past, -1)
+
+    def _decode(self, tokens: list[int]) -> None:
+        for start in range(0, len(tokens), self._n_batch):
+            part = tokens[start : start + self._n_batch]
+            array = (ctypes.c_int32 * len(part))(*part)  # the batch only points to it
+            status = self._lib.llama_decode(self._context, self._lib.llama_batch_get_one(array, len(part)))
+            if status != 0:
+                raise RuntimeError(f"llama_decode returned {status}")
+        self._lib.llama_synchronize(self._context)
+
+
+def _say(answers: TextIO, data: dict[str, Any]) -> None:
+    answers.write(json.dumps(data) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *(int(text) for text in sys.argv[2:5]))

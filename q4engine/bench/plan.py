@@ -1,0 +1,81 @@
+"""What is measured: prompts (pp) and generation (tg), at a depth of tokens that are in the cache already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from q4engine.engine import Engine
+from q4engine.models.graph import LAST, NONE
+from q4engine.recording import kv_bytes_per_position, weight_bytes_per_token
+
+
+@dataclass(frozen=True)
+class Test:
+    """``n_prompt`` tokens evaluated at once, or ``n_gen`` tokens one after the other, behind ``depth`` tokens."""
+
+    n_prompt: int
+    n_gen: int
+    depth: int = 0
+
+    @property
+    def name(self) -> str:
+        """pp512, tg128; at a depth "tg128 @ d2048"."""
+        name = f"pp{self.n_prompt}" if self.n_prompt else f"tg{self.n_gen}"
+        return f"{name} @ d{self.depth}" if self.depth else name
+
+    @property
+    def n_tokens(self) -> int:
+        return self.n_prompt + self.n_gen
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of context that the test fills."""
+        return self.depth + self.n_tokens
+
+
+def tests(prompts: Sequence[int], gens: Sequence[int], depths: Sequence[int]) -> list[Test]:
+    """All combinations, a depth at a time, prompts first. A length of 0 stands for no such test."""
+
+    def combined() -> Iterator[Test]:
+        for depth in depths:
+            yield from (Test(n, 0, depth) for n in prompts if n)
+            yield from (Test(0, n, depth) for n in gens if n)
+
+    return list(dict.fromkeys(combined()))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an engine must do for a test at least, whoever does it.
+
+    ``n_bytes``: packed weights, norms, biases, an embedding row and the keys and values that attention reads, for all
+    tokens of a generation. ``int8_macs``: multiply-accumulates of quantised weights (attention is not among them).
+    """
+
+    n_bytes: int
+    int8_macs: int
+
+
+def work(engine: Engine, test: Test, n_batch: int) -> Work:
+    """The work of a test whose prompt is evaluated in batches of ``n_batch``."""
+    n_bytes = 0
+    if test.n_gen:
+        # the token at position p reads the keys and values of p + 1 positions
+        positions = sum(test.depth + i + 1 for i in range(test.n_gen))
+        n_bytes = test.n_gen * weight_bytes_per_token(engine) + positions * kv_bytes_per_position(engine)
+    return Work(n_bytes, _int8_macs(engine, test, n_batch))
+
+
+def _int8_macs(engine: Engine, test: Test, n_batch: int) -> int:
+    """Operations of the last token only are done once a call."""
+    n_calls = test.n_gen + -(-test.n_prompt // n_batch)
+    macs = 0
+    for op in engine.graph.ops:
+        if op.weight == NONE:
+            continue
+        tensors = engine.graph.weights[op.weight]
+        if tensors[0].type.block_size > 1:
+            elements = sum(tensor.n_elements for tensor in tensors)
+            macs += elements * (n_calls if op.flags & LAST else test.n_tokens)
+    return macs

@@ -1,0 +1,164 @@
+"""Runs one test: warm-up, then repetitions with the machine's limit measured in between, targets taking turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from q4engine.bench.conditions import State, others_percent, read_state
+from q4engine.bench.limits import Limit, Limits, rate_of
+from q4engine.bench.peer import Peer
+from q4engine.bench.plan import Test, Work, work
+from q4engine.bench.statistics import deviation, drift_percent, mean, median
+from q4engine.bench.targets import Own, Target, random_tokens
+from q4engine.engine import Engine
+
+DRIFT_LIMIT = 5.0
+"""Percent from the first to the last repetition; more is warned of."""
+OTHERS_LIMIT = 10.0
+"""Percent of one CPU that others may use before it is warned of."""
+_SEED = 1
+
+
+@dataclass
+class Series:
+    """What one target did in one test."""
+
+    target: str
+    n_tokens: int
+    warm_up_seconds: float | None = None
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[float]:
+        """Tokens per second of each repetition."""
+        return [self.n_tokens / seconds for seconds in self.seconds]
+
+    @property
+    def mean(self) -> float:
+        return mean(self.rates)
+
+    @property
+    def deviation(self) -> float:
+        return deviation(self.rates)
+
+    @property
+    def drift(self) -> float:
+        return drift_percent(self.rates)
+
+
+@dataclass
+class Result:
+    """One test on one engine, with all that is needed to judge the figures."""
+
+    test: Test
+    n_threads: int
+    n_batch: int
+    work: Work
+    started: str
+    own: Series
+    before: State
+    peer: Series | None = None
+    limit: Limit | None = None
+    after: State | None = None
+    migrations: int | None = None
+    others: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """GB/s of a generation, GOP/s of a prompt: the median repetition's."""
+        return rate_of(self.work, self.test, median(self.own.seconds))
+
+    @property
+    def percent_of_limit(self) -> float | None:
+        return 100.0 * self.rate / self.limit.rate if self.limit else None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast as the peer, by the medians."""
+        return median(self.peer.seconds) / median(self.own.seconds) if self.peer else None
+
+    def warnings(self) -> list[str]:
+        """What a reader should know before believing the figures."""
+        found = [
+            f"{self.test.name}: {series.target} drifted by {series.drift:+.1f} % over {len(series.seconds)} "
+            "repetitions (heat? --cooldown SECONDS lets the machine rest)"
+            for series in (self.own, self.peer)
+            if series and abs(series.drift) > DRIFT_LIMIT
+        ]
+        if self.others is not None and self.others > OTHERS_LIMIT:
+            found.append(f"{self.test.name}: others used {self.others:.0f} % of a CPU meanwhile")
+        return found
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every test is run. ``cooldown``: seconds of rest before each repetition."""
+
+    repetitions: int = 5
+    warm_up: bool = True
+    cooldown: float = 0.0
+    n_batch: int = 512
+
+
+class Runner:
+    """Runs tests on one loaded engine and, where there is one, on a peer. ``progress`` is told of each step."""
+
+    def __init__(
+        self, engine: Engine, n_ctx: int, settings: Settings, peer: Peer | None, progress: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._own = Own(engine, n_ctx, settings.n_batch)
+        self._peer = peer
+        self._progress = progress
+
+    def run(self, test: Test) -> Result:
+        """Measure one test."""
+        vocab = self._engine.config.vocab_size
+        depth, prompt, generated = (
+            random_tokens(n, vocab, _SEED + i) for i, n in enumerate((test.depth, test.n_prompt, test.n_gen))
+        )
+        pids = (self._peer.pid,) if self._peer else ()
+        result = Result(
+            test=test,
+            n_threads=self._engine.n_threads,
+            n_batch=self._settings.n_batch,
+            work=work(self._engine, test, self._settings.n_batch),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            own=Series(self._own.name, test.n_tokens),
+            before=read_state(pids),
+        )
+        pairs: list[tuple[Target, Series]] = [(self._own, result.own)]
+        if self._peer:
+            result.peer = Series(self._peer.name, test.n_tokens)
+            pairs.append((self._peer, result.peer))
+        for target, series in pairs:
+            self._progress(f"{test.name}: {target.name} warms up")
+            target.prepare(depth)
+            if self._settings.warm_up:
+                series.warm_up_seconds = target.run(prompt, generated[:1])
+        self._repeat(result, pairs, prompt, generated)
+        result.migrations = self._own.migrations if self._engine.backend == "native" else None
+        return result
+
+    def _repeat(
+        self, result: Result, pairs: list[tuple[Target, Series]], prompt: Sequence[int], generated: Sequence[int]
+    ) -> None:
+        limits = Limits(self._engine, result.test)
+        pids = (self._peer.pid,) if self._peer else ()
+        before, start = read_state(pids), time.perf_counter()
+        for repetition in range(self._settings.repetitions):
+            # who goes first changes, so that neither always finds the machine as the other left it
+            for target, series in pairs if repetition % 2 == 0 else reversed(pairs):
+                self._progress(f"{result.test.name}: {target.name} {repetition + 1}/{self._settings.repetitions}")
+                time.sleep(self._settings.cooldown)
+                if target is self._own:
+                    limits.measure()
+                series.seconds.append(target.run(prompt, generated))
+        limits.measure()
+        result.limit = limits.limit
+        result.before, result.after = before, read_state(pids)
+        result.others = others_percent(before, result.after, time.perf_counter() - start)

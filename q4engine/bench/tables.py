@@ -1,0 +1,169 @@
+"""Results as Markdown, CSV and JSON. Fields that llama-bench has too carry its names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from q4engine.bench.model import ModelFacts
+from q4engine.bench.runner import Result, Series
+from q4engine.bench.statistics import deviation, mean, median
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report."""
+
+    model: ModelFacts
+    result: Result
+
+
+# ---- Markdown --------------------------------------------------------------------------------------------------------
+
+_COLUMNS = ("model", "size", "params", "threads", "test", "t/s", "rate", "of peak")
+_PEER_COLUMNS = ("llama.cpp t/s", "ratio")
+_LEFT = 1  # columns that are text
+
+
+class Markdown:
+    """A table whose lines can be printed as results come in. ``width``: of the models' descriptions."""
+
+    def __init__(self, with_peer: bool, width: int = 0) -> None:
+        self._columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ())
+        least = (width, 10, 8, 7, 15, 18, 14, 16, 18, 6)
+        self._widths = [max(len(name), n) for name, n in zip(self._columns, least, strict=False)]
+
+    def head(self) -> list[str]:
+        rule = [
+            "-" * (width + 1) + (":" if i >= _LEFT else "-") for i, width in enumerate(self._widths)
+        ]
+        return [self._line(self._columns), "|" + "|".join(rule) + "|"]
+
+    def row(self, row: Row) -> str:
+        model, result = row.model, row.result
+        cells = [
+            model.kind, f"{model.n_bytes / 2**20:.2f} MiB", f"{model.n_params / 1e6:.2f} M", str(result.n_threads),
+            result.test.name, _rate(result.own), _work(result), _share(result),
+        ]  # fmt: skip
+        if result.peer:
+            cells += [_rate(result.peer), f"{result.ratio:.2f}"]
+        return self._line(cells)
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if i >= _LEFT else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, self._widths, strict=False))
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+
+def _rate(series: Series) -> str:
+    return f"{series.mean:.2f} ± {series.deviation:.2f}"
+
+
+def _work(result: Result) -> str:
+    return f"{result.rate:.1f} {'GB/s' if result.test.n_gen else 'GOP/s'}"
+
+
+def _share(result: Result) -> str:
+    if result.limit is None:
+        return "–"
+    return f"{result.percent_of_limit:.1f} % of {result.limit.rate:.1f}"
+
+
+# ---- JSON and CSV ----------------------------------------------------------------------------------------------------
+
+
+def as_dict(row: Row) -> dict[str, Any]:
+    """All that is known of one test. Times in nanoseconds, ``_ts`` in tokens per second, rates in 10⁹ a second."""
+    model, result = row.model, row.result
+    test, limit = result.test, result.limit
+    data: dict[str, Any] = {
+        "model_filename": model.path,
+        "model_type": model.kind,
+        "model_size": model.n_bytes,
+        "model_n_params": model.n_params,
+        "load_ns": round(model.load_seconds * 1e9),
+        "n_threads": result.n_threads,
+        "n_batch": result.n_batch,
+        "n_prompt": test.n_prompt,
+        "n_gen": test.n_gen,
+        "n_depth": test.depth,
+        "test": test.name,
+        "test_time": result.started,
+        **_series(result.own),
+        "bytes_per_test": result.work.n_bytes,
+        "int8_macs_per_test": result.work.int8_macs,
+        "rate": result.rate,
+        "rate_unit": "GB/s" if test.n_gen else "GOP/s",
+        "limit": limit.name if limit else None,
+        "limit_rate": limit.rate if limit else None,
+        "percent_of_limit": result.percent_of_limit,
+        "limit_samples": limit.samples if limit else [],
+        "migrations": result.migrations,
+        "others_percent_of_cpu": result.others,
+        "before": result.before.as_dict(),
+        "after": result.after.as_dict() if result.after else None,
+        "warnings": result.warnings(),
+        "peer": None,
+    }
+    if result.peer:
+        data["peer"] = {"name": result.peer.target, "ratio": result.ratio, **_series(result.peer)}
+    return data
+
+
+def _series(series: Series) -> dict[str, Any]:
+    nanoseconds = [round(seconds * 1e9) for seconds in series.seconds]
+    warm_up = series.warm_up_seconds
+    return {
+        "avg_ns": round(mean(nanoseconds)),
+        "stddev_ns": round(deviation(nanoseconds)),
+        "avg_ts": series.mean,
+        "stddev_ts": series.deviation,
+        "median_ts": series.n_tokens / median(series.seconds),
+        "drift_percent": series.drift,
+        "warmup_ns": None if warm_up is None else round(warm_up * 1e9),
+        "samples_ns": nanoseconds,
+        "samples_ts": series.rates,
+    }
+
+
+def to_json(rows: Iterable[Row], machine: dict[str, Any]) -> str:
+    """One object: the format's version, the machine, and an object a test with all samples."""
+    data = {"format": FORMAT_VERSION, "machine": machine, "results": [as_dict(row) for row in rows]}
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+_CSV_FIELDS = (
+    "model_filename", "model_type", "model_size", "model_n_params", "load_ns", "n_threads", "n_batch", "n_prompt",
+    "n_gen", "n_depth", "test", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "median_ts",
+    "drift_percent", "rate", "rate_unit", "limit", "limit_rate", "percent_of_limit", "migrations",
+    "others_percent_of_cpu",
+)  # fmt: skip
+_CSV_MACHINE = ("q4engine", "commit", "cpu", "kernel")
+
+
+def csv_lines(rows: Iterable[Row], machine: dict[str, Any], head: bool = True) -> list[str]:
+    """A line a test, without the samples; the machine's and the peer's figures are columns."""
+    peer_fields = ("avg_ts", "stddev_ts", "median_ts", "ratio")
+    lines = []
+    if head:
+        lines.append(_csv([*_CSV_MACHINE, *_CSV_FIELDS, *(f"peer_{name}" for name in peer_fields)]))
+    for row in rows:
+        data = as_dict(row)
+        peer = data["peer"] or {}
+        values = [machine.get(name) for name in _CSV_MACHINE] + [data[name] for name in _CSV_FIELDS]
+        lines.append(_csv(values + [peer.get(name) for name in peer_fields]))
+    return lines
+
+
+def _csv(values: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow("" if value is None else value for value in values)
+    return text.getvalue()

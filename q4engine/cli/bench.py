@@ -1,0 +1,246 @@
+"""``q4engine bench``: how fast prompts and generation are, beside what the machine could do."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from q4engine import __version__
+from q4engine.cli import options
+from q4engine.cli.options import note
+
+if TYPE_CHECKING:
+    from q4engine.bench.peer import Peer
+    from q4engine.bench.plan import Test
+    from q4engine.bench.runner import Settings
+    from q4engine.bench.tables import Row
+
+_MAX_TOKENS = 1 << 20
+
+_EPILOG = """\
+examples:
+  q4engine bench model.gguf                           pp512 and tg128, five times each
+  q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
+  q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
+  q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
+
+pp512: a prompt of 512 tokens, evaluated at once. tg128: 128 tokens, one after the other. "@ d2048": behind 2048 tokens.
+A test is warmed up by one call that is not counted. rate and "of peak" are medians: a generation's bytes per second
+against a plain read of the packed weights on the same threads, measured between the repetitions; a prompt's int8
+operations per second against a loop that does nothing else. Tokens are random; nothing is sampled.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure prompt and generation speed",
+        description="Measure the speed of prompts and of generation, and the limits of the machine beside it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model_position", metavar="MODEL", nargs="*", type=Path, help="GGUF files")
+    parser.add_argument("-m", "--model", metavar="MODEL", action="append", default=[], type=Path, help="one more")
+    lists: tuple[tuple[str, str, int, str, str], ...] = (
+        ("-p", "--n-prompt", 0, "512", "prompt lengths; 0: none"),
+        ("-n", "--n-gen", 0, "128", "tokens to generate; 0: none"),
+        ("-d", "--n-depth", 0, "0", "tokens in the cache before a test"),
+        ("-t", "--threads", 1, "", "numbers of threads (default: cores of the fastest cluster)"),
+    )
+    for short, long, low, default, text in lists:
+        high = 256 if short == "-t" else _MAX_TOKENS
+        text += f" (default: {default})" if default else ""
+        parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
+    integer = options.integer
+    parser.add_argument("-r", "--repetitions", metavar="N", type=integer(1), default=5, help="default: %(default)s")
+    parser.add_argument("-b", "--batch-size", metavar="N", type=integer(1), default=512, help="default: %(default)s")
+    parser.add_argument("-C", "--cpu-mask", metavar="M", help="pin the threads to these CPUs: 0xf0 or 4-7")
+    parser.add_argument("--no-warmup", dest="warm_up", action="store_false", help="no warm-up call before a test")
+    parser.add_argument(
+        "--cooldown", metavar="SECONDS", type=_seconds, default=0.0, help="rest before each repetition (default: 0)"
+    )
+    parser.add_argument("-o", "--output", choices=("md", "csv", "json"), default="md", help="default: %(default)s")
+    parser.add_argument(
+        "--vs", choices=("llama-cpp",), help="measure an installed llama-cpp-python too, in turns on the same file"
+    )
+    parser.add_argument(
+        "--vs-python", metavar="PATH", default=sys.executable, help="the interpreter that has it (default: this one)"
+    )
+    parser.set_defaults(run=run, parser=parser)
+
+
+def integers(low: int, high: int) -> Callable[[str], list[int]]:
+    """An argparse type: comma-separated integers from ``low`` to ``high``."""
+    single = options.integer(low, high)
+
+    def parsed(text: str) -> list[int]:
+        return [single(part) for part in text.split(",")]
+
+    parsed.__name__ = "list of integers"
+    return parsed
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text} is out of range, expected 0 to 86400")
+    return value
+
+
+_seconds.__name__ = "number of seconds"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tables go to stdout, warnings and progress to stderr. What was measured before Ctrl-C or an error is printed."""
+    from q4engine.bench.plan import tests
+
+    paths: list[Path] = args.model_position + args.model
+    if not paths:
+        args.parser.error("give at least one MODEL")
+    plan = tests(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
+    if not plan:
+        args.parser.error("there is nothing to measure: -p and -n are 0")
+    rows: list[Row] = []
+    printed = _Printer(args, rows)
+    try:
+        for row in _measured(args, paths, plan):
+            rows.append(row)
+            printed.add(row)
+            for warning in row.result.warnings():
+                note(f"warning: {warning}")
+    finally:
+        printed.end()
+    return 0
+
+
+def _flat(lists: list[list[int]] | None, default: list[int]) -> list[int]:
+    return [value for values in lists for value in values] if lists else default
+
+
+def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Test]) -> Iterator[Row]:
+    from q4engine.bench.model import ModelFacts
+    from q4engine.bench.runner import Runner, Settings
+    from q4engine.bench.tables import Row
+    from q4engine.cpus import default_thread_count, parse_cpu_mask
+    from q4engine.engine import Engine
+
+    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
+    threads = _flat(args.threads, [len(cpus) if cpus else default_thread_count()])
+    settings = Settings(args.repetitions, args.warm_up, args.cooldown, args.batch_size)
+    n_ctx = max(test.n_ctx for test in plan)
+    with _progress(len(paths) * len(threads) * len(plan)) as progress:
+        for path in paths:
+            for n_threads in dict.fromkeys(threads):
+                progress.tell(f"{path.name}: loading")
+                engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
+                model = ModelFacts.of(engine)
+                with _peer(args, path, n_ctx, n_threads, settings) as peer:
+                    runner = Runner(engine, n_ctx, settings, peer, progress.tell)
+                    for test in plan:
+                        yield Row(model, runner.run(test))
+                        progress.advance()
+                del runner
+                engine.gguf.close()
+
+
+def _peer(
+    args: argparse.Namespace, path: Path, n_ctx: int, n_threads: int, settings: Settings
+) -> contextlib.AbstractContextManager[Peer | None]:
+    if args.vs is None:
+        return contextlib.nullcontext()
+    from q4engine.bench.peer import Peer
+
+    return Peer(args.vs_python, path, n_ctx, settings.n_batch, n_threads)
+
+
+class _Printer:
+    """Prints a row when it is there (Markdown, CSV), or all at the end (JSON)."""
+
+    def __init__(self, args: argparse.Namespace, rows: list[Row]) -> None:
+        self._args = args
+        self._rows = rows
+        self._machine = machine_facts(args.cpu_mask)
+
+    def add(self, row: Row) -> None:
+        from q4engine.bench import tables
+
+        first = len(self._rows) == 1
+        if self._args.output == "md":
+            table = tables.Markdown(self._args.vs is not None, len(self._rows[0].model.kind))
+            lines = [*(table.head() if first else []), table.row(row)]
+        elif self._args.output == "csv":
+            lines = tables.csv_lines([row], self._machine, head=first)
+        else:
+            return
+        print("\n".join(lines), flush=True)
+
+    def end(self) -> None:
+        from q4engine.bench import tables
+
+        if self._args.output == "json":
+            print(tables.to_json(self._rows, self._machine))
+        elif self._args.output == "md" and self._rows:
+            facts = {key: value for key, value in self._machine.items() if value not in (None, [])}
+            print("\n" + ", ".join(f"{key}: {value}" for key, value in facts.items()))
+
+
+def machine_facts(cpu_mask: str | None) -> dict[str, Any]:
+    """What figures depend on besides the model. Keys are short: they are printed."""
+    from q4engine import _native, machine
+
+    return {
+        "q4engine": __version__,
+        "commit": machine.commit(),
+        "cpu": machine.cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "pinned": cpu_mask,
+        "features": _native.cpu_features(os.environ.get("Q4_CPU_FEATURES")),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "governors": machine.governors(),
+        "huge pages": machine.huge_pages(),
+    }
+
+
+# ---- progress --------------------------------------------------------------------------------------------------------
+
+
+class _Quiet:
+    def tell(self, text: str) -> None:
+        pass
+
+    def advance(self) -> None:
+        pass
+
+
+class _Bar(_Quiet):
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar, self._task = bar, task
+
+    def tell(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def advance(self) -> None:
+        self._bar.advance(self._task)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[_Quiet]:
+    """A bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield _Quiet()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    # refreshed by hand only: a thread that draws would take part in what is measured
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        yield _Bar(bar, bar.add_task("", total=total))
