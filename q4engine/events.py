@@ -86,9 +86,9 @@ def _split(text: str) -> list[str]:
     """Commas between slashes belong to an event."""
     parts = re.findall(r"(?:[^,/]|/[^/]*/)+", text)
     items = [part.strip() for part in parts]
-    if not items or not all(items):
+    if not any(items):
         raise Q4Error("--events is empty: name events, a preset (default, stalls, mix, cache) or none")
-    return items
+    return [item for item in items if item]
 
 
 def _event(text: str, arch: str) -> Event:

@@ -204,7 +204,7 @@ def plan_counters(
     return counters
 
 
-NO_HARDWARE = "this machine offers no hardware counters; a virtual machine has them only where its host passes them on"
+NO_HARDWARE = "this machine offers no hardware counters (a virtual machine has them where its host passes them on)"
 _NO_PMU = "no hardware counters"
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from q4engine import __version__
 from q4engine.errors import Q4Error
 
-COMMANDS = ("run", "bench", "inspect", "quantize", "tokenize", "fingerprint")
+COMMANDS = ("run", "bench", "inspect", "quantize", "tokenize", "fingerprint", "doctor")
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2  # argparse's

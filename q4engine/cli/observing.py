@@ -55,6 +55,11 @@ def check_observing(args: argparse.Namespace) -> None:
         args.parser.error("--per-op needs --capture")
     if args.events is not None and args.capture is None and args.trace is None:
         args.parser.error("--events needs --capture or --trace")
+    if args.events is not None:
+        from q4engine.events import parse_events
+        from q4engine.machine import architecture
+
+        parse_events(args.events, architecture())  # a mistake shows before a model is loaded
     if args.annotate_ops and args.annotate == "off":
         args.parser.error("--annotate-ops and --annotate off exclude each other")
     files = [path.resolve() for path in (args.markers, args.capture, args.trace) if path is not None]
@@ -74,7 +79,7 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         markers=args.markers,
         capture=args.capture,
         per_op=args.per_op,
-        events=args.events or ("default" if args.capture is not None else "none"),
+        events=args.events if args.events is not None else "default" if args.capture is not None else "none",
         trace=args.trace,
         perf_ctl=args.perf_ctl,
         perf_phase=args.perf_phase,

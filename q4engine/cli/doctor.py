@@ -1,0 +1,39 @@
+"""``q4engine doctor``: what this machine offers for measuring, and the fix for what it lacks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from q4engine.cli import options
+
+_MARKS = {True: "ok", False: "no", None: "--"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what this machine offers for measuring, and how to get what it lacks",
+        description="Look at counters, permissions, clock settings and daemons, and say what to change.",
+        allow_abbrev=False,
+    )
+    options.add_json(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each finding."""
+    from q4engine import _native
+    from q4engine.doctor import examine
+
+    findings = examine(_native.pmu_try)
+    if args.json:
+        print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False, indent=2))
+        return 0
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{_MARKS[finding.ok]}  {finding.name:<{width}}  {finding.value}")
+        if finding.fix:
+            print(f"    {'':<{width}}  -> {finding.fix}")
+    return 0
