@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from analysis.verdicts import Context, Evidence, Judgement, StepFacts, gather, j
 
 # Formats whose tools multiplex without telling for how long each event was counted.
 _SILENT_FORMATS = ("simpleperf-csv", "topdown-csv", "topdown-events-csv", "topdown-text", "pmu-ratio-table")
+# What a capture may cost before its times are doubted.
+_COSTLY_PERCENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     markers = read_markers(options.markers, options.lenient) if options.markers else None
     found = phases.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
     known = step_facts(table)
+    cost = _number(table.meta.get("header", {}), "observer_cost_percent") or 0.0
     notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))
+    if cost > _COSTLY_PERCENT:
+        notes.append(f"counting cost {cost:.1f} % of the run time, so times are that much too long")
     judged = [
         _judge(phase, title, table, options, known, notes) for phase, title in zip(found, titles(found), strict=True)
     ]
@@ -164,7 +169,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
     header = table.meta.get("header", {})
     weights, kv = _number(header, "bytes_per_token"), _number(header, "kv_bytes_per_token") or 0.0
     if options.model:
-        scanned = model_file.read(options.model)
+        scanned = _model_bytes(options.model)
         weights, kv = float(scanned.weights), float(scanned.kv)
     peak = _number(header, "read_peak_gbps")
     return Context(
@@ -175,9 +180,14 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         kv_bytes=kv,
         emulated=bool(table.meta.get("emulated")),
         tells_running=table.meta.get("format") not in _SILENT_FORMATS,
-        whole_machine=phase.scope == "",
+        whole_machine=phase.scope == "" and len(table.pmus) <= 1,
         mixed_cores=len(table.pmus) > 1,
     )
+
+
+@cache
+def _model_bytes(path: Path) -> model_file.ModelBytes:
+    return model_file.read(path)
 
 
 def _number(header: dict[str, Any], key: str) -> float | None:

@@ -35,6 +35,7 @@ def capture_data(capture: Capture) -> dict[str, Any]:
 def phase_data(phase: JudgedPhase) -> dict[str, Any]:
     """A phase: time, verdicts, every metric with its interval, and the verdict of each step."""
     context = phase.context
+    used = {id(step) for step in phase.evidence.steps}
     return {
         "title": phase.title,
         "label": phase.phase.label,
@@ -62,6 +63,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
                 "n_eval": step.n_eval,
                 "start_s": number(step.start_s),
                 "duration_s": number(step.duration_s),
+                "set_aside": id(step) not in used,
                 **step_verdict(judgement),
             }
             for step, judgement in phase.steps

@@ -21,7 +21,7 @@ class Context:
     slots: of the PMU, where the capture or the user told.  read_peak: measured streaming read, bytes/s.
     model_bytes: weights that one decoded token reads.  kv_bytes: of KV cache, per token and cached position.
     emulated: counts from an emulator, whose time means nothing.  tells_running: False for formats that say nothing
-    about multiplexing although their tools multiplex.  whole_machine: False where a phase covers one of several scopes.
+    about multiplexing although their tools multiplex.  whole_machine: False for one of several scopes or PMUs.
     """
 
     core: Core = field(default_factory=lambda: load(GENERIC))

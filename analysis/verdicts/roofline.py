@@ -55,7 +55,7 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         text = f"indicative only: {shown}, and no measured read peak to compare with"
         return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios, remarks)
     if not context.whole_machine:
-        text = "the counts are of one scope and the peak is of the machine"
+        text = "the counts are of one scope or PMU, and the peak is of the machine"
         return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios, remarks)
     return _against_peak(evidence, context, estimates, ratios, remarks, context.read_peak)
 

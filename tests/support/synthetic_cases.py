@@ -313,6 +313,11 @@ SAMPLING_CASES = (
         (Expected(MEMORY, MEMORY), Expected(UNMEASURED)),
     ),
     Case(
+        "big.LITTLE: the bandwidth of one kind of core says nothing of the machine's",
+        _own(_tokens(gbps=4), None, {"g0": ["L3D_CACHE_REFILL"], "g1": ["CPU_CYCLES"]}, PMUS, **ROOF),
+        (Expected(CANNOT, roofline=CANNOT), Expected(UNMEASURED)),
+    ),
+    Case(
         "big.LITTLE: calls that wandered between kinds",
         _own(_moved(_tokens(be=0.6, m=0.5, fe=0.3), 15), None, BIG_LITTLE, PMUS),
         (Expected(CANNOT, CANNOT, CANNOT, CANNOT), Expected(CANNOT, CANNOT, CANNOT, CANNOT)),

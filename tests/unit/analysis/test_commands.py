@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,16 @@ def test_stalls_json(capture: Path, command: Run) -> None:
     }
     assert len(tokens["steps"]) == 20
     assert {step["outcome"] for step in tokens["steps"]} == {"memory-bound"}
+
+
+def test_set_aside_steps_and_costly_captures_are_named(tmp_path: Path, command: Run) -> None:
+    calls = [replace(call, migrations=int(call.n_past == 515)) for call in decode(10, 0.02, TOKEN)]
+    path = captures.write_capture(tmp_path / "synthetic.csv", calls, HEADER | {"observer_cost_percent": 2.1})
+    (found,) = json.loads(command(stalls.main, path, "--json")[1])["captures"]
+    assert any("counting cost 2.1 %" in note for note in found["notes"])
+    (phase,) = found["phases"]
+    assert [step["n_past"] for step in phase["steps"] if step["set_aside"]] == [515]
+    assert any("1 of 10 steps changed CPU" in reason for reason in phase["verdict"]["reasons"])
 
 
 def test_command_line_comes_before_the_header(capture: Path, command: Run) -> None:
