@@ -1,0 +1,252 @@
+"""The emulator's plugin against programs whose every instruction, byte and refill was counted by hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from emulate import plugin
+from host import find_program
+
+Counts = Mapping[str, int]
+# A mark itself: six moves, and the system call, which is none of the classes.
+MARK = {"INST_RETIRED": 7, "DP_SPEC": 6}
+
+PROLOGUE = """\
+.macro mark stamp, kind=1
+    mov x8, #167            // prctl
+    movz w0, #0x4d4b
+    movk w0, #0x5134, lsl #16
+    mov x1, #\\kind
+    mov x2, #0
+    mov x3, #\\stamp
+    svc #0
+.endm
+.macro exit
+    mov x0, #0
+    mov x8, #93
+    svc #0
+.endm
+.global _start
+_start:
+"""
+
+FORMS: dict[str, list[str]] = {
+    "LD_SPEC": [
+        "ldr x1, [x20]", "ldr w1, [x20, #4]!", "ldrb w1, [x20], #1", "ldrsw x1, [x20]", "ldrsb w1, [x20, x21]",
+        "ldur x1, [x20, #-8]", "ldtr x1, [x20]", "ldr x1, data", "ldrsw x1, data", "ldp x1, x2, [x20]",
+        "ldnp x1, x2, [x20]", "ldpsw x1, x2, [x20]", "ldxr x1, [x22]", "ldaxr w1, [x22]", "ldar x1, [x22]",
+        "ldapr x1, [x22]", "ldapur x1, [x22]", "ldxp x1, x2, [x22]",
+        "ldr q1, [x20]", "ldr d1, [x20, #8]!", "ldr s1, [x20, x21]", "ldr b1, [x20]", "ldr q1, data", "ldur q1, [x20]",
+        "ldp q1, q2, [x20]", "ldnp d1, d2, [x20]", "ld1 {v1.16b, v2.16b}, [x20]", "ld1 {v1.s}[1], [x20]",
+        "ld1r {v1.4s}, [x20]", "ld4 {v1.4s-v4.4s}, [x20], #64", "ld2 {v1.h, v2.h}[3], [x20]",
+    ],
+    "ST_SPEC": [
+        "str x1, [x20]", "strh w1, [x20, #2]!", "strb w1, [x20], #1", "str w1, [x20, x21]", "stur x1, [x20, #-8]",
+        "sttr x1, [x20]", "stp x1, x2, [x20]", "stnp w1, w2, [x20]", "stxr w3, x1, [x22]", "stlxr w3, x1, [x22]",
+        "stlr x1, [x22]", "stlur x1, [x22]", "str q1, [x20]", "str q1, [x20, #16]!", "str s1, [x20]",
+        "stur d1, [x20]", "stp q1, q2, [x20]", "st1 {v1.16b}, [x20]", "st1 {v1.d}[1], [x20]", "st3 {v1.8b-v3.8b}, [x20]",
+    ],
+    "DP_SPEC": [
+        "add x1, x2, #1", "movz x1, #7", "adr x1, data", "ubfx x1, x2, #3, #4", "extr x1, x2, x3, #5", "and x1, x2, #255",
+        "add x1, x2, x3, lsl #2", "orr x1, x2, x3", "madd x1, x2, x3, x4", "udiv x1, x2, x3", "csel x1, x2, x3, eq",
+        "ccmp x1, x2, #0, ne", "adc x1, x2, x3", "clz x1, x2", "crc32b w1, w2, w3", "smulh x1, x2, x3", "rev x1, x2",
+    ],
+    "ASE_SPEC": [
+        "add v1.16b, v2.16b, v3.16b", "fmla v1.4s, v2.4s, v3.4s", "fmla v1.4s, v2.4s, v3.s[1]", "fmlal v1.4s, v2.4h, v3.4h",
+        "movi v1.16b, #3", "dup v1.4s, w1", "umov w1, v1.s[1]", "tbl v1.16b, {v2.16b}, v3.16b", "zip1 v1.4s, v2.4s, v3.4s",
+        "fcvtl v1.4s, v2.4h", "scvtf v1.4s, v2.4s", "addv s1, v2.4s", "sshr v1.4s, v2.4s, #4", "addp d1, v2.2d",
+        "smull v1.8h, v2.8b, v3.8b", "fmul s1, s2, v3.s[0]", "sqadd b1, b2, b3", "mla v1.8h, v2.8h, v3.h[2]",
+    ],
+    "VFP_SPEC": [
+        "fadd s1, s2, s3", "fmadd d1, d2, d3, d4", "fcvt s1, h2", "fmov s1, #1.0", "fmov w1, s1", "fmov d1, x1",
+        "scvtf s1, w1", "fcvtzs x1, d1", "fcmp s1, s2", "fcsel s1, s2, s3, eq", "fsqrt s1, s2", "frintn s1, s2", "fadd h1, h2, h3",
+    ],
+    "BR_IMMED_SPEC": ["b 5f\n5:", "b.eq 5f\n5:", "cbz x1, 5f\n5:", "cbnz w1, 5f\n5:", "tbz x1, #3, 5f\n5:", "tbnz x1, #40, 5f\n5:"],
+    "CRYPTO_SPEC": ["aese v1.16b, v2.16b", "sha256h q1, q2, v3.4s", "sha256su0 v1.4s, v2.4s", "eor3 v1.16b, v2.16b, v3.16b, v4.16b"],
+    "dot_products": [
+        "sdot v1.4s, v2.16b, v3.16b", "udot v1.2s, v2.8b, v3.8b", "sdot v1.4s, v2.16b, v3.4b[3]", "udot v1.4s, v2.16b, v3.4b[1]",
+        "usdot v1.4s, v2.16b, v3.16b", "usdot v1.4s, v2.16b, v3.4b[0]", "sudot v1.4s, v2.16b, v3.4b[2]",
+    ],
+    "matrix_products": ["smmla v1.4s, v2.16b, v3.16b", "ummla v1.4s, v2.16b, v3.16b", "usmmla v1.4s, v2.16b, v3.16b"],
+    "": [
+        "nop", "dmb ish", "isb", "mrs x1, tpidr_el0", "msr fpcr, xzr", "prfm pldl1keep, [x20]", "prfum pldl1keep, [x20, #-8]",
+        "prfm pldl1keep, data", "prfm pldl1keep, [x20, x21]", "ldadd x1, x2, [x22]", "swp w1, w2, [x22]", "cas x1, x2, [x22]",
+        "casp x2, x3, x4, x5, [x22]", "stadd x1, [x22]",
+    ],
+}  # fmt: skip
+
+Runner = Callable[..., dict[int, dict[str, int]]]
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Runner:
+    """Assembles a program, runs it, and returns what was counted before each stamp since the mark before."""
+    compiler, qemu = find_program("aarch64-linux-gnu-gcc"), find_program("qemu-aarch64", "qemu-aarch64-static")
+    if compiler is None or qemu is None or shutil.which("cc") is None:
+        pytest.skip("needs aarch64-linux-gnu-gcc, qemu-aarch64 and cc")
+
+    def run(body: str, caches: plugin.Caches | None = None) -> dict[int, dict[str, int]]:
+        source, program, out = (tmp_path / name for name in ("hand_counted.S", "hand_counted", "counts"))
+        tail = "\n.p2align 6\ndata: .zero 256\n.bss\n.p2align 12\nbuffer: .zero 1 << 21\n"
+        source.write_text(f"{PROLOGUE}{body}\n    exit\n{tail}")
+        march = "-march=armv8.6-a+crypto+sha3+fp16fml"
+        subprocess.run([compiler, march, "-nostdlib", "-static", source, "-o", program], check=True)
+        option = plugin.option(plugin.build(), out, caches or plugin.Caches())
+        env = {**os.environ, "QEMU_CPU": "max,sve=off"}
+        subprocess.run([qemu, "-plugin", option, program], check=True, env=env)
+        marks = plugin.read_marks(out)
+        assert [mark.kind for mark in marks] == [plugin.THREAD] * len(marks)
+        pairs = zip(marks, marks[1:], strict=False)
+        return {b.stamp: {name: count - a.counts[name] for name, count in b.counts.items()} for a, b in pairs}
+
+    return run
+
+
+def plain(counts: Counts) -> dict[str, int]:
+    """Counts without the mark's own, and without zeros."""
+    return {name: left for name, count in counts.items() if (left := count - MARK.get(name, 0))}
+
+
+def test_a_loop_of_known_length(counted: Runner) -> None:
+    found = counted("""
+    mark 1
+    mov x9, #1000
+1:  ldp q0, q1, [sp, #-64]
+    sdot v2.4s, v0.16b, v1.16b
+    fmadd s3, s3, s3, s3
+    str w9, [sp, #-128]
+    subs x9, x9, #1
+    bl 2f
+    b.ne 1b
+    mark 2
+    b 3f
+2:  ret
+3:  mark 3
+    """)
+    assert plain(found[2]) == {
+        "INST_RETIRED": 8001, "DP_SPEC": 1001, "LD_SPEC": 1000, "ST_SPEC": 1000, "ASE_SPEC": 1000, "dot_products": 1000,
+        "VFP_SPEC": 1000, "BR_IMMED_SPEC": 2000, "BR_INDIRECT_SPEC": 1000,
+        "bytes_loaded": 32000, "bytes_stored": 4000,
+        "L1D_CACHE_REFILL": 2, "L2D_CACHE_REFILL": 2, "L3D_CACHE_REFILL": 2,
+    }  # fmt: skip
+    assert plain(found[3]) == {"INST_RETIRED": 1, "BR_IMMED_SPEC": 1}
+
+
+def test_every_form_of_instruction_is_in_its_class(counted: Runner) -> None:
+    """Each runs once, between marks of its own, so that a wrong class has a name."""
+    forms = [(kind, form) for kind, many in FORMS.items() for form in many]
+    body = ["adr x25, 9f", "mark 0"]
+    for number, (_, form) in enumerate(forms, 1):
+        # what the form needs: x20 and x22 addresses with room around them, x21 an offset; x22 is aligned to a pair
+        body += ["adrp x20, buffer", "add x20, x20, #1024", "add x22, x20, #1024", "mov x21, #16"]
+        body += [form, f"mark {number}"]
+    body += ["br x25", "9: mark 9000", "bl 8f", "mark 9001", "b 7f", "8: ret", "7:"]
+    found = counted("\n    ".join(body))
+    wrong = []
+    for number, (kind, form) in enumerate(forms, 1):
+        left = plain(found[number])
+        expected = {kind} - {""}
+        expected |= {"ASE_SPEC"} if kind.endswith("products") else set()
+        classes = {name for name in left if not name.startswith(("bytes", "L1D", "L2D", "L3D", "INST", "DP_SPEC"))}
+        if left["DP_SPEC"] != 4 + (kind == "DP_SPEC") or classes != expected - {"DP_SPEC"} or left["INST_RETIRED"] != 5:
+            wrong.append((form, left))
+    assert not wrong
+    assert plain(found[9000]) == {"INST_RETIRED": 1, "BR_INDIRECT_SPEC": 1}
+    assert plain(found[9001]) == {"INST_RETIRED": 2, "BR_IMMED_SPEC": 1, "BR_INDIRECT_SPEC": 1}
+
+
+STREAM = """
+    adrp x20, buffer
+    mov x9, #{bytes} / 32
+1:  ldp q0, q1, [x20], #32
+    subs x9, x9, #1
+    b.ne 1b
+"""
+SMALL = plugin.Caches(l1=(32 << 10, 4), l2=(256 << 10, 8), l3=(2 << 20, 16))
+
+
+@pytest.mark.parametrize("line", [32, 64, 128])
+def test_a_streaming_read_refills_what_does_not_fit(counted: Runner, line: int) -> None:
+    """1 MiB, twice: cyclic use of a set leaves nothing for the second round under LRU, unless all of it fits."""
+    size = 1 << 20
+    stream = STREAM.format(bytes=size)
+    found = counted(f"mark 1\n{stream}\n mark 2\n{stream}\n mark 3", plugin.Caches(SMALL.l1, SMALL.l2, SMALL.l3, line))
+    lines = size // line
+    assert found[2]["bytes_loaded"] == found[3]["bytes_loaded"] == size
+    assert [found[2][f"L{i}D_CACHE_REFILL"] for i in (1, 2, 3)] == [lines, lines, lines]
+    assert [found[3][f"L{i}D_CACHE_REFILL"] for i in (1, 2, 3)] == [lines, lines, 0]
+
+
+def test_what_fits_the_first_level_is_read_once(counted: Runner) -> None:
+    stream = STREAM.format(bytes=16384)
+    found = counted(f"mark 1\n{stream}\n mark 2\n{stream}\n mark 3", SMALL)
+    assert found[2]["L1D_CACHE_REFILL"] == 256
+    assert found[3]["L1D_CACHE_REFILL"] == 0
+
+
+def test_absent_levels_have_no_events(counted: Runner) -> None:
+    found = counted("mark 1\n ldr x0, [sp]\n mark 2", plugin.Caches(l3=(0, 0)))
+    assert "L3D_CACHE_REFILL" not in found[2]
+    assert found[2]["L2D_CACHE_REFILL"] == 1
+
+
+def touch(stamp: int, way: int) -> str:
+    """Loads a line; lines of all ways fall into one set of a 16 KiB cache with 4 ways: 4 KiB apart."""
+    return f"adrp x20, buffer + {way << 12}\n ldr x0, [x20]\n mark {stamp}\n"
+
+
+def test_the_line_used_longest_ago_is_replaced(counted: Runner) -> None:
+    order = [0, 1, 2, 3, 0, 4, 0, 1]
+    body = "mark 1\n" + "".join(touch(stamp, way) for stamp, way in enumerate(order, 2))
+    found = counted(body, plugin.Caches(l1=(16 << 10, 4)))
+    # the 4 replaces the 1: a queue would have dropped the 0, which came first
+    assert [found[stamp]["L1D_CACHE_REFILL"] for stamp in range(2, 10)] == [1, 1, 1, 1, 0, 1, 0, 1]
+
+
+def test_stores_refill_and_an_access_across_lines_needs_both(counted: Runner) -> None:
+    found = counted("""
+    adrp x20, buffer
+    mark 1
+    str q0, [x20]
+    mark 2
+    add x20, x20, #124
+    ldr x0, [x20]
+    mark 3
+    """)
+    assert (found[2]["bytes_stored"], found[2]["L1D_CACHE_REFILL"]) == (16, 1)
+    assert (found[3]["bytes_loaded"], found[3]["L1D_CACHE_REFILL"]) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("caches", "part"),
+    [
+        (plugin.Caches(line=48), "power of two"),
+        (plugin.Caches(l1=(1000, 4)), "L1 cache: the size"),
+        (plugin.Caches(l2=(96 << 10, 8)), "L2 cache: size / ways / line"),
+        (plugin.Caches(l2=(0, 0)), "no level without"),
+    ],
+)
+def test_impossible_caches_are_refused(caches: plugin.Caches, part: str, tmp_path: Path) -> None:
+    qemu = find_program("qemu-aarch64", "qemu-aarch64-static")
+    if qemu is None:
+        pytest.skip("needs qemu-aarch64")
+    option = plugin.option(plugin.build(), tmp_path / "counts", caches)
+    result = subprocess.run([qemu, "-plugin", option, "/bin/true"], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert part in result.stderr
+
+
+@pytest.mark.parametrize(("text", "expected"), [("64K/4", (65536, 4)), ("1m/8", (1 << 20, 8)), ("none", (0, 0))])
+def test_sizes_of_caches(text: str, expected: tuple[int, int]) -> None:
+    assert plugin.parse_cache(text) == expected
+
+
+@pytest.mark.parametrize("text", ["64K", "K/4", "-1/2", "64K/4/2", ""])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="SIZE/WAYS"):
+        plugin.parse_cache(text)
