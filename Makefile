@@ -28,7 +28,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test lint test-kernels test-python test-arm cross arm sanitize clean distclean
+.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost sanitize clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ cross: build/stamps/installed ## an aarch64 wheel in dist/: ARCH=armv8.2-a+dotpr
 
 arm: build/stamps/installed ## q4engine on aarch64, emulated where need be: CPU=neoverse-n1 ARGS="run …"
 	@$(PYTHON_VENV) toolchains/arm.py --cpu '$(CPU)' $(CROSS_OPTIONS) -- $(ARGS)
+
+kernel-cost: build/stamps/installed ## what each Arm kernel costs: instructions under qemu, cycles by llvm-mca 19
+	@PYTHONPATH=toolchains $(PYTHON_VENV) -m kernel_cost --check $(ARGS)
 
 sanitize: setup ## the C test program and the unit tests under ASan and UBSan
 	@$(PYTHON_VENV) toolchains/sanitize.py

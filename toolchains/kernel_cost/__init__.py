@@ -1,0 +1,1 @@
+"""What each Arm kernel costs, from the built binary: exact instructions (emulated) and cycles (LLVM's core models)."""
