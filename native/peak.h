@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// How far ahead of a stream the x86 kernels and q4_read_stream prefetch.
+#define Q4_PREFETCH_BYTES 16384
+
 // Reads n bytes (a multiple of 64) front to back, with prefetch as the kernels do it. The result is of no use but to
 // keep the compiler from dropping the loop.
 uint64_t q4_read_stream(const void *p, size_t n);

@@ -129,7 +129,8 @@ static uint8_t *packed_acts(const struct q4_act_packing *packing, const struct q
     size_t tiles = (tokens + packing->tile - 1) / packing->tile, bytes = packing->bytes(acts->k);
     uint8_t *packed = must(q4_alloc(tiles * bytes, Q4_PAGES_HUGE));
     for (size_t t = 0; t < tiles; t++)
-        packing->pack(packed + t * bytes, acts, t * packing->tile, q4_min_size(packing->tile, tokens - t * packing->tile));
+        packing->pack(packed + t * bytes, acts, t * packing->tile,
+                      q4_min_size(packing->tile, tokens - t * packing->tile));
     return packed;
 }
 
@@ -166,8 +167,13 @@ static void bench(const struct q4_kernel *kernel) {
     if (kernel->packing)
         acts.packed = packed_acts(kernel->packing, &acts, tokens);
     float *y = must(q4_alloc(job.rows * tokens * sizeof *y, Q4_PAGES_HUGE));
-    job.task = (struct q4_task){.weights = random_weights(layout, k, job.rows), .k = k, .n_tokens = tokens,
-                                .acts = &acts, .y = y, .y_stride = job.rows, .ops = q4_arch_ops(options.features)};
+    job.task = (struct q4_task){.weights = random_weights(layout, k, job.rows),
+                                .k = k,
+                                .n_tokens = tokens,
+                                .acts = &acts,
+                                .y = y,
+                                .y_stride = job.rows,
+                                .ops = q4_arch_ops(options.features)};
     double mine[MAX_ROUNDS], limit[MAX_ROUNDS] = {0};
     timed(work_kernel, &job);
     for (size_t i = 0; i < options.rounds; i++) {
@@ -178,7 +184,8 @@ static void bench(const struct q4_kernel *kernel) {
     report(&job, mine, limit, tokens);
     fflush(stdout);
     if (acts.packed)
-        q4_free((void *)acts.packed, (tokens + kernel->packing->tile - 1) / kernel->packing->tile * kernel->packing->bytes(k));
+        q4_free((void *)acts.packed,
+                (tokens + kernel->packing->tile - 1) / kernel->packing->tile * kernel->packing->bytes(k));
     q4_free((void *)job.task.weights, job.bytes);
     q4_free(job.scratch, (size_t)options.threads * job.scratch_bytes);
     free((void *)acts.x);
@@ -212,12 +219,23 @@ static void parse(int argc, char **argv) {
         if (strlen(argv[i]) != 2 || value == 0)
             usage(argv[0]);
         switch (argv[i++][1]) {
-        case 't': options.threads = (int)value; break;
-        case 'k': options.k = value; break;
-        case 'n': options.tokens = value; break;
-        case 'm': options.megabytes = value; break;
-        case 'r': options.rounds = q4_min_size(value, MAX_ROUNDS); break;
-        default: usage(argv[0]);
+        case 't':
+            options.threads = (int)value;
+            break;
+        case 'k':
+            options.k = value;
+            break;
+        case 'n':
+            options.tokens = value;
+            break;
+        case 'm':
+            options.megabytes = value;
+            break;
+        case 'r':
+            options.rounds = q4_min_size(value, MAX_ROUNDS);
+            break;
+        default:
+            usage(argv[0]);
         }
     }
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// ---- random numbers (SplitMix64: any seed is good) ---------------------------------------------------------------------
+// ---- random numbers (SplitMix64: any seed is good) ----------------------------------------------
 struct rng {
     uint64_t state;
 };
@@ -19,7 +19,7 @@ uint16_t rng_half(struct rng *r);                         // a finite fp16, one 
 // Fills x[n] with finite values of one of several kinds: plain, tiny, huge (up to `largest`), sparse, with -0.
 void rng_fill(struct rng *r, float *x, size_t n, float largest);
 
-// ---- memory between guard pages ----------------------------------------------------------------------------------------
+// ---- memory between guard pages -----------------------------------------------------------------
 // A slot is a large mapping with inaccessible pages at both ends. Placing n bytes in it puts them directly before the
 // end guard (or directly behind the start guard), and fills the surroundings with a pattern that slot_intact checks.
 struct slot {
@@ -34,7 +34,7 @@ enum slot_use { SLOT_WEIGHTS, SLOT_Q, SLOT_D, SLOT_SUM, SLOT_X, SLOT_PACKED, SLO
 extern struct slot slots[SLOT_N];
 bool slots_intact(void);
 
-// ---- running ----------------------------------------------------------------------------------------------------------
+// ---- running ------------------------------------------------------------------------------------
 struct options {
     const char *filter; // part of a name
     size_t cases;       // a test

@@ -100,7 +100,8 @@ static void random_acts(struct rng *r, enum q4_act_form form, struct q4_acts *ac
     }
 }
 
-static uint8_t *pack_weights(struct rng *r, const struct q4_layout *layout, const uint8_t *rows, const struct shape *s) {
+static uint8_t *pack_weights(struct rng *r, const struct q4_layout *layout, const uint8_t *rows,
+                             const struct shape *s) {
     size_t panel = q4_panel_bytes(layout, s->k), panels = (s->rows + layout->rows - 1) / layout->rows;
     size_t bytes = row_bytes(layout->type, s->k);
     uint8_t *packed = slot_place(&slots[SLOT_WEIGHTS], r, panels * panel, layout->block_bytes % 64 == 0 ? 64 : 32);
@@ -112,7 +113,8 @@ static uint8_t *pack_weights(struct rng *r, const struct q4_layout *layout, cons
     return packed;
 }
 
-static void pack_acts(struct rng *r, const struct q4_act_packing *packing, struct q4_acts *acts, const struct shape *s) {
+static void pack_acts(struct rng *r, const struct q4_act_packing *packing, struct q4_acts *acts,
+                      const struct shape *s) {
     size_t bytes = packing->bytes(s->k), tiles = (s->tokens + packing->tile - 1) / packing->tile;
     uint8_t *packed = slot_place(&slots[SLOT_PACKED], r, tiles * bytes, 64);
     for (size_t t = 0; t < tiles; t++) {
@@ -146,8 +148,14 @@ static float *expected_y(int type, const uint8_t *rows, const struct q4_acts *ac
     float *y = malloc(n * sizeof *y), *row = malloc(s->k * sizeof *row);
     for (size_t i = 0; i < n; i++)
         y[i] = q4_bits_float(CANARY);
-    struct q4_task task = {.weights = rows, .k = s->k, .n_rows = s->rows, .n_tokens = s->tokens, .acts = acts,
-                           .y = y, .y_stride = s->y_stride, .ops = &q4_ops_base};
+    struct q4_task task = {.weights = rows,
+                           .k = s->k,
+                           .n_rows = s->rows,
+                           .n_tokens = s->tokens,
+                           .acts = acts,
+                           .y = y,
+                           .y_stride = s->y_stride,
+                           .ops = &q4_ops_base};
     bool is_float = q4_act_form_of(type) == Q4_ACT_F32;
     for (const struct q4_kernel *k = q4_portable_kernels; !is_float && k->name; k++)
         if (k->layout->type == type)
@@ -179,8 +187,12 @@ bool matmul_case(struct rng *r, const void *subject, char *what, size_t size) {
     float *y = slot_place(&slots[SLOT_Y], r, n * sizeof *y, sizeof *y);
     for (size_t i = 0; i < n; i++)
         y[i] = q4_bits_float(CANARY);
-    struct q4_task task = {.weights = pack_weights(r, kernel->layout, rows, &s), .k = s.k, .acts = &acts, .y = y,
-                           .y_stride = s.y_stride, .ops = q4_arch_ops(options.features)};
+    struct q4_task task = {.weights = pack_weights(r, kernel->layout, rows, &s),
+                           .k = s.k,
+                           .acts = &acts,
+                           .y = y,
+                           .y_stride = s.y_stride,
+                           .ops = q4_arch_ops(options.features)};
     if (kernel->scratch)
         task.scratch = slot_place(&slots[SLOT_SCRATCH], r, kernel->scratch(s.k), 64);
     run_tasks(r, kernel, task, &s);

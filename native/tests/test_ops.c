@@ -182,9 +182,15 @@ static void test_variant(const struct q4_ops *ops) {
         const char *name;
         test_case run;
     } tests[] = {
-        {"rms_norm", norm_case},         {"all_finite", all_finite_case},     {"quantize_q8", quantize_q8_case},
-        {"quantize_q8k", quantize_q8k_case}, {"rope", rope_case},             {"swiglu", swiglu_case},
-        {"add", add_case},               {"dequantize_row", dequantize_case}, {"dot16", dot16_case},
+        {"rms_norm", norm_case},
+        {"all_finite", all_finite_case},
+        {"quantize_q8", quantize_q8_case},
+        {"quantize_q8k", quantize_q8k_case},
+        {"rope", rope_case},
+        {"swiglu", swiglu_case},
+        {"add", add_case},
+        {"dequantize_row", dequantize_case},
+        {"dot16", dot16_case},
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         char name[80];

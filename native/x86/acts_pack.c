@@ -21,7 +21,9 @@ static void pack_q8(uint8_t *dst, const struct q4_acts *acts, size_t token0, siz
         }
 }
 
-static int32_t pair(int8_t low, int8_t high) { return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16); }
+static int32_t pair(int8_t low, int8_t high) {
+    return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16);
+}
 
 static void pack_q8k(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
     acts_q8k *out = (acts_q8k *)dst;

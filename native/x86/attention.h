@@ -1,18 +1,18 @@
 // Template: attention (ops/attention.c has the arithmetic). Includer: vec_*.h first, then ISA.
 //
-// Queries are taken in groups: consecutive rows of (token, head), each of which sees as many positions as the one before
-// or more. Every key and value is loaded and converted to fp32 once for a group. Scores and the sum of values are the same
-// small product, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]: of the query with keys (j: dimension,
-// lanes: positions), then of the weights with values (j: position, lanes: dimensions).
+// Queries are taken in groups: consecutive rows of (token, head), each of which sees as many positions as the one
+// before or more. Every key and value is loaded and converted to fp32 once for a group. Scores and the sum of values
+// are the same small product, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]: of the query with keys
+// (j: dimension, lanes: positions), then of the weights with values (j: position, lanes: dimensions).
 #include "../ops/attention_block.h"
 #include "kernel.h"
 #include "vec_math.h"
 
-#define ROWS 6                                         // of a group
-#define WIDE (LANES == 16 ? 4 : 2)                     // vectors of lanes at once: ROWS * WIDE accumulators
+#define ROWS 6                        // of a group
+#define WIDE (LANES == 16 ? 4 : 2)    // vectors of lanes at once: ROWS * WIDE accumulators
 #define STRIDE (Q4_MAX_HEAD_DIM + 16) // of rows in floats: not a power of two, which would share few sets of L1
 #define POSITION_VECTORS (Q4_KV_BLOCK / LANES)
-#define FALLBACK Q4_JOIN(q4_attention, ISA)            // the compiled C, for head sizes that are not whole vectors
+#define FALLBACK Q4_JOIN(q4_attention, ISA) // the compiled C, for head sizes that are not whole vectors
 
 void FALLBACK(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
 
@@ -29,39 +29,44 @@ struct group {
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const uint16_t *b,
                                   size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume) {
     vf acc[ROWS][WIDE];
-    Q4_UNROLL
-    for (size_t r = 0; r < n_rows; r++)
-        Q4_UNROLL
-        for (size_t v = 0; v < vectors; v++)
+    UNROLLED (r, n_rows)
+        UNROLLED (v, vectors)
             acc[r][v] = resume ? vf_load(out + r * out_stride + v * LANES) : vf_zero();
     for (size_t j = 0; j < n_j; j++, b += b_stride, a++) {
         vf lanes[WIDE];
-        Q4_UNROLL
-        for (size_t v = 0; v < vectors; v++)
+        UNROLLED (v, vectors)
             lanes[v] = vf_load_halves(b + v * LANES);
-        Q4_UNROLL
-        for (size_t r = 0; r < n_rows; r++) {
+        UNROLLED (r, n_rows) {
             vf x = vf_all(a[r * a_stride]);
-            Q4_UNROLL
-            for (size_t v = 0; v < vectors; v++)
+            UNROLLED (v, vectors)
                 acc[r][v] = vf_fma(x, lanes[v], acc[r][v]);
         }
     }
-    Q4_UNROLL
-    for (size_t r = 0; r < n_rows; r++)
-        Q4_UNROLL
-        for (size_t v = 0; v < vectors; v++)
+    UNROLLED (r, n_rows)
+        UNROLLED (v, vectors)
             vf_store(out + r * out_stride + v * LANES, acc[r][v]);
 }
 
 #define EACH_ROW_COUNT(n, CALL)                                                                                        \
     switch (n) {                                                                                                       \
-    case 1: CALL(1); break;                                                                                            \
-    case 2: CALL(2); break;                                                                                            \
-    case 3: CALL(3); break;                                                                                            \
-    case 4: CALL(4); break;                                                                                            \
-    case 5: CALL(5); break;                                                                                            \
-    case 6: CALL(6); break;                                                                                            \
+    case 1:                                                                                                            \
+        CALL(1);                                                                                                       \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        CALL(2);                                                                                                       \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        CALL(3);                                                                                                       \
+        break;                                                                                                         \
+    case 4:                                                                                                            \
+        CALL(4);                                                                                                       \
+        break;                                                                                                         \
+    case 5:                                                                                                            \
+        CALL(5);                                                                                                       \
+        break;                                                                                                         \
+    case 6:                                                                                                            \
+        CALL(6);                                                                                                       \
+        break;                                                                                                         \
     }
 
 static void block_scores(struct group *g, size_t row, size_t n_rows, const uint16_t *k) {
@@ -76,8 +81,8 @@ static void block_values(struct group *g, size_t row, size_t n_rows, const uint1
     size_t d = 0;
     const uint16_t *first = v + from * g->dim;
 #define VALUES(N)                                                                                                      \
-    product(g->acc[row] + d, STRIDE, g->scores[row] + from, Q4_KV_BLOCK, first + d, g->dim, to - from, N,     \
-            vectors, from > 0)
+    product(g->acc[row] + d, STRIDE, g->scores[row] + from, Q4_KV_BLOCK, first + d, g->dim, to - from, N, vectors,     \
+            from > 0)
     for (const size_t vectors = WIDE; d + WIDE * LANES <= g->dim; d += WIDE * LANES)
         EACH_ROW_COUNT(n_rows, VALUES)
     for (const size_t vectors = 1; d < g->dim; d += LANES)
@@ -89,12 +94,10 @@ static q4_attn_state block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
     for (size_t t = n; t < Q4_KV_BLOCK; t++)
         scores[t] = scores[0];
     vf x[POSITION_VECTORS], largest = vf_load(scores);
-    Q4_UNROLL
-    for (size_t v = 0; v < POSITION_VECTORS; v++)
+    UNROLLED (v, POSITION_VECTORS)
         largest = vf_max(largest, x[v] = vf_load(scores + v * LANES));
     q4_attn_state state = {.max = vf_largest(largest)};
-    Q4_UNROLL
-    for (size_t v = 0; v < POSITION_VECTORS; v++)
+    UNROLLED (v, POSITION_VECTORS)
         vf_store(scores + v * LANES, vf_round_half(vf_exp(vf_sub(x[v], vf_all(state.max)))));
     for (size_t t = n; t < Q4_KV_BLOCK; t++)
         scores[t] = 0.0f;

@@ -27,31 +27,23 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
     const ACTS *a = tile->a + b;
     size_t row0 = tile->row0, token0 = tile->token0;
     vi sum[GEMM_TOKENS][ROW_VECTORS];
-    Q4_UNROLL
-    for (size_t t = 0; t < n; t++)
-        Q4_UNROLL
-        for (size_t v = 0; v < ROW_VECTORS; v++)
+    UNROLLED (t, n)
+        UNROLLED (v, ROW_VECTORS)
             sum[t][v] = START(token0 + t);
-    for (size_t s = 0; s < sizeof w->q / sizeof w->q[0]; s += 8)
-        Q4_UNROLL
-        for (size_t i = s; i < s + 8; i++) {
+    for (size_t step = 0; step < sizeof w->q / sizeof w->q[0]; step += 8)
+        UNROLLED (i, 8) {
             vi rows[ROW_VECTORS];
-            Q4_UNROLL
-            for (size_t v = 0; v < ROW_VECTORS; v++)
-                rows[v] = vi_keep(vi_load(w->q[i] + row0 + v * LANES));
-            Q4_UNROLL
-            for (size_t t = 0; t < n; t++) {
-                vi x = vi_all(a->q[i][token0 + t]);
-                Q4_UNROLL
-                for (size_t v = 0; v < ROW_VECTORS; v++)
+            UNROLLED (v, ROW_VECTORS)
+                rows[v] = vi_keep(vi_load(w->q[step + i] + row0 + v * LANES));
+            UNROLLED (t, n) {
+                vi x = vi_all(a->q[step + i][token0 + t]);
+                UNROLLED (v, ROW_VECTORS)
                     sum[t][v] = DOT(sum[t][v], rows[v], x);
             }
         }
-    Q4_UNROLL
-    for (size_t v = 0; v < ROW_VECTORS; v++) {
+    UNROLLED (v, ROW_VECTORS) {
         vf d = vf_load(w->d + row0 + v * LANES);
-        Q4_UNROLL
-        for (size_t t = 0; t < n; t++) {
+        UNROLLED (t, n) {
             vf dx = vf_all(a->d[token0 + t]);
             acc[t][v] = vf_fma(vf_from(SUM(sum[t][v], token0 + t)), vf_mul(d, dx), acc[t][v]);
             MIN(acc[t][v], v, token0 + t)
@@ -61,10 +53,8 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
 
 static ALWAYS_INLINE void GEMM_NAME(gemm_tile_tokens)(const TILE *tile, size_t n) {
     vf acc[GEMM_TOKENS][ROW_VECTORS];
-    Q4_UNROLL
-    for (size_t t = 0; t < n; t++)
-        Q4_UNROLL
-        for (size_t v = 0; v < ROW_VECTORS; v++)
+    UNROLLED (t, n)
+        UNROLLED (v, ROW_VECTORS)
             acc[t][v] = tile->resume && tile->rows > v * LANES
                             ? vf_load_first(tile->y + t * tile->y_stride + v * LANES, tile->rows - v * LANES)
                             : vf_zero();
@@ -72,21 +62,32 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_tokens)(const TILE *tile, size_t n
         _mm_prefetch(tile->prefetch + b * tile->prefetch_step, _MM_HINT_T1);
         GEMM_NAME(gemm_tile_block)(acc, tile, b, n);
     }
-    Q4_UNROLL
-    for (size_t t = 0; t < n; t++)
+    UNROLLED (t, n)
         store_rows(tile->y + t * tile->y_stride, tile->rows, acc[t], ROW_VECTORS);
 }
 
 // A constant number of tokens in each call, so that each has its tile in registers.
 static void GEMM_NAME(gemm_tile_run)(const TILE *tile, size_t n) {
     switch (n) {
-    case 1: GEMM_NAME(gemm_tile_tokens)(tile, 1); break;
-    case 2: GEMM_NAME(gemm_tile_tokens)(tile, 2); break;
-    case 3: GEMM_NAME(gemm_tile_tokens)(tile, 3); break;
+    case 1:
+        GEMM_NAME(gemm_tile_tokens)(tile, 1);
+        break;
+    case 2:
+        GEMM_NAME(gemm_tile_tokens)(tile, 2);
+        break;
+    case 3:
+        GEMM_NAME(gemm_tile_tokens)(tile, 3);
+        break;
 #if GEMM_TOKENS == 6
-    case 4: GEMM_NAME(gemm_tile_tokens)(tile, 4); break;
-    case 5: GEMM_NAME(gemm_tile_tokens)(tile, 5); break;
-    case 6: GEMM_NAME(gemm_tile_tokens)(tile, 6); break;
+    case 4:
+        GEMM_NAME(gemm_tile_tokens)(tile, 4);
+        break;
+    case 5:
+        GEMM_NAME(gemm_tile_tokens)(tile, 5);
+        break;
+    case 6:
+        GEMM_NAME(gemm_tile_tokens)(tile, 6);
+        break;
 #endif
     }
 }
@@ -119,8 +120,12 @@ static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
         size_t n_rows = q4_min_size(PANEL_ROWS, t->n_rows - row);
         const uint8_t *panel = t->weights + row / layout->rows * panel_bytes;
         for (size_t b = 0; b < blocks; b += SPLIT) {
-            TILE tile = {.w = decoded, .blocks = q4_min_size(SPLIT, blocks - b), .y = t->y + row,
-                         .y_stride = t->y_stride, .resume = b > 0, .prefetch_step = layout->block_bytes};
+            TILE tile = {.w = decoded,
+                         .blocks = q4_min_size(SPLIT, blocks - b),
+                         .y = t->y + row,
+                         .y_stride = t->y_stride,
+                         .resume = b > 0,
+                         .prefetch_step = layout->block_bytes};
             for (size_t r = 0; r < n_rows; r += layout->rows)
                 for (size_t i = 0; i < tile.blocks; i++)
                     DECODE(decoded + i, r, (const PACKED *)(panel + r / layout->rows * panel_bytes) + b + i);

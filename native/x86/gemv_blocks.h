@@ -7,8 +7,7 @@
 static inline vi nibbles_isum(const uint8_t q[2][4][64], size_t v, const vi x[8], int32_t start) {
     const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
     vi mask = vi_all_bytes(15), sum = nibbles_start(start);
-    Q4_UNROLL
-    for (size_t c = 0; c < 4; c++) {
+    UNROLLED (c, 4) {
         vi pair = vi_load(w + c * 64);
         sum = nibbles_dot(sum, vi_and(pair, mask), x[c]);
         sum = nibbles_dot(sum, vi_and(vi_right(pair, 4), mask), x[4 + c]);
@@ -19,15 +18,13 @@ static inline vi nibbles_isum(const uint8_t q[2][4][64], size_t v, const vi x[8]
 static inline vi bytes_isum(const uint8_t q[2][8][64], size_t v, const vi x[8], int32_t start) {
     const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
     vi sum = bytes_start(start);
-    Q4_UNROLL
-    for (size_t c = 0; c < 8; c++)
+    UNROLLED (c, 8)
         sum = bytes_dot(sum, vi_load(w + c * 64), x[c]);
     return sum;
 }
 
 static inline void broadcast(vi x[8], const int8_t *q) {
-    Q4_UNROLL
-    for (size_t c = 0; c < 8; c++)
+    UNROLLED (c, 8)
         x[c] = vi_all(group(q + 4 * c));
 }
 
@@ -41,16 +38,14 @@ static inline void broadcast(vi x[8], const int8_t *q) {
         const PANEL *p = (const PANEL *)t->weights;                                                                    \
         for (size_t row = 0; row < t->n_rows; row += PANEL_ROWS) {                                                     \
             vf acc[PANEL_ROWS / LANES];                                                                                \
-            Q4_UNROLL                                                                                                  \
-            for (size_t v = 0; v < PANEL_ROWS / LANES; v++)                                                            \
+            UNROLLED (v, PANEL_ROWS / LANES)                                                                           \
                 acc[v] = vf_zero();                                                                                    \
             for (size_t b = 0; b < blocks; b++, p++) {                                                                 \
                 vi x[8];                                                                                               \
                 prefetch_ahead(p, sizeof *p);                                                                          \
                 broadcast(x, q + b * Q4_BLOCK);                                                                        \
                 vf dx = vf_all(d[b]);                                                                                  \
-                Q4_UNROLL                                                                                              \
-                for (size_t v = 0; v < PANEL_ROWS / LANES; v++) {                                                      \
+                UNROLLED (v, PANEL_ROWS / LANES) {                                                                     \
                     vi isum = ISUM(p->q, v, x, -OFFSET * sum[b]);                                                      \
                     vf scale = vf_mul(vf_load_halves(p->d + v * LANES), dx);                                           \
                     acc[v] = vf_fma(vf_from(isum), scale, acc[v]);                                                     \
@@ -61,8 +56,7 @@ static inline void broadcast(vi x[8], const int8_t *q) {
         }                                                                                                              \
     }
 
-#define ADD_MIN_Q4_1                                                                                                   \
-    acc[v] = vf_fma(vf_all((float)sum[b]), vf_mul(vf_load_halves(p->m + v * LANES), dx), acc[v]);
+#define ADD_MIN_Q4_1 acc[v] = vf_fma(vf_all((float)sum[b]), vf_mul(vf_load_halves(p->m + v * LANES), dx), acc[v]);
 
 GEMV(Q4_JOIN(q4_gemv_q4_0, ISA), panel_q4_0, nibbles_isum, 8, )
 GEMV(Q4_JOIN(q4_gemv_q4_1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MIN_Q4_1)

@@ -29,25 +29,21 @@ void Q4_JOIN(q4_gemv_q6_k, ISA)(const struct q4_task *t) {
     q6_k_starts(start, q, t->k);
     for (size_t row = 0; row < t->n_rows; row += Q6_K_ROWS) {
         vf acc[Q6_K_ROWS / LANES];
-        Q4_UNROLL
-        for (size_t v = 0; v < Q6_K_ROWS / LANES; v++)
+        UNROLLED (v, Q6_K_ROWS / LANES)
             acc[v] = vf_zero();
         for (size_t b = 0; b < blocks; b++, p++) {
             vi sum[Q6_K_ROWS / LANES];
-            Q4_UNROLL
-            for (size_t v = 0; v < Q6_K_ROWS / LANES; v++)
+            UNROLLED (v, Q6_K_ROWS / LANES)
                 sum[v] = vi_zero();
             for (size_t s = 0; s < 16; s++) {
                 prefetch_ahead(p->q[s], sizeof p->q[s]);
-                Q4_UNROLL
-                for (size_t v = 0; v < Q6_K_ROWS / LANES; v++) {
+                UNROLLED (v, Q6_K_ROWS / LANES) {
                     vi isum = q6_k_isum(p->q[s][0] + v * LANES * 4, q + b * Q4_SUPER + s * 16, start[b * 16 + s]);
                     sum[v] = vi_add(sum[v], vi_mul(isum, vi_load_bytes(p->scales[s] + v * LANES)));
                 }
             }
             prefetch_ahead(p, offsetof(panel_q6_k, q));
-            Q4_UNROLL
-            for (size_t v = 0; v < Q6_K_ROWS / LANES; v++) {
+            UNROLLED (v, Q6_K_ROWS / LANES) {
                 vf scale = vf_mul(vf_load_halves(p->d + v * LANES), vf_all(d[b]));
                 acc[v] = vf_fma(vf_from(sum[v]), scale, acc[v]);
             }

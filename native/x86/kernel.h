@@ -2,23 +2,23 @@
 #ifndef Q4_X86_KERNEL_H
 #define Q4_X86_KERNEL_H
 
+#include "../peak.h"
+
 // Loops over arrays of vectors must vanish, or the arrays live in memory.
 #ifdef __clang__
-#define Q4_UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("unroll")
 #else
-#define Q4_UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
+#define UNROLLED(I, N) UNROLL for (size_t I = 0; I < (N); I++)
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 // Weights come once from memory, faster than the hardware prefetcher follows; into L2, where they do not push the
 // activations out of L1. Addresses behind the weights are harmless.
-#define PREFETCH_BYTES 12288
-
 static inline void prefetch_ahead(const void *p, size_t bytes) {
-    Q4_UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + PREFETCH_BYTES + i, _MM_HINT_T1);
+    UNROLLED (line, (bytes + 63) / 64)
+        _mm_prefetch((const char *)p + Q4_PREFETCH_BYTES + line * 64, _MM_HINT_T1);
 }
 
 // 4 bytes of activations as the lane of a broadcast.
@@ -40,8 +40,7 @@ static inline void q6_k_groups(const uint8_t *w, vi *a, vi *b, vi *c, vi *d) {
 
 // n floats of a panel's accumulators to y.
 static inline void store_rows(float *y, size_t n, const vf *acc, size_t vectors) {
-    Q4_UNROLL
-    for (size_t v = 0; v < vectors; v++)
+    UNROLLED (v, vectors)
         if (n > v * LANES)
             vf_store_first(y + v * LANES, n - v * LANES, acc[v]);
 }

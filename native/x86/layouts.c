@@ -3,46 +3,33 @@
 
 #include <string.h>
 
-// Blocks outside, rows inside: the panel is written front to back, and the rows are as many sequential streams.
-#define EACH_BLOCK(BLOCK, PANEL, COLUMNS)                                                                              \
-    PANEL *p = dst;                                                                                                    \
-    for (size_t b = 0; b < k / COLUMNS; b++, p++)                                                                      \
-        for (size_t r = 0; r < n_rows; r++) {                                                                          \
-            const BLOCK *s = (const BLOCK *)(src + r * row_bytes) + b;
-
-static void pack_q4_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
-    EACH_BLOCK(q4_block_q4_0, panel_q4_0, Q4_BLOCK)
-        p->d[r] = s->d;
-        for (size_t c = 0; c < 4; c++)
-            memcpy(&p->q[r / 16][c][r % 16 * 4], s->qs + 4 * c, 4);
-    }
-}
-
-static void pack_q4_1(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
-    EACH_BLOCK(q4_block_q4_1, panel_q4_1, Q4_BLOCK)
-        p->d[r] = s->d;
-        p->m[r] = s->m;
-        for (size_t c = 0; c < 4; c++)
-            memcpy(&p->q[r / 16][c][r % 16 * 4], s->qs + 4 * c, 4);
-    }
-}
-
-static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
-    EACH_BLOCK(q4_block_q8_0, panel_q8_0, Q4_BLOCK)
-        p->d[r] = s->d;
-        for (size_t c = 0; c < 8; c++) {
-            uint32_t w;
-            memcpy(&w, s->qs + 4 * c, 4);
-            w ^= 0x80808080u; // + 128
-            memcpy(&p->q[r / 16][c][r % 16 * 4], &w, 4);
-        }
-    }
-}
-
 static uint32_t load4(const uint8_t *p) {
     uint32_t x;
     memcpy(&x, p, sizeof x);
     return x;
+}
+
+static void store_group(uint8_t (*half)[64], size_t group, size_t row, uint32_t bytes) {
+    memcpy(half[group] + row % 16 * 4, &bytes, sizeof bytes);
+}
+
+static void pack_block_q4_0(panel_q4_0 *p, size_t row, const q4_block_q4_0 *block) {
+    p->d[row] = block->d;
+    for (size_t c = 0; c < 4; c++)
+        store_group(p->q[row / 16], c, row, load4(block->qs + 4 * c));
+}
+
+static void pack_block_q4_1(panel_q4_1 *p, size_t row, const q4_block_q4_1 *block) {
+    p->d[row] = block->d;
+    p->m[row] = block->m;
+    for (size_t c = 0; c < 4; c++)
+        store_group(p->q[row / 16], c, row, load4(block->qs + 4 * c));
+}
+
+static void pack_block_q8_0(panel_q8_0 *p, size_t row, const q4_block_q8_0 *block) {
+    p->d[row] = block->d;
+    for (size_t c = 0; c < 8; c++)
+        store_group(p->q[row / 16], c, row, load4((const uint8_t *)block->qs + 4 * c) ^ 0x80808080u); // w + 128
 }
 
 // The 16 columns of sub-block s as w + 32, four to a word (the format is described in matmul/portable.c).
@@ -54,24 +41,37 @@ static void unpack_q6_k(uint32_t w[4], const q4_block_q6_k *block, size_t s) {
                (load4(high + 4 * i) >> quarter * 2 & 0x03030303u) << 4;
 }
 
-static void pack_q6_k(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
-    EACH_BLOCK(q4_block_q6_k, panel_q6_k, Q4_SUPER)
-        p->d[r] = s->d;
-        for (size_t sub = 0; sub < 16; sub++) {
-            uint32_t w[4];
-            unpack_q6_k(w, s, sub);
-            p->scales[sub][r] = s->scales[sub];
-            for (size_t plane = 0; plane < 3; plane++) {
-                uint32_t bytes = w[plane] | (w[3] >> plane * 2 & 0x03030303u) << 6;
-                memcpy(&p->q[sub][plane][r * 4], &bytes, sizeof bytes);
-            }
-        }
+static void pack_block_q6_k(panel_q6_k *p, size_t row, const q4_block_q6_k *block) {
+    p->d[row] = block->d;
+    for (size_t s = 0; s < 16; s++) {
+        uint32_t w[4];
+        unpack_q6_k(w, block, s);
+        p->scales[s][row] = block->scales[s];
+        for (size_t plane = 0; plane < 3; plane++)
+            store_group(p->q[s], plane, row, w[plane] | (w[3] >> plane * 2 & 0x03030303u) << 6);
     }
 }
 
+// Blocks outside, rows inside: the panel is written front to back, and the rows are as many sequential streams.
+#define PACK(ID, COLUMNS)                                                                                              \
+    static void pack_##ID(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {                  \
+        panel_##ID *p = dst;                                                                                           \
+        for (size_t b = 0; b < k / COLUMNS; b++)                                                                       \
+            for (size_t r = 0; r < n_rows; r++)                                                                        \
+                pack_block_##ID(p + b, r, (const q4_block_##ID *)(src + r * row_bytes) + b);                           \
+    }
+
+PACK(q4_0, Q4_BLOCK)
+PACK(q4_1, Q4_BLOCK)
+PACK(q8_0, Q4_BLOCK)
+PACK(q6_k, Q4_SUPER)
+
 #define LAYOUT(ID, TYPE, ROWS, COLUMNS)                                                                                \
-    const struct q4_layout q4_x86_layout_##ID = {.name = "rows" #ROWS, .type = TYPE, .rows = ROWS,                     \
-                                                 .block_columns = COLUMNS, .block_bytes = sizeof(panel_##ID),          \
+    const struct q4_layout q4_x86_layout_##ID = {.name = "rows" #ROWS,                                                 \
+                                                 .type = TYPE,                                                         \
+                                                 .rows = ROWS,                                                         \
+                                                 .block_columns = COLUMNS,                                             \
+                                                 .block_bytes = sizeof(panel_##ID),                                    \
                                                  .pack = pack_##ID}
 
 LAYOUT(q4_0, Q4_TYPE_Q4_0, 32, Q4_BLOCK);

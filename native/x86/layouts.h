@@ -1,9 +1,9 @@
 // The packed layouts that all x86 kernels share, GEMV and GEMM, AVX2 to AVX-512, and the packed form of activations.
 //
 // Everything is cut into groups of 4 columns of one row, 4 bytes: the unit that VPDPBUSD (and VPMADDUBSW + VPMADDWD)
-// reduces to one 32-bit lane. So lanes are rows, and a group of activations is broadcast to all of them. Weight bytes are
-// unsigned, because those instructions multiply unsigned by signed bytes; the offset that makes them so is taken back
-// by starting the sum at -offset * (sum of the activations), which is exact.
+// reduces to one 32-bit lane. So lanes are rows, and a group of activations is broadcast to all of them. Weight bytes
+// are unsigned, because those instructions multiply unsigned by signed bytes; the offset that makes them so is taken
+// back by starting the sum at -offset * (sum of the activations), which is exact.
 #ifndef Q4_X86_LAYOUTS_H
 #define Q4_X86_LAYOUTS_H
 
@@ -44,7 +44,7 @@ extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_lay
 
 // Activations of 6 tokens in one block of 32 columns, for all types that multiply blocks of 32.
 typedef struct {
-    int32_t q[8][TILE_TOKENS];                              // 4 columns of one token: the operand of a broadcast
+    int32_t q[8][TILE_TOKENS];                                    // 4 columns of one token: the operand of a broadcast
     int32_t minus_8_sum[TILE_TOKENS], minus_128_sum[TILE_TOKENS]; // of q: where the sums of Q4_0 and Q8_0 start
     float sum[TILE_TOKENS], d[TILE_TOKENS];
 } acts_q8;

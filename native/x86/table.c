@@ -9,41 +9,41 @@
 #define NEEDS_AVX512VNNI (Q4_CPU_AVX2 | Q4_CPU_AVX512 | Q4_CPU_AVX512VNNI)
 
 #define DECLARE(ISA)                                                                                                   \
-    void q4_gemv_q4_0_##ISA(const struct q4_task *);                                                              \
-    void q4_gemv_q4_1_##ISA(const struct q4_task *);                                                              \
-    void q4_gemv_q8_0_##ISA(const struct q4_task *);                                                              \
-    void q4_gemv_q6_k_##ISA(const struct q4_task *);                                                              \
-    size_t q4_gemv_q6_k_##ISA##_scratch(size_t k);                                                                       \
+    void q4_gemv_q4_0_##ISA(const struct q4_task *);                                                                   \
+    void q4_gemv_q4_1_##ISA(const struct q4_task *);                                                                   \
+    void q4_gemv_q8_0_##ISA(const struct q4_task *);                                                                   \
+    void q4_gemv_q6_k_##ISA(const struct q4_task *);                                                                   \
+    size_t q4_gemv_q6_k_##ISA##_scratch(size_t k);                                                                     \
     DECLARE_GEMM(q4_0, ISA)                                                                                            \
     DECLARE_GEMM(q4_1, ISA)                                                                                            \
     DECLARE_GEMM(q8_0, ISA)                                                                                            \
     DECLARE_GEMM(q6_k, ISA)
 #define DECLARE_GEMM(TYPE, ISA)                                                                                        \
-    void q4_gemm_##TYPE##_##ISA(const struct q4_task *);                                                          \
+    void q4_gemm_##TYPE##_##ISA(const struct q4_task *);                                                               \
     size_t q4_gemm_##TYPE##_##ISA##_scratch(size_t k);
 
 DECLARE(avx2)
 DECLARE(avxvnni)
 DECLARE(avx512vnni)
 
-#define GEMV(TYPE, ISA, NEEDS, ...)                                                                              \
-    {.name = #TYPE "_gemv_" #ISA,                                                                         \
+#define GEMV(TYPE, ISA, NEEDS, ...)                                                                                    \
+    {.name = #TYPE "_gemv_" #ISA,                                                                                      \
      .layout = &q4_x86_layout_##TYPE,                                                                                  \
      .features = NEEDS,                                                                                                \
      .max_tokens = 1,                                                                                                  \
-     .run = q4_gemv_##TYPE##_##ISA,                                                                           \
+     .run = q4_gemv_##TYPE##_##ISA,                                                                                    \
      __VA_ARGS__}
 #define GEMM(TYPE, ACTS, ISA, NEEDS)                                                                                   \
-    {.name = #TYPE "_gemm_" #ISA,                                                                              \
+    {.name = #TYPE "_gemm_" #ISA,                                                                                      \
      .layout = &q4_x86_layout_##TYPE,                                                                                  \
      .features = NEEDS,                                                                                                \
      .max_tokens = SIZE_MAX,                                                                                           \
      .packing = &q4_x86_acts_##ACTS,                                                                                   \
-     .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                        \
+     .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                      \
      .run = q4_gemm_##TYPE##_##ISA}
 #define KERNELS(ISA, NEEDS)                                                                                            \
-    GEMV(q4_0, ISA, NEEDS), GEMV(q4_1, ISA, NEEDS), GEMV(q8_0, ISA, NEEDS),                          \
-        GEMV(q6_k, ISA, NEEDS, .scratch = q4_gemv_q6_k_##ISA##_scratch), GEMM(q4_0, q8, ISA, NEEDS),               \
+    GEMV(q4_0, ISA, NEEDS), GEMV(q4_1, ISA, NEEDS), GEMV(q8_0, ISA, NEEDS),                                            \
+        GEMV(q6_k, ISA, NEEDS, .scratch = q4_gemv_q6_k_##ISA##_scratch), GEMM(q4_0, q8, ISA, NEEDS),                   \
         GEMM(q4_1, q8, ISA, NEEDS), GEMM(q8_0, q8, ISA, NEEDS), GEMM(q6_k, q8k, ISA, NEEDS)
 
 const struct q4_kernel q4_arch_kernels[] = {

@@ -67,7 +67,9 @@ static inline vf vf_power_of_2(vf n) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
 // a where x >= limit, else 0
-static inline vf vf_where_at_least(vf x, vf limit, vf a) { return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GE_OQ), a); }
+static inline vf vf_where_at_least(vf x, vf limit, vf a) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GE_OQ), a);
+}
 
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }

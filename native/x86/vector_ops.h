@@ -1,5 +1,5 @@
-// Template: operations of ops/ that compilers do not vectorise well. Includer: vec_*.h first, then ISA. The arithmetic is
-// that of the C in ops/; rounding by VCVTPS2DQ is to nearest, ties to even, as q4_round_even.
+// Template: operations of ops/ that compilers do not vectorise well. Includer: vec_*.h first, then ISA. The arithmetic
+// is that of the C in ops/; rounding by VCVTPS2DQ is to nearest, ties to even, as q4_round_even.
 #include "../ops/q4math.h"
 #include "kernel.h"
 #include "vec_math.h"
