@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from q4engine.bench.plan import Test, Work
+from q4engine.bench.plan import Case, Work
 from q4engine.bench.statistics import median
 from q4engine.engine import Engine
 
@@ -31,7 +31,7 @@ class Limit:
 class Limits:
     """Measures the limit that matters to a test: reading for a generation, int8 products for a prompt."""
 
-    def __init__(self, engine: Engine, test: Test) -> None:
+    def __init__(self, engine: Engine, test: Case) -> None:
         self._model: Any = engine.native
         self._generation = test.n_gen > 0
         self.limit: Limit | None = None
@@ -65,6 +65,6 @@ class Limits:
         self.limit.samples.append(rate)
 
 
-def rate_of(work: Work, test: Test, seconds: float) -> float:
+def rate_of(work: Work, test: Case, seconds: float) -> float:
     """What the test moved or computed, in the unit of its limit."""
     return (work.n_bytes if test.n_gen else 2 * work.int8_macs) / seconds / 1e9

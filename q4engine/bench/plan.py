@@ -11,7 +11,7 @@ from q4engine.recording import kv_bytes_per_position, weight_bytes_per_token
 
 
 @dataclass(frozen=True)
-class Test:
+class Case:
     """``n_prompt`` tokens evaluated at once, or ``n_gen`` tokens one after the other, behind ``depth`` tokens."""
 
     n_prompt: int
@@ -34,13 +34,13 @@ class Test:
         return self.depth + self.n_tokens
 
 
-def tests(prompts: Sequence[int], gens: Sequence[int], depths: Sequence[int]) -> list[Test]:
+def cases(prompts: Sequence[int], gens: Sequence[int], depths: Sequence[int]) -> list[Case]:
     """All combinations, a depth at a time, prompts first. A length of 0 stands for no such test."""
 
-    def combined() -> Iterator[Test]:
+    def combined() -> Iterator[Case]:
         for depth in depths:
-            yield from (Test(n, 0, depth) for n in prompts if n)
-            yield from (Test(0, n, depth) for n in gens if n)
+            yield from (Case(n, 0, depth) for n in prompts if n)
+            yield from (Case(0, n, depth) for n in gens if n)
 
     return list(dict.fromkeys(combined()))
 
@@ -57,7 +57,7 @@ class Work:
     int8_macs: int
 
 
-def work(engine: Engine, test: Test, n_batch: int) -> Work:
+def work(engine: Engine, test: Case, n_batch: int) -> Work:
     """The work of a test whose prompt is evaluated in batches of ``n_batch``."""
     n_bytes = 0
     if test.n_gen:
@@ -67,7 +67,7 @@ def work(engine: Engine, test: Test, n_batch: int) -> Work:
     return Work(n_bytes, _int8_macs(engine, test, n_batch))
 
 
-def _int8_macs(engine: Engine, test: Test, n_batch: int) -> int:
+def _int8_macs(engine: Engine, test: Case, n_batch: int) -> int:
     """Operations of the last token only are done once a call."""
     n_calls = test.n_gen + -(-test.n_prompt // n_batch)
     macs = 0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from q4engine.bench.conditions import State, others_percent, read_state
 from q4engine.bench.limits import Limit, Limits, rate_of
 from q4engine.bench.peer import Peer
-from q4engine.bench.plan import Test, Work, work
+from q4engine.bench.plan import Case, Work, work
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.targets import Own, Target, random_tokens
 from q4engine.engine import Engine
@@ -53,7 +53,7 @@ class Series:
 class Result:
     """One test on one engine, with all that is needed to judge the figures."""
 
-    test: Test
+    test: Case
     n_threads: int
     n_batch: int
     work: Work
@@ -115,7 +115,7 @@ class Runner:
         self._peer = peer
         self._progress = progress
 
-    def run(self, test: Test) -> Result:
+    def run(self, test: Case) -> Result:
         """Measure one test."""
         vocab = self._engine.config.vocab_size
         depth, prompt, generated = (

@@ -40,9 +40,7 @@ class Markdown:
         self._widths = [max(len(name), n) for name, n in zip(self._columns, least, strict=False)]
 
     def head(self) -> list[str]:
-        rule = [
-            "-" * (width + 1) + (":" if i >= _LEFT else "-") for i, width in enumerate(self._widths)
-        ]
+        rule = ["-" * (width + 1) + (":" if i >= _LEFT else "-") for i, width in enumerate(self._widths)]
         return [self._line(self._columns), "|" + "|".join(rule) + "|"]
 
     def row(self, row: Row) -> str:

@@ -17,7 +17,7 @@ from q4engine.cli.options import note
 
 if TYPE_CHECKING:
     from q4engine.bench.peer import Peer
-    from q4engine.bench.plan import Test
+    from q4engine.bench.plan import Case
     from q4engine.bench.runner import Settings
     from q4engine.bench.tables import Row
 
@@ -100,12 +100,12 @@ _seconds.__name__ = "number of seconds"
 
 def run(args: argparse.Namespace) -> int:
     """Tables go to stdout, warnings and progress to stderr. What was measured before Ctrl-C or an error is printed."""
-    from q4engine.bench.plan import tests
+    from q4engine.bench.plan import cases
 
     paths: list[Path] = args.model_position + args.model
     if not paths:
         args.parser.error("give at least one MODEL")
-    plan = tests(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
+    plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
     if not plan:
         args.parser.error("there is nothing to measure: -p and -n are 0")
     rows: list[Row] = []
@@ -125,7 +125,7 @@ def _flat(lists: list[list[int]] | None, default: list[int]) -> list[int]:
     return [value for values in lists for value in values] if lists else default
 
 
-def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Test]) -> Iterator[Row]:
+def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> Iterator[Row]:
     from q4engine.bench.model import ModelFacts
     from q4engine.bench.runner import Runner, Settings
     from q4engine.bench.tables import Row
