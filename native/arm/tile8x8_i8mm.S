@@ -13,7 +13,8 @@
 // It is in assembly because the tile needs all 32 vector registers, and compilers spill: 16 fp32 accumulators of 2 x 2
 // results (v16-v31), the 8 integer ones of one group (v0-v7), and 8 for operands. Each SMMLA gives
 // [t0 r0, t0 r1, t1 r0, t1 r1]; scales come in the forms [a0, a0, a1, a1] and [d0, d1, d0, d1], so the 2 x 2 form needs
-// no shuffling until the end. Operands of the next chunk are loaded between the products of this one, for in-order cores.
+// no shuffling until the end. Four registers a load without write-back cost the fewest slots on out-of-order cores, and
+// on Cortex-A510 write-back would delay the next load.
 //
 // Conversion to float: the integer accumulators start as the bits of 1.5 * 2^23, whose unit in the last place is 1, so
 // they end as the bits of 1.5 * 2^23 + sum (|sum| < 2^22), and one subtraction leaves float(sum). With 1.5 * 2^19 the
