@@ -1,4 +1,4 @@
-"""``PYTHONPATH=toolchains python -m emulate [options] MODEL -- ARGS``: ``q4engine run MODEL ARGS`` under the emulator.
+"""``PYTHONPATH=toolchains python -m emulate [options] --model MODEL -- ARGS``: ``q4engine run`` under the emulator.
 
 Leaves a capture with a row for each operation, whose counts are the emulator's: instructions by class, bytes loaded and
 stored, refills of simulated caches. With one thread (-t 1, the default here) they are exact; more threads also count
@@ -35,7 +35,7 @@ def _cache(text: str) -> tuple[int, int]:
 def parser() -> argparse.ArgumentParser:
     default = plugin.Caches()
     found = argparse.ArgumentParser(prog="emulate", description="Count what q4engine run does, without Arm hardware.")
-    found.add_argument("model", type=Path)
+    found.add_argument("--model", type=Path, required=True)
     found.add_argument("arguments", nargs="*", help="arguments of q4engine run, after --")
     found.add_argument("--out", type=Path, default=OUT, help="the capture (default: build/emulate/capture.csv)")
     found.add_argument("--cpu", default=DEFAULT_CPU, help="qemu's name of a core (default: %(default)s)")
@@ -67,7 +67,7 @@ def emulated_capture(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".emulate-") as folder:
         capture, counts = Path(folder) / "capture.csv", Path(folder) / "counts"
-        words = ["run", str(model), *arguments, "--capture", str(capture), "--per-op"]
+        words = ["run", str(model), *arguments, "--capture", str(capture), "--per-op", "--events", "none"]
         line, env = command(plugin.option(library, counts, shapes), words, cpu)
         result = subprocess.run(line, env=env, stdin=subprocess.DEVNULL)
         if result.returncode != 0:

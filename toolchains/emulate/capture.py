@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from host import ToolError
@@ -34,13 +35,15 @@ def _difference(after: Counts, before: Counts) -> dict[str, int]:
 class Counted:
     """What was counted between marks.
 
-    calls: by the stamps of start and end, over all threads. parts: by thread and the stamp at its end, what the thread
-    did since its mark before. A thread other than the first has no count for its way into a call: it waited there.
+    calls: by the stamp at the end of the native call, over all threads; what Python does around it is not counted.
+    parts: by thread and the stamp at its end, what the thread did since its mark before. A thread other than the first
+    has no count for its way into a call: it waited there.
     """
 
     def __init__(self, marks: list[Mark]) -> None:
+        totals = [mark for mark in marks if mark.kind == CALL]
+        self.calls = {after.stamp: _difference(after.counts, before.counts) for before, after in pairwise(totals)}
         self.parts: dict[tuple[int, int], dict[str, int]] = {}
-        self._totals = {mark.stamp: mark.counts for mark in marks if mark.kind == CALL}
         before: dict[int, Counts] = {}
         for mark in marks:
             if mark.kind == CALL:
@@ -49,11 +52,6 @@ class Counted:
             if mark.thread in before:
                 self.parts[mark.thread, mark.stamp] = _difference(mark.counts, before[mark.thread])
             before[mark.thread] = mark.counts
-
-    def call(self, start: int, end: int) -> dict[str, int]:
-        if start not in self._totals or end not in self._totals:
-            raise ToolError(f"the emulator saw no call from {start} to {end}, which the capture has")
-        return _difference(self._totals[end], self._totals[start])
 
 
 def complete(source: Path, target: Path, marks: list[Mark], header: Mapping[str, str]) -> None:
@@ -92,11 +90,12 @@ def _header(lines: list[str], keys: Mapping[str, str]) -> Iterator[str]:
 
 
 def _counts_of(row: Mapping[str, str], counted: Counted) -> Mapping[str, int]:
-    start = int(row["start_ns"])
-    end = start + int(row["duration_ns"])
+    end = int(row["start_ns"]) + int(row["duration_ns"])
     if not row["op"]:
-        return counted.call(start, end)
-    found = counted.parts.get((int(row["thread"]), end), {})
-    if not found and row["thread"] == "0":
-        raise ToolError(f"the emulator saw no end of {row['op']} in layer {row['layer'] or '-'} of call {row['call']}")
+        found = counted.calls.get(end)
+    else:
+        found = counted.parts.get((int(row["thread"]), end), None if row["thread"] == "0" else {})
+    if found is None:
+        what = f"{row['op']} of layer {row['layer'] or '-'}" if row["op"] else "the whole"
+        raise ToolError(f"the emulator saw no end of call {row['call']}, {what}: the capture is not of this run")
     return found
