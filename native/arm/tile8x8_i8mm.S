@@ -18,7 +18,7 @@
 //
 // Conversion to float: the integer accumulators start as the bits of 1.5 * 2^23, whose unit in the last place is 1, so
 // they end as the bits of 1.5 * 2^23 + sum (|sum| < 2^22), and one subtraction leaves float(sum). With 1.5 * 2^19 the
-// unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of a single pipe on
+// unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of one pipe on
 // Neoverse N2, and zeroing takes slots that loading the constant does not.
 
 #include "asm.inc"
