@@ -3,7 +3,8 @@
 //   void q4_panel_q6_k_dotprod(const uint8_t *panel, const int8_t *q, const float *d, size_t n_blocks, float y[8])
 //
 // n_blocks > 0. Two sub-blocks of 16 columns a step: four sets of three vectors (2 sub-blocks x 2 groups of 4 rows)
-// are unpacked together, so that no instruction waits for the one before. All weights are 4 w: integer sums stay below 2^30.
+// are unpacked together, so that no instruction waits for the one before. All weights are 4 w, so
+// integer sums stay below 2^30.
 #include "asm.inc"
 
 #define BLOCK x0
