@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from cross import ALL_KERNELS, default_toolchain, parse_arch, prepare
 from elf import Library
 from host import ToolError
+
+KERNEL = re.compile("_(gemv|gemm|dotprod|i8mm|fhm|neon)")
 
 
 def build_kernel_files(arch: str, repo_root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -41,7 +44,7 @@ def function_names(objects: list[Path]) -> tuple[set[str], set[str]]:
         for symbol in library.symbols:
             if symbol["st_info"]["type"] == "STT_FUNC":
                 defined.add(symbol.name)
-            elif symbol["st_shndx"] == "SHN_UNDEF" and path.name.startswith("table.") and "_gem" in symbol.name:
+            elif symbol["st_shndx"] == "SHN_UNDEF" and path.name.startswith("table.") and KERNEL.search(symbol.name):
                 referred.add(symbol.name)
         library.close()
     return defined, referred
