@@ -49,19 +49,16 @@ class Capture:
         self._events = [(index, group) for index, group in enumerate(counters.groups) if group.names]
         try:
             self._file = self._path.open("wb", buffering=0)
-            self._file.write(self._head(header))
         except OSError as error:
             raise self._failed(error) from None
+        self._hand_over(self._head(header))
 
     def write(self, record: Record) -> None:
         """The rows of one call."""
         rows = [self._call_row(record)]
         if self._per_op:
             rows += self._operation_rows(record)
-        try:
-            self._write_all("".join(rows).encode())
-        except OSError as error:
-            raise self._failed(error) from None
+        self._hand_over("".join(rows).encode())
 
     def close(self, observer_cost_percent: float | None) -> None:
         """Completes the header; closing twice is fine."""
@@ -76,10 +73,14 @@ class Capture:
         except OSError as error:
             raise self._failed(error) from None
 
-    def _write_all(self, data: bytes) -> None:
+    def _hand_over(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            self._file.close()
+            raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> Q4Error:
         return Q4Error(f"{self._path}: the capture cannot be written: {error.strerror}")

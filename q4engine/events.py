@@ -47,6 +47,7 @@ _HARDWARE = {
 _CACHES = {"L1-dcache": 0, "L1-icache": 1, "LLC": 2, "dTLB": 3, "iTLB": 4}
 _CACHE_EVENT = re.compile(r"(L1-dcache|L1-icache|LLC|dTLB|iTLB)-load(s|-misses)")
 _RAW = re.compile(r"r([0-9a-fA-F]{1,16})")
+_NUMBER = re.compile(r"^r[0-9a-fA-F]+(:|$)|=")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Event:
     pmu: str
     type: int | None
     config: int
+    by_number: bool = False
+    """Given as a raw code, not by a name."""
 
     @property
     def software(self) -> bool:
@@ -100,7 +103,7 @@ def _event(text: str, arch: str) -> Event:
     if arch in ARM:
         code = event_code(name)
         if code is not None:
-            return Event(name, pmu, None, code)
+            return Event(name, pmu, None, code, by_number=bool(_NUMBER.search(text)))
     elif name in _HARDWARE:
         return Event(name, pmu, TYPE_HARDWARE, _HARDWARE[name])
     elif cache := _CACHE_EVENT.fullmatch(name):

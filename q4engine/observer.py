@@ -39,8 +39,8 @@ class Observation:
     events: as ``--events`` has them (events.py); "none" counts nothing. cpus: where the engine's threads may run.
     """
 
-    annotate: annotate.Mode = "off"
-    annotate_ops: bool = False
+    streamline: annotate.Mode = "off"
+    operation_channels: bool = False
     markers: Path | None = None
     capture: Path | None = None
     per_op: bool = False
@@ -50,13 +50,14 @@ class Observation:
     perf_phase: Phase = "decode"
     cpus: Sequence[int] | None = None
     command: str | None = None
+    endpoints: annotate.Endpoints = field(default_factory=annotate.Endpoints)
 
     @property
     def level(self) -> Level:
         """What the native module has to record for it."""
         if self.capture and self.per_op:
             return Level.COUNTED_OPERATIONS
-        if self.trace or (self.annotate_ops and self.annotate != "off"):
+        if self.trace or (self.operation_channels and self.streamline != "off"):
             return Level.OPERATIONS
         return Level.CALLS if self.capture else Level.OFF
 
@@ -109,11 +110,11 @@ class Observer:
         self._native_ns = 0.0
 
     def start(self) -> None:
-        """Begins to record. Q4Error with --per-op and the like where there is nothing to record from."""
+        """Begins to record. Q4Error where every operation is to be captured and the backend tells of none."""
         recorder = self.session.recorder
         if self.level == Level.OFF or recorder is None:
-            if self.level > Level.CALLS:
-                raise Q4Error("operations are timed by the native backend alone, not by NumPy's")
+            if self.level == Level.COUNTED_OPERATIONS:
+                raise Q4Error("--per-op: operations are timed by the native backend alone, not by NumPy's")
             self.level = Level.OFF
             return
         try:
@@ -225,11 +226,11 @@ def _counters(session: Session, what: Observation, note: Callable[[str], None]) 
 
 
 def _attach_annotations(observer: Observer, what: Observation, stack: ExitStack) -> None:
-    if what.annotate == "off":
+    if what.streamline == "off":
         return
-    streamline = stack.enter_context(annotate.streamline(what.annotate))
+    streamline = stack.enter_context(annotate.streamline(what.streamline, what.endpoints))
     observer.announce.append(lambda text, call, time_ns: streamline.marker(text, COLORS[call.phase], time_ns=time_ns))
-    if what.annotate_ops:
+    if what.operation_channels:
         engine = observer.session.engine
         observer.live.append(OperationChannels(streamline, operations(engine), kv_bytes_per_position(engine)))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.events import ARM, event_code
+from analysis.events import ARM
 from q4engine.errors import Q4Error, shown
 from q4engine.events import CYCLES, MIGRATIONS, TYPE_RAW, TYPE_SOFTWARE, Event, parse_events
 from q4engine.machine import architecture, read_text
@@ -36,7 +36,7 @@ Try = Callable[[Numbers], tuple[int, int]]
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.ENOSYS)
 _HEAD_WORDS = 3  # number of events, time enabled, time running (native/pmu.h)
-_COMMON_EVENTS = ((0x0000, 0x001F), (0x0020, 0x003F), (0x4000, 0x401F), (0x4020, 0x403F))  # ranges of PMCEIDn
+_LISTED = ((0x0000, 0x003F), (0x4000, 0x403F))  # event numbers that PMCEID0_EL0 and PMCEID1_EL0 tell of
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Pmu:
     events: frozenset[str] = frozenset()
 
     def lacks(self, event: Event) -> bool:
-        """Whether this core is known not to have the event: its range is listed, the event is not."""
-        code = event_code(event.name) if event.type is None else None
-        for low, high in _COMMON_EVENTS:
-            if code is not None and low <= code <= high:
-                listed = [name for name in self.events if low <= (event_code(name.upper()) or -1) <= high]
-                return bool(listed) and event.name.lower() not in self.events
-        return False
+        """Whether the kernel does not list an event for this core that it lists where the core has it.
+
+        Such an event would count 0, which reads as a measurement. One given by its number is believed.
+        """
+        if event.type is not None or event.by_number or not self.events:
+            return False
+        return any(low <= event.config <= high for low, high in _LISTED) and event.name.lower() not in self.events
 
 
 def core_pmus(root: Path = DEVICES) -> list[Pmu]:
@@ -223,7 +223,7 @@ def _try_events(
         places = _places(event, pmus, arch)
         for pmu, type_number in places:
             if pmu is not None and pmu.lacks(event):
-                missing.append((event.name, f"not on {pmu.name}'s cores"))
+                missing.append((event.name, f"not listed for {pmu.name}; r{event.config:x} counts it all the same"))
                 continue
             numbers, error = _open_alone(event, type_number, attempt)
             if error in _REFUSED:

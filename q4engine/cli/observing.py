@@ -74,8 +74,8 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
     from q4engine.observer import Observation, observe
 
     what = Observation(
-        annotate=args.annotate,
-        annotate_ops=args.annotate_ops,
+        streamline=args.annotate,
+        operation_channels=args.annotate_ops,
         markers=args.markers,
         capture=args.capture,
         per_op=args.per_op,
