@@ -72,7 +72,7 @@ def emulated_capture(
         result = subprocess.run(line, env=env, stdin=subprocess.DEVNULL)
         if result.returncode != 0:
             raise ToolError(f"the emulated q4engine ended with exit code {result.returncode}")
-        header = {"cpu": f"emulated {cpu}", "emulator": version, "simulated_caches": str(shapes)}
+        header = {"cpu": "emulated", "emulator": f"{version}, CPU {cpu}", "simulated_caches": str(shapes)}
         header["command"] = " ".join(["q4engine", "run", str(model), *arguments])
         complete(capture, out, plugin.read_marks(counts), {key: _one_line(text) for key, text in header.items()})
 

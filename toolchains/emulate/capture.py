@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 
 from host import ToolError
@@ -29,29 +28,33 @@ def with_sums(counts: Counts) -> dict[str, int]:
 
 
 def _difference(after: Counts, before: Counts) -> dict[str, int]:
-    return with_sums({name: count - before[name] for name, count in after.items()})
+    return {name: count - before[name] for name, count in after.items()}
 
 
 class Counted:
     """What was counted between marks.
 
-    calls: by the stamp at the end of the native call, over all threads; what Python does around it is not counted.
     parts: by thread and the stamp at its end, what the thread did since its mark before. A thread other than the first
     has no count for its way into a call: it waited there.
+    calls: by the stamp at the end of the native call, from there back to its start on the first thread, and from the
+    first mark to the last on the others. What Python does around a call is no part of it.
     """
 
     def __init__(self, marks: list[Mark]) -> None:
-        totals = [mark for mark in marks if mark.kind == CALL]
-        self.calls = {after.stamp: _difference(after.counts, before.counts) for before, after in pairwise(totals)}
         self.parts: dict[tuple[int, int], dict[str, int]] = {}
-        before: dict[int, Counts] = {}
+        self.calls: dict[int, dict[str, int]] = {}
+        first: dict[int, Mark] = {}
+        last: dict[int, Mark] = {}
         for mark in marks:
+            if mark.thread in last:
+                part = _difference(mark.counts, last[mark.thread].counts)
+                self.parts[mark.thread, mark.stamp] = with_sums(part)
+            first.setdefault(mark.thread, mark)
+            last[mark.thread] = mark
             if mark.kind == CALL:
-                before = {thread: counts for thread, counts in before.items() if thread == 0}
-                continue
-            if mark.thread in before:
-                self.parts[mark.thread, mark.stamp] = _difference(mark.counts, before[mark.thread])
-            before[mark.thread] = mark.counts
+                work = [_difference(last[thread].counts, first[thread].counts) for thread in first]
+                self.calls[mark.stamp] = with_sums({name: sum(part[name] for part in work) for name in mark.counts})
+                first, last = {mark.thread: mark}, {mark.thread: mark}
 
 
 def complete(source: Path, target: Path, marks: list[Mark], header: Mapping[str, str]) -> None:

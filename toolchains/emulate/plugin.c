@@ -3,10 +3,9 @@
 //   qemu-aarch64 -plugin libemulate.so,out=FILE,l1=65536/4,l2=1048576/8,l3=4194304/16,line=64 PROGRAM …
 //
 // A mark is a call of prctl with the option below and (kind, thread, stamp), three numbers of the program's choice; see
-// native/emulator.h. FILE gets a line of column names, then a line a mark: these three and the counts so far of the
-// thread that made it, with kind 1. A mark of kind 0 gets a second line, with the counts of all threads. Instructions
-// are exact: a block without an exception runs from its first to its last instruction, and a system call ends its
-// block.
+// native/emulator.h. FILE gets a line of column names, then a line a mark: these three, and the counts so far of the
+// thread that made it. Instructions are exact: a block without an exception runs from its first to its last
+// instruction, and a system call ends its block.
 //
 // Memory is looked at from the first mark on. Bytes and refills leave out what qemu does in one go without telling
 // plugins (DC ZVA), and prefetches, which it ignores. L1 and L2 belong to a thread, the L3 to all.
@@ -163,14 +162,6 @@ static void open_file(void) {
     fputc('\n', out);
 }
 
-static void write_line(uint64_t kind, uint64_t thread, uint64_t stamp, const uint64_t *counts) {
-    fprintf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64, kind, thread, stamp);
-    for (int c = 0; c < COUNTERS; c++)
-        if (counted(c))
-            fprintf(out, " %" PRIu64, counts[c]);
-    fputc('\n', out);
-}
-
 static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, uint64_t option, uint64_t kind,
                        uint64_t thread, uint64_t stamp, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8) {
     (void)id, (void)a5, (void)a6, (void)a7, (void)a8;
@@ -179,14 +170,11 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
     pthread_mutex_lock(&out_lock);
     if (out == NULL)
         open_file();
-    write_line(1, thread, stamp, thread_of(vcpu)->counts);
-    if (kind == 0) {
-        uint64_t sums[COUNTERS] = {0};
-        for (unsigned i = 0; i < MAX_THREADS; i++)
-            for (int c = 0; c < COUNTERS; c++)
-                sums[c] += threads[i].counts[c];
-        write_line(0, thread, stamp, sums);
-    }
+    fprintf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64, kind, thread, stamp);
+    for (int c = 0; c < COUNTERS; c++)
+        if (counted(c))
+            fprintf(out, " %" PRIu64, thread_of(vcpu)->counts[c]);
+    fputc('\n', out);
     pthread_mutex_unlock(&out_lock);
     atomic_store_explicit(&active, true, memory_order_relaxed);
 }

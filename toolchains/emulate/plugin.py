@@ -10,10 +10,8 @@ from pathlib import Path
 from host import BUILD, ToolError, find_program, run
 
 FOLDER = Path(__file__).resolve().parent
-CALL = 0
-"""Kind of a mark at either end of a call: the counts are those of all threads."""
-THREAD = 1
-"""Kind of a mark of one thread: the counts are its own."""
+CALL, THREAD = 0, 1
+"""Kinds of marks: either end of a call of the executor, and the boundaries of one thread within it."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 _SHAPE = re.compile(r"(\d+)([KM]?)/(\d+)", re.IGNORECASE)
@@ -51,7 +49,7 @@ class Caches:
 
 @dataclass(frozen=True)
 class Mark:
-    """One line of the plugin's file: counts by event since the program started."""
+    """One line of the plugin's file: what the thread that made the mark has counted since the program started."""
 
     kind: int
     thread: int
