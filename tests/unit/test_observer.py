@@ -67,7 +67,7 @@ def test_all_share_one_stamp_a_call(model: Path, tmp_path: Path, endpoints: Endp
         (stream,) = daemon.streams
     markers = [message for message in stream.messages if message.kind == "marker"]
     assert [marker.text for marker in markers] == TEXTS
-    prefill, decode = (tuple(COLORS[phase])[:3] for phase in ("prefill", "decode"))  # type: ignore[index]
+    prefill, decode = ((c.red, c.green, c.blue) for c in (COLORS["prefill"], COLORS["decode"]))
     assert [marker.color for marker in markers] == [prefill] * 2 + [decode] * 3 and prefill != decode
     with (tmp_path / "m.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -166,9 +166,7 @@ class TestCommand:
         assert main(common) == 0
         plain = capsys.readouterr().out
         paths = [tmp_path / name for name in ("c.csv", "m.csv", "t.json")]
-        options = [
-            text for pair in zip(("--capture", "--markers", "--trace"), map(str, paths), strict=True) for text in pair
-        ]
+        options = [f"{name}={path}" for name, path in zip(("--capture", "--markers", "--trace"), paths, strict=True)]
         assert main([*common, *options, "--per-op"]) == 0
         seen = capsys.readouterr()
         assert seen.out == plain
