@@ -77,14 +77,12 @@ static void quantize(struct run *r, const struct q4_op *op, struct range range, 
     }
 }
 
-static size_t matmul_rows(const struct run *r, const struct q4_weight *w, size_t n_tokens) {
+// Rows of a unit. GEMV takes several units at once.
+static size_t matmul_rows(const struct q4_weight *w, size_t n_tokens) {
     const struct q4_layout *layout = w->kernels.gemv->layout;
     if (n_tokens > 1)
         return q4_gemm_rows(layout);
-    // enough chunks that unequal cores end together, none so small that taking it costs more than doing it
-    size_t rows = w->rows / ((size_t)q4_team_size(r->m->team) * 8);
-    rows = rows < 64 ? 64 : rows > Q4_GEMV_ROWS ? Q4_GEMV_ROWS : rows;
-    return q4_round_up(rows, Q4_MAX_PANEL_ROWS);
+    return Q4_MAX_PANEL_ROWS;
 }
 
 static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, const struct q4_kernel *kernel) {
@@ -98,10 +96,11 @@ static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, c
     return acts;
 }
 
-static void matmul(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
+static void matmul(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member) {
     const struct q4_weight *w = &r->m->weights[op->weight];
     const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
-    size_t chunk = matmul_rows(r, w, range.n), first = unit * chunk, n = q4_min_size(chunk, w->rows - first);
+    size_t unit = matmul_rows(w, range.n), chunk = units.n * unit, first = units.first * unit;
+    size_t n = q4_min_size(chunk, w->rows - first);
     size_t width = r->m->buffers[op->out].width;
     uint8_t *scratch = r->s->scratch + (size_t)member * r->s->scratch_bytes;
     // rows to be added wait behind the kernel's own scratch, at its end
@@ -181,7 +180,7 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
     switch (op->kind) {
     case Q4_OP_MATMUL: {
         const struct q4_weight *w = &r->m->weights[op->weight];
-        size_t rows = matmul_rows(r, w, range.n);
+        size_t rows = matmul_rows(w, range.n);
         return (w->rows + rows - 1) / rows;
     }
     case Q4_OP_ATTENTION:
@@ -208,9 +207,6 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
     case Q4_OP_QUANTIZE:
         quantize(r, op, range, unit);
         break;
-    case Q4_OP_MATMUL:
-        matmul(r, op, range, unit, member);
-        break;
     case Q4_OP_ROPE:
         rope(r, op, range.first + unit);
         break;
@@ -228,6 +224,15 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
     }
 }
 
+static void run_units(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member) {
+    if (op->kind == Q4_OP_MATMUL) {
+        matmul(r, op, range, units, member);
+        return;
+    }
+    for (size_t i = 0; i < units.n; i++)
+        run_unit(r, op, range, units.first + i, member);
+}
+
 // ---- the walk
 // ---------------------------------------------------------------------------------------------------------
 
@@ -243,10 +248,12 @@ static void walk(void *context, int member) {
         const struct q4_op *op = &m->plan[i];
         struct range range = token_range(r, op);
         size_t units = count_units(r, op, range);
+        size_t most = op->kind == Q4_OP_MATMUL && range.n == 1 ? Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS : 1;
+        struct q4_units taken = {0, 1};
         if (units == 1 && member == 0)
-            run_unit(r, op, range, 0, member);
-        for (size_t u; units > 1 && (u = q4_team_next(m->team)) < units;)
-            run_unit(r, op, range, u, member);
+            run_units(r, op, range, taken, member);
+        while (units > 1 && q4_team_take(m->team, member, units, most, &taken))
+            run_units(r, op, range, taken, member);
         if (record)
             q4_record_mark(r->s->recorder, record);
         bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, token_range(r, op + 1)) == 1;

@@ -98,12 +98,12 @@ static void release_unit(const struct pack_job *job, const struct unit *u) {
 
 static void pack_worker(void *context, int member) {
     struct pack_job *job = context;
-    (void)member;
     uint8_t *gathered = malloc(job->n_gathered);
     if (gathered == NULL)
         atomic_store(&job->no_memory, true);
-    for (size_t i; gathered && (i = q4_team_next(job->model->team)) < job->n_units;) {
-        const struct unit *u = &job->units[i];
+    struct q4_units taken;
+    while (gathered && q4_team_take(job->model->team, member, job->n_units, 1, &taken)) {
+        const struct unit *u = &job->units[taken.first];
         for (size_t p = u->first; p < u->first + u->n; p++)
             pack_panel(job, u->weight, p, gathered);
         if (job->release)

@@ -29,8 +29,11 @@ static double timed(struct probe *probe, void (*work)(void *, int)) {
 static void read_pieces(void *context, int member) {
     const struct probe *probe = context;
     uint64_t sum = (uint64_t)member;
-    for (size_t at; (at = q4_team_next(probe->team) * PIECE) < probe->bytes;)
+    struct q4_units piece;
+    while (q4_team_take(probe->team, member, (probe->bytes + PIECE - 1) / PIECE, 1, &piece)) {
+        size_t at = piece.first * PIECE;
         sum += q4_read_stream(probe->data + at, q4_min_size(PIECE, probe->bytes - at) / 64 * 64);
+    }
     volatile uint64_t sink = sum;
     (void)sink;
 }

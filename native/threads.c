@@ -21,10 +21,9 @@ typedef struct {
 } worker;
 
 struct q4_team {
-    // each on its own cache line: waiters poll `phase` while arrivals hit `arrived` and takers hit `next`
-    _Alignas(64) _Atomic uint32_t phase;
+    // each on its own cache line: waiters poll `phase` while arrivals hit `arrived`
+    _Alignas(64) _Atomic uint32_t phase; // counts barriers
     _Alignas(64) _Atomic uint32_t arrived;
-    _Alignas(64) _Atomic size_t next;
     _Alignas(64) _Atomic uint32_t job; // counts runs; workers sleep on it
     _Atomic uint32_t sleepers;
     _Atomic uint32_t stop;
@@ -34,7 +33,18 @@ struct q4_team {
     int size;
     int *cpus;
     worker *workers;
+    struct share *shares; // [size]
 };
+
+// What is left of a member's units: round << 44 | end << 22 | first. The round is that of `phase` when the units were
+// dealt out; a share of another round stands for one that nobody has touched yet.
+struct share {
+    _Alignas(64) _Atomic uint64_t word;
+};
+#define UNIT_BITS 22
+#define UNIT_MASK (((uint64_t)1 << UNIT_BITS) - 1)
+#define ROUND_MASK (((uint32_t)1 << (64 - 2 * UNIT_BITS)) - 1)
+_Static_assert((size_t)1 << UNIT_BITS == Q4_MAX_UNITS, "units fit a share");
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
@@ -64,20 +74,55 @@ static void advance(q4_team *team, _Atomic uint32_t *word) {
 
 void q4_team_barrier(q4_team *team) {
     if (team->size == 1) {
-        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+        atomic_fetch_add_explicit(&team->phase, 1, memory_order_relaxed);
         return;
     }
     uint32_t phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
     if (atomic_fetch_add(&team->arrived, 1) + 1 == (uint32_t)team->size) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->next, 0, memory_order_relaxed);
         advance(team, &team->phase);
     } else {
         wait_while_equal(team, &team->phase, phase);
     }
 }
 
-size_t q4_team_next(q4_team *team) { return atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed); }
+static uint64_t share_word(uint32_t round, size_t first, size_t end) {
+    return (uint64_t)round << 2 * UNIT_BITS | (uint64_t)end << UNIT_BITS | first;
+}
+
+// From the front of the owner's share, or from the back for others.
+static bool take_from(q4_team *team, int owner, bool front, uint32_t round, size_t total, size_t most,
+                      struct q4_units *units) {
+    _Atomic uint64_t *word = &team->shares[owner].word;
+    uint64_t seen = atomic_load_explicit(word, memory_order_relaxed), left;
+    size_t size = (size_t)team->size, member = (size_t)owner;
+    do {
+        size_t first = (size_t)(seen & UNIT_MASK), end = (size_t)(seen >> UNIT_BITS & UNIT_MASK);
+        if (seen >> 2 * UNIT_BITS != round) {
+            first = total * member / size;
+            end = total * (member + 1) / size;
+        }
+        if (first == end) {
+            // an owner stamps even an empty share, so that no stamp grows as old as the rounds take to repeat
+            if (front)
+                atomic_store_explicit(word, share_word(round, first, end), memory_order_relaxed);
+            return false;
+        }
+        size_t n = size > 1 ? (end - first + 1) / 2 : end - first;
+        n = n < most ? n : most;
+        *units = (struct q4_units){front ? first : end - n, n};
+        left = front ? share_word(round, first + n, end) : share_word(round, first, end - n);
+    } while (!atomic_compare_exchange_weak_explicit(word, &seen, left, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+bool q4_team_take(q4_team *team, int member, size_t total, size_t most, struct q4_units *units) {
+    uint32_t round = atomic_load_explicit(&team->phase, memory_order_relaxed) & ROUND_MASK;
+    for (int i = 0; i < team->size; i++)
+        if (take_from(team, (member + i) % team->size, i == 0, round, total, most, units))
+            return true;
+    return false;
+}
 
 static void pin(const q4_team *team, int member) {
     if (team->cpus == NULL)
@@ -109,7 +154,6 @@ void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
         pin(team, 0);
     team->work = work;
     team->context = context;
-    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
     if (team->size > 1)
         advance(team, &team->job);
     work(context, 0);
@@ -128,15 +172,18 @@ q4_team *q4_team_new(int n, const int *cpus) {
     *team = (q4_team){.size = 1};
     pthread_mutex_init(&team->queue, NULL);
     team->workers = calloc((size_t)n, sizeof *team->workers);
+    team->shares = aligned_alloc(64, (size_t)n * sizeof *team->shares);
     if (cpus) {
         team->cpus = malloc((size_t)n * sizeof *team->cpus);
         for (int i = 0; team->cpus && i < n; i++)
             team->cpus[i] = cpus[i];
     }
-    if (team->workers == NULL || (cpus && team->cpus == NULL)) {
+    if (team->workers == NULL || team->shares == NULL || (cpus && team->cpus == NULL)) {
         q4_team_free(team);
         return NULL;
     }
+    for (int i = 0; i < n; i++)
+        team->shares[i].word = share_word(ROUND_MASK, 0, 0); // no round that comes before shares were dealt out
     for (int i = 1; i < n; i++) {
         team->workers[i] = (worker){.team = team, .member = i};
         if (pthread_create(&team->workers[i].thread, NULL, worker_main, &team->workers[i]) != 0) {
@@ -157,6 +204,7 @@ void q4_team_free(q4_team *team) {
         pthread_join(team->workers[i].thread, NULL);
     pthread_mutex_destroy(&team->queue);
     free(team->workers);
+    free(team->shares);
     free(team->cpus);
     free(team);
 }

@@ -2,6 +2,7 @@
 #ifndef Q4_THREADS_H
 #define Q4_THREADS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,16 @@ void q4_team_run(q4_team *team, void (*work)(void *context, int member), void *c
 // Inside a run: waits until every member is here. Brief spinning, then sleep.
 void q4_team_barrier(q4_team *team);
 
-// Inside a run: the next of the numbers 0, 1, 2, … that no member has taken since the last barrier.
-size_t q4_team_next(q4_team *team);
+// Units of work: first, first + 1, …, first + n - 1.
+struct q4_units {
+    size_t first, n;
+};
+
+// Inside a run: takes some (at most `most`) of the units 0 … total - 1 that no member has taken since the last barrier,
+// and says which; false when all are taken. All members name the same total, below Q4_MAX_UNITS. A member starts with a
+// share of its own and goes through it front to back, so what it reads is one stream; one that has finished its own
+// takes from the back of another's. Takes get smaller towards a share's end, so that all end together.
+#define Q4_MAX_UNITS ((size_t)1 << 22)
+bool q4_team_take(q4_team *team, int member, size_t total, size_t most, struct q4_units *units);
 
 #endif

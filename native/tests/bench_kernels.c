@@ -53,7 +53,9 @@ struct job {
 
 static void work_kernel(void *context, int member) {
     const struct job *job = context;
-    for (size_t row; (row = q4_team_next(team) * job->chunk) < job->rows;) {
+    struct q4_units taken;
+    while (q4_team_take(team, member, (job->rows + job->chunk - 1) / job->chunk, 1, &taken)) {
+        size_t row = taken.first * job->chunk;
         struct q4_task t = job->task;
         t.n_rows = q4_min_size(job->chunk, job->rows - row);
         t.weights += row / job->kernel->layout->rows * q4_panel_bytes(job->kernel->layout, t.k);

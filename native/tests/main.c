@@ -99,6 +99,7 @@ int main(int argc, char **argv) {
     test_ops();
     test_attention();
     test_fp_environment();
+    test_threads();
     if (options.list)
         return 0;
     printf("%zu passed, %zu failed\n", passed, failed);
