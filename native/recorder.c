@@ -78,7 +78,10 @@ void q4_record_call_stop(struct q4_recorder *r) {
 void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
     int64_t faults, switches;
     thread_usage(&faults, &switches);
-    t->facts[Q4_FACT_TID] = syscall(SYS_gettid);
+    static _Thread_local pid_t tid;
+    if (tid == 0)
+        tid = (pid_t)syscall(SYS_gettid);
+    t->facts[Q4_FACT_TID] = tid;
     t->facts[Q4_FACT_FIRST_CPU] = sched_getcpu();
     t->facts[Q4_FACT_PAGE_FAULTS] = -faults;
     t->facts[Q4_FACT_CONTEXT_SWITCHES] = -switches;

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,8 +35,7 @@ DEFAULT_BATCH = 512
 DEFAULT_CONTEXT = 4096
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One call of the executor: ``n_eval`` tokens after ``n_past`` in the cache.
 
     ``phase`` is a label for people: decode where a single token goes on from others, else prefill.
@@ -192,13 +191,12 @@ class Session:
         logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
         for start in range(0, len(ids), self.n_batch):
             batch = ids[start : start + self.n_batch]
-            call = Call(self.n_past, len(batch), phase, all_logits)
-            for observer in self.observers:
-                observer.before(call)
-            self._call(batch, logits[start : start + len(batch)] if all_logits else logits, all_logits)
+            out = logits[start : start + len(batch)] if all_logits else logits
+            if self.observers:
+                self._observed_call(Call(self.n_past, len(batch), phase, all_logits), batch, out)
+            else:
+                self._call(batch, out, all_logits)
             self.n_past += len(batch)
-            for observer in self.observers:
-                observer.after(call)
         return logits if all_logits else logits[0]
 
     @contextmanager
@@ -235,6 +233,13 @@ class Session:
                 f"{self.engine.config.vocab_size}"
             )
         return ids.astype(np.int32)
+
+    def _observed_call(self, call: Call, batch: np.ndarray, out: np.ndarray) -> None:
+        for observer in self.observers:
+            observer.before(call)
+        self._call(batch, out, call.all_logits)
+        for observer in self.observers:
+            observer.after(call)
 
     def _call(self, batch: np.ndarray, out: np.ndarray, all_logits: bool) -> None:
         if self._reference is not None:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -27,8 +29,10 @@ from q4engine.trace import Trace
 COLORS: dict[Phase, annotate.Color] = {"prefill": annotate.BLUE, "decode": annotate.ORANGE}
 COST_WARNING_PERCENT = 2.0
 
-# Records of operations are put into words between calls only when this much of them waits, else after the run.
-_BACKLOG_BYTES = 64 << 20
+# What is observed waits to be put into words: the short forms for this long, operations until the run is over, unless
+# this much of them has gathered.
+_OFTEN_NS = 500_000_000
+_LATE_BYTES = 64 << 20
 _COMMAND_LENGTH = 2000
 
 
@@ -70,43 +74,54 @@ class Sink(Protocol):
     def write(self, record: Record) -> None: ...
 
 
+# CLOCK_MONOTONIC_RAW without a Python function around it: between two calls the caches are cold, and all that is
+# done there costs several times what it costs in a loop.
+_now = partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
+
+Recorded = tuple[int, int, bytes, bytes, bytes]
+Waiting = tuple[Call, int, int, tuple[int, ...], Recorded | None]
+"""A call as it waits to be put into words: stamps of its start and of its observation's end, groups, recording."""
+
+
 @dataclass
 class Cost:
-    """What observing took, and of how long a run; nanoseconds."""
+    """What observing took of a run, in nanoseconds."""
 
-    python_ns: int = 0
-    native_ns: float = 0.0
+    observing_ns: float = 0.0
     first_ns: int = 0
     last_ns: int = 0
 
     @property
     def percent(self) -> float | None:
         run = self.last_ns - self.first_ns
-        return 100 * (self.python_ns + self.native_ns) / run if run > 0 else None
+        return 100 * self.observing_ns / run if run > 0 else None
 
 
-@dataclass(eq=False)
 class Observer:
-    """Told of every call by the session. ``live`` sinks see a record at once, ``deferred`` ones when there is time."""
+    """Told of every call by the session; keeps what it hears and hands it on when there is time.
 
-    session: Session
-    level: Level
-    counters: Counters
-    announce: list[Callable[[str, Call, int], None]] = field(default_factory=list)
-    live: list[Sink] = field(default_factory=list)
-    deferred: list[Sink] = field(default_factory=list)
-    perf: PerfControl | None = None
-    cost: Cost = field(default_factory=Cost)
-    last_end: tuple[int, int] | None = None
-    """End of the last call, nanoseconds, and the tokens in the cache then."""
+    ``announce`` is told before each call; ``live`` sinks see a call right after it, ``often`` sinks within half a
+    second, ``late`` ones (which write much) after the run.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, session: Session, level: Level, counters: Counters) -> None:
+        self.session = session
+        self.level = level
+        self.counters = counters
+        self.announce: list[Callable[[str, Call, int], None]] = []
+        self.live: list[Sink] = []
+        self.often: list[Sink] = []
+        self.late: list[Sink] = []
+        self.perf: PerfControl | None = None
+        self.cost = Cost()
         self._n_calls = 0
         self._n_phase_calls: dict[Phase, int] = {"prefill": 0, "decode": 0}
         self._start_ns = 0
         self._counted: tuple[int, ...] = ()
-        self._backlog: list[Record] = []
-        self._backlog_bytes = 0
+        self._waiting: list[Waiting] = []
+        self._late: list[Record] = []
+        self._late_bytes = 0
+        self._drained_ns = 0
         self._native_ns = 0.0
 
     def start(self) -> None:
@@ -131,46 +146,56 @@ class Observer:
         self._native_ns = n_stamps * stamp_ns + n_readings * reading_ns
 
     def before(self, call: Call) -> None:
-        entered = annotate.monotonic_raw_ns()
         if self.perf is not None:
             self.perf.enter(call.phase)
-        if self.level:
+        if len(self.counters.rotation) > 1:
             self._select(call.phase)
-        self._start_ns = annotate.monotonic_raw_ns()
-        text = f"past {call.n_past}, n_eval {call.n_eval}"
-        for announce in self.announce:
-            announce(text, call, self._start_ns)
-        self.cost.first_ns = self.cost.first_ns or entered
-        self.cost.python_ns += annotate.monotonic_raw_ns() - entered
+        self._start_ns = _now()
+        if self.announce:
+            text = f"past {call.n_past}, n_eval {call.n_eval}"
+            for announce in self.announce:
+                announce(text, call, self._start_ns)
 
     def after(self, call: Call) -> None:
-        entered = annotate.monotonic_raw_ns()
-        record = self._record(call, entered)
-        self._n_calls += 1
+        recorded = self.session.recorder.recorded() if self.level else None  # type: ignore[union-attr]
+        end_ns = _now()
+        self._waiting.append((call, self._start_ns, end_ns, self._counted, recorded))
         self._n_phase_calls[call.phase] += 1
-        self.last_end = (record.end_ns, call.n_past + call.n_eval)
-        for sink in self.live:
-            sink.write(record)
-        if self.deferred:
-            self._backlog.append(record)
-            self._backlog_bytes += record.n_bytes
-            if self._backlog_bytes > _BACKLOG_BYTES:
-                self.drain()
-        self.cost.last_ns = annotate.monotonic_raw_ns()
-        self.cost.python_ns += self.cost.last_ns - entered
-        self.cost.native_ns += self._native_ns
+        if self.live or end_ns - self._drained_ns > _OFTEN_NS:
+            self.drain()
+            if recorded is not None:
+                self.cost.observing_ns += _now() - end_ns
 
     def drain(self) -> None:
-        """Gives the deferred sinks what waits for them."""
-        backlog, self._backlog, self._backlog_bytes = self._backlog, [], 0
-        for record in backlog:
-            for sink in self.deferred:
+        """Puts into words what waits, but for the ``late`` sinks, unless much waits for them."""
+        self._drained_ns = _now()
+        waiting, self._waiting = self._waiting, []
+        for item in waiting:
+            record = self._record(*item)
+            for sink in (*self.live, *self.often):
+                sink.write(record)
+            if self.late:
+                self._late.append(record)
+                self._late_bytes += record.n_bytes
+        if self._late_bytes > _LATE_BYTES:
+            self.drain_late()
+
+    def drain_late(self) -> None:
+        """Gives the ``late`` sinks what waits for them."""
+        late, self._late, self._late_bytes = self._late, [], 0
+        for record in late:
+            for sink in self.late:
                 sink.write(record)
 
-    def stop(self) -> None:
-        """Hears no more of the session's calls."""
+    def finish(self) -> None:
+        """After the run: everything that waits, to everyone. Hears no more of the session's calls."""
         if self in self.session.observers:
             self.session.observers.remove(self)
+        self.drain()
+        self.drain_late()
+
+    def stop(self) -> None:
+        """Ends the recording."""
         if self.level and self.session.recorder is not None:
             self.session.recorder.record(0, [])
 
@@ -181,11 +206,18 @@ class Observer:
             self.session.recorder.select(sum(1 << index for index in counted))  # type: ignore[union-attr]
             self._counted = counted
 
-    def _record(self, call: Call, now_ns: int) -> Record:
-        if not self.level:
-            return Record(self._n_calls, call, self._start_ns, now_ns)
-        _, end_ns, stamps, facts, counts = self.session.recorder.recorded()  # type: ignore[union-attr]
-        return Record(self._n_calls, call, self._start_ns, end_ns, self._counted, stamps, facts, counts)
+    def _record(
+        self, call: Call, start_ns: int, observed_ns: int, counted: tuple[int, ...], recorded: Recorded | None
+    ) -> Record:
+        number = self._n_calls
+        self._n_calls += 1
+        self.cost.first_ns = self.cost.first_ns or start_ns
+        self.cost.last_ns = observed_ns
+        if recorded is None:
+            return Record(number, call, start_ns, observed_ns)
+        native_start_ns, end_ns, stamps, facts, counts = recorded
+        self.cost.observing_ns += (native_start_ns - start_ns) + (observed_ns - end_ns) + self._native_ns
+        return Record(number, call, start_ns, end_ns, counted, stamps, facts, counts)
 
 
 @contextmanager
@@ -201,6 +233,7 @@ def observe(session: Session, what: Observation, note: Callable[[str], None] = l
         _attach_annotations(observer, what, stack)
         _attach_markers(observer, what, stack)
         _attach_files(observer, what, stack, note)
+        stack.callback(observer.finish)
         if what.perf_ctl:  # last, so that it is the first to end: perf does not count what is written after the run
             observer.perf = PerfControl(what.perf_ctl, what.perf_phase)
             stack.callback(observer.perf.close)
@@ -243,14 +276,28 @@ def _attach_markers(observer: Observer, what: Observation, stack: ExitStack) -> 
     except OSError as error:
         raise Q4Error(f"{what.markers}: the markers cannot be written: {error.strerror}") from None
 
-    def end() -> None:
-        """A marker of no tokens ends the last call."""
-        if observer.last_end is not None:
-            time_ns, n_past = observer.last_end
-            markers.write(time_ns, n_past, 0, "end")
+    sink = _Markers(markers)
+    stack.callback(sink.end)
+    observer.often.append(sink)
 
-    stack.callback(end)
-    observer.announce.append(lambda text, call, time_ns: markers.write(time_ns, call.n_past, call.n_eval, call.phase))
+
+class _Markers:
+    """The markers file, as a sink."""
+
+    def __init__(self, markers: annotate.MarkerFile) -> None:
+        self._markers = markers
+        self._last: Record | None = None
+
+    def write(self, record: Record) -> None:
+        call = record.call
+        self._markers.write(record.start_ns, call.n_past, call.n_eval, call.phase)
+        self._last = record
+
+    def end(self) -> None:
+        """A marker of no tokens ends the last call."""
+        if self._last is not None:
+            call = self._last.call
+            self._markers.write(self._last.end_ns, call.n_past + call.n_eval, 0, "end")
 
 
 def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note: Callable[[str], None]) -> None:
@@ -260,12 +307,11 @@ def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note:
     if what.capture is not None:
         capture = Capture(what.capture, header, plan, observer.counters, what.per_op)
         stack.callback(lambda: capture.close(observer.cost.percent))
-        (observer.deferred if what.per_op else observer.live).append(capture)
+        (observer.late if what.per_op else observer.often).append(capture)
     if what.trace is not None:
         trace = Trace(what.trace, header, plan, observer.counters, kv_bytes_per_position(engine))
         stack.callback(trace.close)
-        observer.deferred.append(trace)
-    stack.callback(observer.drain)
+        observer.late.append(trace)
     stack.callback(lambda: _warn_of_cost(observer, note))
 
 

@@ -142,6 +142,7 @@ def test_groups_take_turns_in_each_phase(model: Path) -> None:
     session.decode(PROMPT)
     session.decode([1])
     session.decode([2])
+    observer.finish()
     observer.stop()
     assert sink.counted == [
         ("prefill", (0,)), ("prefill", (1,)), ("prefill", (0,)), ("decode", (0,)), ("decode", (1,)),
@@ -153,7 +154,8 @@ def test_what_waits_too_long_is_written_between_calls(
 ) -> None:
     import q4engine.observer
 
-    monkeypatch.setattr(q4engine.observer, "_BACKLOG_BYTES", 1)
+    monkeypatch.setattr(q4engine.observer, "_LATE_BYTES", 1)
+    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 0)
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=tmp_path / "c.csv", per_op=True, events="none")):
         session.decode([1])
@@ -207,6 +209,8 @@ class TestCommand:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.read(50)
+        capture = files["--capture"]
+        wait(lambda: capture.read_text().count("decode") > 10)  # it is handed over twice a second
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
         assert process.returncode == code and b"Traceback" not in err
