@@ -47,6 +47,7 @@ def sanitize() -> int:
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter frees little at exit
         "PYTHONPATH": f"{site}:{sysconfig.get_paths()['purelib']}",
         "PYTHONMALLOC": "malloc",
+        "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
     }
     where = subprocess.run(
         [base, "-PS", "-c", "import q4engine._native as native; print(native.__file__)"],
