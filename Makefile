@@ -11,6 +11,8 @@ MODEL     := $(DEFAULT)
 endif
 PROMPT    ?= What is the capital of France?
 ARGS      ?=
+CAPTURE   ?= build/emulate/capture.csv
+CACHES    ?=
 CPU       ?= max,sve=off
 ARCH      ?=
 TOOLCHAIN ?=
@@ -28,7 +30,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost sanitize clean distclean
+.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -61,6 +63,14 @@ arm: build/stamps/installed ## q4engine on aarch64, emulated where need be: CPU=
 
 kernel-cost: build/stamps/installed ## what each Arm kernel costs: instructions under qemu, cycles by llvm-mca 19
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m kernel_cost --check $(ARGS)
+
+emulate: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## counts without Arm hardware: MODEL=… ARGS="-n 4" CPU=… CACHES="--l3 2M/16" CAPTURE=…
+	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate --cpu '$(CPU)' $(CROSS_OPTIONS) $(CACHES) --out '$(CAPTURE)' \
+	  --model "$$MODEL" -- $${PROMPT:+-p "$$PROMPT"} --temp 0 -n 4 $(ARGS)
+	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate.breakdown '$(CAPTURE)'
+
+bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux and from adb shell: ARCH=… TOOLCHAIN=…
+	@$(PYTHON_VENV) toolchains/bundle.py $(CROSS_OPTIONS)
 
 sanitize: setup ## the C test program and the unit tests under ASan and UBSan
 	@$(PYTHON_VENV) toolchains/sanitize.py

@@ -37,10 +37,10 @@ PYTHON_LAUNCHER = f"""\
 #!/bin/sh
 # Python of this folder, with its own loader and libraries, and nothing of the system's.
 case $0 in
-*/*) here=${{0%/*}} ;;
-*) here=. ;;
+*/*) ;;
+*) exec "./$0" "$@" ;;
 esac
-here=$(cd "$here" && pwd -P) || exit 1
+here=$(cd "${{0%/*}}" && pwd -P) || exit 1
 # Libraries of the system's C library do not fit ours; Android's shells and Termux preload some.
 unset LD_PRELOAD LD_LIBRARY_PATH PYTHONSTARTUP
 export PYTHONHOME="$here/python" PYTHONPATH="$here/site"
@@ -55,11 +55,12 @@ exec ${{Q4_RUNNER:-}} "$here/lib/{LOADER}" --inhibit-cache --library-path "$here
 LAUNCHER = """\
 #!/bin/sh
 # q4engine of this folder: ./q4engine run model.gguf -p "…"
-case $0 in
-*/*) here=${0%/*} ;;
-*) here=. ;;
+self=$0
+if [ -h "$self" ]; then self=$(readlink -f "$self"); fi
+case $self in
+*/*) exec "${self%/*}/python3" -m q4engine "$@" ;;
+*) exec ./python3 -m q4engine "$@" ;;
 esac
-exec "$here/python3" -m q4engine "$@"
 """
 
 README = """\

@@ -1,8 +1,9 @@
 """Runs the project's checks: ``python toolchains/run_tests.py [lint] [kernels] [python] [arm]``, or all of them.
 
 lint: ruff, mypy, clang-format. kernels: the C test program on this machine. python: pytest. arm: the C test program and
-tests/arm on every emulated CPU (on an Arm host: natively). All parts run even where one fails; the last line, also left
-in build/test-summary.txt, counts the tests of all parts.
+tests/arm on every emulated CPU (on an Arm host: natively), and tests/emulated, which start emulated runs and look at
+them from here. All parts run even where one fails; the last line, also left in build/test-summary.txt, counts the tests
+of all parts.
 """
 
 from __future__ import annotations
@@ -134,11 +135,12 @@ def guest_checks(build: CrossBuild) -> list[Check]:
 
 def run_arm() -> list[Result]:
     if NATIVE_ARM:
-        return [Check("pytest tests/arm", [sys.executable, "-m", "pytest", "tests/arm"]).run()]
+        return [Check("pytest tests/arm", [sys.executable, "-m", "pytest", "tests/arm", "tests/emulated"]).run()]
     build = CrossBuild(default_toolchain(), ALL_KERNELS)
     set_up(build)
+    host_check = Check("pytest tests/emulated", [sys.executable, "-m", "pytest", "tests/emulated"])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda check: check.run(show=False), guest_checks(build)))
+        return list(pool.map(lambda check: check.run(show=False), [host_check, *guest_checks(build)]))
 
 
 RUN = {"lint": run_lint, "kernels": run_kernels, "python": run_python, "arm": run_arm}
