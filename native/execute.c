@@ -10,14 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct range token_range(const struct run *r, const struct q4_op *op) {
+struct range q4_token_range(const struct run *r, const struct q4_op *op) {
     if (op->flags & Q4_OP_LAST && !r->call->all_logits)
         return (struct range){r->call->n_tokens - 1, 1};
     return (struct range){0, r->call->n_tokens};
 }
 
 // Keeps the earliest fault in plan order, then token order, so that the message does not depend on the threads.
-static void report(struct run *r, const struct q4_op *op, size_t token) {
+void q4_report(struct run *r, const struct q4_op *op, size_t token) {
     uint64_t fault = (uint64_t)(op - r->m->plan) << 32 | token, seen = atomic_load(&r->fault);
     while (fault < seen && !atomic_compare_exchange_weak(&r->fault, &seen, fault))
         ;
@@ -42,19 +42,18 @@ static void set_form(struct q4_acts *acts, const struct q4_buffer_data *data, en
     acts->sum = form == Q4_ACT_Q8 ? data->sum : NULL;
 }
 
-static void quantize_token(struct run *r, const struct q4_op *op, size_t token) {
+void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
     const struct q4_buffer *b = &r->m->buffers[op->in];
     const struct q4_buffer_data *data = &r->s->buffers[op->in];
-    const float *x = q4_row(r, op->in, token);
-    size_t k = b->width, n8 = k / Q4_BLOCK, n8k = k / Q4_SUPER;
+    const float *x = q4_row(r, op->in, token) + first;
+    size_t at = token * b->width + first, at8 = at / Q4_BLOCK, at8k = at / Q4_SUPER;
     bool ok = true;
     if (b->forms[Q4_ACT_Q8])
-        ok &= r->m->ops->quantize_q8(x, k, data->q[Q4_ACT_Q8] + token * k, data->d[Q4_ACT_Q8] + token * n8,
-                                     data->sum + token * n8);
+        ok &= r->m->ops->quantize_q8(x, n, data->q[Q4_ACT_Q8] + at, data->d[Q4_ACT_Q8] + at8, data->sum + at8);
     if (b->forms[Q4_ACT_Q8K])
-        ok &= r->m->ops->quantize_q8k(x, k, data->q[Q4_ACT_Q8K] + token * k, data->d[Q4_ACT_Q8K] + token * n8k);
+        ok &= r->m->ops->quantize_q8k(x, n, data->q[Q4_ACT_Q8K] + at, data->d[Q4_ACT_Q8K] + at8k);
     if (!ok)
-        report(r, op, token);
+        q4_report(r, op, token);
 }
 
 // Tiles start at token 0 of the batch; a range of one token is read unpacked by GEMV.
@@ -64,7 +63,7 @@ static void quantize(struct run *r, const struct q4_op *op, struct range range, 
     size_t group = quantize_group(b), first = range.first + unit * group;
     size_t n = q4_min_size(group, range.first + range.n - first);
     for (size_t i = 0; i < n; i++)
-        quantize_token(r, op, first + i);
+        q4_quantize_columns(r, op, first + i, 0, b->width);
     if (range.n == 1)
         return;
     for (size_t p = 0; p < b->n_packings; p++) {
@@ -101,11 +100,12 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, st
     const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
     size_t unit = matmul_rows(w, range.n), chunk = units.n * unit, first = units.first * unit;
     size_t n = q4_min_size(chunk, w->rows - first);
-    size_t width = r->m->buffers[op->out].width;
+    bool logits = op == &r->m->plan[r->m->n_ops - 1]; // go to the caller, past any buffer
+    size_t width = logits ? w->rows : r->m->buffers[op->out].width;
     uint8_t *scratch = r->s->scratch + (size_t)member * r->s->scratch_bytes;
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * chunk, 16);
-    float *out = q4_row(r, op->out, range.first) + op->out_col + first;
+    float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
     bool add = op->flags & Q4_OP_ADD;
     struct q4_acts acts = matmul_acts(r, op, kernel);
     struct q4_task task = {
@@ -122,7 +122,6 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, st
     };
     kernel->run(&task);
     const float *bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first;
-    bool logits = op == &r->m->plan[r->m->n_ops - 1];
     for (size_t i = 0; i < range.n; i++) {
         float *y = task.y + i * task.y_stride;
         if (bias)
@@ -130,30 +129,46 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, st
         if (add)
             r->m->ops->add(out + i * width, y, n);
         if (logits && !r->m->ops->all_finite(y, n))
-            report(r, op, range.first + i);
+            q4_report(r, op, range.first + i);
     }
 }
 
-static void rope(struct run *r, const struct q4_op *op, size_t token) {
+static void rope(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
     const struct q4_params *p = &r->m->params;
     float *x = q4_row(r, op->in, token) + op->in_col;
-    for (size_t h = 0; h < op->heads; h++)
+    for (size_t h = first; h < first + n; h++)
         r->m->ops->rope(x + h * p->head_dim, r->s->cos_sin + token * p->rope_dim, p->rope_dim, p->rope_style);
 }
 
-static void kv_store(struct run *r, const struct q4_op *op, size_t token) {
+static void kv_store(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
     const struct q4_params *p = &r->m->params;
     const float *k = q4_row(r, op->in, token) + op->in_col, *v = q4_row(r, op->in, token) + op->out_col;
     bool ok = true;
-    for (size_t h = 0; h < p->n_kv_heads; h++, k += p->head_dim, v += p->head_dim) {
-        size_t at = q4_cache_offset(r, op->layer, h);
-        ok &= r->m->ops->kv_store(r->s->keys + at, r->s->values + at, k, v, p->head_dim, r->call->n_past + token);
+    for (size_t h = first; h < first + n; h++) {
+        size_t at = q4_cache_offset(r, op->layer, h), column = h * p->head_dim;
+        ok &= r->m->ops->kv_store(r->s->keys + at, r->s->values + at, k + column, v + column, p->head_dim,
+                                  r->call->n_past + token);
     }
     if (!ok)
-        report(r, op, token);
+        q4_report(r, op, token);
 }
 
-#define SWIGLU_COLUMNS 512 // a unit for a single token
+// A single token is cut by KV heads, whose rotation the same thread does just before where it can.
+static void kv_store_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
+    const struct q4_params *p = &r->m->params;
+    if (range.n > 1) {
+        kv_store(r, op, range.first + unit, 0, p->n_kv_heads);
+        return;
+    }
+    size_t group = p->n_heads / p->n_kv_heads;
+    if (op > r->m->plan && op[-1].kind == Q4_OP_ROPE && q4_done_beside(r, op - 1, range)) {
+        rope(r, op - 1, range.first, unit * group, group);
+        rope(r, op - 1, range.first, p->n_heads + unit, 1);
+    }
+    kv_store(r, op, range.first, unit, 1);
+}
+
+#define SWIGLU_COLUMNS Q4_SUPER // a unit for a single token: whole blocks for whoever quantises them
 
 static void swiglu(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
     size_t width = r->m->buffers[op->out].width, columns = range.n == 1 ? SWIGLU_COLUMNS : width;
@@ -161,22 +176,25 @@ static void swiglu(struct run *r, const struct q4_op *op, struct range range, si
     const float *gate = q4_row(r, op->in, token);
     r->m->ops->swiglu(q4_row(r, op->out, token) + first, gate + first, gate + width + first,
                       q4_min_size(columns, width - first));
+    q4_quantize_behind(r, op, range, first, q4_min_size(columns, width - first));
 }
 
 static void embed(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_table *t = &r->m->tables[op->table];
     const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
     if (!r->m->ops->dequantize_row(q4_row(r, op->out, token), source, t->type, t->columns))
-        report(r, op, token);
+        q4_report(r, op, token);
 }
 
 static void rms_norm(struct run *r, const struct q4_op *op, size_t token) {
     if (!r->m->ops->rms_norm(q4_row(r, op->out, token), q4_row(r, op->in, token), r->m->vectors[op->vector].data,
                              r->m->buffers[op->in].width, r->m->params.eps))
-        report(r, op, token);
+        q4_report(r, op, token);
 }
 
 static size_t count_units(const struct run *r, const struct q4_op *op, struct range range) {
+    if (q4_done_beside(r, op, range))
+        return 0;
     switch (op->kind) {
     case Q4_OP_MATMUL: {
         const struct q4_weight *w = &r->m->weights[op->weight];
@@ -187,6 +205,8 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
         return q4_attention_units(r, range);
     case Q4_OP_SWIGLU:
         return range.n == 1 ? (r->m->buffers[op->out].width + SWIGLU_COLUMNS - 1) / SWIGLU_COLUMNS : range.n;
+    case Q4_OP_KV_STORE:
+        return range.n == 1 ? r->m->params.n_kv_heads : range.n;
     case Q4_OP_QUANTIZE: {
         size_t group = quantize_group(&r->m->buffers[op->in]);
         return (range.n + group - 1) / group;
@@ -208,10 +228,10 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
         quantize(r, op, range, unit);
         break;
     case Q4_OP_ROPE:
-        rope(r, op, range.first + unit);
+        rope(r, op, range.first + unit, 0, op->heads);
         break;
     case Q4_OP_KV_STORE:
-        kv_store(r, op, range.first + unit);
+        kv_store_unit(r, op, range, unit);
         break;
     case Q4_OP_ATTENTION:
         q4_attention_unit(r, op, range, unit, member);
@@ -246,7 +266,7 @@ static void walk(void *context, int member) {
         q4_record_start(r->s->recorder, record);
     for (size_t i = 0; i < m->n_ops; i++) {
         const struct q4_op *op = &m->plan[i];
-        struct range range = token_range(r, op);
+        struct range range = q4_token_range(r, op);
         size_t units = count_units(r, op, range);
         size_t most = op->kind == Q4_OP_MATMUL && range.n == 1 ? Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS : 1;
         struct q4_units taken = {0, 1};
@@ -256,8 +276,8 @@ static void walk(void *context, int member) {
             run_units(r, op, range, taken, member);
         if (record)
             q4_record_mark(r->s->recorder, record);
-        bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, token_range(r, op + 1)) == 1;
-        bool barrier = units > 1 || !next_single;
+        bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, q4_token_range(r, op + 1)) == 1;
+        bool barrier = units > 1 || (units == 1 && !next_single);
         if (barrier)
             q4_team_barrier(m->team);
         if (record)
@@ -303,9 +323,6 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
                  m->plan[fault >> 32].name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
         return false;
     }
-    size_t vocabulary = q4_session_vocabulary(s), first = call->all_logits ? 0 : call->n_tokens - 1;
-    const float *logits = q4_row(&r, m->plan[m->n_ops - 1].out, first);
-    memcpy(call->logits, logits, (call->n_tokens - first) * vocabulary * sizeof *logits);
     if (s->recorder)
         q4_record_call_stop(s->recorder);
     return true;

@@ -27,6 +27,19 @@ static inline size_t q4_cache_offset(const struct run *r, int layer, size_t kv_h
     return ((size_t)layer * r->m->params.n_kv_heads + kv_head) * r->s->head_stride;
 }
 
+struct range q4_token_range(const struct run *r, const struct q4_op *op);
+// An operation met a value that is not finite.
+void q4_report(struct run *r, const struct q4_op *op, size_t token);
+
+// ---- a single token (execute_single.c) ----------------------------------------------------------
+// Between operations that share nothing across heads or columns, threads need not meet: whoever has computed columns
+// quantises them, and whoever stores a head rotates it first. The operation itself then has nothing left to do.
+bool q4_done_beside(const struct run *r, const struct q4_op *op, struct range range);
+// Quantises columns that a unit of `op` has just written, where the operation behind it leaves that to it.
+void q4_quantize_behind(struct run *r, const struct q4_op *op, struct range range, size_t first, size_t n);
+// n columns, whole blocks, of a QUANTIZE operation.
+void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n);
+
 // ---- attention (execute_attention.c) ------------------------------------------------------------
 size_t q4_attention_units(const struct run *r, struct range range);
 void q4_attention_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member);

@@ -106,6 +106,7 @@ static void merge_spans(struct run *r, const struct q4_op *op, size_t token, siz
         }
         r->m->ops->attention_finish(out, state.sum, dim);
     }
+    q4_quantize_behind(r, op, (struct range){token, 1}, kv_head * s.group * dim, s.group * dim);
 }
 
 static void attend_span(struct run *r, const struct q4_op *op, size_t token, size_t kv_head, size_t span,
@@ -133,5 +134,7 @@ void q4_attention_unit(struct run *r, const struct q4_op *op, struct range range
     }
     size_t columns = r->m->params.n_heads / s.heads, first = unit / columns * s.tokens;
     struct range tile = {range.first + first, q4_min_size(s.tokens, range.n - first)};
-    attend_tile(r, op, tile, unit % columns * s.heads, s.heads, member);
+    size_t head = unit % columns * s.heads, dim = r->m->params.head_dim;
+    attend_tile(r, op, tile, head, s.heads, member);
+    q4_quantize_behind(r, op, range, head * dim, s.heads * dim);
 }

@@ -134,6 +134,17 @@ static bool check_params(const struct q4_params *p, char *error) {
     return true;
 }
 
+// Logits go straight to the caller, so their buffer has no memory.
+static bool check_logits(struct q4_model *m) {
+    struct q4_op *last = &m->plan[m->n_ops - 1];
+    last->flags |= Q4_OP_LAST;
+    for (const struct q4_op *op = m->plan; op < last; op++)
+        if (op->in == last->out || op->out == last->out)
+            return false;
+    return !(last->flags & Q4_OP_ADD) && last->in != last->out && last->out_col == 0 &&
+           m->buffers[last->out].width == m->weights[last->weight].rows;
+}
+
 bool q4_model_check_plan(struct q4_model *m, char *error) {
     if (!check_params(&m->params, error))
         return false;
@@ -149,6 +160,8 @@ bool q4_model_check_plan(struct q4_model *m, char *error) {
             return false;
     if (m->n_ops == 0 || m->plan[m->n_ops - 1].kind != Q4_OP_MATMUL)
         FAIL("a plan ends with the matrix product that gives the logits");
+    if (!check_logits(m))
+        FAIL("the logits replace what was in their buffer, which no other operation uses");
     for (size_t i = 0; i < m->n_buffers; i++) {
         const struct q4_buffer *b = &m->buffers[i];
         if ((b->forms[Q4_ACT_Q8] && b->width % Q4_BLOCK) || (b->forms[Q4_ACT_Q8K] && b->width % Q4_SUPER))

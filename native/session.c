@@ -61,7 +61,8 @@ static size_t thread_scratch(const struct q4_model *model, size_t n_batch) {
 static void carve_all(struct carver *c, struct q4_session *s) {
     const struct q4_model *m = s->model;
     for (size_t i = 0; i < m->n_buffers; i++)
-        carve_buffer(c, &m->buffers[i], &s->buffers[i], s->n_batch);
+        if ((int)i != m->plan[m->n_ops - 1].out) // logits go straight to the caller
+            carve_buffer(c, &m->buffers[i], &s->buffers[i], s->n_batch);
     s->cos_sin = carve(c, s->n_batch, m->params.rope_dim * sizeof(float));
     size_t partials = m->params.n_heads * s->n_spans;
     s->span_acc = carve(c, partials, m->params.head_dim * sizeof(float));

@@ -1,0 +1,36 @@
+// A single token: operations that their neighbours do on the way, which saves barriers and shares the work. The same
+// functions compute the same bits in either place.
+#include "execute.h"
+
+// Queries, then keys, rotated where the next operation stores the keys.
+static bool rope_beside_store(const struct run *r, const struct q4_op *op) {
+    const struct q4_params *p = &r->m->params;
+    const struct q4_op *store = op + 1;
+    return store < r->m->plan + r->m->n_ops && store->kind == Q4_OP_KV_STORE && store->in == op->in &&
+           op->heads == p->n_heads + p->n_kv_heads && store->in_col == op->in_col + p->n_heads * p->head_dim &&
+           q4_token_range(r, store).n == 1;
+}
+
+// The units of the operation before write whole blocks of what this one quantises.
+static bool quantize_beside(const struct run *r, const struct q4_op *op) {
+    if (op == r->m->plan)
+        return false;
+    const struct q4_op *before = op - 1;
+    size_t block = r->m->buffers[op->in].forms[Q4_ACT_Q8K] ? Q4_SUPER : Q4_BLOCK;
+    bool whole =
+        before->kind == Q4_OP_SWIGLU || (before->kind == Q4_OP_ATTENTION && r->m->params.head_dim % block == 0);
+    return whole && before->out == op->in && q4_token_range(r, before).n == 1;
+}
+
+bool q4_done_beside(const struct run *r, const struct q4_op *op, struct range range) {
+    if (range.n != 1)
+        return false;
+    return op->kind == Q4_OP_ROPE ? rope_beside_store(r, op) : op->kind == Q4_OP_QUANTIZE && quantize_beside(r, op);
+}
+
+void q4_quantize_behind(struct run *r, const struct q4_op *op, struct range range, size_t first, size_t n) {
+    const struct q4_op *next = op + 1;
+    if (range.n == 1 && next < r->m->plan + r->m->n_ops && next->kind == Q4_OP_QUANTIZE && quantize_beside(r, next) &&
+        q4_token_range(r, next).n == 1)
+        q4_quantize_columns(r, next, range.first, first, n);
+}
