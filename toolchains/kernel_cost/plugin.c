@@ -6,30 +6,12 @@
 //   mode=count (default)  address, instructions, executions: one line a translation block that ran
 //   mode=trace            address, instructions, 1: one line an executed block, in order
 // Instructions are exact: a block without an exception runs from its first to its last instruction.
-//
-// The functions below are declared here because Debian's qemu ships no plugin header (API version 1, qemu 4.2 on).
+#include "../emulate/qemu_plugin.h"
+
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-typedef struct qemu_info_t qemu_info_t;
-enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
-typedef void (*tb_trans_cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
-typedef void (*exec_cb)(unsigned int vcpu, void *user);
-typedef void (*exit_cb)(qemu_plugin_id_t id, void *user);
-
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans_cb cb);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, exec_cb cb, enum qemu_plugin_cb_flags flags,
-                                                 void *user);
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, exit_cb cb, void *user);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 
 EXPORT int qemu_plugin_version = 1;
 
