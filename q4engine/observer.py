@@ -22,7 +22,7 @@ from q4engine.engine import Call, Engine, Phase, Session
 from q4engine.errors import Q4Error
 from q4engine.operation_channels import OperationChannels
 from q4engine.perf_ctl import PerfControl
-from q4engine.pmu import Counters, plan_counters
+from q4engine.pmu import Counters, core_pmus, plan_counters, slots
 from q4engine.recording import Level, Record, kv_bytes_per_position, operations, weight_bytes_per_token
 from q4engine.trace import Trace
 
@@ -41,6 +41,7 @@ class Observation:
     """What to make of a run. Paths are None where a file is not wanted.
 
     events: as ``--events`` has them (events.py); "none" counts nothing. cpus: where the engine's threads may run.
+    read_peak_gbps: 10⁹ bytes a second that its threads can read at best, where that was measured.
     """
 
     streamline: annotate.Mode = "off"
@@ -54,6 +55,7 @@ class Observation:
     perf_phase: Phase = "decode"
     cpus: Sequence[int] | None = None
     command: str | None = None
+    read_peak_gbps: float | None = None
     endpoints: annotate.Endpoints = field(default_factory=annotate.Endpoints)
 
     @property
@@ -157,6 +159,8 @@ class Observer:
                 announce(text, call, self._start_ns)
 
     def after(self, call: Call) -> None:
+        if not (self.live or self.often or self.late):
+            return
         recorded = self.session.recorder.recorded() if self.level else None  # type: ignore[union-attr]
         end_ns = _now()
         self._waiting.append((call, self._start_ns, end_ns, self._counted, recorded))
@@ -304,6 +308,8 @@ def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note:
     engine = observer.session.engine
     plan = operations(engine)
     header = capture_header(engine, what.command)
+    if what.read_peak_gbps is not None:
+        header["read_peak_gbps"] = f"{what.read_peak_gbps:.2f}"
     if what.capture is not None:
         capture = Capture(what.capture, header, plan, observer.counters, what.per_op)
         stack.callback(lambda: capture.close(observer.cost.percent))
@@ -337,6 +343,7 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "arch": machine.architecture(),
         "cpu": machine.cpu_name(),
         "midr": ",".join(f"0x{midr:08x}" for midr in machine.midrs()) or None,
+        "slots": slots(core_pmus()),
         "governor": ",".join(machine.governors()) or None,
         "command": None if command is None else command[:_COMMAND_LENGTH],
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

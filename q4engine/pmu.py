@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ Try = Callable[[Numbers], tuple[int, int]]
 """Opens a group and closes it: errno or 0, and the index of the event refused."""
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.ENOSYS)
+_MOST_GROUPS = 32  # native/pmu.h
 _HEAD_WORDS = 3  # number of events, time enabled, time running (native/pmu.h)
 _LISTED = ((0x0000, 0x003F), (0x4000, 0x403F))  # event numbers that PMCEID0_EL0 and PMCEID1_EL0 tell of
 
@@ -70,6 +71,14 @@ def core_pmus(root: Path = DEVICES) -> list[Pmu]:
         events = frozenset(path.name for path in (folder / "events").glob("*") if "." not in path.name)
         found.append(Pmu(folder.name, int(number), _cpu_list(cpus or ""), int(slots, 0) if slots else None, events))
     return found
+
+
+def slots(pmus: Sequence[Pmu]) -> str | None:
+    """Issue slots a cycle: a number, ``PMU=number`` of each where they differ, None where the kernel does not say."""
+    known = {pmu.name: pmu.slots for pmu in pmus if pmu.slots}
+    if len(set(known.values())) == 1 and len(known) == len(pmus):
+        return str(next(iter(known.values())))
+    return ",".join(f"{name}={number}" for name, number in known.items()) or None
 
 
 def _cpu_list(text: str) -> tuple[int, ...]:
@@ -197,6 +206,8 @@ def plan_counters(
         return Counters(state=refusal)
     counters = Counters(missing=missing)
     _group(counters, usable, attempt)
+    if len(counters.groups) > _MOST_GROUPS:
+        raise Q4Error(f"--events: they make {len(counters.groups)} groups, at most {_MOST_GROUPS} can take turns")
     if not counters.groups:
         nothing = any(why == _NO_PMU for _, why in missing)
         counters.state = NO_HARDWARE if nothing else "this machine has none of the events"

@@ -15,6 +15,7 @@ from annotate_daemon import Daemon, private_endpoints, wait
 from capture_runs import PROMPT, observed_run, read_capture
 
 import annotate
+import q4engine.observer
 from analysis.readers import read
 from annotate import Endpoints
 from q4engine.cli import main
@@ -152,8 +153,6 @@ def test_groups_take_turns_in_each_phase(model: Path) -> None:
 def test_what_waits_too_long_is_written_between_calls(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import q4engine.observer
-
     monkeypatch.setattr(q4engine.observer, "_LATE_BYTES", 1)
     monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 0)
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
@@ -218,6 +217,16 @@ class TestCommand:
         assert len(rows) > 10 and ("state" in header) == (number == signal.SIGKILL)
         assert len(read(files["--markers"]).markers) > 10
         assert files["--trace"].exists() == (number != signal.SIGKILL)
+
+
+def test_counting_every_operation_warns_of_its_cost(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = Observation(capture=tmp_path / "c.csv", per_op=True, events="none")
+    for limit, warned in ((-1.0, True), (100.0, False)):
+        monkeypatch.setattr(q4engine.observer, "COST_WARNING_PERCENT", limit)
+        _, notes = observed_run(model, what)
+        assert any("capturing every operation took" in note for note in notes) == warned
 
 
 def test_no_daemon_is_no_matter(model: Path, endpoints: Endpoints, capsys: pytest.CaptureFixture[str]) -> None:

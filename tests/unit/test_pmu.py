@@ -124,6 +124,12 @@ class TestGroups:
         with pytest.raises(Q4Error, match="no PMU 'armv8_huge' on this machine, only armv8_big"):
             plan_counters("armv8_huge/cpu_cycles/", slots(4), [BIG], "aarch64", [4])
 
+    def test_more_groups_than_can_take_turns(self) -> None:
+        text = ",".join(f"r{code:x}" for code in range(0xC0, 0xC0 + 40))
+        with pytest.raises(Q4Error, match="they make 40 groups"):
+            plan_counters(text, slots(1), [BIG], "aarch64", [4])
+        assert len(plan_counters(text, slots(6), [BIG], "aarch64", [4]).groups) == 7
+
     def test_none_counts_nothing(self) -> None:
         assert plan_counters("none", slots(4), [BIG], "aarch64").groups == []
 
