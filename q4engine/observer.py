@@ -22,7 +22,7 @@ from q4engine.engine import Call, Engine, Phase, Session
 from q4engine.errors import Q4Error
 from q4engine.operation_channels import OperationChannels
 from q4engine.perf_ctl import PerfControl
-from q4engine.pmu import Counters, core_pmus, plan_counters, slots
+from q4engine.pmu import Counters, core_pmus, plan_counters, slots_of
 from q4engine.recording import Level, Record, kv_bytes_per_position, operations, weight_bytes_per_token
 from q4engine.trace import Trace
 
@@ -343,7 +343,7 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "arch": machine.architecture(),
         "cpu": machine.cpu_name(),
         "midr": ",".join(f"0x{midr:08x}" for midr in machine.midrs()) or None,
-        "slots": slots(core_pmus()),
+        "slots": slots_of(core_pmus()),
         "governor": ",".join(machine.governors()) or None,
         "command": None if command is None else command[:_COMMAND_LENGTH],
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

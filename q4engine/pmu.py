@@ -73,7 +73,7 @@ def core_pmus(root: Path = DEVICES) -> list[Pmu]:
     return found
 
 
-def slots(pmus: Sequence[Pmu]) -> str | None:
+def slots_of(pmus: Sequence[Pmu]) -> str | None:
     """Issue slots a cycle: a number, ``PMU=number`` of each where they differ, None where the kernel does not say."""
     known = {pmu.name: pmu.slots for pmu in pmus if pmu.slots}
     if len(set(known.values())) == 1 and len(known) == len(pmus):

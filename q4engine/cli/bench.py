@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from q4engine.bench.plan import Case
     from q4engine.bench.runner import Settings
     from q4engine.bench.tables import Row
+    from q4engine.engine import Engine
 
 _MAX_TOKENS = 1 << 20
+_REPETITIONS = 5
+_CAPTURED_TOKENS = 32
 
 _EPILOG = """\
 examples:
@@ -29,11 +32,13 @@ examples:
   q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
   q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
   q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
+  q4engine bench model.gguf --capture scaling -t 1,2,4 -p 16,32,64,128,256,512
 
 pp512: a prompt of 512 tokens, evaluated at once. tg128: 128 tokens, one after the other. "@ d2048": behind 2048 tokens.
 A test is warmed up by one call that is not counted. rate and "of peak" are medians: a generation's bytes per second
 against a plain read of the packed weights on the same threads, measured between the repetitions; a prompt's int8
 operations per second against a loop that does nothing else. Tokens are random; nothing is sampled.
+--capture DIR: each prompt, with the tokens generated behind it, becomes a file for python -m analysis.scaling DIR.
 """
 
 
@@ -57,10 +62,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     for short, long, low, default, text in lists:
         high = 256 if short == "-t" else _MAX_TOKENS
-        text += f" (default: {default})" if default else ""
+        text += f" (default: {default}{f'; with --capture {_CAPTURED_TOKENS}' * (short == '-n')})" if default else ""
         parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
     integer = options.integer
-    parser.add_argument("-r", "--repetitions", metavar="N", type=integer(1), default=5, help="default: %(default)s")
+    parser.add_argument(
+        "-r", "--repetitions", metavar="N", type=integer(1), help="default: 5; with --capture 1, as files grow"
+    )
     parser.add_argument("-b", "--batch-size", metavar="N", type=integer(1), default=512, help="default: %(default)s")
     parser.add_argument("-C", "--cpu-mask", metavar="M", help="pin the threads to these CPUs: 0xf0 or 4-7")
     parser.add_argument("--no-warmup", dest="warm_up", action="store_false", help="no warm-up call before a test")
@@ -74,6 +81,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--vs-python", metavar="PATH", default=sys.executable, help="the interpreter that has it (default: this one)"
     )
+    parser.add_argument(
+        "--capture", metavar="DIR", type=Path, help="a per-operation capture of each model, thread count and prompt"
+    )
+    parser.add_argument("--events", metavar="LIST", help="what captures count, as for q4engine run (default: default)")
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -105,6 +116,10 @@ def run(args: argparse.Namespace) -> int:
     paths: list[Path] = args.model_position + args.model
     if not paths:
         args.parser.error("give at least one MODEL")
+    if args.capture is not None:
+        return _capture(args, paths)
+    if args.events is not None:
+        args.parser.error("--events needs --capture")
     plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
     if not plan:
         args.parser.error("there is nothing to measure: -p and -n are 0")
@@ -121,6 +136,53 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
+    """A line for each file on stdout."""
+    from q4engine.bench import captures
+    from q4engine.events import parse_events
+    from q4engine.machine import architecture
+
+    prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
+    gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
+    if not prompts or len(gens) > 1 or args.n_depth or args.vs or args.output != "md" or args.cooldown:
+        args.parser.error("--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events")
+    events = args.events or "default"
+    parse_events(events, architecture())  # a mistake shows before a model is loaded
+    cpus, threads = _threads(args)
+    plan = captures.Plan(
+        args.capture, prompts, gens[0], args.repetitions or 1, args.batch_size, events, args.warm_up, cpus
+    )
+    captures.prepare(plan, paths)
+    with _progress(len(paths) * len(threads) * len(prompts)) as progress:
+        for path, n_threads in ((path, n) for path in paths for n in threads):
+            with _engine(path, n_threads, cpus, progress) as engine:
+                for done in captures.capture_all(engine, plan, progress.tell):
+                    generation = "" if done.generation_rate is None else f", decode {done.generation_rate:.2f}"
+                    print(f"{done.path}: tokens/s: prefill {done.prompt_rate:.2f}{generation}", flush=True)
+                    progress.advance()
+    return 0
+
+
+def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
+    """CPUs to pin to, and each number of threads once."""
+    from q4engine.cpus import default_thread_count, parse_cpu_mask
+
+    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
+    return cpus, list(dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])))
+
+
+@contextlib.contextmanager
+def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet) -> Iterator[Engine]:
+    from q4engine.engine import Engine
+
+    progress.tell(f"{path.name}: loading")
+    engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
+    try:
+        yield engine
+    finally:
+        engine.gguf.close()
+
+
 def _flat(lists: list[list[int]] | None, default: list[int]) -> list[int]:
     return [value for values in lists for value in values] if lists else default
 
@@ -129,26 +191,22 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
     from q4engine.bench.model import ModelFacts
     from q4engine.bench.runner import Runner, Settings
     from q4engine.bench.tables import Row
-    from q4engine.cpus import default_thread_count, parse_cpu_mask
-    from q4engine.engine import Engine
 
-    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
-    threads = _flat(args.threads, [len(cpus) if cpus else default_thread_count()])
-    settings = Settings(args.repetitions, args.warm_up, args.cooldown, args.batch_size)
+    cpus, threads = _threads(args)
+    settings = Settings(args.repetitions or _REPETITIONS, args.warm_up, args.cooldown, args.batch_size)
     n_ctx = max(test.n_ctx for test in plan)
     with _progress(len(paths) * len(threads) * len(plan)) as progress:
-        for path in paths:
-            for n_threads in dict.fromkeys(threads):
-                progress.tell(f"{path.name}: loading")
-                engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
+        for path, n_threads in ((path, n) for path in paths for n in threads):
+            with (
+                _engine(path, n_threads, cpus, progress) as engine,
+                _peer(args, path, n_ctx, n_threads, settings) as peer,
+            ):
                 model = ModelFacts.of(engine)
-                with _peer(args, path, n_ctx, n_threads, settings) as peer:
-                    runner = Runner(engine, n_ctx, settings, peer, progress.tell)
-                    for test in plan:
-                        yield Row(model, runner.run(test))
-                        progress.advance()
+                runner = Runner(engine, n_ctx, settings, peer, progress.tell)
+                for test in plan:
+                    yield Row(model, runner.run(test))
+                    progress.advance()
                 del runner
-                engine.gguf.close()
 
 
 def _peer(

@@ -264,6 +264,10 @@ def test_others_are_what_is_neither_ours_nor_a_peers() -> None:
         (["m.gguf", "--cooldown", "nan"], "out of range"),
         (["m.gguf", "-o", "xml"], "invalid choice"),
         (["m.gguf", "--vs", "other"], "invalid choice"),
+        (["m.gguf", "--events", "mix"], "--events needs --capture"),
+        (["m.gguf", "--capture", "d", "-o", "json"], "--capture takes"),
+        (["m.gguf", "--capture", "d", "-n", "1,2"], "--capture takes"),
+        (["m.gguf", "--capture", "d", "-p", "0"], "--capture takes"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,3 +280,37 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(tmp_path / "absent.gguf"), "-t", "1"]) == 1
     assert re.fullmatch(r"error: \S*absent\.gguf: no such file\n", capsys.readouterr().err)
+
+
+# ---- captures --------------------------------------------------------------------------------------------------------
+
+
+def test_captures_of_every_combination(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, folder = write_tiny(tmp_path / "synthetic tiny.gguf"), tmp_path / "new" / "folder"
+    arguments = ["-t", "1,2", "-p", "3,5", "-n", "2", "-r", "2", "--events", "none"]
+    assert main(["bench", str(model), "--capture", str(folder), *arguments]) == 0
+    names = [f"synthetic tiny.t0{threads}.p000{prompt}.csv" for threads in (1, 2) for prompt in (3, 5)]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()] == [str(folder / n) for n in names]
+    for name in names:
+        lines = (folder / name).read_text().splitlines()
+        header = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+        assert header["n_threads"] == name.split(".t0")[1][0]
+        assert float(header["read_peak_gbps"]) > 0
+        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+        calls = [(row["phase"], int(row["n_past"]), int(row["n_eval"])) for row in rows if not row["op"]]
+        prompt = int(name.split(".p000")[1][0])
+        once = [("prefill", 0, prompt), ("decode", prompt, 1), ("decode", prompt + 1, 1)]
+        assert calls == once * 2  # the warm-up is not among them
+        assert {row["thread"] for row in rows if row["op"]} == {str(i) for i in range(int(header["n_threads"]))}
+
+
+def test_captures_that_would_overwrite_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "a/m.gguf", "b/m.gguf", "--capture", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: two models are called m, so their captures would have the same names\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["bench", "m.gguf", "--capture", str(tmp_path / "file")]) == 1
+    assert re.fullmatch(r"error: \S*file: the folder cannot be made: File exists\n", capsys.readouterr().err)

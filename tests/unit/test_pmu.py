@@ -16,7 +16,7 @@ from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 from q4engine.events import ARM_PRESETS, OTHER_PRESETS, parse_events
 from q4engine.observer import Observation, observe
-from q4engine.pmu import AVAILABLE, Counters, Numbers, Pmu, core_pmus, plan_counters, refusal_text
+from q4engine.pmu import AVAILABLE, Counters, Numbers, Pmu, core_pmus, plan_counters, refusal_text, slots_of
 
 CPU_CYCLES, SOFTWARE = 0x11, 1
 ARM_NAMES = frozenset(name.lower() for names in ARM_PRESETS.values() for name in names)
@@ -296,3 +296,13 @@ class TestNative:
         recorder.select(1)
         stamp_ns, reading_ns = recorder.record_cost()
         assert stamp_ns > 0 and reading_ns > 0
+
+
+def test_slots_as_captures_say_them() -> None:
+    big, little = Pmu("armv8_big", 8, (4,), 6), Pmu("armv8_little", 9, (0,), 2)
+    assert slots_of([]) is None
+    assert slots_of([Pmu("cpu", 4, ())]) is None
+    assert slots_of([big]) == "6"
+    assert slots_of([big, Pmu("armv8_other", 10, (5,), 6)]) == "6"
+    assert slots_of([big, little]) == "armv8_big=6,armv8_little=2"
+    assert slots_of([big, Pmu("armv8_silent", 9, (0,))]) == "armv8_big=6"
