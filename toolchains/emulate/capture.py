@@ -12,8 +12,7 @@ from emulate.plugin import CALL, Mark
 
 GROUP = "emulated"
 # Of the emulator's host, or in its time: they say nothing of any Arm core.
-_HEADER_LEFT_OUT = ("emulated", "counters", "counters_missing", "midr", "governor", "read_peak_gbps")
-_HEADER_LEFT_OUT_TOO = ("observer_cost_percent", "huge_pages")
+_HEADER_LEFT_OUT = ("counters_missing", "midr", "governor", "read_peak_gbps", "observer_cost_percent", "slots")
 _COLUMNS_EMPTIED = ("cpu", "migrations", "page_faults", "context_switches", "freq_hz")
 
 Counts = Mapping[str, int]
@@ -69,21 +68,21 @@ def complete(source: Path, target: Path, marks: list[Mark], header: Mapping[str,
         **header,
         f"group.{GROUP}": f"pmu=qemu events={','.join(events)}",
     }
+    reader = csv.DictReader(lines[n_header:])
+    rows = [[*(reader.fieldnames or ()), *(f"{event}@{GROUP}" for event in events)]]
+    for row in reader:
+        found = _counts_of(row, counted)
+        row |= {column: "" for column in _COLUMNS_EMPTIED if column in row}
+        rows.append([*row.values(), *(str(found.get(event, "")) for event in events)])
     part = target.with_suffix(".part")
     with part.open("w", encoding="utf-8", newline="") as out:
         out.writelines(f"{line}\n" for line in _header(lines[:n_header], keys))
-        writer = csv.writer(out, lineterminator="\n")
-        reader = csv.DictReader(lines[n_header:])
-        writer.writerow([*(reader.fieldnames or ()), *(f"{event}@{GROUP}" for event in events)])
-        for row in reader:
-            found = _counts_of(row, counted)
-            row |= {column: "" for column in _COLUMNS_EMPTIED if column in row}
-            writer.writerow([*row.values(), *(found.get(event, "") for event in events)])
+        csv.writer(out, lineterminator="\n").writerows(rows)
     part.replace(target)
 
 
 def _header(lines: list[str], keys: Mapping[str, str]) -> Iterator[str]:
-    left_out = {*_HEADER_LEFT_OUT, *_HEADER_LEFT_OUT_TOO, *keys}
+    left_out = {*_HEADER_LEFT_OUT, *keys}
     yield lines[0]
     for line in lines[1:]:
         if line[1:].partition(":")[0].strip() not in left_out:
