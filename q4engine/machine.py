@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 CPU_ROOT = Path("/sys/devices/system/cpu")
+CPUINFO = Path("/proc/cpuinfo")
 
 # MIDR_EL1's implementer and part numbers. Source: Arm's technical reference manuals of these cores.
 ARM_PARTS = {
@@ -42,7 +43,17 @@ def midrs() -> list[int]:
         text = read_text(path)
         if text:
             found[int(text, 16) & 0xFFFFFFFF] = None
-    return list(found)
+    return list(found) or list(dict.fromkeys(_midrs_of_cpuinfo(read_text(CPUINFO) or "")))
+
+
+def _midrs_of_cpuinfo(text: str) -> list[int]:
+    """The same from /proc/cpuinfo, for kernels and phones that hide the register."""
+    names = ("implementer", "variant", "part", "revision")
+    fields = [re.findall(rf"^CPU {name}\s*:\s*(\w+)$", text, re.MULTILINE) for name in names]
+    return [
+        int(implementer, 0) << 24 | int(variant, 0) << 20 | 0xF << 16 | int(part, 0) << 4 | int(revision, 0)
+        for implementer, variant, part, revision in zip(*fields, strict=False)
+    ]
 
 
 def _cpu_number(path: Path) -> int:
@@ -63,8 +74,10 @@ def cpu_name() -> str:
     names = dict.fromkeys(core_name(midr) for midr in midrs())
     if names:
         return ",".join(names)
-    match = re.search(r"^model name\s*:\s*(.+)$", read_text(Path("/proc/cpuinfo")) or "", re.MULTILINE)
-    return match[1].strip() if match else platform.processor() or architecture()
+    # an emulated Arm program sees the cpuinfo of its x86 host
+    text = "" if architecture() == "aarch64" else read_text(CPUINFO) or ""
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else f"unknown {architecture()} core"
 
 
 def governors() -> list[str]:

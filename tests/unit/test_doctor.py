@@ -77,6 +77,24 @@ def test_cores_by_their_midr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert machine.cpu_name() == "Cortex-A55,Neoverse-N2,implementer 0x48 part 0xd01"
 
 
+def test_cores_by_cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = [("0x41", "0x1", "0xd05", "0"), ("0x41", "0x0", "0xd49", "3")]
+    lines = [
+        f"CPU implementer\t: {a}\nCPU architecture: 8\nCPU variant\t: {b}\nCPU part\t: {c}\nCPU revision\t: {d}\n"
+        for a, b, c, d in (*cores, cores[0])
+    ]
+    (tmp_path / "cpuinfo").write_text("\n".join(lines))
+    monkeypatch.setattr(machine, "CPU_ROOT", tmp_path)
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    assert [f"0x{midr:08x}" for midr in machine.midrs()] == ["0x411fd050", "0x410fd493"]
+    assert machine.cpu_name() == "Cortex-A55,Neoverse-N2"
+    (tmp_path / "cpuinfo").write_text("model name\t: Some x86\n")
+    monkeypatch.setattr(machine, "architecture", lambda: "x86_64")
+    assert machine.cpu_name() == "Some x86"
+    monkeypatch.setattr(machine, "architecture", lambda: "aarch64")
+    assert machine.cpu_name() == "unknown aarch64 core"
+
+
 def test_the_daemon_is_found() -> None:
     with private_endpoints() as endpoints:
         assert found(examine(lambda group: (errno.ENOENT, 0), endpoints, []), "Streamline daemon").value == "not found"
