@@ -18,6 +18,7 @@ void FALLBACK(float *acc, q4_attn_state *states, const float *q, const q4_attn_a
 
 struct group {
     size_t n_rows, dim;
+    size_t ahead;         // elements from a block's keys or values to the next block's; 0 where there is none
     size_t visible[ROWS]; // positions
     float q[ROWS][STRIDE];
     float scores[ROWS][Q4_KV_BLOCK]; // then weights
@@ -27,13 +28,17 @@ struct group {
 
 // a, out: rows that are a_stride and out_stride floats apart; b: b_stride elements from one j to the next.
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const uint16_t *b,
-                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume) {
+                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume,
+                                  size_t ahead) {
     vf acc[ROWS][WIDE];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
             acc[r][v] = resume ? vf_load(out + r * out_stride + v * LANES) : vf_zero();
     for (size_t j = 0; j < n_j; j++, b += b_stride, a++) {
         vf lanes[WIDE];
+        if (ahead)
+            UNROLLED (v, vectors)
+                _mm_prefetch((const char *)(b + ahead + v * LANES), _MM_HINT_T0);
         UNROLLED (v, vectors)
             lanes[v] = vf_load_halves(b + v * LANES);
         UNROLLED (r, n_rows) {
@@ -71,7 +76,7 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
 
 static void block_scores(struct group *g, size_t row, size_t n_rows, const uint16_t *k) {
 #define SCORES(N)                                                                                                      \
-    product(g->scores[row] + t, Q4_KV_BLOCK, g->q[row], STRIDE, k + t, Q4_KV_BLOCK, g->dim, N, WIDE, false)
+    product(g->scores[row] + t, Q4_KV_BLOCK, g->q[row], STRIDE, k + t, Q4_KV_BLOCK, g->dim, N, WIDE, false, g->ahead)
     for (size_t t = 0; t < Q4_KV_BLOCK; t += WIDE * LANES)
         EACH_ROW_COUNT(n_rows, SCORES)
 }
@@ -82,7 +87,7 @@ static void block_values(struct group *g, size_t row, size_t n_rows, const uint1
     const uint16_t *first = v + from * g->dim;
 #define VALUES(N)                                                                                                      \
     product(g->acc[row] + d, STRIDE, g->scores[row] + from, Q4_KV_BLOCK, first + d, g->dim, to - from, N, vectors,     \
-            from > 0)
+            from > 0, g->ahead)
     for (const size_t vectors = WIDE; d + WIDE * LANES <= g->dim; d += WIDE * LANES)
         EACH_ROW_COUNT(n_rows, VALUES)
     for (const size_t vectors = 1; d < g->dim; d += LANES)
@@ -138,6 +143,7 @@ static void attend_group(struct group *g, const q4_attn_args *args) {
     for (size_t p = 0; p < g->visible[g->n_rows - 1]; p += Q4_KV_BLOCK) {
         while (g->visible[row] <= p)
             row++;
+        g->ahead = p + Q4_KV_BLOCK < g->visible[g->n_rows - 1] ? Q4_KV_BLOCK * g->dim : 0;
         attend_block(g, row, p, args);
     }
 }
