@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sampled
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from q4engine.errors import Q4Error
@@ -105,13 +105,9 @@ class SamplerMirror:
 
     def penalised(self, logits: Sequence[float], history: Sequence[int]) -> list[float]:
         how, values = self.how, list(logits)
-        last = (
-            history
-            if how.repeat_last_n < 0
-            else history[len(history) - how.repeat_last_n :]
-            if how.repeat_last_n
-            else ()
-        )
+        last = history
+        if how.repeat_last_n >= 0:
+            last = history[max(0, len(history) - how.repeat_last_n) :]
         penalty = f32(how.repeat_penalty)
         for token in set(last):
             lower = f32(values[token] / penalty if values[token] > 0 else values[token] * penalty)
@@ -153,6 +149,7 @@ how = st.builds(
 )
 
 
+@example(replace(SamplerSettings(temperature=0.0, seed=0), repeat_penalty=0.9, repeat_last_n=4), [1.0, 1.0], [0, 0, 1])
 @settings(max_examples=100, deadline=None)
 @given(how, st.lists(logit, min_size=1, max_size=40), st.lists(st.integers(0, 39), max_size=8))
 def test_the_mirror_chooses_the_same(how: SamplerSettings, logits: list[float], history: list[int]) -> None:
