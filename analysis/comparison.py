@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import bootstrap, metrics
+from analysis import bootstrap, metrics, operations
 from analysis.errors import printable
 from analysis.loading import Capture, JudgedPhase
 from analysis.metrics import tokens_of
@@ -139,20 +139,10 @@ def _of_operations(
 
 
 def operation_rows(phase: JudgedPhase, table: Table) -> dict[str, np.ndarray]:
-    """Operation -> [calls, 2]: seconds until its slowest thread was done, and tokens, for each call of the phase."""
-    if table.calls is None:
-        return {}
+    """Operation -> [calls, 2]: mean seconds of a thread, and tokens, for each call of the phase."""
     tokens = {step.call: step.n_eval for step in phase.evidence.steps if step.call is not None}
-    rows = table.calls[(table.calls["op"] != "") & table.calls["call"].isin(list(tokens))]
-    if rows.empty:
-        return {}
-    keys = [key for key in ("op", "call", "layer", "tensor") if key in rows]
-    slowest = rows.groupby(keys, sort=False, dropna=False)["duration_s"].max()
-    seconds = slowest.groupby(level=["op", "call"], sort=False).sum()
-    pairs: dict[str, list[tuple[float, int]]] = {}
-    for name, call, value in seconds.reset_index().itertuples(index=False):
-        pairs.setdefault(str(name), []).append((float(value), tokens[int(call)]))
-    return {name: _per_token(values) for name, values in pairs.items()}
+    found = operations.seconds_by_call(table, tokens)
+    return {name: _per_token([(seconds, tokens[call]) for call, seconds in rows]) for name, rows in found.items()}
 
 
 def _change(

@@ -26,7 +26,7 @@ _MODEL_BYTES = "weights"
 class Point:
     """One phase or operation. work: arithmetic operations, or instructions where `unit` says so.
 
-    bytes_read: from memory, by `source`.  share: of the phase's time.
+    seconds: until the slowest thread was done.  bytes_read: from memory, by `source`.  share: of the phase's time.
     """
 
     phase: str
@@ -63,7 +63,7 @@ def points(capture: Capture) -> list[Point]:
         whole = _of_phase(phase, parts)
         found.append(whole)
         by_shape = whole.unit == "operations"
-        found += [_of_operation(phase, part, by_shape) for part in parts[:_MOST_OPERATIONS] if part.seconds > 0]
+        found += [_of_operation(phase, part, by_shape) for part in parts[:_MOST_OPERATIONS] if part.elapsed > 0]
     return found
 
 
@@ -127,7 +127,7 @@ def _of_operation(phase: JudgedPhase, part: Operation, by_shape: bool) -> Point:
     unit = "operations" if by_shape else "instructions"
     read, source = part.bytes_read
     share = part.seconds / phase.phase.duration_s if phase.phase.duration_s > 0 else math.nan
-    return Point(phase.title, printable(part.name, 40), part.seconds, share, work, unit, read, source)
+    return Point(phase.title, printable(part.name, 40), part.elapsed, share, work, unit, read, source)
 
 
 def _count(phase: JudgedPhase, event: str) -> float | None:
