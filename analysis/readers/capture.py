@@ -55,7 +55,7 @@ def read(source: Source) -> Table:
     if scaled:
         notes.append(f"multiplexed within calls and scaled to the whole call: {summarise(sorted(scaled))}")
     if not event_columns:
-        notes.append(f"no counters: {printable(str(header.get('counters', 'the header gives no reason')))}")
+        notes.append(f"no counters: {printable(str(header.get('counters', 'the header gives no reason')), 300)}")
     meta: dict[str, Any] = {
         "format": FORMAT,
         "path": str(source.path),

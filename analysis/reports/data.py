@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from analysis import metrics
+from analysis import breakdown, metrics
+from analysis.breakdown import Part
 from analysis.loading import Capture, JudgedPhase
 from analysis.metrics import Ratio
 from analysis.verdicts import Check, Judgement, Verdict
@@ -28,7 +29,7 @@ def capture_data(capture: Capture) -> dict[str, Any]:
         "emulated": capture.is_emulated,
         "header": {key: _plain(value) for key, value in capture.header.items()},
         "notes": capture.notes,
-        "phases": [phase_data(phase) for phase in capture.judged()],
+        "phases": [phase_data(phase) | time_data(phase, capture) for phase in capture.judged()],
     }
 
 
@@ -69,6 +70,31 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
             for step, judgement in phase.steps
         ],
     }
+
+
+def time_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:
+    """What time and the model's size tell without counters: see `analysis.breakdown`."""
+    traffic, found = breakdown.least_traffic(phase), breakdown.of_phase(phase, capture.table)
+    document: dict[str, Any] = {"least_traffic": None, "breakdown": None}
+    if traffic:
+        document["least_traffic"] = {
+            "bytes_per_call": traffic.per_call,
+            "bytes_per_s": traffic.rate,
+            "of_peak": number(traffic.of_peak),
+        }
+    if found:
+        document["breakdown"] = {
+            "of": "time" if found.of_time else "instructions",
+            "operations": [_part(part, found.of_time) for part in found.operations],
+            "tensors": [_part(part, found.of_time) for part in found.tensors],
+        }
+    return document
+
+
+def _part(part: Part, of_time: bool) -> dict[str, Any]:
+    amount = "s_per_token" if of_time else "instructions_per_token"
+    rates = {"bytes_per_s": number(part.bandwidth), "bytes_by": part.source, "operations_per_s": number(part.rate)}
+    return {"name": part.name, "share": number(part.share), amount: number(part.amount), **rates}
 
 
 def step_verdict(judgement: Judgement) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import base64
 import html
 from collections.abc import Iterable, Iterator, Sequence
 
-from analysis import metrics, operations
+from analysis import breakdown, metrics
 from analysis.errors import printable
 from analysis.loading import Capture, JudgedPhase
-from analysis.reports import pictures, rooflines
-from analysis.reports.text import EMULATED, known_facts, span_of, token_summary
+from analysis.reports import breakdowns, pictures, rooflines
+from analysis.reports.text import EMULATED, known_facts, span_of, token_summary, without_counts
 from analysis.verdicts import Check, Family, Verdict
 from analysis.verdicts.weigh import compared
 
@@ -63,7 +63,7 @@ def _body(capture: Capture) -> Iterator[str]:
     yield from _list("Notes on reading", capture.notes)
     yield _image(pictures.stalls(capture, "svg"), "svg+xml", "shares of cycles by phase")
     for phase in capture.judged():
-        yield from _phase(phase)
+        yield from _phase(phase, capture)
     if any(phase.phase.steps for phase in capture.judged()):
         yield "<h2>Steps over time</h2>"
         yield _image(pictures.timeline(capture), "png", "length and stall shares of every step over time")
@@ -71,11 +71,10 @@ def _body(capture: Capture) -> Iterator[str]:
     yield _image(
         rooflines.picture(capture, form="svg"), "svg+xml", "work a second over work a byte, by phase and operation"
     )
-    yield from _operations(capture)
     yield from _steps(capture)
 
 
-def _phase(phase: JudgedPhase) -> Iterator[str]:
+def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     combined = phase.judgement.combined
     yield f"<h2>{_text(phase.title)}</h2>"
     span = span_of(phase)
@@ -88,9 +87,18 @@ def _phase(phase: JudgedPhase) -> Iterator[str]:
         else ""
     )
     yield f'<p class="verdict {tone}">{_text(combined.outcome)}{sure}</p>'
-    yield f"<dl>{''.join(map(_rule, phase.judgement.rules))}</dl>"
+    counted = breakdowns.has_counts(phase)
+    if counted:
+        yield f"<dl>{''.join(map(_rule, phase.judgement.rules))}</dl>"
+    else:
+        yield f"<p>Counters: {_text(without_counts(capture))}.</p>"
     yield from _list("What lowers the confidence", combined.reasons)
     yield from _list("Remarks", combined.remarks)
+    for name, text in breakdowns.lines(phase):
+        yield f"<p>{_text(name.capitalize())}: {_text(text)}.</p>"
+    yield from _breakdown(phase, capture)
+    if not counted:
+        return
     yield from _metrics(phase)
     summary = token_summary(phase)
     if summary:
@@ -136,27 +144,17 @@ def _counting(ratio: metrics.Ratio) -> str:
     return f"{100 * ratio.running:.0f} %" + ("" if ratio.together else ", apart")
 
 
-def _operations(capture: Capture) -> Iterator[str]:
-    points = [point for point in rooflines.points(capture) if point.operation]
-    if not points:
+def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
+    found = breakdown.of_phase(phase, capture.table)
+    if found is None:
         return
-    yield "<h2>Operations</h2>"
-    rows = [
-        [
-            point.phase,
-            point.operation,
-            f"{100 * point.share:.1f} %",
-            f"{point.bandwidth / 1e9:.2f}" if point.bandwidth == point.bandwidth else "",
-            f"{point.rate / 1e9:.3g}" if point.rate == point.rate else "",
-            point.source,
-        ]
-        for point in points
-    ]
-    unit = "GOP/s" if points[0].unit == "operations" else "Ginst/s"
-    yield _table(["phase", "operation", "time", "GB/s", unit, "bytes by"], rows, numbers=(2, 3, 4))
-    barrier = [operation for operation in operations.of_calls(capture.table) if operation.name == "barrier"]
-    if barrier:
-        yield f"<p>Waiting at barriers, slowest thread of each: {1e3 * barrier[0].seconds:.3f} ms in all.</p>"
+    numbers = range(1, 5 if found.of_time else 3)
+    head = breakdowns.head(found)
+    yield _table(["operation", *head[1:]], breakdowns.rows(found, found.operations), numbers)
+    if found.tensors:
+        yield f"<details><summary>Tensors ({len(found.tensors)})</summary>"
+        yield _table(["tensor", *head[1:]], breakdowns.rows(found, found.tensors), numbers)
+        yield "</details>"
 
 
 def _steps(capture: Capture) -> Iterator[str]:

@@ -7,12 +7,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from analysis import metrics
+from analysis import breakdown, metrics
 from analysis.errors import printable
 from analysis.loading import Capture, JudgedPhase
+from analysis.reports import breakdowns
 from analysis.verdicts import Verdict
 
 _WIDTH = 110
+_MOST_OPERATIONS, _MOST_TENSORS = 8, 6
 _LEVELS = ("L1D", "L2D", "L3D", "LL")
 EMULATED = "EMULATED: an emulator's counts and simulated caches, no stalls and no true time; never beside measured ones"
 HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", "observer_cost_percent")
@@ -22,7 +24,7 @@ def render(capture: Capture) -> str:
     """The whole report, ending in a line break."""
     lines = [*heading(capture)]
     for phase in capture.judged():
-        lines += ["", *_phase(phase)]
+        lines += ["", *_phase(phase, capture)]
     if not capture.judged():
         lines += ["", "nothing but warm-up in this capture"]
     return "\n".join(lines) + "\n"
@@ -54,8 +56,10 @@ def known_facts(capture: Capture) -> list[str]:
 
 
 def _fact(key: str, value: object) -> str:
-    shown = f"{value:g}" if isinstance(value, float) else printable(str(value))
-    return f"{key.removeprefix('n_').replace('_', ' ')} {shown}"
+    if key == "observer_cost_percent" and isinstance(value, float):
+        return f"counting cost {value:.1f} %"
+    shown = f"{value:g}" if isinstance(value, float) else printable(str(value).replace(",", ", "), 300)
+    return f"{key.removeprefix('n_')} {shown}"
 
 
 def span_of(phase: JudgedPhase) -> str:
@@ -64,7 +68,7 @@ def span_of(phase: JudgedPhase) -> str:
     if phase.phase.n_tokens > 0:
         parts.append(f"{phase.phase.n_tokens} token{'s' if phase.phase.n_tokens > 1 else ''}")
     if math.isfinite(phase.phase.duration_s):
-        parts.append(f"{phase.phase.duration_s:.3f} s")
+        parts.append(f"{phase.phase.duration_s:.3f} s{' of the emulator' if phase.context.emulated else ''}")
     if math.isfinite(phase.tokens_per_second):
         parts.append(f"{phase.tokens_per_second:.1f} tokens/s")
     return ", ".join(parts)
@@ -78,32 +82,58 @@ def token_summary(phase: JudgedPhase) -> str:
     return ", ".join(f"{n} {outcome}" for outcome, n in counted.most_common())
 
 
-def _phase(phase: JudgedPhase) -> Iterator[str]:
+def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     combined = phase.judgement.combined
     span = span_of(phase)
     yield f"{phase.title}{'  ' + span if span else ''}"
     sure = f" (confidence: {combined.confidence})" if combined.is_finding or combined.confidence else ""
     yield f"  => {combined.outcome}{sure}"
-    for verdict in phase.judgement.rules:
-        yield from _rule(verdict)
+    counted = breakdowns.has_counts(phase)
+    if counted:
+        for verdict in phase.judgement.rules:
+            yield from _rule(verdict)
+    else:
+        yield from _wrapped("     counters:  ", without_counts(capture))
     for reason in combined.reasons:
         yield from _wrapped("     less sure: ", reason)
     for remark in combined.remarks:
         yield from _wrapped("     remark: ", remark)
-    yield from _numbers(phase)
+    numbers = [*(metric_lines(phase) if counted else []), *breakdowns.lines(phase)]
+    for name, text in numbers:
+        yield from _wrapped(f"     {name + ':':<10} ", text)
     summary = token_summary(phase)
-    if summary:
-        yield from _wrapped("     by step: ", summary)
+    if summary and counted:
+        yield from _wrapped("     by step:   ", summary)
+    yield from _breakdown(phase, capture)
+
+
+def without_counts(capture: Capture) -> str:
+    """Why no rule can speak, in one sentence."""
+    reason = capture.header.get("counters", "available")
+    why = "nothing that the rules read was counted" if reason == "available" else str(reason)
+    return f"none: {printable(why, 300)}; stalls, roofline and top-down are not measured"
+
+
+def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
+    """Operations and tensors as one table, where the capture has them."""
+    found = breakdown.of_phase(phase, capture.table)
+    if found is None:
+        return
+    first, *others = breakdowns.head(found)
+    table = [[f"by operation{first}", *others], *breakdowns.rows(found, found.operations[:_MOST_OPERATIONS])]
+    if found.tensors:
+        tensors = breakdowns.rows(found, found.tensors[:_MOST_TENSORS])
+        table += [["by tensor", *("" for _ in others)], *tensors]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        if found.of_time:
+            numbers[-1] = row[-1]  # words
+        yield f"     {'  '.join([row[0].ljust(widths[0]), *numbers])}".rstrip()
 
 
 def _rule(verdict: Verdict) -> Iterator[str]:
     yield from _wrapped(f"     {verdict.rule + ':':<10} ", verdict.text)
-
-
-def _numbers(phase: JudgedPhase) -> Iterator[str]:
-    shown = metric_lines(phase)
-    for name, text in shown:
-        yield from _wrapped(f"     {name + ':':<10} ", text)
 
 
 def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:

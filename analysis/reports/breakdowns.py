@@ -1,0 +1,62 @@
+"""Breakdowns as rows of text, for the terminal and for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
+from analysis.loading import JudgedPhase
+from analysis.verdicts import Outcome
+
+WAITING = {
+    "barrier": "waiting for other threads",
+    "begin": "before the first operation",
+    "end": "after the last operation",
+}
+
+
+def has_counts(phase: JudgedPhase) -> bool:
+    """Whether anything was counted that a rule or a metric reads."""
+    rules = any(verdict.outcome != Outcome.NOT_MEASURED for verdict in phase.judgement.rules)
+    return rules or any(ratio.known for ratio in phase.metrics.values())
+
+
+def head(breakdown: Breakdown) -> list[str]:
+    """Column titles, the first one empty."""
+    first = ["share of time", "ms/token"] if breakdown.of_time else ["share of instructions", "instructions/token"]
+    return ["", *first, *(["GB/s", "GOP/s", "bytes by"] if breakdown.of_time else [])]
+
+
+def rows(breakdown: Breakdown, parts: Sequence[Part]) -> list[list[str]]:
+    """A row for each part, as long as `head`."""
+    return [_row(part, breakdown.of_time) for part in parts]
+
+
+def _row(part: Part, of_time: bool) -> list[str]:
+    share = f"{100 * part.share:.1f} %"
+    if not of_time:
+        return [part.name, share, f"{part.amount:,.0f}"]
+    source = WAITING.get(part.name, part.source)
+    rates = [f"{rate / 1e9:.3g}" if math.isfinite(rate) else "" for rate in (part.bandwidth, part.rate)]
+    return [part.name, share, f"{1e3 * part.amount:.3g}", *rates, source]
+
+
+def lines(phase: JudgedPhase) -> list[tuple[str, str]]:
+    """What time and the model's size tell, as (name, text)."""
+    found = []
+    lengths = step_seconds(phase)
+    if lengths and not phase.context.emulated:
+        low, middle, high = (f"{1e3 * value:.3g}" for value in lengths)
+        found.append(("steps", f"median {middle} ms, 90 % of them between {low} and {high} ms"))
+    traffic = least_traffic(phase)
+    if traffic:
+        found.append(("weights", _traffic(phase, traffic)))
+    return found
+
+
+def _traffic(phase: JudgedPhase, traffic: LeastTraffic) -> str:
+    one_each = all(step.n_eval == 1 for step in phase.evidence.steps)
+    rate = f"{traffic.per_call / 1e6:.1f} MB a {'token' if one_each else 'call'} make {traffic.rate / 1e9:.2f} GB/s"
+    peak = f", {100 * traffic.of_peak:.1f} % of the read peak" if math.isfinite(traffic.of_peak) else ""
+    return f"{rate}{peak}; indicative: from the model's size, not from counters"
