@@ -30,6 +30,6 @@ def build(g: Graph, c: ModelConfig) -> None:
         g.matmul(f, ["ffn_down.weight"], x, add=True)  #                x += [n, dim]
 
     g.layer = None
-    h = g.rms_norm(x, "output_norm.weight", "normed")  #                [n, dim]
+    h = g.rms_norm(x, "output_norm.weight", "output_normed")  #                [n, dim]
     output = "token_embd.weight" if c.tied_output else "output.weight"
     g.matmul(h, [output], "logits")  #                                  [n, vocab_size]
