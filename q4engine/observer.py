@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -137,7 +138,8 @@ class Observer:
         try:
             recorder.record(int(self.level), self.counters.numbers)
         except OSError as error:
-            self.counters = Counters(state=f"counters cannot be opened for all threads: {error.strerror}")
+            hint = "; ulimit -n allows more" if error.errno == errno.EMFILE else ""
+            self.counters = Counters(state=f"they cannot be opened for every thread: {error.strerror}{hint}")
             recorder.record(int(self.level), [])
         self._select("prefill")
         stamp_ns, reading_ns = recorder.record_cost()
@@ -231,8 +233,11 @@ def observe(session: Session, what: Observation, note: Callable[[str], None] = l
     note: takes one line for the user where something cannot be had. Q4Error where a file or pipe cannot be opened.
     """
     with ExitStack() as stack:
-        observer = Observer(session, what.level, _counters(session, what, note))
+        counters = _counters(session, what, note)
+        observer = Observer(session, what.level, counters)
         observer.start()
+        if observer.counters is not counters:
+            note(f"note: no counters: {observer.counters.state}")
         stack.callback(observer.stop)
         _attach_annotations(observer, what, stack)
         _attach_markers(observer, what, stack)

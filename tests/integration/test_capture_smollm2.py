@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 from annotate_daemon import Daemon, private_endpoints, wait
@@ -117,8 +118,9 @@ def test_operations_add_up_to_their_call(
         if row["op"] not in ("", "begin", "end"):  # what the engine computes, and waits, without its own preparation
             sums[row["call"], row["thread"]] += int(row["duration_ns"])
     assert {thread for _, thread in sums} == {str(i) for i in range(n_threads)}
-    for call, duration in calls.items():
-        assert 0.95 * duration <= sums[call, "0"] <= duration
+    shares = [sums[call, "0"] / duration for call, duration in calls.items()]
+    assert max(shares) <= 1
+    assert median(shares) >= 0.95  # of most calls: on a busy machine a thread may be put aside anywhere
     assert any(row["op"] == "barrier" for row in rows) == (n_threads == 2)
     # Q4_0 has 4.5 bits a weight, the tied embedding Q8_0 8.5
     assert 0.9 * smollm2_path.stat().st_size < int(header["bytes_per_token"]) < smollm2_path.stat().st_size

@@ -229,6 +229,27 @@ def test_counting_every_operation_warns_of_its_cost(
         assert any("capturing every operation took" in note for note in notes) == warned
 
 
+def test_counters_for_too_many_threads_are_left_out(model: Path, tmp_path: Path) -> None:
+    """One of them could be opened, those of all threads cannot."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    session = Engine.load(model, n_threads=8).session(n_ctx=64)
+    notes: list[str] = []
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 6, limits[1]))
+    try:
+        with observe(session, Observation(capture=tmp_path / "c.csv", events="task-clock"), notes.append):
+            session.decode([1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    header, rows = read_capture(tmp_path / "c.csv")
+    if "perf_event" in header["counters"]:
+        pytest.skip(f"no software events here: {header['counters']}")
+    assert header["counters"].endswith("ulimit -n allows more") and len(rows) == 1
+    assert notes == [f"note: no counters: {header['counters']}"]
+
+
 def test_no_daemon_is_no_matter(model: Path, endpoints: Endpoints, capsys: pytest.CaptureFixture[str]) -> None:
     observed_run(model, Observation(streamline="auto", operation_channels=True, endpoints=endpoints))
     assert capsys.readouterr().err == ""
