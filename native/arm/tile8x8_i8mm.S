@@ -3,6 +3,7 @@
 //   void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
 //                        const uint32_t magic[16])
 //   void q4_tile8x8_min_i8mm(…)   the same with Q4_1's minima
+//   void q4_tile8x8_next_i8mm(…, const struct next_group *next)   also decodes 4 rows of the panel that comes next
 //
 // panel: per block of 32 columns, for each of two groups of 4 rows: int8 [4 chunks of 8 columns][2 row pairs][2 x 8],
 //        fp32 scales [2 row pairs][d0, d1, d0, d1], and for Q4_1 the minima in the same form.
@@ -20,6 +21,10 @@
 // they end as the bits of 1.5 * 2^23 + sum (|sum| < 2^22), and one subtraction leaves float(sum). With 1.5 * 2^19 the
 // unit is 1/16, which undoes the factor of weights that are kept as 16 w. SCVTF would take two slots of one pipe on
 // Neoverse N2, and zeroing takes slots that loading the constant does not.
+//
+// q4_tile8x8_next_i8mm: SMMLA and scaling fill the vector pipes, the integer pipes have nothing to do. So they decode
+// Q4_0 weights of the panel that the next call will multiply, 64 bits at a time: pairing column quads (what ZIP does in
+// a vector decoder), masks and stores then cost no vector slots. next: gemm_i8mm.h.
 
 #include "asm.inc"
 
@@ -29,10 +34,15 @@
 #define Y x3
 #define STRIDE x4
 #define MAGIC x5
-#define SCALES x6
-#define CHUNK1 x7
-#define CHUNK2 x8
-#define CHUNK3 x9
+#define NEXT x6 // until it is read
+#define SCALES x7
+#define CHUNK1 x8
+#define CHUNK2 x9
+#define CHUNK3 x6
+#define SOURCE x10 // lane16 block, from the group's first weights on
+#define SOURCE_SCALES x11
+#define DECODED x12
+#define HIGH_NIBBLES x17
 
 // Four token pairs times the row pairs in \w0, \w1, token pairs 0 and 1 in v10, v11, 2 and 3 in v12, v13.
 .macro products_01 w0, w1
@@ -49,12 +59,44 @@
     smmla v7.4s, v13.16b, \w1\().16b
 .endm
 
+// LDP takes three slots on out-of-order cores, which are scarce while decoding; in-order cores like it better.
+.macro load_pair r0, r1, offset, decoding
+    .if \decoding
+    ldr q\r0, [PANEL, #\offset]
+    ldr q\r1, [PANEL, #(\offset + 16)]
+    .else
+    ldp q\r0, q\r1, [PANEL, #\offset]
+    .endif
+.endm
+
 // One chunk of 8 columns; next: its panel offset and activations.
-.macro chunk w0, w1, next_w0, next_w1, next_panel, next_acts
-    ldp q\next_w0, q\next_w1, [PANEL, #\next_panel]
+.macro chunk w0, w1, next_w0, next_w1, next_panel, next_acts, decoding
+    load_pair \next_w0, \next_w1, (\next_panel), \decoding
     products_01 v\w0, v\w1
     products_23 v\w0, v\w1
     ld1 {v10.16b, v11.16b, v12.16b, v13.16b}, [\next_acts]
+.endm
+
+// The same, and part 0 .. 3 of the next panel's group: 2 rows (the first two in even parts) x 2 column quads, each
+// nibble pair of which is two weights: chunk part / 2 from the low, chunk part / 2 + 2 from the high nibbles.
+.macro chunk_decoding w0, w1, next_w0, next_w1, next_panel, next_acts, part
+    load_pair \next_w0, \next_w1, (\next_panel), 1
+    ldp w13, w14, [SOURCE, #((\part) / 2 * 128 + (\part) % 2 * 8)]
+    ldp w15, w16, [SOURCE, #((\part) / 2 * 128 + (\part) % 2 * 8 + 64)]
+    products_01 v\w0, v\w1
+    orr x13, x13, x15, lsl #32
+    smmla v4.4s, v12.16b, v\w0\().16b
+    orr x14, x14, x16, lsl #32
+    smmla v5.4s, v12.16b, v\w1\().16b
+    and x15, x13, HIGH_NIBBLES
+    and x16, x14, HIGH_NIBBLES
+    smmla v6.4s, v13.16b, v\w0\().16b
+    and x13, HIGH_NIBBLES, x13, lsl #4
+    and x14, HIGH_NIBBLES, x14, lsl #4
+    smmla v7.4s, v13.16b, v\w1\().16b
+    stp x15, x16, [DECODED, #((\part) / 2 * 32 + (\part) % 2 * 16 + 64)]
+    ld1 {v10.16b, v11.16b, v12.16b, v13.16b}, [\next_acts]
+    stp x13, x14, [DECODED, #((\part) / 2 * 32 + (\part) % 2 * 16)]
 .endm
 
 .macro to_float i0, i1, i2, i3
@@ -77,20 +119,40 @@
     fmla \a3\().4s, \i3\().4s, \s1\().4s
 .endm
 
-// 4 rows. \p: offset of their panel part; \min: whether there are minima; \a0-\a7: the accumulators.
-.macro group p, min, a0, a1, a2, a3, a4, a5, a6, a7
-    ldp q8, q9, [PANEL, #\p]
+// 4 rows. \p: offset of their panel part; \min: whether there are minima; \part: the first of two parts of the next
+// panel to decode, or -1; \a0-\a7: the accumulators.
+.macro group p, min, part, a0, a1, a2, a3, a4, a5, a6, a7
+    load_pair 8, 9, (\p), (\part >= 0)
     ld1 {v10.16b, v11.16b, v12.16b, v13.16b}, [ACTS]
     ld1 {v0.4s, v1.4s, v2.4s, v3.4s}, [MAGIC]
     ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [MAGIC]
-    chunk 8, 9, 14, 15, (\p + 32), CHUNK1
-    chunk 14, 15, 8, 9, (\p + 64), CHUNK2
-    chunk 8, 9, 14, 15, (\p + 96), CHUNK3
+    .if \part >= 0
+    chunk_decoding 8, 9, 14, 15, (\p + 32), CHUNK1, \part
+    chunk 14, 15, 8, 9, (\p + 64), CHUNK2, 1
+    chunk_decoding 8, 9, 14, 15, (\p + 96), CHUNK3, (\part + 1)
+    .else
+    chunk 8, 9, 14, 15, (\p + 32), CHUNK1, 0
+    chunk 14, 15, 8, 9, (\p + 64), CHUNK2, 0
+    chunk 8, 9, 14, 15, (\p + 96), CHUNK3, 0
+    .endif
+    .if \part == 2
+    ldr d9, [SOURCE_SCALES]
+    .endif
     products_01 v14, v15
     ldr q8, [MAGIC]
+    .if \part == 2
+    fcvtl v9.4s, v9.4h
+    .endif
     products_23 v14, v15
+    .if \part == 2
+    dup v10.2d, v9.d[0]
+    dup v11.2d, v9.d[1]
+    .endif
     to_float v0, v1, v2, v3
-    ldp q14, q15, [PANEL, #\p + 128]
+    load_pair 14, 15, (\p + 128), (\part >= 0)
+    .if \part == 2
+    stp q10, q11, [DECODED, #128]
+    .endif
     ld1 {v10.4s, v11.4s, v12.4s, v13.4s}, [SCALES]
     to_float v4, v5, v6, v7
     scale_pairs v0, v1, v2, v3, v10, v11, \a0, \a1, \a2, \a3
@@ -122,8 +184,13 @@
     movi v\register\().2d, #0
 .endm
 
-.macro tile name, min
+.macro tile name, min, next
     vector_function \name
+    .if \next
+    ldp SOURCE, SOURCE_SCALES, [NEXT]
+    ldr DECODED, [NEXT, #16]
+    mov HIGH_NIBBLES, #0xf0f0f0f0f0f0f0f0
+    .endif
     add CHUNK1, ACTS, #64
     add CHUNK2, ACTS, #128
     add CHUNK3, ACTS, #192
@@ -132,8 +199,16 @@
     zero \r
     .endr
     cbz BLOCKS, 2f
-1:  group 0, \min, v16, v17, v20, v21, v24, v25, v28, v29
-    group (160 + 32 * \min), \min, v18, v19, v22, v23, v26, v27, v30, v31
+1:  .if \next
+    group 0, \min, 0, v16, v17, v20, v21, v24, v25, v28, v29
+    group 160, \min, 2, v18, v19, v22, v23, v26, v27, v30, v31
+    add SOURCE, SOURCE, #288
+    add SOURCE_SCALES, SOURCE_SCALES, #288
+    add DECODED, DECODED, #320
+    .else
+    group 0, \min, -1, v16, v17, v20, v21, v24, v25, v28, v29
+    group (160 + 32 * \min), \min, -1, v18, v19, v22, v23, v26, v27, v30, v31
+    .endif
     add PANEL, PANEL, #(320 + 64 * \min)
     .irp pointer, ACTS, CHUNK1, CHUNK2, CHUNK3
     add \pointer, \pointer, #(320 + 64 * \min)
@@ -148,5 +223,6 @@
     end_vector_function \name
 .endm
 
-    tile q4_tile8x8_i8mm, 0
-    tile q4_tile8x8_min_i8mm, 1
+    tile q4_tile8x8_i8mm, 0, 0
+    tile q4_tile8x8_min_i8mm, 1, 0
+    tile q4_tile8x8_next_i8mm, 0, 1
