@@ -16,6 +16,13 @@ from analysis.table import Table
 # Bits a weight, block scales included: bytes of a block * 8 / weights in it, from the GGUF block formats.
 WEIGHT_BITS = {"F32": 32.0, "F16": 16.0, "BF16": 16.0, "Q8_0": 8.5, "Q6_K": 6.5625, "Q4_1": 5.0, "Q4_0": 4.5}
 REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
+WAITING = {
+    "barrier": "waiting for other threads",
+    "begin": "before the first operation",
+    "end": "after the last operation",
+}
+"""What a thread's time holds besides operations, in words."""
+
 _EVENT_COLUMN = re.compile(r"(.+)@([\w.-]+)")
 _LAYER = re.compile(r"^blk\.\d+\.")
 

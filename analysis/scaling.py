@@ -1,6 +1,6 @@
 """`python -m analysis.scaling DIR`: speed over threads and prompt length, by component, from a folder of captures.
 
-`q4engine bench --capture DIR -t 1,2,4 -p 16,32,64 --per-op` writes such a folder.
+`q4engine bench --capture DIR -t 1,2,4 -p 16,32,64,128,256,512` writes such a folder.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ def main(arguments: Sequence[str]) -> int:
     add_input_options(parser)
     given = parser.parse_args(arguments)
     options = options_of(given)
-    found = combinations.gather(load(path, options) for path in expand(given.captures))
+    captures = [load(path, options) for path in expand(given.captures)]
+    found = combinations.gather(captures)
     if given.plot:
         from analysis.reports import figure
 
-        title = f"scaling of {printable(Path(given.captures[0]).resolve().name, 60)}"
+        models = dict.fromkeys(str(capture.header.get("model", "unnamed model")) for capture in captures)
+        cpus = dict.fromkeys(str(capture.header.get("cpu", "unnamed CPU")) for capture in captures)
+        title = printable(f"{', '.join(models)} on {', '.join(cpus)}", 90)
         write(given.plot, scalings.picture(found, title, figure.form_of(given.plot)))
     sys.stdout.write(_data(found) if given.json else scalings.render(found))
     return OK

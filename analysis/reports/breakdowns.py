@@ -7,13 +7,8 @@ from collections.abc import Sequence
 
 from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
 from analysis.loading import JudgedPhase
+from analysis.operations import WAITING
 from analysis.verdicts import Outcome
-
-WAITING = {
-    "barrier": "waiting for other threads",
-    "begin": "before the first operation",
-    "end": "after the last operation",
-}
 
 
 def has_counts(phase: JudgedPhase) -> bool:

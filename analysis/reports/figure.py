@@ -51,7 +51,8 @@ def legend_below(drawn: Figure, parts: Sequence[tuple[str, str]]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(facecolor=colour, label=name) for name, colour in parts]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=len(parts), frameon=False, fontsize=9)
+    columns = len(parts) if len(parts) <= 6 else -(-len(parts) // 2)
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def log_axis(axes: Axes, which: str) -> None:

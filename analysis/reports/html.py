@@ -28,8 +28,9 @@ body { overflow-wrap: break-word; } dt { font-weight: 600; margin-top: .5rem; } 
 h1 { font-size: 1.35rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .4rem; }
 img { width: 100%; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { white-space: nowrap; } details { margin: .6rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; padding-left: .6rem; }
 .verdict { border-left: .5rem solid #888; padding: .3rem .8rem; margin: .5rem 0; font-size: 1.1rem; font-weight: 600; }
 .verdict small { font-weight: 400; } .memory { border-color: var(--memory); } .core { border-color: var(--core); }
 .front { border-color: var(--front); } .mixed { border-color: var(--mixed); }
@@ -133,9 +134,14 @@ def _metrics(phase: JudgedPhase) -> Iterator[str]:
             rows.append([spec.label, metrics.describe(ratio.value, spec.unit), ends, _counting(ratio)])
     if rows:
         yield _table(["measured", "value", "95 % interval", "time counted"], rows, numbers=(1, 2))
-    missing = [metrics.BY_KEY[key].label for key, ratio in phase.metrics.items() if not ratio.known]
+    missing = [_named(metrics.BY_KEY[key]) for key, ratio in phase.metrics.items() if not ratio.known]
     if missing:
         yield f"<p>Not measured: {_text(', '.join(missing))}</p>"
+
+
+def _named(spec: metrics.Metric) -> str:
+    """The label, with the unit where two metrics share a label."""
+    return f"{spec.label} in {spec.unit}" if spec.unit in ("GB/s", "MB/token") else spec.label
 
 
 def _counting(ratio: metrics.Ratio) -> str:

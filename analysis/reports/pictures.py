@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis import operations
 from analysis.loading import Capture, JudgedPhase
 from analysis.metrics import metric
 from analysis.model import Step
+from analysis.operations import WAITING
 from analysis.reports import figure as draw
 from analysis.verdicts import Context
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Parts of a cycle count, in the order in which they are stacked.
-PARTS = (
+CYCLES = (
     ("memory stalls", draw.VERMILLION),
     ("other back-end stalls", draw.ORANGE),
     ("front-end stalls", draw.SKY),
@@ -32,24 +35,50 @@ MIX = (
     ("stores", "stores", draw.YELLOW),
     ("branches", "branches", draw.BLACK),
 )
+# Waiting is always grey; the largest operations have these.
+_OPERATION_COLOURS = (draw.BLUE, draw.ORANGE, draw.GREEN, draw.VERMILLION, draw.PURPLE, draw.SKY)
 _MOST_PHASES = 24
 
 
+@dataclass(frozen=True)
+class Stack:
+    """What a picture stacks: parts as (name, colour), the share of each in percent, and of what they are shares."""
+
+    of: str
+    title: str
+    parts: tuple[tuple[str, str], ...]
+    shares: Callable[[Step | JudgedPhase, JudgedPhase], list[float] | None]
+
+
+def stack_of(capture: Capture) -> Stack | None:
+    """Cycles where stalls were counted, else instruction classes, else time by operation; None without any of them."""
+    phases = capture.judged()
+    if any(shares_of(phase, phase.context) for phase in phases):
+        return Stack(
+            "cycles", "where the cycles went", CYCLES, lambda subject, phase: shares_of(subject, phase.context)
+        )
+    if any(phase.metrics[key].known for phase in phases for _, key, _ in MIX):
+        return Stack("instructions", "what the instructions were", tuple((name, c) for name, _, c in MIX), _mix)
+    return _operations(capture)
+
+
 def stalls(capture: Capture, form: str = "png") -> bytes:
-    """A bar for each phase: its cycles as shares, the verdict beside it."""
+    """A bar for each phase: its cycles as shares, the verdict beside it; without stalls what else is known."""
     phases = capture.judged()[:_MOST_PHASES]
+    stack = stack_of(capture)
     drawn = draw.figure(9.0, 1.9 + 0.62 * max(1, len(phases)))
     axes = drawn.subplots()
     for row, phase in enumerate(phases):
-        _bar(axes, row, phase)
+        _bar(axes, row, phase, stack)
     axes.set_yticks(range(len(phases)), [_name(phase) for phase in phases])
     axes.set_ylim(len(phases) - 0.4, -0.75)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("share of cycles (%)")
+    axes.set_xlabel(f"share of {stack.of if stack else 'cycles'} (%)")
     axes.grid(axis="x", color=draw.LIGHT)
     draw.tidy(axes)
-    axes.set_title(_title(capture, "where the cycles went"), loc="left", fontsize=11)
-    draw.legend_below(drawn, PARTS)
+    axes.set_title(_title(capture, stack.title if stack else "where the cycles went"), loc="left", fontsize=11)
+    if stack:
+        draw.legend_below(drawn, stack.parts)
     return draw.save(drawn, form)
 
 
@@ -59,10 +88,11 @@ def timeline(capture: Capture, form: str = "png") -> bytes:
     drawn = draw.figure(10.0, 5.4)
     above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[1, 1.4])
     begin = min((step.start_s for phase in phases for step in phase.phase.steps), default=0.0)
-    names = [name for name, _ in _parts_of(phases)]
+    stack = stack_of(capture)
     for number, phase in enumerate(phases):
         _lengths(above, phase, begin, draw.SERIES[number % len(draw.SERIES)])
-        _shares(below, phase, begin, names)
+        if stack:
+            _shares(below, phase, begin, stack)
     above.set_ylabel("step length (ms)")
     draw.log_axis(above, "y")
     above.grid(axis="y", color=draw.LIGHT)
@@ -70,21 +100,20 @@ def timeline(capture: Capture, form: str = "png") -> bytes:
     if phases:
         above.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
         below.set_xlim(0, max(step.start_s + step.duration_s for phase in phases for step in phase.phase.steps) - begin)
-    parts = _parts_of(phases)
-    below.set_ylabel("share of cycles (%)" if parts == PARTS else "share of instructions (%)")
+    below.set_ylabel(f"share of {stack.of if stack else 'cycles'} (%)")
     below.set_ylim(0, 100)
     below.set_xlabel("time since the first step (s)")
-    if parts:
-        draw.legend_below(drawn, parts)
+    if stack:
+        draw.legend_below(drawn, stack.parts)
     else:
-        _say(below, "no stalls and no instruction classes were counted")
+        _say(below, "no stalls and no instruction classes were counted, no operations timed")
     for axes in (above, below):
         draw.tidy(axes)
     return draw.save(drawn, form)
 
 
 def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | None:
-    """The four PARTS in percent of cycles, None where back-end stalls were not counted."""
+    """The four parts of CYCLES in percent of cycles, None where back-end stalls were not counted."""
     target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject
     backend = metric(target, "be", context.core).number()
     if not 0 <= backend <= 1.05:
@@ -96,32 +125,63 @@ def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | No
     return [100 * memory, 100 * (backend - memory), 100 * front, 100 * rest]
 
 
-def _bar(axes: Axes, row: int, phase: JudgedPhase) -> None:
-    shares = shares_of(phase, phase.context)
+def _mix(subject: Step | JudgedPhase, phase: JudgedPhase) -> list[float]:
+    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject
+    return [100 * metric(target, key, phase.context.core).number() for _, key, _ in MIX]
+
+
+def _operations(capture: Capture) -> Stack | None:
+    """Time by operation: the largest ones, the others, and waiting."""
+    timed: dict[str, dict[int, float]] = {}
+    calls = [step.call for phase in capture.judged() for step in phase.phase.steps if step.call is not None]
+    for name, rows in operations.seconds_by_call(capture.table, calls).items():
+        timed[name] = dict(rows)
+    if not timed:
+        return None
+    largest = sorted((name for name in timed if name not in WAITING), key=lambda name: -sum(timed[name].values()))
+    leading = largest[: len(_OPERATION_COLOURS)]
+    rest = [name for name in timed if name not in leading and name not in WAITING]
+    columns = [[name] for name in leading] + [rest, [name for name in timed if name in WAITING]]
+    names = [*(draw.label(name, 24) for name in leading), "other operations", "waiting"]
+    colours = [*_OPERATION_COLOURS[: len(leading)], draw.LIGHT, draw.GREY]
+
+    def shares(subject: Step | JudgedPhase, phase: JudgedPhase) -> list[float] | None:
+        steps = subject.phase.steps if isinstance(subject, JudgedPhase) else [subject]
+        total = sum(step.duration_s for step in steps)
+        numbers = [step.call for step in steps if step.call is not None]
+        sums = [sum(timed[name].get(call, 0.0) for name in column for call in numbers) for column in columns]
+        return [100 * value / total for value in sums] if total > 0 else None
+
+    return Stack("time", "where the time went", tuple(zip(names, colours, strict=True)), shares)
+
+
+def _bar(axes: Axes, row: int, phase: JudgedPhase, stack: Stack | None) -> None:
+    shares = stack.shares(phase, phase) if stack else None
     combined = phase.judgement.combined
     words = str(combined.outcome) + (f" ({combined.confidence} confidence)" if combined.is_finding else "")
+    words = words if stack is None or stack.parts == CYCLES else f"stalls: {words}"
     axes.text(0.5, row - 0.42, draw.label(words, 80), fontsize=9, va="bottom")
-    if shares is None:
+    if stack is None or shares is None:
         axes.barh(row, 100, height=0.6, color="white", edgecolor=draw.GREY, hatch="///")
         axes.text(50, row, "stalls not measured", ha="center", va="center", fontsize=9, backgroundcolor="white")
         return
     left = 0.0
-    for share, (_, colour) in zip(shares, PARTS, strict=True):
+    for share, (_, colour) in zip(np.nan_to_num(shares), stack.parts, strict=True):
         axes.barh(row, share, left=left, height=0.6, color=colour, edgecolor="white", linewidth=0.6)
         if share >= 6:
-            axes.text(left + share / 2, row, f"{share:.0f} %", ha="center", va="center", fontsize=9)
+            dark = colour in (draw.BLUE, draw.BLACK)
+            axes.text(
+                left + share / 2,
+                row,
+                f"{share:.0f} %",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if dark else "black",
+            )
         left += share
-    if not phase.metrics["mc"].known:
+    if stack.parts == CYCLES and not phase.metrics["mc"].known:
         axes.text(99, row, "memory stalls not measured", ha="right", va="center", fontsize=8)
-
-
-def _parts_of(phases: Sequence[JudgedPhase]) -> tuple[tuple[str, str], ...]:
-    """What the lower panel stacks: cycle shares, or instruction classes, or nothing."""
-    if any(shares_of(step, phase.context) for phase in phases for step in phase.phase.steps[:1]):
-        return PARTS
-    if any(phase.metrics[key].known for phase in phases for _, key, _ in MIX):
-        return tuple((name, colour) for name, _, colour in MIX)
-    return ()
 
 
 def _lengths(axes: Axes, phase: JudgedPhase, begin: float, colour: str) -> None:
@@ -132,15 +192,9 @@ def _lengths(axes: Axes, phase: JudgedPhase, begin: float, colour: str) -> None:
     axes.hlines(lengths, starts, ends, color=colour, linewidth=2.5, label=draw.label(phase.title, 40))
 
 
-def _shares(axes: Axes, phase: JudgedPhase, begin: float, names: list[str]) -> None:
-    rows = []
-    for step in phase.phase.steps:
-        if names == [name for name, _ in PARTS]:
-            shares = shares_of(step, phase.context)
-        else:
-            shares = [100 * metric(step, key, phase.context.core).number() for _, key, _ in MIX]
-        rows.append(shares or [math.nan] * len(names))
-    if not rows or not names:
+def _shares(axes: Axes, phase: JudgedPhase, begin: float, stack: Stack) -> None:
+    rows = [stack.shares(step, phase) or [math.nan] * len(stack.parts) for step in phase.phase.steps]
+    if not rows:
         return
     starts = np.array([step.start_s - begin for step in phase.phase.steps])
     ends = starts + np.array([step.duration_s for step in phase.phase.steps])
@@ -148,9 +202,8 @@ def _shares(axes: Axes, phase: JudgedPhase, begin: float, names: list[str]) -> N
     edges = np.column_stack([starts, ends]).ravel()
     tops = np.repeat(np.cumsum(np.nan_to_num(np.array(rows, dtype=np.float64)), axis=1), 2, axis=0)
     edges, tops = _with_gaps(edges, tops)
-    colours = [colour for _, colour in PARTS] if len(names) == len(PARTS) else [colour for _, _, colour in MIX]
     below = np.zeros(len(edges))
-    for column, colour in enumerate(colours):
+    for column, (_, colour) in enumerate(stack.parts):
         axes.fill_between(edges, below, tops[:, column], color=colour, linewidth=0)
         below = tops[:, column]
 

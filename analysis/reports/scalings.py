@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import combinations
 from analysis.combinations import KINDS, Combination
+from analysis.operations import WAITING
 from analysis.reports import figure as draw
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _speed_up(axes: Axes, mine: Sequence[Combination]) -> None:
     axes.plot(threads, [count / threads[0] for count in threads], "--", color=draw.GREY, label="ideal")
     _finish(axes, "speed-up over threads", "threads", f"speed-up over {threads[0]} thread{'s' * (threads[0] > 1)}")
     axes.set_xticks(threads)
+    axes.set_ylim(bottom=0)
 
 
 def _rates(axes: Axes, mine: Sequence[Combination]) -> None:
@@ -99,7 +101,7 @@ def _rates(axes: Axes, mine: Sequence[Combination]) -> None:
 def _component_times(axes: Axes, mine: Sequence[Combination]) -> None:
     count = combinations.threads_in(mine)[-1]
     entries = [entry for entry in mine if entry.threads == count]
-    names = combinations.leading_components(entries)
+    names = combinations.leading_components(mine)
     for number, name in enumerate(names):
         values = [1e3 * entry.per_token(name) for entry in entries]
         axes.plot([e.prompt for e in entries], values, label=draw.label(name, 24), **_style(number))
@@ -116,12 +118,16 @@ def _component_speed_up(axes: Axes, mine: Sequence[Combination]) -> None:
     names = combinations.leading_components(mine)
     for number, name in enumerate(names):
         gains = [combinations.speed_up(mine, count, prompt, name) for count in threads]
+        if name in WAITING:
+            continue  # a thread alone waits for nobody, so there is nothing to compare with
         axes.plot(threads, gains, label=draw.label(name, 24), **_style(number))
     if names:
         axes.plot(threads, [count / threads[0] for count in threads], "--", color=draw.GREY, label="ideal")
         axes.set_xticks(threads)
+        axes.set_ylim(bottom=0)
     text = f"speed-up by component, {prompt} tokens"
-    _finish(axes, text, "threads", f"speed-up over {threads[0]} thread{'s' * (threads[0] > 1)}", empty=not names)
+    waiting_apart = f"speed-up over {threads[0]}, without waiting"
+    _finish(axes, text, "threads", waiting_apart, empty=not names)
 
 
 def _boxes(axes: Axes, mine: Sequence[Combination]) -> None:
@@ -129,7 +135,7 @@ def _boxes(axes: Axes, mine: Sequence[Combination]) -> None:
     names = combinations.leading_components([entry])
     if names:
         values = [[1e3 * value for value in entry.components[name]] for name in names]
-        labels = [f"{draw.label(name, 16)}\n{100 * entry.share(name):.1f} %" for name in names]
+        labels = [f"{draw.label(name, 24)}\n{100 * entry.share(name):.1f} %".replace("_", "\n") for name in names]
         boxes = axes.boxplot(values, tick_labels=labels, patch_artist=True, medianprops={"color": draw.BLACK})
         for box in boxes["boxes"]:
             box.set_facecolor(draw.SKY)
@@ -141,16 +147,26 @@ def _boxes(axes: Axes, mine: Sequence[Combination]) -> None:
 
 
 def _steps(axes: Axes, mine: Sequence[Combination]) -> None:
+    """Decode: a line over the positions, of the longest prompt. Prefill: a point a batch, over its tokens."""
+    is_prefill = mine[0].kind == combinations.PREFILL
     prompt = combinations.prompts_in(mine)[-1]
-    for number, entry in enumerate([entry for entry in mine if entry.prompt == prompt][:_MOST_LINES]):
-        ordered = sorted(entry.steps)
-        label = f"{entry.threads} thread{'s' * (entry.threads > 1)}"
-        style = _style(number) | {"markersize": 3}
-        axes.plot([past for past, _ in ordered], [1e3 * seconds for _, seconds in ordered], label=label, **style)
-    _finish(axes, f"every step, {prompt} tokens", "position (tokens in the KV cache)", "step length (ms)")
-    axes.set_ylim(bottom=0)
-    positions = [past for entry in mine if entry.prompt == prompt for past, _ in entry.steps]
-    axes.set_xlim(min(positions, default=0) - 1, max(positions, default=0) + 1)
+    shown = [entry for entry in mine if is_prefill or entry.prompt == prompt]
+    for number, count in enumerate(combinations.threads_in(shown)[:_MOST_LINES]):
+        entries = [entry for entry in shown if entry.threads == count]
+        if is_prefill:
+            points = [(n, seconds) for e in entries for n, (_, seconds) in zip(e.tokens, e.steps, strict=True)]
+        else:
+            points = sorted(step for entry in entries for step in entry.steps)
+        style = _style(number) | {"markersize": 5 if is_prefill else 3, "linestyle": "none" if is_prefill else "-"}
+        label = f"{count} thread{'s' * (count > 1)}"
+        axes.plot([x for x, _ in points], [1e3 * seconds for _, seconds in points], label=label, **style)
+    if is_prefill:
+        _finish(axes, "every batch of every prompt", "tokens in the batch", "step length (ms)")
+        _prompt_axis(axes, mine)
+        draw.log_axis(axes, "y")
+    else:
+        _finish(axes, f"every step, {prompt} tokens", "position (tokens in the KV cache)", "step length (ms)")
+        axes.set_ylim(bottom=0)
 
 
 def _prompt_axis(axes: Axes, mine: Sequence[Combination]) -> None:
