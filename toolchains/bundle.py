@@ -31,36 +31,26 @@ _LIBRARY = re.compile(r"lib[\w+-]+\.so(\.\d+)+")
 _LEFT_OUT = ("__pycache__", "test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "turtledemo", "pydoc_data")
 _LEFT_OUT_PATHS = ("numpy/_core/include", "numpy/_core/lib", "bin")
 
-# No program is called, so that it works without PATH; sh is the only thing that it needs of the system. Q4_RUNNER is
-# for trying a bundle on another machine.
-PYTHON_LAUNCHER = f"""\
-#!/bin/sh
-# Python of this folder, with its own loader and libraries, and nothing of the system's.
-case $0 in
-*/*) ;;
-*) exec "./$0" "$@" ;;
-esac
-here=$(cd "${{0%/*}}" && pwd -P) || exit 1
-# Libraries of the system's C library do not fit ours; Android's shells and Termux preload some.
-unset LD_PRELOAD LD_LIBRARY_PATH PYTHONSTARTUP
-export PYTHONHOME="$here/python" PYTHONPATH="$here/site"
-export PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 PYTHONUTF8=1
-# Android's system call filters kill programs that register restartable sequences, which glibc does for speed alone.
-export GLIBC_TUNABLES="${{GLIBC_TUNABLES:-glibc.pthread.rseq=0}}"
-# --argv0: what Python takes for its own path and starts as sys.executable is this script.
-exec ${{Q4_RUNNER:-}} "$here/lib/{LOADER}" --inhibit-cache --library-path "$here/lib" --argv0 "$here/python3" \\
-    "$here/python/bin/python3.11" "$@"
-"""
-
+# sh is the only thing that it needs of the system, and readlink where it is called by a link. Q4_RUNNER is for trying a
+# bundle on another machine.
 LAUNCHER = """\
 #!/bin/sh
-# q4engine of this folder: ./q4engine run model.gguf -p "…"
+# {what} of this folder, with its own loader and libraries, and nothing of the system's.
 self=$0
 if [ -h "$self" ]; then self=$(readlink -f "$self"); fi
 case $self in
-*/*) exec "${self%/*}/python3" -m q4engine "$@" ;;
-*) exec ./python3 -m q4engine "$@" ;;
+*/*) here=${{self%/*}} ;;
+*) here=. ;;
 esac
+here=$(cd "$here" && pwd -P) || exit 1
+# Libraries of the system's C library do not fit ours; Android's shells and Termux preload some.
+unset LD_PRELOAD LD_LIBRARY_PATH PYTHONSTARTUP
+export PYTHONHOME="$here/python" PYTHONPATH="$here/site" PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 PYTHONUTF8=1
+# Android's system call filters kill programs that register restartable sequences, which glibc does for speed alone.
+export GLIBC_TUNABLES="${{GLIBC_TUNABLES:-glibc.pthread.rseq=0}}"
+# --argv0: what Python takes for its own path and starts as sys.executable is the script python3.
+exec ${{Q4_RUNNER:-}} "$here/lib/{loader}" --inhibit-cache --library-path "$here/lib" --argv0 "$here/python3" \\
+    "$here/python/bin/python3.11" {arguments}"$@"
 """
 
 README = """\
@@ -125,8 +115,8 @@ def install_dependencies() -> Path:
     return folder
 
 
-def write_script(path: Path, text: str) -> None:
-    path.write_text(text)
+def write_script(path: Path, what: str, arguments: str) -> None:
+    path.write_text(LAUNCHER.format(what=what, arguments=arguments, loader=LOADER))
     path.chmod(0o755)
 
 
@@ -145,8 +135,8 @@ def assemble(wheel: Path, folder: Path) -> None:
     copy_licences(root, folder / "licences")
     shutil.copyfile(REPO / "LICENSE", folder / "LICENSE")
     (folder / "README").write_text(README)
-    write_script(folder / "python3", PYTHON_LAUNCHER)
-    write_script(folder / "q4engine", LAUNCHER)
+    write_script(folder / "python3", "Python", "")
+    write_script(folder / "q4engine", "q4engine", "-m q4engine ")
 
 
 def _members(folder: Path) -> Iterator[tarfile.TarInfo]:
