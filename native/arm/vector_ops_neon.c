@@ -104,3 +104,31 @@ void q4_swiglu_neon(float *y, const float *gate, const float *up, size_t n) {
     for (; i < n; i++)
         y[i] = q4_silu(gate[i]) * up[i];
 }
+
+// ---- RoPE ---------------------------------------------------------------------------------------
+
+void q4_rope_base(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);
+
+static inline float32x4x2_t rotate(float32x4x2_t x, float32x4_t c, float32x4_t s) {
+    float32x4_t first = vfmaq_f32(vnegq_f32(vmulq_f32(x.val[1], s)), x.val[0], c);
+    float32x4_t second = vfmaq_f32(vmulq_f32(x.val[1], c), x.val[0], s);
+    return (float32x4x2_t){{first, second}};
+}
+
+void q4_rope_neon(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style) {
+    size_t n = rope_dim / 2;
+    if (n % 4) {
+        q4_rope_base(x, cos_sin, rope_dim, style);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 4) {
+        float32x4_t c = vld1q_f32(cos_sin + i), s = vld1q_f32(cos_sin + n + i);
+        if (style == Q4_ROPE_NORM) {
+            vst2q_f32(x + 2 * i, rotate(vld2q_f32(x + 2 * i), c, s));
+        } else {
+            float32x4x2_t y = rotate((float32x4x2_t){{vld1q_f32(x + i), vld1q_f32(x + n + i)}}, c, s);
+            vst1q_f32(x + i, y.val[0]);
+            vst1q_f32(x + n + i, y.val[1]);
+        }
+    }
+}
