@@ -24,6 +24,8 @@ from analysis.verdicts import Context, Evidence, Judgement, StepFacts, gather, j
 _SILENT_FORMATS = ("simpleperf-csv", "topdown-csv", "topdown-events-csv", "topdown-text", "pmu-ratio-table")
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
+MOST_SLOTS = 64
+"""More issue slots a cycle than any core has: a number above it is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
     peak = _number(header, "read_peak_gbps")
     return Context(
         core=_core_of(phase, table, options, notes),
-        slots=options.slots or int(_number(header, "slots") or 0) or None,
+        slots=options.slots or _slots(header, phase.pmu),
         read_peak=options.read_peak or (peak * 1e9 if peak else None),
         model_bytes=weights,
         kv_bytes=kv,
@@ -188,6 +190,14 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
 @cache
 def _model_bytes(path: Path) -> model_file.ModelBytes:
     return model_file.read(path)
+
+
+def _slots(header: dict[str, Any], pmu: str) -> int | None:
+    """Issue slots a cycle from the header: a number, or `PMU=number` of each PMU."""
+    text = str(header.get("slots", ""))
+    by_pmu = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    number = by_pmu.get(pmu, "") if by_pmu else text.strip()
+    return int(number) if number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= MOST_SLOTS else None
 
 
 def _number(header: dict[str, Any], key: str) -> float | None:

@@ -6,6 +6,7 @@ import argparse
 import glob
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from analysis import cores
 from analysis.cores import Core
 from analysis.errors import AnalysisError, printable
-from analysis.loading import Options
+from analysis.loading import MOST_SLOTS, Options
 from analysis.phases import STRADDLE
 from analysis.readers.formats import NAMES
 
@@ -140,6 +141,9 @@ def positive(text: str) -> float:
 
 
 def _slots(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= 64:
-        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no number of slots, 1 to 64")
-    return int(text)
+    """Decimal, or hexadecimal as sysfs has it."""
+    match = re.fullmatch(r"0x0{0,8}([0-9a-fA-F]{1,2})|(\d{1,2})", text, re.ASCII)
+    number = int(match[1], 16) if match and match[1] else int(match[2]) if match else 0
+    if not 1 <= number <= MOST_SLOTS:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no number of slots, 1 to {MOST_SLOTS}")
+    return number
