@@ -127,6 +127,8 @@ def _browser() -> str:
 def _visit(path: Path, profile: Path) -> tuple[str, list[str]]:
     """The page as the browser understood it, and what its console said."""
     command = [_browser(), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    command += ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    command += ["--disable-sync"]
     command += ["--enable-logging=stderr", "--v=0", "--window-size=390,844", "--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -54,7 +54,7 @@ _contexts = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_phases(), _contexts)
 def test_any_counts_get_a_verdict(phase: Phase, context: Context) -> None:
     judged = judge(phase, context)
