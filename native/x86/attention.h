@@ -139,11 +139,16 @@ static void attend_block(struct group *g, size_t row, size_t p, const q4_attn_ar
 }
 
 static void attend_group(struct group *g, const q4_attn_args *args) {
-    size_t row = 0;
-    for (size_t p = 0; p < g->visible[g->n_rows - 1]; p += Q4_KV_BLOCK) {
+    size_t row = 0, last = g->visible[g->n_rows - 1];
+    // the first values are on their way while the first keys are multiplied
+    for (size_t i = 0; i < q4_min_size(last, Q4_KV_BLOCK) * g->dim; i += 64 / sizeof *args->values)
+        _mm_prefetch((const char *)(args->values + i), _MM_HINT_T0);
+    for (size_t p = 0; p < last; p += Q4_KV_BLOCK) {
         while (g->visible[row] <= p)
             row++;
-        g->ahead = p + Q4_KV_BLOCK < g->visible[g->n_rows - 1] ? Q4_KV_BLOCK * g->dim : 0;
+        // behind a whole span lies the next one
+        bool more = p + Q4_KV_BLOCK < last || last == Q4_KV_SPAN;
+        g->ahead = more ? Q4_KV_BLOCK * g->dim : 0;
         attend_block(g, row, p, args);
     }
 }
