@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ class Plan:
     events: str
     warm_up: bool = True
     cpus: Sequence[int] | None = None
+    command: str | None = None
 
     @property
     def n_ctx(self) -> int:
@@ -75,7 +74,7 @@ def capture_all(engine: Engine, plan: Plan, tell: Callable[[str], None]) -> Iter
             per_op=True,
             events=plan.events,
             cpus=plan.cpus,
-            command=shlex.join(["q4engine", *sys.argv[1:]]),
+            command=plan.command,
             read_peak_gbps=peak,
         )
         yield _capture(session, plan, n_prompt, path, what)

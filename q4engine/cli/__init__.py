@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -38,17 +39,19 @@ Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 error, 2 wrong us
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    _open_closed_streams()
     _make_output_safe()
     try:
-        args = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        args = _parser().parse_args(words)
+        args.command_line = shlex.join(["q4engine", *words])  # for the header of a capture
         code: int = args.run(args)
         sys.stdout.flush()
         return code
     except SystemExit as stop:  # argparse: --help, --version, wrong usage
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except Q4Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return _fail(str(error))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -57,11 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except MemoryError:
-        print("error: there is not enough memory", file=sys.stderr)
-        return EXIT_ERROR
+        return _fail("there is not enough memory")
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    """One line on stderr. What a path or a variable brings along neither breaks the line nor steers the terminal."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
+    print(f"error: {line}", file=sys.stderr)
+    return EXIT_ERROR
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +87,24 @@ def _parser() -> argparse.ArgumentParser:
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name).add_parser(subparsers)
     return parser
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that the caller closed is empty and takes everything.
+
+    Else the next file to be opened would get its number, and what is meant for stderr would go to stdout.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _make_output_safe() -> None:

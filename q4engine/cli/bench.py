@@ -150,7 +150,15 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     parse_events(events, architecture())  # a mistake shows before a model is loaded
     cpus, threads = _threads(args)
     plan = captures.Plan(
-        args.capture, prompts, gens[0], args.repetitions or 1, args.batch_size, events, args.warm_up, cpus
+        args.capture,
+        prompts,
+        gens[0],
+        args.repetitions or 1,
+        args.batch_size,
+        events,
+        args.warm_up,
+        cpus,
+        command=args.command_line,
     )
     captures.prepare(plan, paths)
     with _progress(len(paths) * len(threads) * len(prompts)) as progress:

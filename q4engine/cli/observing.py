@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,7 +82,7 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         perf_ctl=args.perf_ctl,
         perf_phase=args.perf_phase,
         cpus=parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None,
-        command=shlex.join(["q4engine", *sys.argv[1:]]),
+        command=args.command_line,
     )
     with _terminated_cleanly(), observe(session, what, note):
         yield
