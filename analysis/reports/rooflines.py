@@ -55,10 +55,10 @@ class Point:
 
 
 def points(capture: Capture) -> list[Point]:
-    """A point for each phase, followed by those of its operations that took most time."""
+    """A point for each phase, followed by those of its operations that took most time; set-aside steps left out."""
     found: list[Point] = []
     for phase in capture.judged():
-        calls = [step.call for step in phase.phase.steps if step.call is not None]
+        calls = [step.call for step in phase.evidence.steps if step.call is not None]
         parts = operations.of_calls(capture.table, calls) if calls else []
         whole = _of_phase(phase, parts)
         found.append(whole)
@@ -95,7 +95,7 @@ def picture(capture: Capture, compute_peak: float | None = None, form: str = "pn
         _roofs(axes, shown, peak, compute_peak if units == ["operations"] else None)
         _draw_points(axes, shown)
     axes.set_xlabel(f"{unit} per byte from memory")
-    axes.set_ylabel(f"10⁹ {unit} per second")
+    axes.set_ylabel(f"10⁹ {unit} per second{' of the emulator' if capture.is_emulated else ''}")
     emulated = " (EMULATED)" if capture.is_emulated else ""
     axes.set_title(f"{draw.label(capture.path.name, 50)}: roofline{emulated}", loc="left", fontsize=11)
     axes.grid(color=draw.LIGHT)
@@ -110,9 +110,6 @@ def _of_phase(phase: JudgedPhase, parts: Sequence[Operation]) -> Point:
     if not work:
         unit = "instructions"
         work = _count(phase, "INST_RETIRED") or _count(phase, "INST_SPEC") or math.nan
-    elif phase.phase.duration_s > 0:
-        # set-aside steps took part in the operations' rows, so their work is brought to the time that counts
-        work *= seconds / phase.phase.duration_s
     for event in REFILL_EVENTS:
         refills = _count(phase, event)
         if refills is not None:
@@ -126,7 +123,8 @@ def _of_operation(phase: JudgedPhase, part: Operation, by_shape: bool) -> Point:
     work = part.work if by_shape else part.counts.get("INST_RETIRED", part.counts.get("INST_SPEC", math.nan))
     unit = "operations" if by_shape else "instructions"
     read, source = part.bytes_read
-    share = part.seconds / phase.phase.duration_s if phase.phase.duration_s > 0 else math.nan
+    seconds = phase.evidence.subject.duration_s
+    share = part.seconds / seconds if seconds > 0 else math.nan
     return Point(phase.title, printable(part.name, 40), part.elapsed, share, work, unit, read, source)
 
 

@@ -11,6 +11,7 @@ import pytest
 from analysis import breakdown, operations, stalls
 from analysis.breakdown import Breakdown
 from analysis.loading import Capture, Options, load
+from analysis.reports import rooflines
 
 HEADER = {
     "format_version": "1",
@@ -115,6 +116,23 @@ def test_bytes_that_the_model_asks_for(capture: Capture) -> None:
     assert traffic.per_call == pytest.approx(6000 + 300)
     assert traffic.rate == pytest.approx(6300 / 10e-6)
     assert traffic.of_peak == pytest.approx(0.63)
+
+
+def test_steps_set_aside_are_no_part_of_the_roofline(tmp_path: Path) -> None:
+    path = write(tmp_path / "synthetic.csv")
+    # the fourth call took ten times as long, on threads that moved
+    text = path.read_text().replace("3,decode,3,1,,,,,,,60000,10000", "3,decode,3,1,,,,,,,60000,100000")
+    text = text.replace(COLUMNS, f"{COLUMNS},migrations").replace(",60000,100000", ",60000,100000,2")
+    lines = [line + ("," if line[0].isdigit() and line.count(",") == 11 else "") for line in text.splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    capture = load(path)
+    assert [step.n_past for step in capture.phases[0].evidence.steps] == [0, 1, 2, 4]
+    whole, *parts = rooflines.points(capture)
+    gemv = next(part for part in parts if part.operation == "gemv")
+    assert whole.work == gemv.work == 4 * 2 * (64 * 64 + 64 * 128)
+    assert whole.bytes_read == 4 * 6000
+    assert whole.rate == pytest.approx(whole.work / 40e-6)
+    assert gemv.share == pytest.approx(0.35)
 
 
 def test_steps(capture: Capture) -> None:
