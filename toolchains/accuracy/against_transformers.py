@@ -18,7 +18,8 @@ from q4engine.engine import Engine
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    normalised: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalised
 
 
 def reference_logits(model: Path, ids: list[int]) -> np.ndarray:
