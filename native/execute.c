@@ -276,6 +276,7 @@ static void walk(void *context, int member) {
             run_units(r, op, range, taken, member);
         if (record)
             q4_record_mark(r->s->recorder, record);
+        q4_prefetch_next(r, op, member);
         bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, q4_token_range(r, op + 1)) == 1;
         bool barrier = units > 1 || (units == 1 && !next_single);
         if (barrier)
