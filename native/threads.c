@@ -30,10 +30,12 @@ struct q4_team {
     void (*work)(void *, int);
     void *context;
     pthread_mutex_t queue;
-    int size;
+    int members; // asked for
+    int size;    // running
     int *cpus;
     worker *workers;
-    struct share *shares; // [size]
+    struct share *shares;  // [members]
+    _Atomic pid_t process; // whose threads the workers are
 };
 
 // What is left of a member's units: round << 44 | end << 22 | first. The round is that of `phase` when the units were
@@ -146,7 +148,38 @@ static void *worker_main(void *argument) {
     }
 }
 
+static bool start_workers(q4_team *team) {
+    team->size = 1;
+    for (int i = 0; i < team->members; i++)
+        team->shares[i].word = share_word(ROUND_MASK, 0, 0); // no round that comes before shares were dealt out
+    for (int i = 1; i < team->members; i++) {
+        team->workers[i] = (worker){.team = team, .member = i};
+        if (pthread_create(&team->workers[i].thread, NULL, worker_main, &team->workers[i]) != 0)
+            return false;
+        team->size = i + 1; // no run happens before all are started, so workers see the final size
+    }
+    team->process = getpid();
+    return true;
+}
+
+// A forked process has none of its parent's other threads, and what they held stays held: the team starts anew, with
+// fewer members where the system grants no more.
+static void follow_fork(q4_team *team) {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    if (team->process == getpid())
+        return;
+    pthread_mutex_lock(&one_at_a_time);
+    if (team->process != getpid()) {
+        pthread_mutex_init(&team->queue, NULL);
+        team->phase = team->arrived = team->job = team->sleepers = 0;
+        if (!start_workers(team))
+            team->process = getpid();
+    }
+    pthread_mutex_unlock(&one_at_a_time);
+}
+
 void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
+    follow_fork(team);
     pthread_mutex_lock(&team->queue);
     cpu_set_t before;
     int pinned = team->cpus && sched_getaffinity(0, sizeof before, &before) == 0;
@@ -169,7 +202,7 @@ q4_team *q4_team_new(int n, const int *cpus) {
     q4_team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
     if (team == NULL)
         return NULL;
-    *team = (q4_team){.size = 1};
+    *team = (q4_team){.members = n, .size = 1, .process = getpid()};
     pthread_mutex_init(&team->queue, NULL);
     team->workers = calloc((size_t)n, sizeof *team->workers);
     team->shares = aligned_alloc(64, (size_t)n * sizeof *team->shares);
@@ -178,19 +211,9 @@ q4_team *q4_team_new(int n, const int *cpus) {
         for (int i = 0; team->cpus && i < n; i++)
             team->cpus[i] = cpus[i];
     }
-    if (team->workers == NULL || team->shares == NULL || (cpus && team->cpus == NULL)) {
+    if (team->workers == NULL || team->shares == NULL || (cpus && team->cpus == NULL) || !start_workers(team)) {
         q4_team_free(team);
         return NULL;
-    }
-    for (int i = 0; i < n; i++)
-        team->shares[i].word = share_word(ROUND_MASK, 0, 0); // no round that comes before shares were dealt out
-    for (int i = 1; i < n; i++) {
-        team->workers[i] = (worker){.team = team, .member = i};
-        if (pthread_create(&team->workers[i].thread, NULL, worker_main, &team->workers[i]) != 0) {
-            q4_team_free(team);
-            return NULL;
-        }
-        team->size = i + 1; // no run happens before all are started, so workers see the final size
     }
     return team;
 }
@@ -200,7 +223,7 @@ void q4_team_free(q4_team *team) {
         return;
     atomic_store(&team->stop, 1);
     advance(team, &team->job);
-    for (int i = 1; i < team->size; i++)
+    for (int i = 1; i < team->size && team->process == getpid(); i++)
         pthread_join(team->workers[i].thread, NULL);
     pthread_mutex_destroy(&team->queue);
     free(team->workers);

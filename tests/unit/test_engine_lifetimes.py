@@ -1,0 +1,143 @@
+"""Engines and sessions in every order of life: threads, forks, deletion before use ends, many of them."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
+
+from q4engine import _native
+from q4engine.engine import Engine, Session
+
+TOKENS = [1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf")
+
+
+def resident_kilobytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_a_session_outlives_its_engine_and_file(path: Path) -> None:
+    engine = Engine.load(path, n_threads=2)
+    expected = engine.session().decode(TOKENS)
+    native = _native.Session(engine.native, 64, 8)
+    engine.gguf.close()
+    del engine
+    gc.collect()
+    logits = np.empty(TINY_LLAMA.vocab_size, np.float32)
+    native.decode(np.array(TOKENS, np.int32), 0, False, logits)
+    assert logits.tobytes() == expected.tobytes()
+
+
+def test_two_engines_take_turns(path: Path, tmp_path: Path) -> None:
+    other = write_tiny(tmp_path / "qwen2.gguf", TINY_QWEN2)
+    first, second = Engine.load(path, n_threads=2), Engine.load(other, n_threads=3)
+    one, two = first.session(), second.session()
+    alone = [first.session().decode(TOKENS), second.session().decode(TOKENS)]
+    for token in TOKENS:
+        got = [one.decode([token]), two.decode([token])]
+    assert [x.tobytes() for x in got] == [x.tobytes() for x in alone]
+
+
+def test_sessions_of_one_engine_in_threads_of_their_own(path: Path) -> None:
+    """Calls queue for the engine's threads; each session stays its own."""
+    engine = Engine.load(path, n_threads=2)
+    expected = engine.session().decode(TOKENS * 8).tobytes()
+    got: list[bytes] = []
+
+    def work() -> None:
+        session = engine.session(n_batch=7)
+        got.append(session.decode(TOKENS * 8).tobytes())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [expected] * 8
+
+
+def test_one_session_serves_one_call_at_a_time(path: Path) -> None:
+    """A second thread in the same session is refused, or comes before or after; never both at once."""
+    engine = Engine.load(path, n_threads=2)
+    native = _native.Session(engine.native, 512, 512)
+    refused: list[str] = []
+
+    def work() -> None:
+        logits = np.empty(TINY_LLAMA.vocab_size, np.float32)
+        for _ in range(30):
+            try:
+                native.decode(np.ones(200, np.int32), 0, False, logits)
+            except ValueError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(refused) <= {"another thread is in a decode call of this session"}
+
+
+FORKED = """
+import hashlib, os, sys
+from q4engine.engine import Engine
+engine = Engine.load(sys.argv[1], n_threads=3)
+session = engine.session()
+before = session.decode([1, 2, 3])
+child = os.fork()
+again = session.decode([4]), engine.session().decode([5, 6])
+print(hashlib.sha256(b"".join(logits.tobytes() for logits in (before, *again))).hexdigest(), flush=True)
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+del session, engine
+"""
+
+
+def test_a_forked_process_goes_on(path: Path) -> None:
+    """The team's threads are the parent's alone: a child that waited for them would wait for ever."""
+    done = subprocess.run([sys.executable, "-c", FORKED, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    parent, child = done.stdout.splitlines()
+    assert parent == child
+
+
+def test_a_thousand_sessions_leave_no_memory_behind(path: Path) -> None:
+    engine = Engine.load(path, n_threads=2)
+
+    def use(n: int) -> None:
+        for _ in range(n):
+            session: Session = engine.session(n_ctx=256, n_batch=16)
+            session.decode(TOKENS)
+
+    use(50)
+    gc.collect()
+    before = resident_kilobytes()
+    use(1000)
+    gc.collect()
+    assert resident_kilobytes() - before < 4000, "a session of this model takes 60 kB and more"
+
+
+def test_a_hundred_engines_leave_no_memory_behind(path: Path) -> None:
+    def use(n: int) -> None:
+        for _ in range(n):
+            with Engine.load(path, n_threads=2).gguf:
+                pass
+
+    use(20)
+    gc.collect()
+    before = resident_kilobytes()
+    use(100)
+    gc.collect()
+    assert resident_kilobytes() - before < 6000, "an engine of this model takes 200 kB and more"
