@@ -46,6 +46,8 @@ class ByteLevelBPE:
     def __init__(self, gguf: GGUFFile, vocabulary: Vocabulary) -> None:
         metadata = gguf.metadata
         self._vocabulary = vocabulary
+        # a set: comparing NumPy's numbers with an enum's members loses a Ctrl-C that comes meanwhile
+        self._literal = frozenset(vocabulary.of_type(TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN))
         pre = metadata.string(PREFIX + "pre", "default")
         if pre not in PRE_TOKENIZERS:
             raise key_error(metadata, "pre", f"is {shown(pre)}, expected one of {', '.join(PRE_TOKENIZERS)}")
@@ -73,7 +75,7 @@ class ByteLevelBPE:
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""
         text = self._vocabulary.tokens[token]
-        if self._vocabulary.types[token] in (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN):
+        if token in self._literal:
             return text.encode()
         try:
             return bytes([_TO_BYTES[letter] for letter in text])

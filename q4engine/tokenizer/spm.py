@@ -24,6 +24,7 @@ class SentencePieceBPE:
     def __init__(self, gguf: GGUFFile, vocabulary: Vocabulary) -> None:
         metadata = gguf.metadata
         self._vocabulary = vocabulary
+        self._literal = frozenset(vocabulary.of_type(TokenType.CONTROL, TokenType.UNKNOWN))
         self.adds_space = metadata.flag(PREFIX + "add_space_prefix", True)
         self._byte_ids: dict[int, int] = {}
         for token in vocabulary.of_type(TokenType.BYTE):
@@ -65,7 +66,7 @@ class SentencePieceBPE:
         if byte is not None:
             return byte
         text = self._vocabulary.tokens[token]
-        if self._vocabulary.types[token] in (TokenType.CONTROL, TokenType.UNKNOWN):
+        if token in self._literal:
             return text.encode()
         return text.replace(SPACE, " ").encode()
 
