@@ -53,13 +53,16 @@ class GGUFWriter:
         self, path: Path, pairs: Sequence[bytes], table: Sequence[NewTensor], alignment: int = DEFAULT_ALIGNMENT
     ) -> None:
         self.path = path
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        if path.is_dir():
+            raise Q4Error(f"{path}: is a directory, expected the name of a file to write")
+        if path.exists() and not path.is_file():  # the rename would put a file in a device's place
+            raise Q4Error(f"{path}: is no regular file, expected the name of a file to write")
+        self._target = Path(os.path.realpath(path))  # a link stays one
+        self._beside = self._target.with_name(f".{path.name}.{os.getpid()}.part")
         self._alignment = alignment
         self._sizes = [tensor.n_bytes for tensor in table]
         self._current = 0
         self._left = self._sizes[0] if table else 0
-        if path.is_dir():
-            raise Q4Error(f"{path}: is a directory, expected the name of a file to write")
         try:
             self._file = self._beside.open("wb")
         except OSError as error:
@@ -93,7 +96,7 @@ class GGUFWriter:
                 if self._current != len(self._sizes):
                     raise ValueError(f"only {self._current} of {len(self._sizes)} tensors were written")
                 self._file.close()
-                self._beside.replace(self.path)
+                self._beside.replace(self._target)
         except OSError as error:
             raise self._failure(error) from None
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 from pathlib import Path
 
 import gguf
@@ -176,6 +177,33 @@ def test_paths_that_cannot_be(tmp_path: Path) -> None:
         quantize_file(source, tmp_path, TARGETS["q4_0"])
     assert source.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe stands for /dev/null, which a rename by root would turn into a file."""
+    out = tmp_path / "pipe"
+    os.mkfifo(out)
+    with pytest.raises(Q4Error, match="pipe: is no regular file, expected the name of a file to write"):
+        quantize_file(model(tmp_path), out, TARGETS["q4_0"])
+    assert out.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf", "pipe"]
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_the_current_directory_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Q4Error, match=r"\.: is a directory"):
+        quantize_file(model(tmp_path), name, TARGETS["q4_0"])
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, out = tmp_path / "elsewhere" / "out.gguf", tmp_path / "link.gguf"
+    out.symlink_to(target)
+    for _ in range(2):  # the target does not exist the first time
+        quantize_file(model(tmp_path), out, TARGETS["q4_0"])
+        assert out.is_symlink() and types_of(target)["output_norm.weight"] == "F32"
+    assert [path.name for path in target.parent.iterdir()] == ["out.gguf"]
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
