@@ -22,6 +22,8 @@ static bool place_weight(struct q4_model *model, struct q4_weight *w, char *erro
     if (w->rows == 0 || w->k == 0 || w->k % layout->block_columns)
         FAIL("%s: %zu rows of %zu columns; %s needs a positive number of rows and columns in multiples of %zu", w->name,
              w->rows, w->k, q4_type_name(w->type), layout->block_columns);
+    if (w->rows >= Q4_MAX_ROWS)
+        FAIL("%s: %zu rows; fewer than %zu are supported", w->name, w->rows, Q4_MAX_ROWS);
     size_t panels = (w->rows + layout->rows - 1) / layout->rows, panel;
     if (!q4_mul_size(w->k / layout->block_columns, layout->block_bytes, &panel) ||
         !q4_mul_size(panels, panel, &w->bytes) || w->bytes > SIZE_MAX / 4)
@@ -121,15 +123,17 @@ static bool check_op(struct q4_model *m, const struct q4_op *op, char *error) {
 }
 
 static bool check_params(const struct q4_params *p, char *error) {
+    if (p->n_layers == 0 || p->n_layers > Q4_MAX_LAYERS)
+        FAIL("%zu layers; 1 to %d are supported", p->n_layers, Q4_MAX_LAYERS);
     if (p->n_heads == 0 || p->n_kv_heads == 0 || p->n_heads % p->n_kv_heads || p->n_heads > 65536)
         FAIL("%zu query heads cannot share %zu KV heads", p->n_heads, p->n_kv_heads);
     if (p->head_dim == 0 || p->head_dim > Q4_MAX_HEAD_DIM)
         FAIL("a head has %zu dimensions; 1 to %d are supported", p->head_dim, Q4_MAX_HEAD_DIM);
     if (p->rope_dim == 0 || p->rope_dim % 2 || p->rope_dim > p->head_dim)
         FAIL("RoPE over %zu of %zu dimensions; an even number is needed", p->rope_dim, p->head_dim);
-    if (!(p->rope_base > 1e-30 && p->rope_base < 1e30) || !(p->rope_scale > 1e-9 && p->rope_scale < 1e9))
-        FAIL("RoPE with frequency base %g and scale %g", p->rope_base, p->rope_scale);
-    if (!(p->eps >= 0.0f && p->eps < 1.0f))
+    if (!(p->rope_base >= 1.0 && p->rope_base <= 1e30))
+        FAIL("RoPE with the frequency base %g; 1 to 1e30 is supported", p->rope_base);
+    if (!(p->eps > 0.0f && p->eps < 1.0f))
         FAIL("RMSNorm with epsilon %g", (double)p->eps);
     return true;
 }

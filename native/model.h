@@ -8,6 +8,8 @@
 #include "threads.h"
 
 #define Q4_NAME_SIZE 96
+#define Q4_MAX_LAYERS 65536
+#define Q4_MAX_ROWS (Q4_MAX_UNITS * 8) // a unit of a matrix product takes no fewer than 8 rows
 #define Q4_NONE (-1)
 
 // A weight matrix [rows, k], packed. Several GGUF tensors with the same type and columns may have become one (Q, K and
@@ -81,7 +83,7 @@ struct q4_op {
 struct q4_params {
     size_t n_layers, n_heads, n_kv_heads, head_dim, rope_dim;
     enum q4_rope_style rope_style;
-    double rope_base, rope_scale;
+    double rope_base;
     float eps;
 };
 

@@ -68,10 +68,10 @@ static void sin_cos(double angle, float *sine, float *cosine) {
     }
 }
 
-void q4_rope_frequencies(double *frequency, size_t rope_dim, double base, double linear_scale, const float *factors) {
+void q4_rope_frequencies(double *frequency, size_t rope_dim, double base, const float *factors) {
     double log2_base = log2_double(base);
     for (size_t i = 0; i < rope_dim / 2; i++) {
-        double f = exp2_double(-(2.0 * (double)i / (double)rope_dim) * log2_base) / linear_scale;
+        double f = exp2_double(-(2.0 * (double)i / (double)rope_dim) * log2_base);
         frequency[i] = factors ? f / (double)factors[i] : f;
     }
 }

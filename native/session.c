@@ -87,8 +87,14 @@ static bool allocate_cache(struct q4_session *s) {
 
 bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t n_ctx, size_t n_batch, char *error) {
     *s = (struct q4_session){.model = model, .n_ctx = n_ctx, .n_batch = n_batch};
-    if (n_ctx == 0 || n_ctx > (size_t)1 << 28 || n_batch == 0 || n_batch > (size_t)1 << 20) {
-        snprintf(error, Q4_ERROR_SIZE, "a context of %zu tokens in batches of %zu", n_ctx, n_batch);
+    if (n_ctx == 0 || n_ctx > Q4_MAX_CONTEXT || n_batch == 0 || n_batch > Q4_MAX_BATCH) {
+        snprintf(error, Q4_ERROR_SIZE, "a context of %zu tokens in batches of %zu; at most %zu and %zu", n_ctx, n_batch,
+                 Q4_MAX_CONTEXT, Q4_MAX_BATCH);
+        return false;
+    }
+    if (n_batch >= Q4_MAX_UNITS / model->params.n_heads) {
+        snprintf(error, Q4_ERROR_SIZE, "batches of %zu tokens; fewer than %zu are supported with %zu heads", n_batch,
+                 Q4_MAX_UNITS / model->params.n_heads, model->params.n_heads);
         return false;
     }
     s->buffers = calloc(model->n_buffers, sizeof *s->buffers);

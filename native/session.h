@@ -5,6 +5,10 @@
 #include "model.h"
 #include "recorder.h"
 
+// Positions up to here keep RoPE's angles below 2^30 (rope_table.c).
+#define Q4_MAX_CONTEXT ((size_t)1 << 28)
+#define Q4_MAX_BATCH ((size_t)1 << 20)
+
 struct q4_buffer_data {
     float *x; // [n_batch][width]
     int8_t *q[Q4_ACT_FORMS];

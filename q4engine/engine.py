@@ -251,9 +251,7 @@ class Session:
             raise Q4Error(f"{self.engine.gguf.path}: {error}") from None
 
 
-def _build_native(
-    file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: int, cpus: Sequence[int] | None
-) -> Any:
+def _build_native(file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: int, cpus: Sequence[int] | None) -> Any:
     """The graph with its tensors packed, as a native Model."""
     from q4engine import _native
 
@@ -270,7 +268,7 @@ def _build_native(
             params={
                 "n_layers": config.n_layers, "n_heads": config.n_heads, "n_kv_heads": config.n_kv_heads,
                 "head_dim": config.head_dim, "rope_dim": config.rope_dim, "rope_neox": config.rope_style == "neox",
-                "rope_base": config.rope_freq_base, "rope_scale": 1.0, "eps": config.rms_eps,
+                "rope_base": config.rope_freq_base, "eps": config.rms_eps,
             },
             tables=[(t.data, t.type.value, t.shape[0], t.shape[1]) for t in graph.tables],
             vectors=vectors,

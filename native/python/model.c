@@ -6,6 +6,7 @@
 #include "../rope_table.h"
 #include "objects.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,21 @@ bool q4_fail(const char *message) {
     if (!PyErr_Occurred())
         PyErr_SetString(PyExc_ValueError, message);
     return false;
+}
+
+// Parses a tuple of a list as PyArg_ParseTuple does. Converting a number may run Python code, and that may have changed
+// the list since its size was taken.
+static bool parse_item(PyObject *list, size_t i, const char *format, ...) {
+    PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
+    if (item == NULL || !PyTuple_Check(item))
+        return q4_fail("a list holds something that is no tuple");
+    va_list fields;
+    va_start(fields, format);
+    Py_INCREF(item);
+    bool ok = PyArg_VaParse(item, format, fields);
+    Py_DECREF(item);
+    va_end(fields);
+    return ok;
 }
 
 // Allocates n elements for a list given by Python, which may be empty.
@@ -39,12 +55,11 @@ static bool parse_params(struct q4_params *p, PyObject *dict) {
             return false;
     }
     PyObject *neox = PyDict_GetItemString(dict, "rope_neox"), *base = PyDict_GetItemString(dict, "rope_base");
-    PyObject *scale = PyDict_GetItemString(dict, "rope_scale"), *eps = PyDict_GetItemString(dict, "eps");
-    if (!neox || !base || !scale || !eps)
+    PyObject *eps = PyDict_GetItemString(dict, "eps");
+    if (!neox || !base || !eps)
         return q4_fail("params lack a key");
     p->rope_style = PyObject_IsTrue(neox) ? Q4_ROPE_NEOX : Q4_ROPE_NORM;
     p->rope_base = PyFloat_AsDouble(base);
-    p->rope_scale = PyFloat_AsDouble(scale);
     p->eps = (float)PyFloat_AsDouble(eps);
     return !PyErr_Occurred();
 }
@@ -78,8 +93,7 @@ static bool parse_tables(ModelObject *self, PyObject *tables) {
     for (size_t i = 0; i < n; i++) {
         struct q4_table *t = &m->tables[i];
         Py_ssize_t rows, columns;
-        if (!PyArg_ParseTuple(PyList_GetItem(tables, (Py_ssize_t)i), "y*inn", &self->held[i], &t->type, &rows,
-                              &columns))
+        if (!parse_item(tables, i, "y*inn", &self->held[i], &t->type, &rows, &columns))
             return false;
         self->n_held = i + 1;
         size_t block, bytes, size;
@@ -101,7 +115,8 @@ static bool parse_vectors(struct q4_model *m, PyObject *vectors) {
     m->n_vectors = n;
     for (size_t i = 0; i < n; i++) {
         Py_buffer b;
-        if (PyObject_GetBuffer(PyList_GetItem(vectors, (Py_ssize_t)i), &b, PyBUF_SIMPLE) < 0)
+        PyObject *vector = PyList_GetItem(vectors, (Py_ssize_t)i);
+        if (vector == NULL || PyObject_GetBuffer(vector, &b, PyBUF_SIMPLE) < 0)
             return false;
         m->vectors[i].n = (size_t)b.len / sizeof(float);
         m->vectors[i].data = new_array(m->vectors[i].n, sizeof(float));
@@ -121,11 +136,12 @@ static bool parse_buffers(struct q4_model *m, PyObject *widths) {
         return false;
     m->n_buffers = n;
     for (size_t i = 0; i < n; i++) {
-        m->buffers[i].width = PyLong_AsSize_t(PyList_GetItem(widths, (Py_ssize_t)i));
+        PyObject *width = PyList_GetItem(widths, (Py_ssize_t)i);
+        m->buffers[i].width = width ? PyLong_AsSize_t(width) : 0;
         if (PyErr_Occurred())
             return false;
-        if (m->buffers[i].width == 0 || m->buffers[i].width > (size_t)1 << 31)
-            return q4_fail("a buffer's width must be 1 to 2^31");
+        if (m->buffers[i].width == 0 || m->buffers[i].width > 2 * Q4_MAX_ROWS)
+            return q4_fail("a buffer's width must be 1 to 2^26");
     }
     return true;
 }
@@ -140,8 +156,8 @@ static bool parse_plan(struct q4_model *m, PyObject *plan) {
         struct q4_op *op = &m->plan[i];
         const char *kind, *name;
         Py_ssize_t in_col, out_col, heads;
-        if (!PyArg_ParseTuple(PyList_GetItem(plan, (Py_ssize_t)i), "ssiininniiiI", &kind, &name, &op->layer, &op->in,
-                              &in_col, &op->out, &out_col, &heads, &op->weight, &op->vector, &op->table, &op->flags))
+        if (!parse_item(plan, i, "ssiininniiiI", &kind, &name, &op->layer, &op->in, &in_col, &op->out, &out_col, &heads,
+                        &op->weight, &op->vector, &op->table, &op->flags))
             return false;
         if (in_col < 0 || out_col < 0 || heads < 0)
             return q4_fail("an operation has a negative column");
@@ -169,14 +185,14 @@ static bool parse_weights(struct q4_model *m, PyObject *weights) {
         const char *name;
         Py_ssize_t columns, rows;
         PyObject *sources, *buffer;
-        if (!PyArg_ParseTuple(PyList_GetItem(weights, (Py_ssize_t)i), "sinO", &name, &w->type, &columns, &sources))
+        if (!parse_item(weights, i, "sinO", &name, &w->type, &columns, &sources))
             return false;
         if (!PyList_Check(sources) || PyList_Size(sources) == 0 || columns <= 0)
             return q4_fail("a weight needs columns and a list of sources");
         copy_name(w->name, name);
         w->k = (size_t)columns;
         for (Py_ssize_t s = 0; s < PyList_Size(sources); s++) {
-            if (!PyArg_ParseTuple(PyList_GetItem(sources, s), "On", &buffer, &rows))
+            if (!parse_item(sources, (size_t)s, "On", &buffer, &rows))
                 return false;
             if (rows <= 0 || __builtin_add_overflow(w->rows, (size_t)rows, &w->rows))
                 return q4_fail("a weight's source has no rows");
@@ -194,14 +210,23 @@ struct held_sources {
     size_t n, room;
 };
 
-static bool hold_source(struct held_sources *held, const struct q4_weight *w, PyObject *source) {
-    if (held->n == held->room || source == NULL)
+// A weight's list of sources; NULL with an exception where it is none any more.
+static PyObject *sources_of(PyObject *weights, size_t i) {
+    PyObject *weight = PyList_GetItem(weights, (Py_ssize_t)i);
+    PyObject *list = weight ? PyTuple_GetItem(weight, 3) : NULL;
+    if (list && !PyList_Check(list))
+        return q4_fail("a weight needs columns and a list of sources"), NULL;
+    return list;
+}
+
+static bool hold_source(struct held_sources *held, const struct q4_weight *w, PyObject *list, size_t i) {
+    if (held->n == held->room)
         return q4_fail("the list of a weight's sources has changed");
     Py_ssize_t rows;
     size_t columns, bytes, size;
     char error[Q4_ERROR_SIZE];
     Py_buffer *buffer = &held->buffers[held->n];
-    if (!PyArg_ParseTuple(source, "y*n", buffer, &rows))
+    if (!parse_item(list, i, "y*n", buffer, &rows))
         return false;
     held->list[held->n++] = (struct q4_source){.data = buffer->buf, .rows = (size_t)rows};
     q4_type_block(w->type, &columns, &bytes);
@@ -212,19 +237,25 @@ static bool hold_source(struct held_sources *held, const struct q4_weight *w, Py
 }
 
 static bool hold_sources(struct held_sources *held, const struct q4_model *m, PyObject *weights) {
-    for (size_t i = 0; i < m->n_weights; i++)
-        held->room += (size_t)PyList_Size(PyTuple_GetItem(PyList_GetItem(weights, (Py_ssize_t)i), 3));
+    for (size_t i = 0; i < m->n_weights; i++) {
+        PyObject *list = sources_of(weights, i);
+        if (list == NULL)
+            return false;
+        held->room += (size_t)PyList_Size(list);
+    }
     held->sources = new_array(m->n_weights, sizeof *held->sources);
     held->list = new_array(held->room, sizeof *held->list);
     held->buffers = new_array(held->room, sizeof *held->buffers);
     if (!held->sources || !held->list || !held->buffers)
         return false;
     for (size_t i = 0; i < m->n_weights; i++) {
-        PyObject *list = PyTuple_GetItem(PyList_GetItem(weights, (Py_ssize_t)i), 3);
+        PyObject *list = sources_of(weights, i);
+        if (list == NULL)
+            return false;
         held->sources[i] = (struct q4_sources){held->list + held->n, (size_t)PyList_Size(list)};
         size_t rows = 0;
         for (size_t s = 0; s < held->sources[i].n; s++) {
-            if (!hold_source(held, &m->weights[i], PyList_GetItem(list, (Py_ssize_t)s)))
+            if (!hold_source(held, &m->weights[i], list, s))
                 return false;
             rows += held->sources[i].list[s].rows;
         }
@@ -271,8 +302,11 @@ static bool make_rope(struct q4_model *m, int factors) {
     if (!m->rope_frequency)
         return false;
     uint64_t fp = q4_fp_enter();
-    q4_rope_frequencies(m->rope_frequency, p->rope_dim, p->rope_base, p->rope_scale, f);
+    q4_rope_frequencies(m->rope_frequency, p->rope_dim, p->rope_base, f);
     q4_fp_leave(fp);
+    for (size_t i = 0; i < p->rope_dim / 2; i++)
+        if (!(m->rope_frequency[i] > 0.0 && m->rope_frequency[i] <= Q4_MAX_FREQUENCY))
+            return q4_fail("a factor of RoPE is out of range");
     return true;
 }
 

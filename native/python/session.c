@@ -40,6 +40,9 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
                        int all) {
     size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),
            rows = all ? n : 1;
+    // looked at last: converting the arguments may have run Python code, and other threads
+    if (self->busy)
+        return q4_fail("another thread is in a decode call of this session");
     if (n_past < 0 || tokens->len % (Py_ssize_t)sizeof(int32_t) || n > self->session.n_batch ||
         (size_t)logits->len != rows * vocabulary * sizeof(float))
         return q4_fail("buffers do not match the call");
@@ -60,8 +63,6 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
     Py_buffer tokens, logits;
     Py_ssize_t n_past;
     int all;
-    if (self->busy)
-        return q4_fail("another thread is in a decode call of this session"), NULL;
     if (!PyArg_ParseTuple(args, "y*npw*", &tokens, &n_past, &all, &logits))
         return NULL;
     bool ok = run_decode(self, &tokens, &logits, n_past, all);

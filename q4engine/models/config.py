@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorType
 
@@ -17,6 +19,9 @@ ROPE_STYLES: dict[str, RopeStyle] = {"llama": "norm", "qwen2": "neox"}
 QKV_BIAS = frozenset({"qwen2"})
 
 _MAX_COUNT = 1 << 30
+_MAX_ROPE_BASE = 1e30
+_MIN_EPSILON = 1e-30  # below, a row of zeros would be divided by nothing
+_MIN_ROPE_FACTOR = 0.25  # a context of any length keeps angles within what sine and cosine are exact for
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,16 @@ class ModelConfig:
             n_kv_heads=read.n_kv_heads(n_heads),
             head_dim=head_dim,
             rope_dim=read.rope_dim(head_dim),
-            rope_freq_base=read.positive("rope.freq_base", 10000.0),
-            rms_eps=read.positive("attention.layer_norm_rms_epsilon"),
+            rope_freq_base=read.real("rope.freq_base", 1.0, _MAX_ROPE_BASE, 10000.0),
+            rms_eps=read.real("attention.layer_norm_rms_epsilon", _MIN_EPSILON, 0.5),
             vocab_size=embedding.shape[0],
             tied_output="output.weight" not in file.tensors,
             rope_style=ROPE_STYLES[architecture],
             rope_freqs="rope_freqs.weight" in file.tensors,
         )
         config._check_tensors(file)
+        if config.rope_freqs:
+            config._check_rope_factors(file)
         config._check_vocabulary(file)
         return config
 
@@ -123,6 +130,15 @@ class ModelConfig:
                     f"of {self.n_layers} layers, which would leave it out"
                 )
 
+    def _check_rope_factors(self, file: GGUFFile) -> None:
+        factors = file.tensor("rope_freqs.weight").data.view("<f4")
+        bad = (~(factors >= _MIN_ROPE_FACTOR) | ~np.isfinite(factors)).nonzero()[0]
+        if len(bad):
+            raise Q4Error(
+                f"{file.path}: tensor 'rope_freqs.weight' has {factors[bad[0]]:g} as element {bad[0]}, "
+                f"expected finite factors from {_MIN_ROPE_FACTOR}"
+            )
+
     def _check_vocabulary(self, file: GGUFFile) -> None:
         meta = file.metadata
         stated = meta.integer(f"{self.architecture}.vocab_size", self.vocab_size)
@@ -163,11 +179,11 @@ class _Reader:
             raise self.error(key, f"is {value}, expected 1 to {_MAX_COUNT}")
         return value
 
-    def positive(self, key: str, default: float | None = None) -> float:
+    def real(self, key: str, low: float, high: float, default: float | None = None) -> float:
         full = self.prefix + key
         value = self.meta.real(full) if default is None else self.meta.real(full, default)
-        if value <= 0:
-            raise self.error(key, f"is {value}, expected a positive number")
+        if not low <= value <= high:
+            raise self.error(key, f"is {value:g}, expected {low:g} to {high:g}")
         return value
 
     def n_kv_heads(self, n_heads: int) -> int:

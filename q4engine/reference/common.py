@@ -26,7 +26,8 @@ class Weights:
     def __getitem__(self, name: str) -> np.ndarray:
         """Shape (rows, columns) or (elements,). Q4Error where the tensor is missing or holds NaN or infinity."""
         if name not in self._decoded:
-            values = dequantize_tensor(self.file.tensor(name))
+            with np.errstate(invalid="ignore", over="ignore"):  # found by the next line
+                values = dequantize_tensor(self.file.tensor(name))
             if not np.isfinite(values).all():
                 raise Q4Error(f"{self.file.path}: tensor {shown(name)} holds values that are not finite")
             self._decoded[name] = values
@@ -92,15 +93,21 @@ class Decoder(ABC):
             )
         if self.n_past + len(ids) > self.n_ctx:
             raise ContextFullError(self.n_past, len(ids), self.n_ctx)
-        hidden = self.forward(ids, np.arange(self.n_past, self.n_past + len(ids)))
-        hidden = hidden if all_logits else hidden[-1:]
-        hidden = rms_norm(hidden, self.weights["output_norm.weight"], self.config.rms_eps)
-        output = "token_embd.weight" if self.config.tied_output else "output.weight"
-        logits: np.ndarray = hidden @ self.weights[output].T  # [n, vocab]
+        with np.errstate(invalid="ignore", over="ignore"):  # what overflows shows in the logits
+            logits = self._logits(ids, all_logits)
         if not np.isfinite(logits).all():
             raise Q4Error(f"the logits are not finite (past {self.n_past}, n_eval {len(ids)})")
         self.n_past += len(ids)
         return logits if all_logits else logits[0]
+
+    def _logits(self, ids: np.ndarray, all_logits: bool) -> np.ndarray:
+        """[n or 1, vocab]"""
+        hidden = self.forward(ids, np.arange(self.n_past, self.n_past + len(ids)))
+        hidden = hidden if all_logits else hidden[-1:]
+        hidden = rms_norm(hidden, self.weights["output_norm.weight"], self.config.rms_eps)
+        output = "token_embd.weight" if self.config.tied_output else "output.weight"
+        logits: np.ndarray = hidden @ self.weights[output].T
+        return logits
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:

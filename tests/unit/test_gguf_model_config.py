@@ -87,10 +87,29 @@ def test_the_valid_file(path: Path) -> None:
 
 def test_optional_tensors(path: Path) -> None:
     shapes = {"output.weight": (3, 32), "rope_freqs.weight": (4,)}
-    with GGUFFile.open(write(path, shapes=shapes)) as file:
+    write(path, shapes=shapes)
+    with GGUFFile.open(path) as file:
+        offset = file.tensors["rope_freqs.weight"].offset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<4f", content, offset, 1.0, 1.0, 2.0, 32.0)
+    path.write_bytes(content)
+    with GGUFFile.open(path) as file:
         config = ModelConfig.from_gguf(file)
     assert not config.tied_output
     assert config.rope_freqs
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1e-45, 0.2, float("inf"), float("nan")])
+def test_rope_factors(path: Path, factor: float) -> None:
+    """Angles beyond what sine and cosine are written for; a division by zero."""
+    write(path, shapes={"rope_freqs.weight": (4,)})
+    with GGUFFile.open(path) as file:
+        offset = file.tensors["rope_freqs.weight"].offset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<4f", content, offset, 1.0, 8.0, factor, 1.0)
+    path.write_bytes(content)
+    with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'rope_freqs.weight' has .* as element 2"):
+        ModelConfig.from_gguf(file)
 
 
 def test_architecture(path: Path) -> None:
@@ -122,10 +141,14 @@ def test_counts_of_zero_and_absurd_ones(path: Path, key: str, value: int) -> Non
         ("attention.value_length", (U32, 4), "4, expected the key length 8"),
         ("rope.dimension_count", (U32, 7), "7, expected an even number up to 8"),
         ("rope.dimension_count", (U32, 10), "10, expected an even number up to 8"),
-        ("rope.freq_base", (F32, 0.0), "0.0, expected a positive"),
+        ("rope.freq_base", (F32, 0.0), "is 0, expected 1 to 1e+30"),
+        ("rope.freq_base", (F32, 1e-45), "expected 1 to 1e+30"),
+        ("rope.freq_base", (F32, 0.5), "is 0.5, expected 1 to 1e+30"),
         ("rope.freq_base", (F32, float("inf")), "inf, expected a finite"),
         ("attention.layer_norm_rms_epsilon", (F32, float("nan")), "nan, expected a finite"),
-        ("attention.layer_norm_rms_epsilon", (F32, -1e-5), "expected a positive"),
+        ("attention.layer_norm_rms_epsilon", (F32, -1e-5), "is -1e-05, expected 1e-30 to 0.5"),
+        ("attention.layer_norm_rms_epsilon", (F32, 0.0), "is 0, expected 1e-30 to 0.5"),
+        ("attention.layer_norm_rms_epsilon", (F32, 1.0), "is 1, expected 1e-30 to 0.5"),
         ("expert_count", (U32, 8), "mixtures of experts"),
         ("rope.scaling.type", (STRING, "yarn"), "'yarn', expected 'none'"),
         ("rope.scaling.factor", (F32, 4.0), "scaling is not supported"),

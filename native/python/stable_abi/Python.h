@@ -4,6 +4,7 @@
 #ifndef Q4_STABLE_ABI_PYTHON_H
 #define Q4_STABLE_ABI_PYTHON_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -179,9 +180,11 @@ void PyObject_Free(void *);
 #ifdef PY_SSIZE_T_CLEAN // until Python 3.12 the '#' formats are right only in these
 #define PyArg_ParseTuple _PyArg_ParseTuple_SizeT
 #define PyArg_ParseTupleAndKeywords _PyArg_ParseTupleAndKeywords_SizeT
+#define PyArg_VaParse _PyArg_VaParse_SizeT
 #define Py_BuildValue _Py_BuildValue_SizeT
 #endif
 int PyArg_ParseTuple(PyObject *, const char *, ...);
+int PyArg_VaParse(PyObject *, const char *, va_list);
 int PyArg_ParseTupleAndKeywords(PyObject *, PyObject *, const char *, char **, ...);
 PyObject *Py_BuildValue(const char *, ...);
 
