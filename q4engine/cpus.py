@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from q4engine.errors import Q4Error, shown
@@ -31,10 +32,11 @@ def parse_cpu_mask(text: str) -> list[int]:
 
 
 def _parse_range(part: str) -> range:
-    first, dash, last = part.partition("-")
-    low = int(first)
-    high = int(last) if dash else low
-    if not 0 <= low <= high <= MAX_CPU:
+    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
+    if match is None:
+        raise ValueError(part)
+    low, high = int(match[1]), int(match[2] or match[1])
+    if not low <= high <= MAX_CPU:
         raise ValueError(part)
     return range(low, high + 1)
 

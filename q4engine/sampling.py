@@ -50,7 +50,8 @@ class SamplerSettings:
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:  # NaN is not, either
-                raise Q4Error(f"{name} is {value}, expected {low:g} to {high:g}")
+                limits = f"{low} to {high}" if isinstance(low, int) else f"{low:g} to {high:g}"
+                raise Q4Error(f"{name} is {value}, expected {limits}")
 
 
 class Sampler:

@@ -73,7 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-c",
         "--ctx-size",
         metavar="N",
-        type=options.integer(0),
+        type=options.integer(0, options.MAX_CONTEXT),
         help="tokens of context (default: the model's, up to 4096; 0: the model's)",
     )
     options.add_engine(parser)

@@ -17,7 +17,7 @@ def load_engine(args: argparse.Namespace, path: Path) -> Engine:
     from q4engine.cpus import parse_cpu_mask
     from q4engine.engine import Engine
 
-    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
+    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask is not None else None
     return Engine.load(path, n_threads=args.threads, cpu_mask=cpus, backend=args.backend)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from q4engine.errors import Q4Error
 
+MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
+MAX_BATCH = 1 << 20
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -85,7 +87,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "-b",
         "--batch-size",
         metavar="N",
-        type=integer(1),
+        type=integer(1, MAX_BATCH),
         default=512,
         help="tokens evaluated at once when reading the prompt (default: %(default)s)",
     )

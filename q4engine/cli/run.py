@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-c",
         "--ctx-size",
         metavar="N",
-        type=options.integer(0),
+        type=options.integer(0, options.MAX_CONTEXT),
         help="tokens of context, prompt and text together (default: the model's, up to 4096; 0: the model's)",
     )
     options.add_engine(parser)
@@ -290,7 +290,8 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
     try:
         answer, interrupted = stream(generation, conversation.tokenizer, show=not args.json)
     except Q4Error:
-        finish(args, conversation, None)
+        if generation.tokens:  # an error in the prompt leaves nothing to sum up
+            finish(args, conversation, None)
         raise
     if args.json:
         _print_json(args, conversation, generation, answer)
@@ -326,10 +327,11 @@ def stream(generation: Generation, tokenizer: Tokenizer, show: bool = True) -> t
         interrupted = True
     finally:
         put(decoder.flush())
-        if show and parts and not "".join(parts).endswith("\n"):
+        text = "".join(parts)
+        if show and text and not text.endswith("\n"):
             sys.stdout.write("\n")
             sys.stdout.flush()
-    return "".join(parts), interrupted
+    return text, interrupted
 
 
 def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:

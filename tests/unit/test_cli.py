@@ -94,6 +94,8 @@ def test_version(q4: Cli) -> None:
         ("run", "a.gguf", "-t", "257"),
         ("run", "a.gguf", "-b", "0"),
         ("run", "a.gguf", "-c", "-1"),
+        ("run", "a.gguf", "-c", "9" * 30),
+        ("run", "a.gguf", "-b", str(1 << 21)),
         ("run", "a.gguf", "--backend", "cuda"),
         ("run", "a.gguf", "--json"),
         ("tokenize", "a.gguf", "-p", "x", "--ids", "--json"),
@@ -118,6 +120,8 @@ def test_wrong_usage(q4: Cli, arguments: tuple[str, ...]) -> None:
         (("run", "a.gguf", "-p", "x", "--temp", "-1"), "error: temperature is -1.0, expected 0 to 1e+06\n"),
         (("run", "a.gguf", "-p", "x", "--top-p", "nan"), "error: top_p is nan, expected 0 to 1\n"),
         (("tokenize", "a.gguf"), "error: there is no text: give -p, -f or stdin\n"),
+        (("run", "a.gguf", "-p", "x", "--top-k", "-1"), "error: top_k is -1, expected 0 to 1073741824\n"),
+        (("inspect", "a\nb\x1b[2J"), "error: a\\nb\\x1b[2J: no such file\n"),
     ],
 )
 def test_errors_are_one_line(q4: Cli, arguments: tuple[str, ...], message: str) -> None:
@@ -266,6 +270,15 @@ def test_a_context_that_fills_up(q4: Cli, tiny: Path) -> None:
     limited = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW)
     assert limited.code == 1 and limited.err.splitlines()[-1].startswith("error: the context is full: 20 ")
     assert limited.out == endless.out and "eval time" in limited.err
+
+
+def test_an_error_before_the_first_token_is_all_that_is_said(q4: Cli, tiny: Path) -> None:
+    message = "error: the context is full: 0 tokens are in it, 2 more were given, it holds 1 (set by -c)\n"
+    assert q4("run", tiny, "-p", "abc", "-c", "1", *RAW) == Result(1, "", message)
+
+
+def test_no_tokens_are_no_line(q4: Cli, tiny: Path) -> None:
+    assert q4("run", tiny, "-p", "abc", "-n", "0", *RAW).out == ""
 
 
 def test_a_context_beyond_training_is_noted(q4: Cli, tiny: Path) -> None:

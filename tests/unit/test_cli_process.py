@@ -14,13 +14,25 @@ from pathlib import Path
 import pytest
 from make_models.tiny import TINY_LLAMA, write_tiny
 
+from q4engine.gguf import GGUFFile
+from q4engine.tokenizer import Tokenizer
+
 SECONDS = 60  # until a test that hangs is ended
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never ends its text: the logits of its stop tokens are 0, and the likeliest token's is more."""
     spec = TINY_LLAMA.with_changes(n_ctx_train=100_000)
-    return write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf", spec)
+    path = write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf", spec)
+    with GGUFFile.open(path) as file:
+        output, stop_ids = file.tensors["output.weight"], Tokenizer.from_gguf(file).stop_ids
+    content = bytearray(path.read_bytes())
+    row = output.n_bytes // output.shape[0]
+    for token in stop_ids:
+        content[output.offset + token * row : output.offset + (token + 1) * row] = bytes(row)
+    path.write_bytes(content)
+    return path
 
 
 def command(tiny: Path, *arguments: str) -> list[str]:
@@ -60,6 +72,20 @@ def test_a_full_disk(tiny: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr.splitlines()[0].startswith(b"error: ") and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream(tiny: Path, closed: int) -> None:
+    """Nothing meant for stderr goes to stdout, no file that is opened takes the stream's number."""
+    words = command(tiny, "--no-chat", "-n", "3", *(() if closed == 0 else ("-p", "abc")))
+    script = f"import os, sys; os.close({closed}); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, timeout=SECONDS)
+    if closed == 0:
+        assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"error: the prompt is empty\n")
+    else:
+        assert done.returncode == 0
+        assert (b"total time" in done.stderr) == (closed == 1) and b"total time" not in done.stdout
+        assert bool(done.stdout) == (closed == 2) and b"Traceback" not in done.stderr
 
 
 def test_output_that_is_not_utf8(tiny: Path) -> None:
