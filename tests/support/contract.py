@@ -1,0 +1,283 @@
+"""The arithmetic of docs/arithmetic.md once more, in NumPy, written from that page and sharing no code with the engine.
+
+float32 arrays throughout. NumPy's +, -, *, / and sqrt on them are IEEE operations, one at a time; fma is made of
+float64 operations that are exact up to one rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from q4engine.gguf import GGUFFile, TensorInfo, TensorType
+from q4engine.models.config import ModelConfig
+
+F = np.float32
+BLOCK, SUPER, KV_BLOCK, SPAN_BLOCKS = 32, 256, 64, 8
+
+
+def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a · b + c, rounded once. The product of two float32 is exact in float64. Their sum is not: it is rounded to odd,
+    so that rounding it again to float32, which has fewer bits by more than two, rounds as if it were exact."""
+    product, addend = np.float64(a) * np.float64(b), np.float64(c)
+    total = product + addend
+    part = total - product
+    error = (product - (total - part)) + (addend - part)  # what the addition lost, exactly (Knuth's two-sum)
+    total, error = np.broadcast_arrays(np.atleast_1d(total), np.atleast_1d(error))
+    bits = total.copy().view(np.int64)
+    even = (error != 0) & (bits & 1 == 0)
+    away = (error > 0) == (total > 0)
+    bits = np.where(even, np.where(away, bits + 1, bits - 1), bits)
+    return bits.view(np.float64).astype(F).reshape(np.broadcast_shapes(np.shape(a), np.shape(b), np.shape(c)))
+
+
+def half(x: np.ndarray) -> np.ndarray:
+    """Rounded to fp16, as float32."""
+    return x.astype(np.float16).astype(F)
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    c = np.minimum(np.maximum(x, F(-87)), F(88))
+    n = np.rint(c * F(float.fromhex("0x1.715476p+0")))
+    r = fma(n, F(-float.fromhex("0x1.62e4p-1")), c)
+    r = fma(n, F(-float.fromhex("0x1.7f7d1cp-20")), r)
+    p = np.full_like(r, 1 / 5040)
+    for factorial in (720, 120, 24, 6, 2, 1, 1):
+        p = fma(p, r, F(1 / factorial))
+    return np.where(x < F(-87), F(0), np.ldexp(p, n.astype(np.int32)))
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x / (F(1) + exp(-x))
+
+
+def fold16(s: np.ndarray) -> np.ndarray:
+    """Over the last axis of 16."""
+    s = s[..., :8] + s[..., 8:]
+    s = s[..., :4] + s[..., 4:]
+    return (s[..., 0] + s[..., 2]) + (s[..., 1] + s[..., 3])
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
+    sums = np.zeros((*x.shape[:-1], 16), F)
+    for i in range(0, x.shape[-1], 16):
+        part = x[..., i : i + 16]
+        width = part.shape[-1]
+        sums[..., :width] = fma(part, part, sums[..., :width])
+    scale = F(1) / np.sqrt(fold16(sums) / F(x.shape[-1]) + F(eps))
+    return (x * scale[..., None]) * weight
+
+
+def quantize(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """int8 [n, blocks, size] and the scale of each block [n, blocks]."""
+    blocks = x.reshape(len(x), -1, size)
+    amax = np.abs(blocks).max(axis=-1)
+    zero = amax < F(2.0**-110)
+    amax = np.where(zero, F(1), amax)
+    q = np.clip(np.rint(blocks * (F(127) / amax)[..., None]), -127, 127)
+    d = amax / F(127)
+    d = half(np.minimum(d, F(65504))) if size == BLOCK else d
+    return np.where(zero[..., None], 0, q).astype(np.int64), np.where(zero, F(0), d)
+
+
+class Matrix:
+    """A GGUF tensor's blocks, decoded to what the products use: integers and scales."""
+
+    def __init__(self, info: TensorInfo) -> None:
+        self.kind = info.type
+        rows, columns = info.shape
+        raw = info.data.reshape(rows, -1)
+        if info.type in (TensorType.F32, TensorType.F16, TensorType.BF16):
+            self.floats = _floats(raw, info.type)
+            return
+        raw = raw.reshape(rows, columns // info.type.block_size, -1)
+        if info.type is TensorType.Q6_K:
+            self.q, self.scales, self.d = _q6_k(raw)
+            return
+        self.d = raw[..., :2].copy().view(np.float16)[..., 0].astype(F)
+        if info.type is TensorType.Q8_0:
+            self.q = raw[..., 2:].view(np.int8).astype(np.int64)
+            return
+        nibbles = raw[..., -16:].astype(np.int64)
+        self.q = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1)
+        if info.type is TensorType.Q4_0:
+            self.q -= 8
+        else:
+            self.m = raw[..., 2:4].copy().view(np.float16)[..., 0].astype(F)
+
+    def rows(self, ids: list[int]) -> np.ndarray:
+        """Embedding: float32 [n, columns]."""
+        if hasattr(self, "floats"):
+            return self.floats[ids]
+        q, d = self.q[ids].astype(F), self.d[ids][..., None]
+        if self.kind is TensorType.Q4_1:
+            return fma(q, d, self.m[ids][..., None]).reshape(len(ids), -1)
+        if self.kind is TensorType.Q6_K:
+            d = np.repeat(d * self.scales[ids].astype(F), 16, axis=-1)
+        return (q * d).reshape(len(ids), -1)
+
+    def times(self, x: np.ndarray) -> np.ndarray:
+        """x [n, columns] to [n, rows]."""
+        if hasattr(self, "floats"):
+            acc = np.zeros((len(x), len(self.floats)), F)
+            for column in range(x.shape[1]):
+                acc = fma(self.floats[:, column], x[:, column, None], acc)
+            return acc
+        acc = np.zeros((len(x), len(self.q)), F)
+        size = self.q.shape[-1]
+        xq, xd = quantize(x, size)
+        weights = self.q * np.repeat(self.scales.astype(np.int64), 16, -1) if self.kind is TensorType.Q6_K else self.q
+        for b in range(self.q.shape[1]):
+            total = (xq[:, b] @ weights[:, b].T).astype(F)
+            acc = fma(total, self.d[:, b] * xd[:, b, None], acc)
+            if self.kind is TensorType.Q4_1:
+                acc = fma(xq[:, b].sum(axis=-1).astype(F)[:, None], self.m[:, b] * xd[:, b, None], acc)
+        return acc
+
+
+def _floats(raw: np.ndarray, kind: TensorType) -> np.ndarray:
+    if kind is TensorType.BF16:
+        return (raw.copy().view(np.uint16).astype(np.uint32) << 16).view(F)
+    return raw.copy().view(np.float16 if kind is TensorType.F16 else F).astype(F)
+
+
+def _q6_k(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    low = raw[..., :128].reshape(*raw.shape[:2], 2, 2, 32).astype(np.int64)
+    high = raw[..., 128:192].reshape(*raw.shape[:2], 2, 1, 32).astype(np.int64)
+    low = np.concatenate([low & 15, low >> 4], axis=3)  # [half, quarter, 32]
+    shifts = np.arange(0, 8, 2).reshape(1, 1, 1, 4, 1)
+    q = (low | (high >> shifts & 3) << 4) - 32
+    scales = raw[..., 192:208].view(np.int8)
+    return q.reshape(*raw.shape[:2], SUPER), scales, raw[..., 208:210].copy().view(np.float16)[..., 0].astype(F)
+
+
+def rope_table(positions: np.ndarray, config: ModelConfig, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines, float32 [n, rope_dim / 2]: float64 without fma."""
+    angles = positions[:, None].astype(np.float64) * _frequencies(config, factors)
+    n = np.rint(angles * float.fromhex("0x1.45f306dc9c883p-1"))
+    r = angles - n * float.fromhex("0x1.921fb544p0")
+    r = r - n * float.fromhex("0x1.0b4611a6p-34")
+    r = r - n * float.fromhex("0x1.3198a2e037073p-69")
+    r2, s, c = r * r, np.ones_like(r), np.ones_like(r)
+    for k in range(18, 1, -2):
+        s = 1.0 - s * r2 / (k * (k + 1))
+        c = 1.0 - c * r2 / (k * (k - 1))
+    s = s * r
+    turn = n.astype(np.int64) & 3
+    return np.choose(turn, [c, -s, -c, s]).astype(F), np.choose(turn, [s, c, -s, -c]).astype(F)
+
+
+def _frequencies(config: ModelConfig, factors: np.ndarray | None) -> np.ndarray:
+    mantissa, exponent = np.frexp(config.rope_freq_base)  # in [1/2, 1)
+    mantissa, exponent = mantissa * 2, exponent - 1
+    if mantissa > float.fromhex("0x1.6a09e667f3bcdp0"):
+        mantissa, exponent = mantissa / 2, exponent + 1
+    z = (mantissa - 1.0) / (mantissa + 1.0)
+    total = 0.0
+    for k in range(25, 0, -2):
+        total = total * (z * z) + 1.0 / k
+    log2_base = exponent + (2.0 * z * total) * float.fromhex("0x1.71547652b82fep0")
+    frequencies = []
+    for i in range(config.rope_dim // 2):
+        y = -(2.0 * i / config.rope_dim) * log2_base
+        whole = np.rint(y)
+        r, power = (y - whole) * float.fromhex("0x1.62e42fefa39efp-1"), 1.0
+        for k in range(16, 0, -1):
+            power = 1.0 + power * r / k
+        f = float(np.ldexp(power, int(whole)))
+        frequencies.append(f if factors is None else f / float(factors[i]))
+    return np.array(frequencies)
+
+
+def rope(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, style: str) -> np.ndarray:
+    """x [n, heads, head_dim]"""
+    pairs = cos.shape[-1]
+    first = slice(0, 2 * pairs, 2) if style == "norm" else slice(0, pairs)
+    second = slice(1, 2 * pairs, 2) if style == "norm" else slice(pairs, 2 * pairs)
+    a, b, c, s = x[..., first], x[..., second], cos[:, None], sin[:, None]
+    out = x.copy()
+    out[..., first] = fma(a, c, -(b * s))
+    out[..., second] = fma(a, s, b * c)
+    return out
+
+
+def attention(q: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """q [n, heads, D] at positions 0 … n − 1, keys and values [n, KV heads, D] (fp16 values): [n, heads, D]."""
+    n, heads, dim = q.shape
+    qh = half(q * (F(1) / np.sqrt(F(dim))))
+    group = heads // keys.shape[1]
+    out = np.empty_like(q)
+    for position in range(n):
+        spans = []
+        for start in range(0, position + 1, SPAN_BLOCKS * KV_BLOCK):
+            end = min(start + SPAN_BLOCKS * KV_BLOCK, position + 1)
+            blocks = [
+                _attend_block(
+                    qh[position], keys[at : min(at + KV_BLOCK, end)], values[at : min(at + KV_BLOCK, end)], group
+                )
+                for at in range(start, end, KV_BLOCK)
+            ]
+            spans.append(_merge_all(blocks))
+        _, total, acc = _merge_all(spans)
+        out[position] = acc * (F(1) / total)[:, None]
+    return out
+
+
+State = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Maximum [heads], sum [heads], accumulated values [heads, D]."""
+
+
+def _attend_block(q: np.ndarray, keys: np.ndarray, values: np.ndarray, group: int) -> State:
+    k, v = np.repeat(keys, group, axis=1), np.repeat(values, group, axis=1)  # [positions, heads, D]
+    n, heads, dim = k.shape
+    scores = np.zeros((n, heads), F)
+    for d in range(dim):
+        scores = fma(q[:, d], k[:, :, d], scores)
+    highest = scores.max(axis=0)
+    weights = np.zeros((KV_BLOCK, heads), F)
+    weights[:n] = half(exp(scores - highest))
+    w = weights.reshape(4, 16, heads)
+    total = fold16((((w[0] + w[1]) + w[2]) + w[3]).T)
+    acc = np.zeros((heads, dim), F)
+    for t in range(n):
+        acc = fma(weights[t][:, None], v[t], acc)
+    return highest, total, acc
+
+
+def _merge_all(states: list[State]) -> State:
+    m, total, acc = states[0]
+    for m_b, total_b, acc_b in states[1:]:
+        highest = np.maximum(m, m_b)
+        alpha, beta = exp(m - highest), exp(m_b - highest)
+        total = fma(total_b, beta, total * alpha)
+        acc = fma(acc_b, beta[:, None], acc * alpha[:, None])
+        m = highest
+    return m, total, acc
+
+
+def forward(file: GGUFFile, config: ModelConfig, tokens: list[int]) -> np.ndarray:
+    """Logits float32 [n, vocabulary] of all positions."""
+
+    def matrix(name: str) -> Matrix:
+        return Matrix(file.tensor(name))
+
+    def vector(name: str) -> np.ndarray:
+        return file.tensor(name).data.view(F)
+
+    n = len(tokens)
+    factors = vector("rope_freqs.weight") if config.rope_freqs else None
+    cos, sin = rope_table(np.arange(n), config, factors)
+    x = matrix("token_embd.weight").rows(tokens)
+    for layer in range(config.n_layers):
+        h = rms_norm(x, vector(f"blk.{layer}.attn_norm.weight"), config.rms_eps)
+        q, k, v = (matrix(f"blk.{layer}.attn_{part}.weight").times(h) for part in "qkv")
+        if config.qkv_bias:
+            q, k, v = (y + vector(f"blk.{layer}.attn_{part}.bias") for y, part in ((q, "q"), (k, "k"), (v, "v")))
+        q = rope(q.reshape(n, -1, config.head_dim), cos, sin, config.rope_style)
+        k = rope(k.reshape(n, -1, config.head_dim), cos, sin, config.rope_style)
+        a = attention(q, half(k), half(v).reshape(n, -1, config.head_dim)).reshape(n, -1)
+        x = x + matrix(f"blk.{layer}.attn_output.weight").times(a)
+        h = rms_norm(x, vector(f"blk.{layer}.ffn_norm.weight"), config.rms_eps)
+        f = silu(matrix(f"blk.{layer}.ffn_gate.weight").times(h)) * matrix(f"blk.{layer}.ffn_up.weight").times(h)
+        x = x + matrix(f"blk.{layer}.ffn_down.weight").times(f)
+    h = rms_norm(x, vector("output_norm.weight"), config.rms_eps)
+    return matrix("token_embd.weight" if config.tied_output else "output.weight").times(h)

@@ -1,0 +1,86 @@
+"""docs/arithmetic.md is complete: what tests/support/contract.py computes from it has the engine's bits."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import contract
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_models.spec import ModelSpec
+from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+
+from q4engine.engine import Engine
+from q4engine.gguf import TensorType
+
+WIDE = {"dim": 256, "head_dim": 16, "n_heads": 4, "n_kv_heads": 2, "n_ffn": 288, "n_ctx_train": 1024}
+MODELS: dict[str, tuple[ModelSpec, int]] = {
+    "llama, all types, two spans": (TINY_LLAMA.with_changes(**WIDE, types=MIXED_TYPES, n_layers=1), 530),
+    "llama, rope_freqs, two blocks": (TINY_LLAMA.with_changes(rope_freqs=True), 70),
+    "qwen2, all types, tied": (TINY_QWEN2.with_changes(**WIDE, types=MIXED_TYPES, tied_output=True), 12),
+    "qwen2, odd sizes": (TINY_QWEN2.with_changes(n_ffn=100, fallback_type=TensorType.F32, vocab_size=333), 9),
+    "llama, Q4_1 embedding": (TINY_LLAMA.with_changes(weight_type=TensorType.Q4_1), 5),
+    "llama, Q6_K embedding": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q6_K), 5),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_logits_have_the_same_bits(name: str, tmp_path: Path) -> None:
+    spec, n_tokens = MODELS[name]
+    engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
+    tokens = np.random.default_rng(7).integers(0, spec.vocab_size, n_tokens).tolist()
+    ours = engine.session(n_batch=100).decode(tokens, all_logits=True)
+    theirs = contract.forward(engine.gguf, engine.config, tokens)
+    assert theirs.dtype == np.float32 and np.isfinite(theirs).all()
+    assert ours.tobytes() == theirs.tobytes()
+
+
+floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(floats, floats, floats)
+def test_the_fma_it_is_made_of_rounds_once(a: float, b: float, c: float) -> None:
+    with np.errstate(over="ignore", under="ignore"):
+        result = float(contract.fma(np.float32(a), np.float32(b), np.float32(c)))
+        exact = Fraction(a) * Fraction(b) + Fraction(c)
+        if abs(exact) >= 2**128 - 2**103:
+            assert np.isinf(result)
+            return
+        other = [float(np.nextafter(np.float32(result), np.float32(side))) for side in (-np.inf, np.inf)]
+    distance = abs(Fraction(result) - exact)
+    closer = [x for x in other if np.isfinite(x) and abs(Fraction(x) - exact) <= distance]
+    even = int(np.float32(result).view(np.uint32)) % 2 == 0
+    assert not closer or (even and all(abs(Fraction(x) - exact) == distance for x in closer))
+
+
+def fold_by_halves(s: np.ndarray) -> np.ndarray:
+    """Another tree than the page's."""
+    while s.shape[-1] > 1:
+        s = s[..., ::2] + s[..., 1::2]
+    return s[..., 0]
+
+
+def multiply_and_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    return a * b + c
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("fold16", fold_by_halves),
+        ("fma", multiply_and_add),
+        ("half", lambda x: x),
+        ("SPAN_BLOCKS", 2),
+    ],
+)
+def test_another_arithmetic_shows(name: str, other: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = TINY_LLAMA.with_changes(n_layers=1, weight_type=TensorType.F32)  # int8 would hide the last bits
+    engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
+    tokens = np.random.default_rng(7).integers(0, spec.vocab_size, 210).tolist()
+    ours = engine.session().decode(tokens, all_logits=True)
+    assert contract.forward(engine.gguf, engine.config, tokens).tobytes() == ours.tobytes()
+    monkeypatch.setattr(contract, name, other)
+    assert contract.forward(engine.gguf, engine.config, tokens).tobytes() != ours.tobytes()
