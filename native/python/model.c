@@ -98,8 +98,9 @@ static bool parse_tables(ModelObject *self, PyObject *tables) {
         self->n_held = i + 1;
         size_t block, bytes, size;
         if (rows <= 0 || columns <= 0 || !q4_type_block(t->type, &block, &bytes) || (size_t)columns % block ||
-            !q4_mul_size((size_t)columns / block * bytes, (size_t)rows, &size) || size != (size_t)self->held[i].len)
-            return q4_fail("an embedding's size does not match its shape");
+            !q4_mul_size((size_t)columns / block * bytes, (size_t)rows, &size) || size != (size_t)self->held[i].len ||
+            (uintptr_t)self->held[i].buf % sizeof(float))
+            return q4_fail("an embedding's size or alignment does not match its type and shape");
         t->data = self->held[i].buf;
         t->rows = (size_t)rows;
         t->columns = (size_t)columns;
@@ -230,9 +231,10 @@ static bool hold_source(struct held_sources *held, const struct q4_weight *w, Py
         return false;
     held->list[held->n++] = (struct q4_source){.data = buffer->buf, .rows = (size_t)rows};
     q4_type_block(w->type, &columns, &bytes);
-    if (q4_mul_size(w->k / columns * bytes, (size_t)rows, &size) && size == (size_t)buffer->len)
+    if (q4_mul_size(w->k / columns * bytes, (size_t)rows, &size) && size == (size_t)buffer->len &&
+        (uintptr_t)buffer->buf % sizeof(float) == 0)
         return true;
-    PyOS_snprintf(error, sizeof error, "%s: a source's size does not match its shape", w->name);
+    PyOS_snprintf(error, sizeof error, "%s: a source's size or alignment does not match its type and shape", w->name);
     return q4_fail(error);
 }
 

@@ -44,6 +44,7 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
     if (self->busy)
         return q4_fail("another thread is in a decode call of this session");
     if (n_past < 0 || tokens->len % (Py_ssize_t)sizeof(int32_t) || n > self->session.n_batch ||
+        (uintptr_t)tokens->buf % sizeof(int32_t) || (uintptr_t)logits->buf % sizeof(float) ||
         (size_t)logits->len != rows * vocabulary * sizeof(float))
         return q4_fail("buffers do not match the call");
     struct q4_call call = {

@@ -1,0 +1,186 @@
+"""Whatever the native module is given, it answers with an exception or a result: never a crash, never a stray write.
+
+Each test is a list of random mistakes in an otherwise right call, from a fixed seed; ``make sanitize`` runs them under
+ASan and UBSan, where a stray access ends the process.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from make_models.tiny import MIXED_TYPES, TINY_QWEN2, write_tiny
+
+from q4engine import _native
+from q4engine.engine import Engine
+
+REFUSALS = (ValueError, TypeError, OverflowError, MemoryError, BufferError, KeyError)  # Unicode errors are ValueErrors
+SPEC = TINY_QWEN2.with_changes(dim=256, head_dim=32, n_heads=8, types=MIXED_TYPES)
+INTEGERS = [
+    0,
+    1,
+    -1,
+    2,
+    31,
+    33,
+    255,
+    1 << 16,
+    (1 << 31) - 1,
+    1 << 31,
+    1 << 32,
+    1 << 60,
+    (1 << 63) - 1,
+    1 << 64,
+    -(1 << 63),
+]
+NO_INTEGERS = [1.5, float("nan"), float("inf"), 1e300, None, "x", "\ud800", b"x", "", (), [], {}, "matmul", "a\0b"]
+ARRAYS = [np.zeros(3, np.uint8), np.zeros(0, np.float32), np.zeros((4, 4))[:, ::2], np.zeros(401, np.uint8)[1:]]
+ANYTHING = [*INTEGERS, *NO_INTEGERS, *ARRAYS]
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the engine gives ``_native.Model`` for a tiny model of every type."""
+    seen: dict[str, Any] = {}
+
+    def model(**given: Any) -> Any:
+        seen.update(given)
+        return real(**given)
+
+    real = _native.Model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_native, "Model", model)
+        engine = Engine.load(write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf", SPEC), n_threads=2)
+    seen["_engine"] = engine  # keeps the mapping
+    return seen
+
+
+def outcome(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except REFUSALS as error:
+        return type(error).__name__
+    return "done"
+
+
+def with_a_mistake(value: Any, rng: random.Random) -> Any:
+    """A copy with one thing changed somewhere inside."""
+    if isinstance(value, dict) and value:
+        changed = dict(value)
+        key = rng.choice(list(value))
+        if rng.random() < 0.05:
+            del changed[key]
+        else:
+            changed[key] = with_a_mistake(value[key], rng)
+        return changed
+    if isinstance(value, (list, tuple)) and value and rng.random() < 0.9:
+        items = list(value)
+        at = rng.randrange(len(items))
+        chance = rng.random()
+        if chance < 0.05:
+            del items[at]
+        elif chance < 0.1:
+            items.append(items[at])
+        elif chance < 0.15:
+            items[at] = rng.choice(ANYTHING)
+        else:
+            items[at] = with_a_mistake(items[at], rng)
+        return type(value)(items)
+    if isinstance(value, np.ndarray) and rng.random() < 0.7:
+        bits = value.copy()
+        bits.view(np.uint8)[rng.randrange(bits.nbytes)] ^= 1 << rng.randrange(8)
+        return rng.choice([value[:-1], value[::2], value.astype(np.float64), np.concatenate([value, value]), bits])
+    if isinstance(value, int) and rng.random() < 0.6:
+        return value + rng.choice([-2, -1, 1, 2, 16, 32, 64])
+    return rng.choice(ANYTHING)
+
+
+def test_models_and_sessions_of_a_wrong_plan(arguments: dict[str, Any]) -> None:
+    """A plan that is taken is run, with another context and batch than it was made for."""
+    rng, right = random.Random(1), {key: value for key, value in arguments.items() if key != "_engine"}
+
+    def call() -> None:
+        mistaken = right
+        for _ in range(rng.choice([0, 1, 1, 2])):
+            mistaken = with_a_mistake(mistaken, rng)
+        model = _native.Model(**mistaken)
+        n_ctx, n_batch = rng.choice([64, 600, 1, *INTEGERS]), rng.choice([8, 8, 1, *INTEGERS])
+        session = _native.Session(model, n_ctx, n_batch)
+        logits = np.empty(model.kernels()[-1][2], np.float32)
+        for n in (5, 1, 8):
+            tokens = np.array([rng.randrange(SPEC.vocab_size) for _ in range(n)], np.int32)
+            session.decode(tokens, rng.choice([0, 3, 63, 550]), False, logits)
+
+    outcomes = Counter(outcome(call) for _ in range(1500))
+    assert outcomes["done"] > 20 and outcomes["ValueError"] > 200
+
+
+def test_decode_with_wrong_buffers(arguments: dict[str, Any]) -> None:
+    rng = random.Random(2)
+    session = _native.Session(arguments["_engine"].native, 64, 8)
+    vocabulary = SPEC.vocab_size
+    read_only = np.zeros(vocabulary, np.float32)
+    read_only.flags.writeable = False
+    logits = [np.zeros(vocabulary, np.float32)] * 3 + [np.zeros((3, vocabulary), np.float32), bytearray(4 * vocabulary)]
+    logits += [read_only, bytes(4 * vocabulary), np.zeros(4 * vocabulary + 1, np.uint8)[1:], *ANYTHING]
+    tokens = [np.array(ids, np.int32) for ids in ([1, 2, 3], [], range(9), [-1], [10**9], [319, 2**31 - 1])]
+    tokens += [array("i", [5]), b"abc", np.zeros(13, np.uint8)[1:], np.arange(16, dtype=np.int32)[::2], *ANYTHING]
+    wrong = [tokens, [1, 60, 63, 64, *ANYTHING], [True, *ANYTHING], logits]
+
+    def call() -> None:
+        call = [tokens[0], 0, False, logits[0]]
+        for at in rng.choices(range(4), k=2):
+            call[at] = rng.choice(wrong[at])
+        session.decode(*call)
+
+    outcomes = Counter(outcome(call) for _ in range(4000))
+    assert outcomes["done"] > 20 and not read_only.any()
+
+
+def test_functions_with_wrong_arguments(arguments: dict[str, Any]) -> None:
+    rng = random.Random(3)
+    rows = [
+        np.zeros((2, 256), np.float32),
+        np.full((2, 256), 3e38, np.float32),
+        np.zeros(2049, np.uint8)[1:],
+        *ANYTHING,
+    ]
+    packed = [np.zeros(288, np.uint8), np.zeros(544, np.uint8), np.zeros(420, np.uint8), b"x" * 288, *ANYTHING]
+    calls: list[Callable[[], object]] = [
+        lambda: _native.quantize_rows(
+            rng.choice(rows), rng.choice(packed), rng.choice([2, 8, 14, 1, *ANYTHING]), rng.choice([2, 2, *ANYTHING]),
+            rng.choice([256, 256, *ANYTHING]), rng.choice(["search", "reference", *ANYTHING]),
+        ),
+        lambda: _native.sample(
+            rng.choice([*rows, np.ones(40, np.float32)]), rng.choice([array("i"), array("i", [3]), *ANYTHING]),
+            *(rng.choice([usual, usual, usual, *ANYTHING]) for usual in (0.8, 40, 0.9, 0.05, 1.1, 7)),
+        ),
+        lambda: _native.skip_strings(rng.choice([bytes(16), b"\xff" * 16, *ANYTHING]), *rng.choices(ANYTHING, k=2)),
+        lambda: _native.cpu_features(rng.choice([*ANYTHING, "avx2," * 500])),
+        lambda: _native.random_state(rng.choice(ANYTHING)),
+        lambda: _native.Session(rng.choice([arguments["_engine"].native, *ANYTHING]), *rng.choices(ANYTHING, k=2)),
+        lambda: _native.probe_int8(rng.choice([arguments["_engine"].native, *ANYTHING]), rng.choice(NO_INTEGERS)),
+    ]  # fmt: skip
+    outcomes = Counter(outcome(rng.choice(calls)) for _ in range(6000))
+    assert outcomes["done"] > 100 and outcomes["ValueError"] > 100 and outcomes["TypeError"] > 100
+
+
+def test_lists_that_change_while_they_are_read(arguments: dict[str, Any]) -> None:
+    """Converting a number may run Python code."""
+    weights = list(arguments["weights"])
+
+    class Emptying:
+        def __index__(self) -> int:
+            weights.clear()
+            return 256
+
+    name, kind, _, sources = weights[0]
+    weights[0] = (name, kind, Emptying(), sources)
+    given = {key: value for key, value in arguments.items() if key != "_engine"} | {"weights": weights}
+    with pytest.raises((IndexError, ValueError)):
+        _native.Model(**given)
