@@ -69,13 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-n", "--steps", metavar="N", type=options.integer(0), default=8, help="greedy steps (default: %(default)s)"
     )
-    parser.add_argument(
-        "-c",
-        "--ctx-size",
-        metavar="N",
-        type=options.integer(0, options.MAX_CONTEXT),
-        help="tokens of context (default: the model's, up to 4096; 0: the model's)",
-    )
+    options.add_context(parser)
     options.add_engine(parser)
     options.add_json(parser)
     parser.set_defaults(run=run, parser=parser)

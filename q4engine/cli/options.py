@@ -79,6 +79,16 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(replacement, text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
+def add_context(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--ctx-size",
+        metavar="N",
+        type=integer(0, MAX_CONTEXT),
+        help="tokens of context, prompt and text together (default: the model's, up to 4096; 0: the model's)",
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: cores of the fastest cluster)"

@@ -84,13 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=-1,
         help="tokens to generate at most; -1 (default): until the model ends its text or the context is full",
     )
-    parser.add_argument(
-        "-c",
-        "--ctx-size",
-        metavar="N",
-        type=options.integer(0, options.MAX_CONTEXT),
-        help="tokens of context, prompt and text together (default: the model's, up to 4096; 0: the model's)",
-    )
+    options.add_context(parser)
     options.add_engine(parser)
     _add_sampling(parser)
     _add_chat(parser)
