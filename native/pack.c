@@ -125,6 +125,18 @@ static size_t list_units(const struct q4_model *model, struct unit *units) {
     return count;
 }
 
+// Names the tensor, which is one part of the weight's name, and the row in it.
+static void tell_bad_row(const struct q4_weight *w, struct q4_sources sources, size_t row, char *error) {
+    const char *name = w->name;
+    for (size_t s = 0; s + 1 < sources.n && row >= sources.list[s].rows; s++) {
+        row -= sources.list[s].rows;
+        const char *next = strchr(name, '+');
+        name = next ? next + 1 : name;
+    }
+    snprintf(error, Q4_ERROR_SIZE, "tensor '%.*s', row %zu: a weight is not finite", (int)strcspn(name, "+"), name,
+             row);
+}
+
 bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error) {
     struct pack_job job = {.model = model, .sources = sources, .release = release, .bad = UINT64_MAX};
     job.n_units = list_units(model, NULL);
@@ -148,8 +160,7 @@ bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, boo
     if (units == NULL || atomic_load(&job.no_memory))
         snprintf(error, Q4_ERROR_SIZE, "no memory to pack weights with");
     else if (bad != UINT64_MAX)
-        snprintf(error, Q4_ERROR_SIZE, "%s: row %zu holds a weight that is not finite", model->weights[bad >> 40].name,
-                 (size_t)(bad & (((uint64_t)1 << 40) - 1)));
+        tell_bad_row(&model->weights[bad >> 40], sources[bad >> 40], (size_t)(bad & (((uint64_t)1 << 40) - 1)), error);
     else
         return true;
     return false;

@@ -160,6 +160,14 @@ def test_weights_that_are_not_finite_are_refused(kind: TensorType, tensor: str, 
         Engine.load(path, n_threads=2)
 
 
+def test_the_tensor_of_a_fused_weight_is_named(tmp_path: Path) -> None:
+    """Q, K and V are one matrix in memory, but three in the file."""
+    path = write(tmp_path, TINY_LLAMA.with_changes(weight_type=TensorType.F32))
+    patch(path, "blk.1.attn_k.weight", 3 * TINY_LLAMA.dim * 4, FLOAT_NAN)
+    with pytest.raises(Q4Error, match=r"gguf: tensor 'blk.1.attn_k.weight', row 3: a weight is not finite"):
+        Engine.load(path, n_threads=2)
+
+
 def test_an_embedding_that_is_not_finite_is_found_when_it_is_used(tmp_path: Path) -> None:
     path = write(tmp_path, TINY_LLAMA.with_changes(types={"token_embd": TensorType.F32}))
     patch(path, "token_embd.weight", 5 * TINY_LLAMA.dim * 4, FLOAT_NAN)
