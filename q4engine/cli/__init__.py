@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from q4engine import __version__
+from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
 COMMANDS = ("run", "bench", "inspect", "quantize", "tokenize", "fingerprint", "doctor")
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         args = _parser().parse_args(words)
         args.command_line = shlex.join(["q4engine", *words])  # for the header of a capture
-        code: int = args.run(args)
+        with ended_by_signals():
+            code: int = args.run(args)
         sys.stdout.flush()
         return code
     except SystemExit as stop:  # argparse: --help, --version, wrong usage

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from q4engine.cli.options import note
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
-
-_EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells have it
 
 
 def add_observing(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +63,7 @@ def check_observing(args: argparse.Namespace) -> None:
 
 @contextmanager
 def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
-    """Observes the session as the options say; files are completed also where SIGTERM ends the run."""
+    """Observes the session as the options say; files are completed however the run ends."""
     from q4engine.cpus import parse_cpu_mask
     from q4engine.observer import Observation, observe
 
@@ -84,21 +80,5 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         cpus=parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None,
         command=args.command_line,
     )
-    with _terminated_cleanly(), observe(session, what, note):
+    with observe(session, what, note):
         yield
-
-
-@contextmanager
-def _terminated_cleanly() -> Iterator[None]:
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(_EXIT_TERMINATED)
-
-    try:
-        before = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # not in the main thread, where signals do not arrive
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -197,7 +197,9 @@ class TestCommand:
         assert "event 'nonsense' is not known" in capsys.readouterr().err
         assert not (tmp_path / "c.csv").exists()
 
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+    )
     def test_a_run_that_is_ended(self, tmp_path: Path, number: signal.Signals, code: int) -> None:
         from make_models.tiny import TINY_LLAMA, write_tiny
 

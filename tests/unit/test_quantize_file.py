@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import signal
 from pathlib import Path
 
 import gguf
@@ -20,6 +21,7 @@ from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFArray, GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
 from q4engine.gguf.quantize import TARGETS, quantize_file
+from q4engine.gguf.write import GGUFWriter
 from q4engine.models.config import ModelConfig
 
 SPEC = TINY_LLAMA.with_changes(weight_type=TensorType.F32, n_ffn=172)  # 172 columns of ffn_down fit no block
@@ -162,6 +164,46 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         quantize_file(model(tmp_path), tmp_path / "out.gguf", TARGETS["q4_0"], progress=progress)
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    source, out = model(tmp_path), tmp_path / "out.gguf"
+    write = GGUFWriter.write
+    seen: list[str] = []
+
+    def signalled(writer: GGUFWriter, data: np.ndarray | bytes) -> None:
+        write(writer, data)
+        seen.extend(path.name for path in tmp_path.glob(".out.gguf.*.part"))
+        os.kill(os.getpid(), number)
+
+    discard = GGUFWriter._discard
+
+    def signalled_again(writer: GGUFWriter) -> None:
+        if number != signal.SIGINT:
+            os.kill(os.getpid(), number)
+        discard(writer)
+
+    monkeypatch.setattr(GGUFWriter, "write", signalled)
+    monkeypatch.setattr(GGUFWriter, "_discard", signalled_again)
+    assert main(["quantize", str(source), str(out)]) == 128 + number
+    assert len(seen) == 1 and list(tmp_path.iterdir()) == [source]
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = GGUFWriter.write
+
+    def signalled(writer: GGUFWriter, data: np.ndarray | bytes) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        write(writer, data)
+
+    monkeypatch.setattr(GGUFWriter, "write", signalled)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert main(["quantize", str(model(tmp_path)), str(tmp_path / "out.gguf")]) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_paths_that_cannot_be(tmp_path: Path) -> None:
