@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -12,7 +11,7 @@ from analysis import metrics
 from analysis.comparison import Change, Comparison, compare
 from analysis.errors import printable
 from analysis.loading import Capture, load
-from analysis.options import OK, add_input_options, options_of, run
+from analysis.options import OK, Parser, add_input_options, options_of, run
 from analysis.reports.data import number
 
 _KINDS = ("speed", "operation", "metric", "event")
@@ -20,7 +19,7 @@ _KINDS = ("speed", "operation", "metric", "event")
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.compare",
         description="Compares two captures phase by phase; a change counts where its 95 % interval leaves 0 out.",
     )

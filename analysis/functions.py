@@ -6,7 +6,6 @@ With `perf record -k CLOCK_MONOTONIC_RAW` both are on one clock.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from analysis import perf_script
 from analysis.errors import AnalysisError, printable
-from analysis.options import OK, finite, run
+from analysis.options import OK, Parser, finite, run
 from analysis.perf_script import Sample
 from analysis.readers import read
 from analysis.readers.markers import read_markers
@@ -40,7 +39,7 @@ class Share:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.functions", description="Which functions each phase spent its time and events in."
     )
     parser.add_argument(

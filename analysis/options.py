@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import glob
 import math
 import os
@@ -10,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 from analysis import cores
 from analysis.cores import Core
@@ -19,6 +21,8 @@ from analysis.phases import STRADDLE
 from analysis.readers.formats import NAMES
 
 OK, BAD_INPUT = 0, 1
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -68,21 +72,55 @@ def options_of(arguments: argparse.Namespace) -> Options:
     )
 
 
+class Parser(argparse.ArgumentParser):
+    """Abbreviated options are refused, and output that cannot be written is an error, over which argparse passes."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
+            file.flush()
+
+
 def run(main: Callable[[Sequence[str]], int]) -> int:
-    """Run a command: AnalysisError becomes one line on stderr and status 1, a closed pipe ends quietly."""
+    """Run a command: what is wrong becomes one line on stderr and status 1, a closed pipe ends quietly."""
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None where the caller closed it
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return _fail(str(error))
     except BrokenPipeError:
-        # the reader of the pipe has gone; keep Python from complaining when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return OK
+    except MemoryError:
+        return _fail("there is not enough memory")
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _fail(str(error))
+        _give_up_stdout()
+        return _fail(f"the output cannot be written: {error.strerror}")
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _give_up_stdout() -> None:
+    """Nobody takes what is left to write; the interpreter's own flush at exit must not complain about it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.loading import load
-from analysis.options import OK, add_input_options, options_of, positive, run, write
+from analysis.options import OK, Parser, add_input_options, options_of, positive, run, write
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.roofline",
         description="Bytes from memory and work of each phase and operation, against the measured peaks.",
     )

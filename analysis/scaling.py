@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -15,14 +14,14 @@ from analysis import combinations
 from analysis.combinations import Combination
 from analysis.errors import printable
 from analysis.loading import load
-from analysis.options import OK, add_input_options, expand, options_of, run, write
+from analysis.options import OK, Parser, add_input_options, expand, options_of, run, write
 from analysis.reports import scalings
 from analysis.reports.data import number
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.scaling",
         description="Speed-up over threads and prompt length, per component, for prefill and for decode.",
     )

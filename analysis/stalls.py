@@ -9,7 +9,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.loading import Capture, load
-from analysis.options import OK, add_input_options, expand, options_of, run, write
+from analysis.options import OK, Parser, add_input_options, expand, options_of, run, write
 from analysis.reports import data, groups, text
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.stalls",
         description="Says for each phase of a capture whether memory or computing bounds it, from counts alone.",
     )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.errors import printable
 from analysis.loading import Capture, load
-from analysis.options import OK, add_input_options, options_of, run, write
+from analysis.options import OK, Parser, add_input_options, options_of, run, write
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.timeline",
         description="One line a step: when, how long, how many tokens, its stalls and its verdict.",
     )

@@ -26,12 +26,14 @@ def say(message: str) -> None:
 
 
 def main(program: Callable[[], int]) -> None:
-    """Runs a script's main function; a ToolError becomes one line and exit code 1."""
+    """Runs a script's main function; what goes wrong becomes one line and exit code 1."""
     try:
         sys.exit(program())
-    except ToolError as error:
+    except (ToolError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run(command: Sequence[str | os.PathLike[str]], env: Mapping[str, str] | None = None, cwd: Path = REPO) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import importlib.util
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from q4engine import __version__
 from q4engine.cli.signals import ended_by_signals
@@ -25,6 +27,8 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2  # argparse's
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
 _EPILOG = """\
 examples:
@@ -57,14 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # the reader is gone; the interpreter's own flush at exit must not complain about it either
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return EXIT_BROKEN_PIPE
     except MemoryError:
         return _fail("there is not enough memory")
     except OSError as error:
-        return _fail(str(error))
+        if error.errno not in _FULL:
+            return _fail(str(error))
+        _give_up_stdout()
+        return _fail(f"the output cannot be written: {error.strerror}")
 
 
 def _fail(message: str) -> int:
@@ -74,8 +79,25 @@ def _fail(message: str) -> int:
     return EXIT_ERROR
 
 
+def _give_up_stdout() -> None:
+    """Nobody takes what is left to write; the interpreter's own flush at exit must not complain about it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's own passes over an output that cannot be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        else:
+            file.write(message)
+            file.flush()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="q4engine",
         description="An LLM engine for Arm CPUs that explains its own speed.",
         epilog=_EPILOG,

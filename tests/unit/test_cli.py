@@ -316,7 +316,7 @@ def test_ctrl_c_while_loading(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPat
     ("raised", "message"),
     [
         (MemoryError(), "error: there is not enough memory\n"),
-        (OSError(28, "No space left on device"), "error: [Errno 28] No space left on device\n"),
+        (OSError(28, "No space left on device"), "error: the output cannot be written: No space left on device\n"),
     ],
 )
 def test_other_failures(

@@ -392,6 +392,39 @@ def test_a_closed_pipe_is_quiet(capture: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("name", ["stalls", "roofline", "timeline", "compare", "scaling", "functions"])
+def test_help_that_cannot_be_written(name: str, unbuffered: str) -> None:
+    command = [sys.executable, "-W", "error", "-m", f"analysis.{name}", "--help"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=REPO, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, timeout=120
+        )
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written(capture: Path, unbuffered: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "analysis.stalls", str(capture)],
+            cwd=REPO, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, timeout=120,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_standard_stream(capture: Path, closed: int) -> None:
+    command = f"{sys.executable} -m analysis.stalls {capture} {closed}>&-"
+    done = subprocess.run(["bash", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", closed == 2)
+
+
 def test_the_documented_examples_can_be_made(tmp_path: Path) -> None:
     script = REPO / "docs" / "examples" / "make.py"
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, timeout=180)
