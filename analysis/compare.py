@@ -11,7 +11,7 @@ from analysis import metrics
 from analysis.comparison import Change, Comparison, compare
 from analysis.errors import printable
 from analysis.loading import Capture, load
-from analysis.options import OK, Parser, add_input_options, options_of, run
+from analysis.options import OK, Parser, add_input_options, file, options_of, run
 from analysis.reports.data import number
 
 _KINDS = ("speed", "operation", "metric", "event")
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m analysis.compare",
         description="Compares two captures phase by phase; a change counts where its 95 % interval leaves 0 out.",
     )
-    parser.add_argument("left", metavar="A")
-    parser.add_argument("right", metavar="B")
+    parser.add_argument("left", type=file, metavar="A")
+    parser.add_argument("right", type=file, metavar="B")
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
     parser.add_argument("--all", action="store_true", help="show what did not change as well")
     add_input_options(parser)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from analysis import perf_script
 from analysis.errors import AnalysisError, printable
-from analysis.options import OK, Parser, finite, run
+from analysis.options import OK, Parser, at_least_one, file, finite, run
 from analysis.perf_script import Sample
 from analysis.readers import read
 from analysis.readers.markers import read_markers
@@ -43,12 +43,14 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m analysis.functions", description="Which functions each phase spent its time and events in."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="functions-*.csv of Streamline, or `perf script` as text"
+        "file", type=file, metavar="FILE", help="functions-*.csv of Streamline, or `perf script` as text"
     )
-    parser.add_argument("--markers", type=Path, metavar="FILE", help="markers file of `q4engine run --markers`")
+    parser.add_argument("--markers", type=file, metavar="FILE", help="markers file of `q4engine run --markers`")
     parser.add_argument("--offset", type=finite, default=0.0, metavar="SECONDS", help="added to the samples' times")
     parser.add_argument("--lenient", action="store_true", help="skip malformed rows instead of stopping")
-    parser.add_argument("--top", type=int, default=15, metavar="N", help="functions shown a phase and event (15)")
+    parser.add_argument(
+        "--top", type=at_least_one, default=15, metavar="N", help="functions shown a phase and event (15)"
+    )
     parser.add_argument("--json", action="store_true", help="every function as JSON on standard output")
     given = parser.parse_args(arguments)
     found, notes = shares(given.file, given.markers, given.offset, given.lenient)
@@ -153,10 +155,10 @@ def _text(path: Path, found: list[Share], notes: list[str], top: int) -> Iterato
         rows = [share for share in found if (share.phase, share.event) == (phase, event)]
         yield ""
         yield f"{printable(phase)}, by {printable(event)}"
-        for share in rows[: max(1, top)]:
+        for share in rows[:top]:
             image = f"  ({printable(share.image)})" if share.image else ""
             yield f"  {100 * share.share:6.2f} %  {printable(share.symbol, 100)}{image}"
-        rest = rows[max(1, top) :]
+        rest = rows[top:]
         if rest:
             yield f"  {100 * sum(share.share for share in rest):6.2f} %  {len(rest)} more functions"
     yield ""

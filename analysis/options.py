@@ -22,6 +22,8 @@ from analysis.readers.formats import NAMES
 
 OK, BAD_INPUT = 0, 1
 
+_MOST = 1e9  # GB/s or GOP/s: a number above it is a mistake
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
 
@@ -34,7 +36,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         "--core", type=_core, metavar="NAME|MIDR", help="core that counted, e.g. neoverse-v2 or 0x410fd4f0"
     )
     group.add_argument("--slots", type=_slots, metavar="N", help="issue slots a cycle (caps/slots of the PMU in sysfs)")
-    group.add_argument("--markers", type=Path, metavar="FILE", help="markers file of `q4engine run --markers`")
+    group.add_argument("--markers", type=file, metavar="FILE", help="markers file of `q4engine run --markers`")
     group.add_argument(
         "--offset",
         type=finite,
@@ -53,7 +55,7 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--read-peak", type=positive, metavar="GB/s", help="measured streaming read of the machine, 10^9 B/s"
     )
-    group.add_argument("--model", type=Path, metavar="FILE.gguf", help="the model that ran, for its bytes per token")
+    group.add_argument("--model", type=file, metavar="FILE.gguf", help="the model that ran, for its bytes per token")
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -161,9 +163,36 @@ def _core(text: str) -> Core:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def file(text: str) -> Path:
+    """A path; an empty one would be the current folder, and is a variable that was never set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def pattern(text: str) -> str:
+    """A file, a folder or a pattern for names."""
+    file(text)
+    return text
+
+
+def picture(text: str) -> Path:
+    """A file's name that tells a form in which pictures are drawn."""
+    path = file(text)
+    if path.suffix.lower() not in ("", ".png", ".svg"):
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no name of a .png or .svg file")
+    return path
+
+
+def at_least_one(text: str) -> int:
+    if not re.fullmatch(r"0{0,9}[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is no number from 1 to 999999999")
+    return int(text)
+
+
 def finite(text: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -173,8 +202,8 @@ def finite(text: str) -> float:
 
 def positive(text: str) -> float:
     value = finite(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{printable(text)!r} is not above 0")
+    if not 0 < value <= _MOST:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} is out of range, expected above 0 to {_MOST:g}")
     return value
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis.loading import load
-from analysis.options import OK, Parser, add_input_options, options_of, positive, run, write
+from analysis.options import OK, Parser, add_input_options, file, options_of, picture, positive, run, write
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,8 +15,8 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m analysis.roofline",
         description="Bytes from memory and work of each phase and operation, against the measured peaks.",
     )
-    parser.add_argument("capture", metavar="CAPTURE")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png|FILE.svg", help="draw the roofline")
+    parser.add_argument("capture", type=file, metavar="CAPTURE")
+    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the roofline")
     parser.add_argument("--compute-peak", type=positive, metavar="GOP/s", help="measured arithmetic peak, 10^9 op/s")
     add_input_options(parser)
     given = parser.parse_args(arguments)

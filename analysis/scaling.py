@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis import combinations
 from analysis.combinations import Combination
 from analysis.errors import printable
 from analysis.loading import load
-from analysis.options import OK, Parser, add_input_options, expand, options_of, run, write
+from analysis.options import OK, Parser, add_input_options, expand, options_of, pattern, picture, run, write
 from analysis.reports import scalings
 from analysis.reports.data import number
 
@@ -25,8 +24,10 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m analysis.scaling",
         description="Speed-up over threads and prompt length, per component, for prefill and for decode.",
     )
-    parser.add_argument("captures", nargs="+", metavar="DIR", help="folder (or files) of captures, one a combination")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png|FILE.svg", help="draw every view")
+    parser.add_argument(
+        "captures", nargs="+", type=pattern, metavar="DIR", help="folder (or files) of captures, one a combination"
+    )
+    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw every view")
     parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
     add_input_options(parser)
     given = parser.parse_args(arguments)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.loading import Capture, load
-from analysis.options import OK, Parser, add_input_options, expand, options_of, run, write
+from analysis.loading import load
+from analysis.options import OK, Parser, add_input_options, expand, file, options_of, pattern, picture, run, write
 from analysis.reports import data, groups, text
 
 
@@ -22,9 +21,14 @@ def main(arguments: Sequence[str]) -> int:
         raise AnalysisError("--plot and --html draw one capture at a time")
     options = options_of(given)
     captures = [load(path, options) for path in paths]
-    for path, render in ((given.plot, _picture), (given.html, _page)):
-        if path:
-            write(path, render(captures[0]))
+    if given.plot:
+        from analysis.reports import figure, pictures
+
+        write(given.plot, pictures.stalls(captures[0], figure.form_of(given.plot)))
+    if given.html:
+        from analysis.reports import html
+
+        write(given.html, html.render(captures[0]))
     if given.json:
         sys.stdout.write(data.render(captures))
     elif given.group_by:
@@ -39,10 +43,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m analysis.stalls",
         description="Says for each phase of a capture whether memory or computing bounds it, from counts alone.",
     )
-    parser.add_argument("captures", nargs="+", metavar="CAPTURE", help="files, patterns or folders of captures")
+    parser.add_argument(
+        "captures", nargs="+", type=pattern, metavar="CAPTURE", help="files, patterns or folders of captures"
+    )
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the stalls of each phase")
-    parser.add_argument("--html", type=Path, metavar="FILE.html", help="write one page with every view of the capture")
+    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the stalls of each phase")
+    parser.add_argument("--html", type=file, metavar="FILE.html", help="write one page with every view of the capture")
     parser.add_argument(
         "--group-by",
         type=groups.keys,
@@ -51,18 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_input_options(parser)
     return parser
-
-
-def _picture(capture: Capture) -> bytes:
-    from analysis.reports import pictures
-
-    return pictures.stalls(capture)
-
-
-def _page(capture: Capture) -> str:
-    from analysis.reports import html
-
-    return html.render(capture)
 
 
 if __name__ == "__main__":

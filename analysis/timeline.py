@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis.errors import printable
 from analysis.loading import Capture, load
-from analysis.options import OK, Parser, add_input_options, options_of, run, write
+from analysis.options import OK, Parser, add_input_options, file, options_of, picture, run, write
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,8 +16,8 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m analysis.timeline",
         description="One line a step: when, how long, how many tokens, its stalls and its verdict.",
     )
-    parser.add_argument("capture", metavar="CAPTURE")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png|FILE.svg", help="draw the steps over time")
+    parser.add_argument("capture", type=file, metavar="CAPTURE")
+    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the steps over time")
     add_input_options(parser)
     given = parser.parse_args(arguments)
     capture = load(given.capture, options_of(given))

@@ -23,11 +23,11 @@ def parse_cpu_mask(text: str) -> list[int]:
     except ValueError:
         cpus = []
     if not cpus or cpus[-1] > MAX_CPU:
-        raise Q4Error(f"--cpu-mask {shown(text)} names no CPUs: expected a mask such as 0xf0 or a list such as 4-7")
+        raise Q4Error(f"{shown(text)} names no CPUs, expected a mask such as 0xf0 or a list such as 4-7")
     absent = sorted(set(cpus) - os.sched_getaffinity(0))
     if absent:
         available = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise Q4Error(f"--cpu-mask {shown(text)}: CPU {absent[0]} is not available here, only {available}")
+        raise Q4Error(f"{shown(text)}: CPU {absent[0]} is not available here, only {available}")
     return cpus
 
 

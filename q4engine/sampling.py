@@ -11,7 +11,7 @@ import os
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from q4engine.errors import Q4Error
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_SEED = (1 << 64) - 1
+
+# the bounds of the two that scale logits keep them from over- and underflowing in fp32
+BOUNDS: dict[str, tuple[Any, Any]] = {
+    "temperature": (0.0, 1e6),
+    "top_k": (0, 1 << 30),
+    "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
+    "repeat_penalty": (1e-3, 1e3),
+    "repeat_last_n": (-1, 1 << 30),
+    "seed": (0, MAX_SEED),
+}
 
 
 @dataclass(frozen=True)
@@ -38,16 +49,7 @@ class SamplerSettings:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        # the bounds of the two that scale logits keep them from over- and underflowing in fp32
-        for name, low, high in (
-            ("temperature", 0.0, 1e6),
-            ("top_k", 0, 1 << 30),
-            ("top_p", 0.0, 1.0),
-            ("min_p", 0.0, 1.0),
-            ("repeat_penalty", 1e-3, 1e3),
-            ("repeat_last_n", -1, 1 << 30),
-            ("seed", 0, MAX_SEED),
-        ):
+        for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:  # NaN is not, either
                 limits = f"{low} to {high}" if isinstance(low, int) else f"{low:g} to {high:g}"

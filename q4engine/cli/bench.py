@@ -52,8 +52,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model_position", metavar="MODEL", nargs="*", type=Path, help="GGUF files")
-    parser.add_argument("-m", "--model", metavar="MODEL", action="append", default=[], type=Path, help="one more")
+    parser.add_argument("model_position", metavar="MODEL", nargs="*", type=options.file, help="GGUF files")
+    parser.add_argument(
+        "-m", "--model", metavar="MODEL", action="append", default=[], type=options.file, help="one more"
+    )
     lists: tuple[tuple[str, str, int, str, str], ...] = (
         ("-p", "--n-prompt", 0, "512", "prompt lengths; 0: none"),
         ("-n", "--n-gen", 0, "128", "tokens to generate; 0: none"),
@@ -66,23 +68,40 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
     integer = options.integer
     parser.add_argument(
-        "-r", "--repetitions", metavar="N", type=integer(1), help="default: 5; with --capture 1, as files grow"
+        "-r",
+        "--repetitions",
+        metavar="N",
+        type=integer(1, options.MAX_COUNT),
+        help="default: 5; with --capture 1, as files grow",
     )
-    parser.add_argument("-b", "--batch-size", metavar="N", type=integer(1), default=512, help="default: %(default)s")
-    parser.add_argument("-C", "--cpu-mask", metavar="M", help="pin the threads to these CPUs: 0xf0 or 4-7")
+    parser.add_argument(
+        "-b", "--batch-size", metavar="N", type=integer(1, options.MAX_BATCH), default=512, help="default: %(default)s"
+    )
+    options.add_cpu_mask(parser)
     parser.add_argument("--no-warmup", dest="warm_up", action="store_false", help="no warm-up call before a test")
     parser.add_argument(
-        "--cooldown", metavar="SECONDS", type=_seconds, default=0.0, help="rest before each repetition (default: 0)"
+        "--cooldown",
+        metavar="SECONDS",
+        type=options.number(0, 86400),
+        default=0.0,
+        help="rest before each repetition (default: 0)",
     )
     parser.add_argument("-o", "--output", choices=("md", "csv", "json"), default="md", help="default: %(default)s")
     parser.add_argument(
         "--vs", choices=("llama-cpp",), help="measure an installed llama-cpp-python too, in turns on the same file"
     )
     parser.add_argument(
-        "--vs-python", metavar="PATH", default=sys.executable, help="the interpreter that has it (default: this one)"
+        "--vs-python",
+        metavar="PATH",
+        type=options.text,
+        default=sys.executable,
+        help="the interpreter that has it (default: this one)",
     )
     parser.add_argument(
-        "--capture", metavar="DIR", type=Path, help="a per-operation capture of each model, thread count and prompt"
+        "--capture",
+        metavar="DIR",
+        type=options.file,
+        help="a per-operation capture of each model, thread count and prompt",
     )
     parser.add_argument("--events", metavar="LIST", help="what captures count, as for q4engine run (default: default)")
     parser.set_defaults(run=run, parser=parser)
@@ -95,18 +114,7 @@ def integers(low: int, high: int) -> Callable[[str], list[int]]:
     def parsed(text: str) -> list[int]:
         return [single(part) for part in text.split(",")]
 
-    parsed.__name__ = "list of integers"
     return parsed
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text} is out of range, expected 0 to 86400")
-    return value
-
-
-_seconds.__name__ = "number of seconds"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -139,15 +147,12 @@ def run(args: argparse.Namespace) -> int:
 def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     """A line for each file on stdout."""
     from q4engine.bench import captures
-    from q4engine.events import parse_events
-    from q4engine.machine import architecture
 
     prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
     gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
     if not prompts or len(gens) > 1 or args.n_depth or args.vs or args.output != "md" or args.cooldown:
         args.parser.error("--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events")
-    events = args.events or "default"
-    parse_events(events, architecture())  # a mistake shows before a model is loaded
+    options.check_events(args)
     cpus, threads = _threads(args)
     plan = captures.Plan(
         args.capture,
@@ -155,7 +160,7 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
         gens[0],
         args.repetitions or 1,
         args.batch_size,
-        events,
+        args.events if args.events is not None else "default",
         args.warm_up,
         cpus,
         command=args.command_line,
@@ -173,9 +178,9 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
 
 def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
     """CPUs to pin to, and each number of threads once."""
-    from q4engine.cpus import default_thread_count, parse_cpu_mask
+    from q4engine.cpus import default_thread_count
 
-    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None
+    cpus: list[int] | None = args.cpu_mask
     return cpus, list(dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])))
 
 
@@ -258,7 +263,7 @@ class _Printer:
             print("\n" + ", ".join(f"{key}: {value}" for key, value in facts.items()))
 
 
-def machine_facts(cpu_mask: str | None) -> dict[str, Any]:
+def machine_facts(cpu_mask: list[int] | None) -> dict[str, Any]:
     """What figures depend on besides the model. Keys are short: they are printed."""
     from q4engine import _native, machine
 
@@ -267,7 +272,7 @@ def machine_facts(cpu_mask: str | None) -> dict[str, Any]:
         "commit": machine.commit(),
         "cpu": machine.cpu_name(),
         "cpus": len(os.sched_getaffinity(0)),
-        "pinned": cpu_mask,
+        "pinned": None if cpu_mask is None else ",".join(map(str, cpu_mask)),
         "features": _native.cpu_features(os.environ.get("Q4_CPU_FEATURES")),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "governors": machine.governors(),

@@ -67,7 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_model(parser)
     options.add_prompt(parser)
     parser.add_argument(
-        "-n", "--steps", metavar="N", type=options.integer(0), default=8, help="greedy steps (default: %(default)s)"
+        "-n",
+        "--steps",
+        metavar="N",
+        type=options.integer(0, options.MAX_COUNT),
+        default=8,
+        help="greedy steps (default: %(default)s)",
     )
     options.add_context(parser)
     options.add_engine(parser)

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 def load_engine(args: argparse.Namespace, path: Path) -> Engine:
     """The engine that -t, --cpu-mask and --backend ask for."""
-    from q4engine.cpus import parse_cpu_mask
     from q4engine.engine import Engine
 
-    cpus = parse_cpu_mask(args.cpu_mask) if args.cpu_mask is not None else None
-    return Engine.load(path, n_threads=args.threads, cpu_mask=cpus, backend=args.backend)
+    return Engine.load(path, n_threads=args.threads, cpu_mask=args.cpu_mask, backend=args.backend)
 
 
 def new_session(args: argparse.Namespace, engine: Engine) -> Session:

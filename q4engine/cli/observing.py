@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import note
+from q4engine.cli.options import check_events, file, note, text
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
@@ -25,16 +24,16 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
         help="markers for Arm Streamline; auto (default): where its daemon listens",
     )
     add("--annotate-ops", action="store_true", help="a channel for every kind of operation, too, and counters")
-    add("--markers", metavar="FILE", type=Path, help="the markers as CSV, to be joined with perf and Streamline")
-    add("--capture", metavar="FILE", type=Path, help="times and counts of every call as CSV, for the analysis commands")
+    add("--markers", metavar="FILE", type=file, help="the markers as CSV, to be joined with perf and Streamline")
+    add("--capture", metavar="FILE", type=file, help="times and counts of every call as CSV, for the analysis commands")
     add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
     add(
         "--events",
         metavar="LIST",
         help="what to count: Arm's names, perf's, raw codes (r4005), the presets default, stalls, mix, cache, or none",
     )
-    add("--trace", metavar="FILE", type=Path, help="a slice for every call and operation, for ui.perfetto.dev")
-    add("--perf-ctl", metavar="PIPES", help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
+    add("--trace", metavar="FILE", type=file, help="a slice for every call and operation, for ui.perfetto.dev")
+    add("--perf-ctl", metavar="PIPES", type=text, help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
     add(
         "--perf-phase",
         choices=("prefill", "decode"),
@@ -49,11 +48,7 @@ def check_observing(args: argparse.Namespace) -> None:
         args.parser.error("--per-op needs --capture")
     if args.events is not None and args.capture is None and args.trace is None:
         args.parser.error("--events needs --capture or --trace")
-    if args.events is not None:
-        from q4engine.events import parse_events
-        from q4engine.machine import architecture
-
-        parse_events(args.events, architecture())  # a mistake shows before a model is loaded
+    check_events(args)
     if args.annotate_ops and args.annotate == "off":
         args.parser.error("--annotate-ops and --annotate off exclude each other")
     files = [path.resolve() for path in (args.markers, args.capture, args.trace) if path is not None]
@@ -64,7 +59,6 @@ def check_observing(args: argparse.Namespace) -> None:
 @contextmanager
 def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
     """Observes the session as the options say; files are completed however the run ends."""
-    from q4engine.cpus import parse_cpu_mask
     from q4engine.observer import Observation, observe
 
     what = Observation(
@@ -77,7 +71,7 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         trace=args.trace,
         perf_ctl=args.perf_ctl,
         perf_phase=args.perf_phase,
-        cpus=parse_cpu_mask(args.cpu_mask) if args.cpu_mask else None,
+        cpus=args.cpu_mask,
         command=args.command_line,
     )
     with observe(session, what, note):

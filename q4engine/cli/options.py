@@ -8,31 +8,72 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from q4engine.errors import Q4Error
+from q4engine.cpus import parse_cpu_mask
+from q4engine.errors import Q4Error, shown
 
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
 MAX_BATCH = 1 << 20
+MAX_COUNT = (1 << 31) - 1  # tokens, steps, repetitions: more than anybody waits for
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
-def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     """An argparse type: an integer from ``low`` to ``high``."""
 
     def parsed(text: str) -> int:
-        value = int(text)
-        if value < low or (high is not None and value > high):
-            limits = f"at least {low}" if high is None else f"{low} to {high}"
-            raise argparse.ArgumentTypeError(f"{text} is out of range, expected {limits}")
+        if not _INTEGER.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no integer")
+        value = int(text) if len(text) < _LONGEST_INTEGER else high + 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is out of range, expected {low} to {high}")
         return value
 
-    parsed.__name__ = "integer"  # argparse: "invalid integer value: 'x'"
     return parsed
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """An argparse type: a number from ``low`` to ``high``, not NaN."""
+
+    def parsed(text: str) -> float:
+        if not _NUMBER.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no number")
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is out of range, expected {low:g} to {high:g}")
+        return value
+
+    return parsed
+
+
+def file(text: str) -> Path:
+    """An argparse type: a path. An empty one would be the current folder, and is a variable that was never set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def text(value: str) -> str:
+    """An argparse type: any text but an empty one."""
+    if not value:
+        raise argparse.ArgumentTypeError("the value is empty")
+    return value
+
+
+def cpu_mask(text: str) -> list[int]:
+    """An argparse type: the CPUs of a mask or list."""
+    try:
+        return parse_cpu_mask(text)
+    except Q4Error as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model_position", metavar="MODEL", nargs="?", type=Path, help="GGUF file")
-    parser.add_argument("-m", "--model", metavar="MODEL", type=Path, help="the same, as an option")
+    parser.add_argument("model_position", metavar="MODEL", nargs="?", type=file, help="GGUF file")
+    parser.add_argument("-m", "--model", metavar="MODEL", type=file, help="the same, as an option")
 
 
 def model_path(args: argparse.Namespace) -> Path:
@@ -47,7 +88,7 @@ def model_path(args: argparse.Namespace) -> Path:
 def add_prompt(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("-p", "--prompt", metavar="TEXT", help=r"the prompt; \n, \t, \xHH and the like are escapes")
-    source.add_argument("-f", "--file", metavar="FILE", type=Path, help="read the prompt from a file, - for stdin")
+    source.add_argument("-f", "--file", metavar="FILE", type=file, help="read the prompt from a file, - for stdin")
     parser.add_argument("--no-escape", dest="escape", action="store_false", help="take backslashes in -p as they are")
     parser.add_argument("-e", "--escape", dest="escape", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(escape=True)
@@ -101,14 +142,32 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         default=512,
         help="tokens evaluated at once when reading the prompt (default: %(default)s)",
     )
-    parser.add_argument("-C", "--cpu-mask", metavar="M", help="pin the threads to these CPUs: 0xf0 or 4-7")
+    add_cpu_mask(parser)
     parser.add_argument(
         "--backend", choices=("native", "numpy"), default="native", help="numpy: the readable reference (slow)"
     )
 
 
+def add_cpu_mask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-C", "--cpu-mask", metavar="M", type=cpu_mask, help="pin the threads to these CPUs: 0xf0 or 4-7"
+    )
+
+
 def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+
+def check_events(args: argparse.Namespace) -> None:
+    """A mistake in --events shows before a model is loaded."""
+    from q4engine.events import parse_events
+    from q4engine.machine import architecture
+
+    if args.events is not None:
+        try:
+            parse_events(args.events, architecture())
+        except Q4Error as error:
+            args.parser.error(str(error))
 
 
 def note(text: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import integer, note
+from q4engine.cli.options import file, integer, note
 from q4engine.cpus import default_thread_count
 
 if TYPE_CHECKING:
@@ -27,9 +26,11 @@ that have their type already are copied. OUT appears when it is whole. Its bytes
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser("quantize", help="quantise a GGUF file", description=_DESCRIPTION)
-    parser.add_argument("source", metavar="IN", type=Path, help="GGUF file to read")
-    parser.add_argument("out", metavar="OUT", type=Path, help="GGUF file to write")
+    parser = subparsers.add_parser(
+        "quantize", help="quantise a GGUF file", description=_DESCRIPTION, allow_abbrev=False
+    )
+    parser.add_argument("source", metavar="IN", type=file, help="GGUF file to read")
+    parser.add_argument("out", metavar="OUT", type=file, help="GGUF file to write")
     parser.add_argument("--type", choices=_TYPES, default="q4_0", help="type of the matrices (default: %(default)s)")
     parser.add_argument(
         "--method",

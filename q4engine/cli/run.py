@@ -15,7 +15,7 @@ from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.errors import Q4Error
 from q4engine.generate import Generation, Timings, generate
-from q4engine.sampling import MAX_SEED, SamplerSettings
+from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
@@ -80,7 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--predict",
         "--n-predict",
         metavar="N",
-        type=options.integer(-1),
+        type=options.integer(-1, options.MAX_COUNT),
         default=-1,
         help="tokens to generate at most; -1 (default): until the model ends its text or the context is full",
     )
@@ -103,35 +103,35 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     add(
         "--repeat-penalty",
         metavar="X",
-        type=float,
+        type=options.number(*BOUNDS["repeat_penalty"]),
         default=default.repeat_penalty,
         help="make recent tokens less likely (default: %(default)s, off)",
     )
     add(
         "--repeat-last-n",
         metavar="N",
-        type=int,
+        type=options.integer(*BOUNDS["repeat_last_n"]),
         default=default.repeat_last_n,
         help="how many tokens are recent; -1: all (default: %(default)s)",
     )
     add(
         "--top-k",
         metavar="N",
-        type=int,
+        type=options.integer(*BOUNDS["top_k"]),
         default=default.top_k,
         help="keep the N likeliest (default: %(default)s; 0: off)",
     )
     add(
         "--top-p",
         metavar="X",
-        type=float,
+        type=options.number(*BOUNDS["top_p"]),
         default=default.top_p,
         help="keep the likeliest that share X of the probability (default: %(default)s; 1: off)",
     )
     add(
         "--min-p",
         metavar="X",
-        type=float,
+        type=options.number(*BOUNDS["min_p"]),
         default=default.min_p,
         help="keep those X times as likely as the likeliest (default: %(default)s; 0: off)",
     )
@@ -139,7 +139,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--temp",
         "--temperature",
         metavar="X",
-        type=float,
+        type=options.number(*BOUNDS["temperature"]),
         default=default.temperature,
         help="0 takes the likeliest (default: %(default)s)",
     )

@@ -226,7 +226,7 @@ def test_unknown_features_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_cpu_masks() -> None:
     assert parse_cpu_mask("0x1") == [0] == parse_cpu_mask("0")
     for bad in ("", "0x0", "0x", "3-1", "a", "1-", "-1", "99999", "0xfffffffffffffffffffffffffffffffff"):
-        with pytest.raises(Q4Error, match="--cpu-mask"):
+        with pytest.raises(Q4Error, match=r"names no CPUs|is not available"):
             parse_cpu_mask(bad)
     assert default_thread_count() >= 1
 

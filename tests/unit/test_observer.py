@@ -193,7 +193,7 @@ class TestCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         options = ["--capture", str(tmp_path / "c.csv"), "--events", "nonsense"]
-        assert main(["run", str(tmp_path / "absent.gguf"), "-p", "abc", *options]) == 1
+        assert main(["run", str(tmp_path / "absent.gguf"), "-p", "abc", *options]) == 2
         assert "event 'nonsense' is not known" in capsys.readouterr().err
         assert not (tmp_path / "c.csv").exists()
 

@@ -83,6 +83,8 @@ def test_stalls_as_a_process(capture: Path, tmp_path: Path) -> None:
     assert "margin" in done.stdout
     assert outputs[0].read_bytes().startswith(PNG)
     assert "<!doctype html>" in outputs[1].read_text()
+    assert _spawn("stalls", capture, "--plot", tmp_path / "stalls.svg").returncode == 0
+    assert (tmp_path / "stalls.svg").read_bytes().startswith(b"<?xml")
 
 
 @pytest.mark.parametrize("module", [roofline, timeline, compare, functions, scaling])
@@ -343,7 +345,16 @@ def test_outputs_that_cannot_be_written(capture: Path, tmp_path: Path, command: 
         ["--slots", "1e1"],
         ["--straddle", "maybe"],
         ["--format", "nothing"],
+        ["--read-peak", "1e300"],
+        ["--read-peak", "1_0"],
         ["--offset", "inf"],
+        ["--offset", ""],
+        ["--markers", ""],
+        ["--model", ""],
+        ["--plot", ""],
+        ["--plot", "picture.pdf"],
+        ["--html", ""],
+        [""],
         ["--group-by", ","],
         ["--frobnicate"],
     ],
@@ -352,6 +363,27 @@ def test_usage_errors(arguments: list[str], capture: Path, command: Run) -> None
     status, out, err = command(stalls.main, *([capture] if arguments else []), *arguments)
     assert (status, out) == (2, "")
     assert "usage:" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (functions.main, ["--top", "0"]),
+        (functions.main, ["--top", "-1"]),
+        (functions.main, ["--top", "9" * 5000]),
+        (functions.main, ["--offset", "nan"]),
+        (functions.main, ["--markers", ""]),
+        (roofline.main, ["--compute-peak", "0"]),
+        (roofline.main, ["--compute-peak", "inf"]),
+        (timeline.main, ["--plot", "a.gif"]),
+        (scaling.main, ["--plot", "a.gif"]),
+        (compare.main, [""]),
+    ],
+)
+def test_usage_errors_of_others(main: Main, arguments: list[str], capture: Path, command: Run) -> None:
+    status, out, err = command(main, capture, *arguments)
+    assert (status, out) == (2, "")
+    assert "usage:" in err and len(err.splitlines()[-1]) < 300
 
 
 def test_lenient_skips_and_counts(capture: Path, tmp_path: Path, command: Run) -> None:
