@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from q4engine.errors import ContextFullError, Q4Error
+
 if TYPE_CHECKING:
     import numpy as np
 
-StopReason = Literal["stop token", "length", "context full", "interrupted"]
+StopReason = Literal["stop token", "length", "context full", "interrupted", "error"]
 
 
 class Decoder(Protocol):
@@ -117,6 +119,13 @@ class Generation:
         self._stop_tokens = stop_tokens
 
     def __iter__(self) -> Iterator[int]:
+        try:
+            yield from self._tokens()
+        except Q4Error as error:
+            self.stop_reason = "context full" if isinstance(error, ContextFullError) else "error"
+            raise
+
+    def _tokens(self) -> Iterator[int]:
         with self.timings.prompt.measured(len(self._prompt)):
             logits = self._session.decode(self._prompt)
         self.evaluated += self._prompt

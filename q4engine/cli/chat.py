@@ -34,9 +34,10 @@ def chat(args: argparse.Namespace, conversation: Conversation, first: str | None
             if question.strip():
                 log += [{"role": "user", "content": question}] if log else messages(args, question)
                 generation = _turn(args, conversation, log, held)
-                answer, interrupted = stream(generation, conversation.tokenizer)
+                parts: list[str] = []
+                interrupted = stream(generation, conversation.tokenizer, parts)
                 held = generation.evaluated
-                log.append({"role": "assistant", "content": answer})
+                log.append({"role": "assistant", "content": "".join(parts)})
                 if args.single_turn:
                     break
             question = None

@@ -13,6 +13,7 @@ from q4engine.cli import options
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
+from q4engine.cli.signals import Terminated
 from q4engine.errors import Q4Error
 from q4engine.generate import Generation, Timings, generate
 from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
@@ -35,6 +36,8 @@ examples:
 
 The model's chat template is applied unless --no-chat is given or the prompt starts with a chat token.
 The same model, prompt and seed give the same text on every machine, for every number of threads.
+What was generated is printed also where the context is full before -n tokens are there (an error, exit code 1) and
+where a signal ends the run; with --json its stop_reason says why it ends.
 """
 
 # Options of llama-cli that change nothing here, and how many arguments each takes.
@@ -281,14 +284,17 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
         conversation.tokenizer.stop_ids,
         conversation.timings,
     )
+    parts: list[str] = []
     try:
-        answer, interrupted = stream(generation, conversation.tokenizer, show=not args.json)
-    except Q4Error:
+        interrupted = stream(generation, conversation.tokenizer, parts, show=not args.json)
+    except (Q4Error, Terminated) as error:
         if generation.tokens:  # an error in the prompt leaves nothing to sum up
+            if args.json:
+                _print_json(args, conversation, generation, "".join(parts), error)
             finish(args, conversation, None)
         raise
     if args.json:
-        _print_json(args, conversation, generation, answer)
+        _print_json(args, conversation, generation, "".join(parts))
     finish(args, conversation, generation)
     return _EXIT_INTERRUPTED if interrupted else 0
 
@@ -302,10 +308,9 @@ def messages(args: argparse.Namespace, prompt: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": content}, {"role": "user", "content": prompt}]
 
 
-def stream(generation: Generation, tokenizer: Tokenizer, show: bool = True) -> tuple[str, bool]:
-    """Writes the text as it comes, a newline at its end; returns it, and whether Ctrl-C ended it."""
+def stream(generation: Generation, tokenizer: Tokenizer, parts: list[str], show: bool = True) -> bool:
+    """Writes the text as it comes, a newline at its end, and adds it to ``parts``; returns whether Ctrl-C ended it."""
     decoder = tokenizer.stream_decoder()
-    parts: list[str] = []
     interrupted = False
 
     def put(text: str) -> None:
@@ -321,11 +326,10 @@ def stream(generation: Generation, tokenizer: Tokenizer, show: bool = True) -> t
         interrupted = True
     finally:
         put(decoder.flush())
-        text = "".join(parts)
-        if show and text and not text.endswith("\n"):
+        if show and (text := "".join(parts)) and not text.endswith("\n"):
             sys.stdout.write("\n")
             sys.stdout.flush()
-    return text, interrupted
+    return interrupted
 
 
 def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
@@ -341,7 +345,14 @@ def finish(args: argparse.Namespace, conversation: Conversation, generation: Gen
         note(line)
 
 
-def _print_json(args: argparse.Namespace, conversation: Conversation, generation: Generation, text: str) -> None:
+def _print_json(
+    args: argparse.Namespace,
+    conversation: Conversation,
+    generation: Generation,
+    text: str,
+    error: BaseException | None = None,
+) -> None:
+    """``stop_reason`` says why the text ends; ``error``, there where one ended it, is what stderr says too."""
     data = {
         "text": text,
         "model": str(options.model_path(args)),
@@ -349,6 +360,7 @@ def _print_json(args: argparse.Namespace, conversation: Conversation, generation
         "n_generated": len(generation.tokens),
         "tokens": generation.tokens,
         "stop_reason": generation.stop_reason,
+        **({"error": str(error)} if isinstance(error, Q4Error) else {}),
         "n_ctx": conversation.session.n_ctx,
         "threads": conversation.engine.n_threads,
         "backend": conversation.engine.backend,

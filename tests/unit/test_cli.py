@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_models.tiny import TINY_LLAMA, write_tiny
 from vocab_files import BYTE_TOKENS, open_pairs, vocab_pairs
@@ -325,6 +328,51 @@ def test_a_context_that_fills_up(q4: Cli, tiny: Path) -> None:
     limited = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW)
     assert limited.code == 1 and limited.err.splitlines()[-1].startswith("error: the context is full: 20 ")
     assert limited.out == endless.out and "eval time" in limited.err
+    result = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 1 and result.err.splitlines()[-1] == limited.err.splitlines()[-1]
+    assert data["text"].rstrip("\n") == limited.out.rstrip("\n") and data["n_generated"] == len(data["tokens"]) > 10
+    assert data["stop_reason"] == "context full" and f"error: {data['error']}" == result.err.splitlines()[-1]
+    data = json.loads(q4("run", tiny, "-p", "abc", "-c", "20", *RAW, "--json").out)
+    assert data["stop_reason"] == "context full" and "error" not in data
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_text_and_summary(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    usual = Generation._tokens
+
+    def signalled(self: Generation) -> Iterator[int]:
+        for count, token in enumerate(usual(self)):
+            if count == 4:
+                os.kill(os.getpid(), number)
+            yield token
+
+    monkeypatch.setattr(Generation, "_tokens", signalled)
+    plain = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+    assert plain.code == 128 + number and len(plain.out) > 1 and "eval time" in plain.err
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 128 + number and data["stop_reason"] == "interrupted" and len(data["tokens"]) == 5
+
+
+def test_a_logit_that_is_not_finite_keeps_what_was_generated(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from q4engine.engine import Session
+
+    decode = Session.decode
+
+    def broken(self: Session, tokens: list[int]) -> np.ndarray:
+        logits = decode(self, tokens)
+        return logits * np.float32("nan") if self.n_past == 6 else logits
+
+    monkeypatch.setattr(Session, "decode", broken)
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 1 and data["stop_reason"] == "error" and len(data["tokens"]) == 4
+    assert "position 5 is NaN" in data["error"] and result.err.splitlines()[-1] == f"error: {data['error']}"
 
 
 def test_an_error_before_the_first_token_is_all_that_is_said(q4: Cli, tiny: Path) -> None:
