@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from q4engine import __version__
 from q4engine.cli import options
+from q4engine.cli.loading import note_long_context
 from q4engine.cli.options import note
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     with _progress(len(paths) * len(threads) * len(prompts)) as progress:
         for path, n_threads in ((path, n) for path in paths for n in threads):
             with _engine(path, n_threads, cpus, progress) as engine:
+                if n_threads == threads[0]:
+                    note_long_context(engine, plan.n_ctx)
                 for done in captures.capture_all(engine, plan, progress.tell):
                     generation = "" if done.generation_rate is None else f", decode {done.generation_rate:.2f}"
                     print(f"{done.path}: tokens/s: prefill {done.prompt_rate:.2f}{generation}", flush=True)
@@ -214,6 +217,8 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
                 _engine(path, n_threads, cpus, progress) as engine,
                 _peer(args, path, n_ctx, n_threads, settings) as peer,
             ):
+                if n_threads == threads[0]:
+                    note_long_context(engine, n_ctx)
                 model = ModelFacts.of(engine)
                 runner = Runner(engine, n_ctx, settings, peer, progress.tell)
                 for test in plan:

@@ -23,9 +23,16 @@ def new_session(args: argparse.Namespace, engine: Engine) -> Session:
     """A session of -c tokens (0: as many as the model was trained on) and -b tokens a batch."""
     trained = engine.config.n_ctx_train
     n_ctx = trained if args.ctx_size == 0 else args.ctx_size
-    if n_ctx is not None and n_ctx > trained:
-        note(f"note: a context of {n_ctx} tokens is more than the {trained} that the model was trained on")
+    if n_ctx is not None:
+        note_long_context(engine, n_ctx)
     return engine.session(n_ctx=n_ctx, n_batch=args.batch_size)
+
+
+def note_long_context(engine: Engine, n_ctx: int) -> None:
+    """Says where a context is longer than the model's."""
+    trained = engine.config.n_ctx_train
+    if n_ctx > trained:
+        note(f"note: a context of {n_ctx} tokens is more than the {trained} that the model was trained on")
 
 
 def kernel_rows(engine: Engine) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_models.tiny import write_tiny
+from make_models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.bench import conditions
 from q4engine.bench.limits import Limit
@@ -280,6 +280,19 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(tmp_path / "absent.gguf"), "-t", "1"]) == 1
     assert re.fullmatch(r"error: \S*absent\.gguf: no such file\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("n_prompt", [8, 9])
+@pytest.mark.parametrize("form", [(), ("--capture",)])
+def test_a_context_beyond_training_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n_prompt: int, form: tuple[str, ...]
+) -> None:
+    model = write_tiny(tmp_path / "synthetic.gguf", TINY_LLAMA.with_changes(n_ctx_train=16))
+    arguments = ["-t", "1,2", "-p", str(n_prompt), "-r", "1"]
+    arguments += ["-n", "8", "--capture", str(tmp_path), "--events", "none"] if form else ["-n", "0", "-d", "8"]
+    assert main(["bench", str(model), *arguments]) == 0
+    note = f"note: a context of {8 + n_prompt} tokens is more than the 16 that the model was trained on\n"
+    assert capsys.readouterr().err.count(note) == n_prompt - 8
 
 
 # ---- captures --------------------------------------------------------------------------------------------------------
