@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import check_events, file, note, text
+from q4engine.cli.options import check_events, file, model_path, note, text
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
@@ -51,9 +54,34 @@ def check_observing(args: argparse.Namespace) -> None:
     check_events(args)
     if args.annotate_ops and args.annotate == "off":
         args.parser.error("--annotate-ops and --annotate off exclude each other")
-    files = [path.resolve() for path in (args.markers, args.capture, args.trace) if path is not None]
-    if len(set(files)) < len(files):
-        args.parser.error("--markers, --capture and --trace need different files")
+    _check_files(args)
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Usage error where two outputs are one file, or where one would replace what is read or what the text goes to."""
+    taken = {_identity(model_path(args)): "the model"}
+    if args.file is not None:
+        taken[_identity(args.file)] = "the prompt"
+    for stream, name in enumerate(("standard input", "standard output", "standard error")):
+        with suppress(OSError):
+            status = os.fstat(stream)
+            if stat.S_ISREG(status.st_mode):  # pipes and terminals may take it beside the text
+                taken[status.st_dev, status.st_ino] = name
+    for option, path in (("--markers", args.markers), ("--capture", args.capture), ("--trace", args.trace)):
+        if path is None:
+            continue
+        other = taken.setdefault(_identity(path), option)
+        if other != option:
+            args.parser.error(f"{option} {path} is the file of {other}: give another")
+
+
+def _identity(path: Path) -> object:
+    """What two names of one file have in common, whether it exists or not."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path.resolve()
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

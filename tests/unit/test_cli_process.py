@@ -12,11 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from make_models.tiny import TINY_LLAMA, write_tiny
+from endless import write_endless
 
 from q4engine.cli import COMMANDS
-from q4engine.gguf import GGUFFile
-from q4engine.tokenizer import Tokenizer
 
 SECONDS = 60  # until a test that hangs is ended
 CANNOT_BE_WRITTEN = b"error: the output cannot be written: No space left on device\n"
@@ -24,17 +22,7 @@ CANNOT_BE_WRITTEN = b"error: the output cannot be written: No space left on devi
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that never ends its text: the logits of its stop tokens are 0, and the likeliest token's is more."""
-    spec = TINY_LLAMA.with_changes(n_ctx_train=100_000)
-    path = write_tiny(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf", spec)
-    with GGUFFile.open(path) as file:
-        output, stop_ids = file.tensors["output.weight"], Tokenizer.from_gguf(file).stop_ids
-    content = bytearray(path.read_bytes())
-    row = output.n_bytes // output.shape[0]
-    for token in stop_ids:
-        content[output.offset + token * row : output.offset + (token + 1) * row] = bytes(row)
-    path.write_bytes(content)
-    return path
+    return write_endless(tmp_path_factory.mktemp("tiny") / "synthetic-tiny.gguf")
 
 
 def command(tiny: Path, *arguments: str) -> list[str]:
