@@ -13,6 +13,7 @@ extern PyMethodDef q4_probe_methods[];
 extern PyMethodDef q4_quantize_methods[];
 extern PyMethodDef q4_recording_methods[];
 extern PyMethodDef q4_sampling_methods[];
+extern PyMethodDef q4_truncation_methods[];
 
 // Adds the types Model and Session; -1 with an exception on failure.
 int q4_add_model_types(PyObject *module);

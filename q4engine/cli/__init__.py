@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from q4engine import __version__
+from q4engine.cli.options import printable
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
@@ -73,9 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    """One line on stderr. What a path or a variable brings along neither breaks the line nor steers the terminal."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
-    print(f"error: {line}", file=sys.stderr)
+    """One line on stderr."""
+    print(f"error: {printable(message)}", file=sys.stderr)
     return EXIT_ERROR
 
 

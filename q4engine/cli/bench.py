@@ -192,6 +192,7 @@ def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet
     from q4engine.engine import Engine
 
     progress.tell(f"{path.name}: loading")
+    options.tell_of_truncation(path)
     engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
     try:
         yield engine

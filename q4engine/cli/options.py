@@ -82,6 +82,7 @@ def model_path(args: argparse.Namespace) -> Path:
     if len(given) != 1:
         args.parser.error("give one MODEL" if not given else "give MODEL once: in its place or with -m")
     path: Path = given[0]
+    tell_of_truncation(path)
     return path
 
 
@@ -168,6 +169,24 @@ def check_events(args: argparse.Namespace) -> None:
             parse_events(args.events, architecture())
         except Q4Error as error:
             args.parser.error(str(error))
+
+
+def tell_of_truncation(path: Path) -> None:
+    """If somebody cuts the file short from now on, the process ends with one line and exit code 1.
+
+    What is mapped is read while the model runs: an embedding's rows, and by NumPy all. SIGBUS leaves no way to go on.
+    """
+    try:
+        from q4engine import _native
+    except ImportError:  # reading works without the extension
+        return
+    name = printable(str(path)).encode("utf-8", "replace")[:4000]
+    _native.tell_of_truncation(b"error: " + name + b": the file was cut short while it was in use\n")
+
+
+def printable(text: str) -> str:
+    """What a path or a variable brings along neither breaks a line nor steers the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def note(text: str) -> None:

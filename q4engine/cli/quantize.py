@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import file, integer, note
+from q4engine.cli.options import file, integer, note, tell_of_truncation
 from q4engine.cpus import default_thread_count
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Quantise; progress and a summary go to stderr. Q4Error where something is wrong with IN or OUT."""
+    tell_of_truncation(args.source)
     start = time.perf_counter()
     if sys.stderr.isatty():
         summary = _with_progress_bar(args)

@@ -53,6 +53,18 @@ def test_a_reader_that_leaves(tiny: Path) -> None:
     assert err == b""
 
 
+def test_a_model_that_is_cut_short_while_it_runs(tiny: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "cut\nshort.gguf"
+    copy.write_bytes(tiny.read_bytes())
+    process = subprocess.Popen(command(copy, *ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read(20)
+    os.truncate(copy, 0)
+    _, err = process.communicate(timeout=SECONDS)
+    message = f"error: {tmp_path}/cut\\nshort.gguf: the file was cut short while it was in use\n"
+    assert (process.returncode, err.decode()) == (1, message)
+
+
 def test_a_full_disk(tiny: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
