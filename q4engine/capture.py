@@ -11,7 +11,7 @@ from pathlib import Path
 from q4engine.engine import Call
 from q4engine.errors import Q4Error
 from q4engine.events import CYCLES, MIGRATIONS
-from q4engine.pmu import Counters, Counts
+from q4engine.pmu import Counters, Counts, missing_text
 from q4engine.recording import BARRIER, Operation, Record
 
 FORMAT_VERSION = 1
@@ -90,7 +90,7 @@ class Capture:
         keys |= header
         keys["counters"] = self._counters.state
         if self._counters.missing:
-            keys["counters_missing"] = ", ".join(f"{name} ({why})" for name, why in self._counters.missing)
+            keys["counters_missing"] = missing_text(self._counters.missing)
         for _, group in self._events:
             keys[f"group.{group.name}"] = f"pmu={group.pmu} events={','.join(group.names)}"
         lines = [f"# {key}: {_one_line(value)}" for key, value in keys.items() if value is not None]

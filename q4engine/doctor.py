@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import annotate
 from annotate import Endpoints
 from q4engine import machine
-from q4engine.events import CYCLES, TYPE_RAW, TYPE_SOFTWARE, parse_events, presets_of
+from q4engine.events import CYCLES, TYPE_RAW, parse_events, presets_of
 from q4engine.pmu import AVAILABLE, PARANOID, Number, Pmu, Try, core_pmus, plan_counters
 
 _DAEMON_SECONDS = 1.5
@@ -123,10 +122,15 @@ def _events(pmus: list[Pmu], attempt: Try) -> list[Finding]:
 
 
 def _software(attempt: Try) -> Finding:
-    error, _ = attempt([(TYPE_SOFTWARE, 1, True)])
-    if error:
-        return Finding("software events", os.strerror(error) if error != errno.ENOSYS else "not in this kernel", False)
-    return Finding("software events", "task-clock, page-faults and others can be counted", True)
+    counters = plan_counters("task-clock,page-faults,context-switches", attempt, [])
+    gone = [name for name, _ in counters.missing]
+    present = ", ".join(name for group in counters.groups for name in group.names)
+    if not present:
+        return Finding("software events", f"none: {counters.state}", False)
+    if gone:
+        fix = "sudo sysctl kernel.perf_event_paranoid=1, where they are wanted"
+        return Finding("software events", f"{present}; missing: {', '.join(gone)}", True, fix)
+    return Finding("software events", f"{present} and others can be counted", True)
 
 
 def _governor() -> Finding:

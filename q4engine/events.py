@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from analysis.events import ARM, SOFTWARE_EVENTS, canonical, event_code
+from analysis.events import ARM, SOFTWARE_EVENTS, arm_events, canonical, event_code
 from q4engine.errors import Q4Error, shown
 
 # perf_event_attr.type, from the kernel's perf_event.h
@@ -63,6 +63,8 @@ class Event:
     config: int
     by_number: bool = False
     """Given as a raw code, not by a name."""
+    elsewhere: bool = False
+    """An event of Arm's cores, named on a machine that has none."""
 
     @property
     def software(self) -> bool:
@@ -110,6 +112,8 @@ def _event(text: str, arch: str) -> Event:
         return Event(name, pmu, TYPE_CACHE, _CACHES[cache[1]] | (cache[2] == "-misses") << 16)
     elif raw := _RAW.fullmatch(name):
         return Event(name, pmu, TYPE_RAW, int(raw[1], 16))
+    elif (arm := canonical(text, "aarch64")).name in arm_events():
+        return Event(arm.name, arm.pmu, None, arm_events()[arm.name], elsewhere=True)
     hint = "Arm's names (STALL_BACKEND), perf's (cycles), raw codes (r4005)"
     raise Q4Error(f"event {shown(text)} is not known here: give {hint} or the presets {', '.join(presets_of(arch))}")
 

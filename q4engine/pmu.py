@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.events import ARM
+from analysis.events import ARM, SOFTWARE_EVENTS
 from q4engine.errors import Q4Error, shown
 from q4engine.events import CYCLES, MIGRATIONS, TYPE_RAW, TYPE_SOFTWARE, Event, parse_events
 from q4engine.machine import architecture, read_text
@@ -210,13 +210,21 @@ def plan_counters(
         raise Q4Error(f"--events: they make {len(counters.groups)} groups, at most {_MOST_GROUPS} can take turns")
     if not counters.groups:
         nothing = any(why == _NO_PMU for _, why in missing)
-        counters.state = NO_HARDWARE if nothing else "this machine has none of the events"
+        counters.state = NO_HARDWARE if nothing else f"none of the events can be had: {missing_text(missing)}"
     _add_migrations(counters, attempt)
     return counters
 
 
 NO_HARDWARE = "this machine offers no hardware counters (a virtual machine has them where its host passes them on)"
 _NO_PMU = "no hardware counters"
+_OF_ARM = "an event of Arm cores"
+_IN_KERNEL = ("context-switches", "cpu-migrations", "cgroup-switches")
+"""Software events that never happen in user space: counted there alone they would be 0."""
+
+
+def missing_text(missing: Iterable[tuple[str, str]]) -> str:
+    """Events left out, each with the reason."""
+    return ", ".join(f"{name} ({why})" for name, why in missing)
 
 
 def _pmus_in_use(pmus: list[Pmu], cpus: Iterable[int] | None) -> list[Pmu]:
@@ -231,13 +239,16 @@ def _try_events(
     missing: list[tuple[str, str]] = []
     usable: dict[str, list[Named]] = {}
     for event in events:
+        if event.elsewhere:
+            missing.append((event.name, _OF_ARM))
+            continue
         places = _places(event, pmus, arch)
         for pmu, type_number in places:
             if pmu is not None and pmu.lacks(event):
                 missing.append((event.name, f"not listed for {pmu.name}; r{event.config:x} counts it all the same"))
                 continue
             numbers, error = _open_alone(event, type_number, attempt)
-            if error in _REFUSED:
+            if error in _REFUSED and not (event.name in _IN_KERNEL and counts_user_space(attempt)):
                 return refusal_text(error), [], {}
             if error:
                 missing.append((event.name, _why_missing(event, error, pmus)))
@@ -271,14 +282,21 @@ def _open_alone(event: Event, type_number: int, attempt: Try) -> tuple[Number, i
         error, _ = attempt([numbers])
         if not error or error not in _REFUSED:
             break
-        if event.name in ("context-switches", "cpu-migrations"):
-            break  # never happen in user space: the count would be 0
+        if event.name in _IN_KERNEL:
+            break
     return numbers, error
+
+
+def counts_user_space(attempt: Try) -> bool:
+    """Whether the kernel lets us count anything at all."""
+    return not attempt([(TYPE_SOFTWARE, SOFTWARE_EVENTS["task-clock"], True)])[0]
 
 
 def _why_missing(event: Event, error: int, pmus: list[Pmu]) -> str:
     if not event.software and not pmus:
         return _NO_PMU
+    if error in _REFUSED:
+        return "happens in the kernel, which is hidden; sudo sysctl kernel.perf_event_paranoid=1 shows it"
     return f"{os.strerror(error).lower()}"
 
 

@@ -55,6 +55,14 @@ def test_a_machine_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found(findings, "software events").ok is False
 
 
+def test_a_kernel_that_hides_itself() -> None:
+    with private_endpoints() as endpoints:
+        findings = examine(lambda group: (0 if all(g[2] for g in group) else errno.EACCES, 0), endpoints, [])
+    software = found(findings, "software events")
+    assert software.value == "task-clock, page-faults; missing: context-switches"
+    assert software.ok and "kernel.perf_event_paranoid=1" in software.fix
+
+
 def test_governor_and_huge_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for cpu, governor in enumerate(("schedutil", "performance", "schedutil")):
         (tmp_path / f"cpu{cpu}" / "cpufreq").mkdir(parents=True)

@@ -156,10 +156,24 @@ class TestRefusals:
         def user_only(group: Numbers) -> tuple[int, int]:
             return (0 if all(only for _, _, only in group) else errno.EACCES), 0
 
-        counters = plan_counters("task-clock,page-faults", user_only, [], "x86_64")
-        assert names(counters) == [["task-clock", "page-faults"]]
+        counters = plan_counters("task-clock,context-switches,page-faults", user_only, [], "x86_64")
+        assert names(counters) == [["task-clock", "page-faults"]] and counters.state == AVAILABLE
         assert not counters.groups[0].counts_migrations
-        assert plan_counters("context-switches", user_only, [], "x86_64").state != AVAILABLE
+        ((name, why),) = counters.missing
+        assert name == "context-switches" and "kernel.perf_event_paranoid=1" in why
+        alone = plan_counters("context-switches", user_only, [], "x86_64")
+        assert alone.state == f"none of the events can be had: context-switches ({why})" and alone.groups == []
+        for refused in (errno.EACCES, errno.ENOSYS):
+            counters = plan_counters("context-switches", lambda group, error=refused: (error, 0), [], "x86_64")
+            assert counters.state == refusal_text(refused)
+
+    def test_arm_events_on_another_machine_are_missing(self) -> None:
+        text = "CPU_CYCLES,STALL_BACKEND,armv8_pmuv3_0/l3d_cache_refill/"
+        counters = plan_counters(text, slots(6), [Pmu("cpu", 4, ())], "x86_64")
+        assert names(counters) == [["CPU_CYCLES"]]
+        assert counters.missing == [(name, "an event of Arm cores") for name in ("STALL_BACKEND", "L3D_CACHE_REFILL")]
+        alone = plan_counters("STALL_BACKEND_MEM", slots(6), [], "x86_64")
+        assert alone.state == "none of the events can be had: STALL_BACKEND_MEM (an event of Arm cores)"
 
 
 class TestSysfs:
