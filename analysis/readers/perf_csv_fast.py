@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis.model import NOT_COUNTED, NOT_SUPPORTED
 from analysis.readers.perf_csv import TIME, _unit, parse
+from analysis.readers.perf_csv_plain import Plain, plain
 from analysis.readers.perf_rows import (
     LARGEST_COUNT,
     Malformed,
@@ -73,13 +74,11 @@ class Part:
 
 def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> bool:
     """Adds the block's rows; False, and nothing added, if it has to be parsed line by line."""
-    if len(block) < SMALLEST_BLOCK or len(separator) != 1:
-        return False
-    if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n")) or block[:1] == b"#":
+    if len(block) < SMALLEST_BLOCK or (rows := plain(block, separator)) is None:
         return False
     try:
-        block, spelled = _without_long_names(block, separator)
-        parts = [_columns(lines, separator, spelled) for lines in _by_number_of_fields(block, separator)]
+        rows, spelled = _without_long_names(rows)
+        parts = [_columns(lines, spelled) for lines in _by_number_of_fields(rows)]
         timed = {part.time is not None for part in parts}
         if len(timed) > 1 or (timed == {False} and builder.n_timed):
             raise Irregular  # rows without a time among rows with one: a summary
@@ -89,43 +88,44 @@ def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> b
     return True
 
 
-def _without_long_names(block: bytes, separator: str) -> tuple[bytes, dict[str, str]]:
+def _without_long_names(rows: Plain) -> tuple[Plain, dict[str, str]]:
     """The block with a short word in place of each event name that holds the separator, and word -> event."""
     spelled: dict[str, str] = {}
-    between = separator.encode()
+    between = rows.mark.encode()
     for n in range(MOST_LONG_NAMES):
-        ends, per_line = _separators(block, separator)
+        ends, per_line = _separators(rows)
         longest = int(per_line.argmax())
-        line = block[ends[longest - 1] + 1 if longest else 0 : ends[longest]].decode("ascii")
-        event = _parsed(line, separator).event
-        if separator not in event:
-            return block, spelled
+        line = rows.block[ends[longest - 1] + 1 if longest else 0 : ends[longest]].decode("ascii")
+        event = _parsed(rows.spelled(line), rows.separator).event
+        if rows.separator not in event:
+            return rows, spelled
         word = f"LONG_NAME_{n}"
         spelled[word] = event
-        block = block.replace(between + event.encode() + between, between + word.encode() + between)
+        name = event.replace(rows.separator, rows.mark).encode()
+        rows = rows.with_block(rows.block.replace(between + name + between, between + word.encode() + between))
     raise Irregular
 
 
-def _separators(block: bytes, separator: str) -> tuple[np.ndarray, np.ndarray]:
+def _separators(rows: Plain) -> tuple[np.ndarray, np.ndarray]:
     """(position of each line's end, number of separators in the line)."""
-    data = np.frombuffer(block, dtype=np.uint8)
+    data = np.frombuffer(rows.block, dtype=np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
     if np.diff(ends, prepend=-1).max() > LONGEST_LINE:
         raise Irregular
-    before = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)
+    before = np.searchsorted(np.flatnonzero(data == ord(rows.mark)), ends)
     return ends, np.diff(before, prepend=0)
 
 
-def _by_number_of_fields(block: bytes, separator: str) -> list[bytes]:
+def _by_number_of_fields(rows: Plain) -> list[Plain]:
     """The block cut into blocks whose lines all have the same number of separators."""
-    _, per_line = _separators(block, separator)
+    _, per_line = _separators(rows)
     kinds = np.unique(per_line)
     if len(kinds) == 1:
-        return [block]
+        return [rows]
     if len(kinds) > MOST_LAYOUTS:
         raise Irregular
-    lines = block.split(b"\n")[:-1]
-    return [b"\n".join(lines[i] for i in np.flatnonzero(per_line == kind)) + b"\n" for kind in kinds]
+    lines = rows.block.split(b"\n")[:-1]
+    return [rows.with_block(b"\n".join(lines[i] for i in np.flatnonzero(per_line == kind)) + b"\n") for kind in kinds]
 
 
 def _parsed(line: str, separator: str) -> PerfRow:
@@ -138,14 +138,15 @@ def _parsed(line: str, separator: str) -> PerfRow:
     return row
 
 
-def _layout(line: str, separator: str) -> Layout:
+def _layout(rows: Plain) -> Layout:
     """Where the fields of a plain row are. Raises Irregular for a row that only the careful parser understands."""
-    row = _parsed(line, separator)
-    fields = [f.strip() for f in line.split(separator)]
+    line = rows.block[: rows.block.index(b"\n")].decode("ascii")
+    row = _parsed(rows.spelled(line), rows.separator)
+    fields = [f.strip() for f in line.split(rows.mark)]
     if row.event not in fields:
         raise Irregular
     event = len(fields) - 1 - fields[::-1].index(row.event)
-    time = 0 if TIME.fullmatch(line.split(separator)[0]) else -1
+    time = 0 if TIME.fullmatch(line.split(rows.mark)[0]) else -1
     scope = time + 1 if row.scope else -1
     percent = event + 2
     if event < 2 or percent >= len(fields) or not fields[event + 1].isdigit():
@@ -156,21 +157,21 @@ def _layout(line: str, separator: str) -> Layout:
     return Layout(time, scope, event - 2, event - 1, event, event + 1, percent)
 
 
-def _columns(lines: bytes, separator: str, spelled: dict[str, str]) -> Part:
-    layout = _layout(lines[: lines.index(b"\n")].decode("ascii"), separator)
+def _columns(rows: Plain, spelled: dict[str, str]) -> Part:
+    layout, lines = _layout(rows), rows.block
     stand_ins = {}
     for word, (stand_in, value, _) in COUNTED_AS.items():
         stand_ins[value] = lines.count(word)
         if stand_ins[value]:
             lines = lines.replace(word, stand_in)
-    if layout.time >= 0 and not _all_have_nine_decimals(lines, separator):
+    if layout.time >= 0 and not _all_have_nine_decimals(lines, rows.mark):
         raise Irregular
     numbers = [i for i in (layout.time, layout.value, layout.runtime, layout.percent) if i >= 0]
     names = [i for i in (layout.scope, layout.unit, layout.event) if i >= 0]
     try:
         frame = pd.read_csv(
             BytesIO(lines),
-            sep=separator,
+            sep=rows.mark,
             header=None,
             usecols=numbers + names,
             dtype={**dict.fromkeys(numbers, "float64"), **dict.fromkeys(names, "category")},
@@ -193,11 +194,11 @@ def _columns(lines: bytes, separator: str, spelled: dict[str, str]) -> Part:
     return part
 
 
-def _all_have_nine_decimals(lines: bytes, separator: str) -> bool:
+def _all_have_nine_decimals(lines: bytes, mark: str) -> bool:
     """Whether every line's first field ends like perf's time stamps. What has fewer decimals is a count."""
     data = np.frombuffer(lines, dtype=np.uint8)
     starts = np.concatenate(([0], np.flatnonzero(data == ord("\n"))[:-1] + 1))
-    separators = np.flatnonzero(data == ord(separator))
+    separators = np.flatnonzero(data == ord(mark))
     first = separators[np.searchsorted(separators, starts)]
     return bool((first - starts > 10).all() and (data[first - 10] == ord(".")).all())
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from capture_tables import parsed, readings, spans, written
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
 from analysis.readers import perf_csv, read
 from analysis.readers.perf_csv import parse, sniff_separator
+from analysis.readers.perf_csv_plain import plain
 from analysis.readers.perf_rows import Malformed
 
 
@@ -134,10 +138,14 @@ def test_time_that_goes_back_is_two_captures(tmp_path: Path) -> None:
         parsed(tmp_path, rows)
 
 
-def big_capture(n_intervals: int, long_names: bool, scopes: tuple[str, ...]) -> str:
+def big_capture(
+    n_intervals: int, long_names: bool, scopes: tuple[str, ...], separator: str = ",", point: str = ".", end: str = "\n"
+) -> str:
     events = ["cycles", "armv8_pmuv3_0/stall_backend/", "r4005", "task-clock"]
     if long_names:
         events += ["armv8_pmuv3_0/event=0x2a,config1=1/", "armv8_pmuv3_0/event=0x17,config1=1,period=5/"]
+        if separator in ("|", "::", "%%", "!"):
+            events.append(f"r17{separator}u{separator}k")
     lines = ["# started on a synthetic day", ""]
     for i in range(1, n_intervals + 1):
         for scope in scopes:
@@ -147,9 +155,11 @@ def big_capture(n_intervals: int, long_names: bool, scopes: tuple[str, ...]) -> 
                     value = "<not counted>" if k % 2 else "<not supported>"
                 percent = "100.00" if k == 3 else f"{(i * 37 + k) % 10001 / 100:.2f}"
                 unit = "msec" if event == "task-clock" else ""
-                metric = "0.25,CPUs utilized" if unit else ","
-                lines.append(f"{i / 100:16.9f},{scope}{value},{unit},{event},{i * 1000},{percent},{metric}")
-    return "\n".join(lines) + "\n"
+                metric = ["0.25", "CPUs utilized"] if unit else ["", ""]
+                numbers = [text.replace(".", point) for text in (f"{i / 100:16.9f}", value, percent, metric[0])]
+                fields = [unit, event, str(i * 1000), numbers[2], numbers[3], metric[1]]
+                lines.append(separator.join([numbers[0], scope + numbers[1], *fields]))
+    return end.join(lines) + end
 
 
 @pytest.mark.parametrize("long_names", [False, True])
@@ -157,13 +167,32 @@ def big_capture(n_intervals: int, long_names: bool, scopes: tuple[str, ...]) -> 
 def test_blocks_give_what_lines_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_names: bool, scopes: tuple[str, ...]
 ) -> None:
-    path = written(tmp_path, big_capture(800, long_names, scopes))
+    capture = big_capture(800, long_names, scopes)
+    is_plain = scopes[-1] != "a, b-78,"  # a thread's name that holds the separator is left to the careful parser
+    equal_ways(written(tmp_path, capture), monkeypatch, is_plain)
+
+
+@pytest.mark.parametrize("long_names", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("separator", "point"),
+    [(",", "."), (";", "."), (";", ","), ("\t", ","), ("|", ","), ("::", "."), ("::", ","), ("%%", ","), ("!", ".")],
+)
+def test_blocks_of_every_dialect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str, point: str, end: str, long_names: bool
+) -> None:
+    capture = big_capture(500, long_names, (f"CPU0{separator}", f"CPU1{separator}"), separator, point, end)
+    equal_ways(written(tmp_path, capture), monkeypatch, True)
+
+
+def equal_ways(path: Path, monkeypatch: pytest.MonkeyPatch, is_plain: bool) -> None:
+    """The blocks give what the lines give, and a plain capture has no block that is read line by line."""
     by_lines: list[int] = []
     careful = perf_csv.add_lines
     monkeypatch.setattr(perf_csv, "add_lines", lambda *a: (by_lines.append(1), careful(*a)))
     fast = read(path)
-    is_plain = scopes[-1] != "a, b-78,"  # a thread's name that holds the separator is left to the careful parser
     assert (not by_lines) is is_plain
+    assert len(fast.frame) > 1000
     monkeypatch.setattr("analysis.readers.perf_csv_fast.SMALLEST_BLOCK", 1 << 40)
     slow = read(path)
     order = ["start_s", "scope", "source"]
@@ -173,6 +202,20 @@ def test_blocks_give_what_lines_give(
     ]
     first, second = (f.sort_values(order, kind="stable").reset_index(drop=True) for f in frames)
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+@given(st.text("0123456789 ,;.%-a\r\n", max_size=60))
+def test_only_sure_decimal_commas_become_points(text: str) -> None:
+    rows = plain(f"{text}\n".encode(), ";")
+    if rows is None:
+        return
+    lines = f"{text}\n".replace("\r\n", "\n").splitlines()
+    for before, after in zip(lines, rows.block.decode().splitlines(), strict=True):
+        for old, new in zip(before.split(";"), after.split(";"), strict=True):
+            pointed = old.replace(",", ".", 1) if perf_csv._is_decimal_comma(old) else old
+            assert new in (old, pointed)
+            if re.fullmatch(" *[0-9]+,[0-9]+", old):
+                assert new == pointed
 
 
 @pytest.mark.parametrize(

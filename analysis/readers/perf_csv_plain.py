@@ -1,0 +1,69 @@
+"""One spelling for blocks of `perf stat -x` rows: \\n ends a line, one byte separates fields, decimals have a point.
+
+What the careful parser does field by field is done here for a whole block at once, and nothing beside it: a comma that
+is not surely a decimal one stays, and so the row stays to the careful parser.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Stands for a separator of several bytes. No text holds it: it is ASCII's own unit separator.
+MARK = "\x1f"
+
+
+class Plain(NamedTuple):
+    """The block, the byte that separates its fields, and the separator that the file has."""
+
+    block: bytes
+    mark: str
+    separator: str
+
+    def spelled(self, line: str) -> str:
+        """A line, or a part of one, with the file's own separator."""
+        return line if self.mark == self.separator else line.replace(self.mark, self.separator)
+
+    def with_block(self, block: bytes) -> Plain:
+        return self._replace(block=block)
+
+
+def plain(block: bytes, separator: str) -> Plain | None:
+    """The block in the one spelling; None for what only the careful parser understands."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n")) or block[:1] == b"#":
+        return None
+    mark = separator
+    if len(separator) > 1:
+        mark = MARK
+        if MARK.encode() in block:
+            return None
+        block = block.replace(separator.encode(), MARK.encode())
+    if separator != "," and b"," in block:
+        block = _with_points(block, mark)
+    return Plain(block, mark, separator)
+
+
+def _with_points(block: bytes, mark: str) -> bytes:
+    """A point for the comma of each field that is blanks, digits, one comma and digits."""
+    data = np.frombuffer(block, dtype=np.uint8)
+    is_comma, is_blank = data == ord(","), data == ord(" ")
+    is_digit = (data >= ord("0")) & (data <= ord("9"))
+    is_end = (data == ord(mark)) | (data == ord("\n"))
+    leads = is_blank & np.concatenate(([True], (is_end | is_blank)[:-1]))
+    ends = np.flatnonzero(is_end)
+    commas = np.flatnonzero(is_comma)
+    fields = np.searchsorted(ends, commas)
+    others = np.flatnonzero(~(is_comma | is_digit | is_end | leads))
+    is_number = np.ones(len(ends), dtype=bool)
+    is_number[np.searchsorted(ends, others)] = False
+    is_number &= np.bincount(fields, minlength=len(ends)) == 1
+    # the last byte ends a line: there is one behind every comma, and it is no digit that stands before the first byte
+    decimal = is_number[fields] & is_digit[commas - 1] & is_digit[commas + 1]
+    if not decimal.any():
+        return block
+    pointed = data.copy()
+    pointed[commas[decimal]] = ord(".")
+    return pointed.tobytes()
