@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from a64_forms import FORMS
+from emulate import __main__ as emulate_command
 from emulate import plugin
 from host import find_program
 
@@ -37,6 +39,7 @@ PROLOGUE = """\
 _start:
 """
 
+Capture = pytest.CaptureFixture[str]
 Runner = Callable[..., dict[int, dict[str, int]]]
 
 
@@ -71,12 +74,13 @@ def plain(counts: Counts) -> dict[str, int]:
 
 def test_a_loop_of_known_length(counted: Runner) -> None:
     found = counted("""
+    adrp x20, buffer + 4096 // where the stack begins hangs on the environment
     mark 1
     mov x9, #1000
-1:  ldp q0, q1, [sp, #-64]
+1:  ldp q0, q1, [x20, #-64]
     sdot v2.4s, v0.16b, v1.16b
     fmadd s3, s3, s3, s3
-    str w9, [sp, #-128]
+    str w9, [x20, #-128]
     subs x9, x9, #1
     bl 2f
     b.ne 1b
@@ -196,6 +200,18 @@ def test_impossible_caches_are_refused(caches: plugin.Caches, part: str, tmp_pat
     result = subprocess.run([qemu, "-plugin", option, "/bin/true"], capture_output=True, text=True)
     assert result.returncode != 0
     assert part in result.stderr
+    found = plugin.problem(qemu, caches)
+    assert found is not None and part in found and "plugin" not in found
+    assert plugin.problem(qemu, plugin.Caches()) is None
+
+
+def test_impossible_caches_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
+    if find_program("qemu-aarch64", "qemu-aarch64-static") is None:
+        pytest.skip("needs qemu-aarch64")
+    (tmp_path / "model.gguf").touch()
+    monkeypatch.setattr(sys, "argv", ["emulate", "--model", str(tmp_path / "model.gguf"), "--l1", "64K/3"])
+    assert emulate_command.emulate() == 2
+    assert capfd.readouterr().err == "error: L1 cache: the size must be a multiple of ways times line\n"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("64K/4", (65536, 4)), ("1m/8", (1 << 20, 8)), ("none", (0, 0))])

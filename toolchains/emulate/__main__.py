@@ -91,6 +91,9 @@ def emulate() -> int:
     if not options.model.is_file():
         raise ToolError(f"{options.model}: there is no such model")
     caches = plugin.Caches(options.l1, options.l2, options.l3, options.line)
+    if refused := plugin.problem(require_qemu(), caches):  # before minutes of setting up
+        print(f"error: {refused}", file=sys.stderr)
+        return 2
     set_up(build)
     say(f"counting on an emulated {options.cpu}; this takes minutes, and its times mean nothing")
     emulated_capture(options.model, ["-t", "1", *options.arguments], options.out, options.cpu, caches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,15 @@ def option(plugin: Path, out: Path, caches: Caches) -> str:
         raise ToolError(f"{out}: qemu takes no comma in the names of its files")
     shapes = (f"l{i}={size}/{ways}" for i, (size, ways) in enumerate((caches.l1, caches.l2, caches.l3), 1))
     return f"{plugin},out={out},{','.join(shapes)},line={caches.line}"
+
+
+def problem(qemu: str, caches: Caches) -> str | None:
+    """Why the plugin refuses caches of these shapes, in its own words; None where it takes them."""
+    prefix = "emulate plugin: "
+    # It is loaded before the program, which is none here.
+    command = [qemu, "-plugin", option(build(), BUILD / "emulate" / "unused", caches), "/"]
+    said = subprocess.run(command, capture_output=True, text=True).stderr.splitlines()
+    return next((line.removeprefix(prefix) for line in said if line.startswith(prefix)), None)
 
 
 def read_marks(path: Path) -> list[Mark]:
