@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 import sys
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +25,15 @@ from analysis.spans import Span, spans_of_markers
 from analysis.table import Table
 
 _UNKNOWN = "[unknown]"
+_SHOWN_NAMES = 6
 
 
 @dataclass(frozen=True)
 class Share:
-    """A function's share, 0..1, of one phase's samples or counts of one event."""
+    """A function's share, 0..1, of one phase's samples or counts of one event.
+
+    samples: of how many the function was the top; None where a report tells shares alone.
+    """
 
     phase: str
     event: str
@@ -35,6 +41,7 @@ class Share:
     image: str
     share: float
     amount: float
+    samples: int | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,24 +58,49 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--top", type=at_least_one, default=15, metavar="N", help="functions shown a phase and event (15)"
     )
+    parser.add_argument("--comm", metavar="NAME", help="samples of threads of this name alone, where others ran too")
     parser.add_argument("--json", action="store_true", help="every function as JSON on standard output")
     given = parser.parse_args(arguments)
-    found, notes = shares(given.file, given.markers, given.offset, given.lenient)
+    found, notes = shares(given.file, given.markers, given.offset, given.lenient, given.comm)
     sys.stdout.write(
         _data(given.file, found, notes) if given.json else "\n".join(_text(given.file, found, notes, given.top))
     )
     return OK
 
 
-def shares(path: Path, markers: Path | None, offset_s: float, lenient: bool) -> tuple[list[Share], list[str]]:
+def shares(
+    path: Path, markers: Path | None, offset_s: float, lenient: bool, comm: str | None = None
+) -> tuple[list[Share], list[str]]:
     """Shares of every function, largest first within each phase and event, and notes on what was left out."""
     if _is_perf_script(path):
-        return _of_samples(perf_script.read(path, lenient), markers, offset_s, lenient)
+        samples, notes = perf_script.read(path, lenient)
+        samples, others = _of_threads(path, samples, comm)
+        found, more = _of_samples(samples, markers, offset_s, lenient)
+        return found, [*notes, *others, *more]
     table = read(path, None, lenient)
     if table.functions is None:
         raise AnalysisError("neither a functions report of Streamline nor the text of perf script", path=path)
-    notes = [*table.notes, *(["a functions report covers the whole capture; --markers is not used"] if markers else [])]
-    return _of_report(table), notes
+    notes = [f"a functions report covers the whole capture; {option} is not used"
+             for option, given in (("--markers", markers), ("--comm", comm)) if given]  # fmt: skip
+    return _of_report(table), [*table.notes, *notes]
+
+
+def _of_threads(path: Path, samples: list[Sample], comm: str | None) -> tuple[list[Sample], list[str]]:
+    """The samples of the threads asked for, and notes on what the samples do not tell."""
+    counts = Counter(sample.comm for sample in samples)
+    names = ", ".join(f"{printable(name, 40)} {count}" for name, count in counts.most_common(_SHOWN_NAMES))
+    if comm is not None:
+        samples = [sample for sample in samples if sample.comm == comm]
+        if not samples:
+            raise AnalysisError(f"no samples of threads called {comm!r}; there are {names}", path=path)
+        return samples, []
+    notes = []
+    if len(counts) > 1:
+        more = f" and {len(counts) - _SHOWN_NAMES} more" if len(counts) > _SHOWN_NAMES else ""
+        notes.append(f"samples of {names}{more}; --comm NAME takes those of one name")
+    if not any(sample.symbol for sample in samples):
+        notes.append("no sample names a function: perf script shows them with -F +ip,+sym")
+    return samples, notes
 
 
 def _is_perf_script(path: Path) -> bool:
@@ -105,17 +137,24 @@ def _of_samples(
     # neither the first sample nor the last one ends a phase, so the extent takes in the markers around them
     first, last = min(*times, known[0].time_s), max(*times, known[-1].time_s)
     spans = spans_of_markers(known, first, math.nextafter(last, math.inf))
-    cut: dict[str, list[Sample]] = {}
+    titles = [None if span.warmup else title for span, title in zip(spans, _titles(spans), strict=True)]
+    starts = [span.start_s for span in spans]
+    cut: dict[str, list[Sample]] = {title: [] for title in titles if title is not None}
     outside = 0
     for sample, time_s in zip(samples, times, strict=True):
-        span = next((span for span in spans if span.start_s <= time_s < span.end_s), None)
-        if span is None or span.warmup:
+        at = bisect_right(starts, time_s) - 1
+        title = titles[at] if at >= 0 and time_s < spans[at].end_s else None
+        if title is None:
             outside += 1
         else:
-            cut.setdefault(_title(span, spans), []).append(sample)
-    if not cut:
-        reach = f"{min(times):.3f} to {max(times):.3f} s"
-        raise AnalysisError(f"no sample ({reach}) falls into a phase of the markers; check --offset", path=markers)
+            cut[title].append(sample)
+    if outside == len(samples):
+        reach = f"{min(times):.3f} to {max(times):.3f} s, the markers {known[0].time_s:.3f} to {known[-1].time_s:.3f} s"
+        raise AnalysisError(
+            f"no sample falls into a phase of the markers: the samples lie at {reach}; "
+            "record with perf record -k CLOCK_MONOTONIC_RAW, or give --offset",
+            path=markers,
+        )
     notes = [note for span in spans for note in span.notes]
     return _summed(cut), [
         *notes,
@@ -123,9 +162,9 @@ def _of_samples(
     ]
 
 
-def _title(span: Span, spans: Sequence[Span]) -> str:
-    several = len({other.generation for other in spans if not other.warmup}) > 1
-    return f"{printable(span.label)} #{span.generation + 1}" if several else printable(span.label)
+def _titles(spans: Sequence[Span]) -> list[str]:
+    several = len({span.generation for span in spans if not span.warmup}) > 1
+    return [printable(span.label) + (f" #{span.generation + 1}" if several else "") for span in spans]
 
 
 def _summed(cut: dict[str, list[Sample]]) -> list[Share]:
@@ -133,13 +172,15 @@ def _summed(cut: dict[str, list[Sample]]) -> list[Share]:
     for phase, samples in cut.items():
         sums: dict[tuple[str, str, str], float] = {}
         totals: dict[str, float] = {}
+        numbers = Counter((sample.event, sample.symbol or _UNKNOWN, sample.image) for sample in samples)
         for sample in samples:
             key = (sample.event, sample.symbol or _UNKNOWN, sample.image)
             sums[key] = sums.get(key, 0.0) + sample.period
             totals[sample.event] = totals.get(sample.event, 0.0) + sample.period
         for (event, symbol, image), amount in sums.items():
             if totals[event] > 0:
-                found.append(Share(phase, event, symbol, image, amount / totals[event], amount))
+                share = amount / totals[event]
+                found.append(Share(phase, event, symbol, image, share, amount, numbers[event, symbol, image]))
     return _sorted(found)
 
 
@@ -154,9 +195,11 @@ def _text(path: Path, found: list[Share], notes: list[str], top: int) -> Iterato
     for phase, event in dict.fromkeys((share.phase, share.event) for share in found):
         rows = [share for share in found if (share.phase, share.event) == (phase, event)]
         yield ""
-        yield f"{printable(phase)}, by {printable(event)}"
+        samples = [share.samples for share in rows if share.samples is not None]
+        yield f"{printable(phase)}, by {printable(event)}" + (f", {sum(samples)} samples" if samples else "")
         for share in rows[:top]:
-            image = f"  ({printable(share.image)})" if share.image else ""
+            # of a path the file's name; --json has all of it
+            image = f"  ({printable(share.image.rsplit('/', 1)[-1])})" if share.image else ""
             yield f"  {100 * share.share:6.2f} %  {printable(share.symbol, 100)}{image}"
         rest = rows[top:]
         if rest:
