@@ -1,3 +1,4 @@
 #define GEMV_NAME q4_gemv_q4_0_dotprod_fhm
 #define GEMV_PANEL q4_panel_q4_0_dotprod_fhm
-#include "gemv_q4_0.h"
+#define GEMV_BLOCK LANE16_Q4_0_BYTES
+#include "gemv_lane16.h"

@@ -1,4 +1,4 @@
 #define GEMV_NAME q4_gemv_q4_1_dotprod_fhm
-#define GEMV_TYPE Q4_1
-#define GEMV_FHM 1
+#define GEMV_PANEL q4_panel_q4_1_dotprod_fhm
+#define GEMV_BLOCK LANE16_Q4_1_BYTES
 #include "gemv_lane16.h"

@@ -20,12 +20,4 @@
 
 extern const struct q4_layout q4_lane16_q4_0, q4_lane16_q4_1, q4_lane16_q8_0;
 
-// Copies the first n of 16 results (a panel's last rows may not exist).
-static inline void q4_store_rows16(float *y, const float *result, size_t n) {
-    if (n >= LANE16_ROWS)
-        memcpy(y, result, LANE16_ROWS * sizeof *y);
-    else
-        memcpy(y, result, n * sizeof *y);
-}
-
 #endif
