@@ -7,7 +7,7 @@ import pytest
 from annotate_daemon import FAMILIES, Daemon, has_family, private_endpoints, tcp_endpoints, wait
 
 import annotate
-from annotate import BLUE, ORANGE, CounterClass, Display, Endpoints, outbox, sender
+from annotate import BLUE, ORANGE, CounterClass, Display, Endpoints, encode, outbox, sender
 
 
 @pytest.fixture
@@ -208,6 +208,22 @@ def test_the_largest_message_passes_and_a_larger_one_is_dropped(endpoints, capsy
         daemon.wait(lambda: daemon.closed_connections == 1)
         assert daemon.markers == ["a" * (32 * 1024 - head), "after"]
     assert capsys.readouterr().err.startswith("annotate: 2 annotations dropped")
+
+
+def test_a_batch_is_one_message_with_its_channels_before_it(endpoints):
+    with Daemon(endpoints) as daemon:
+        with annotate.streamline(endpoints=endpoints) as s:
+            one, two = s.channel("one", group="g"), s.channel("two", group="g")
+            messages = [encode.string(5, one.number, "a"), encode.string(6, two.number, "b"), encode.marker(7, "m")]
+            s.batch(lambda: b"".join(messages), 100, [one, two])
+            s.batch(lambda: encode.marker(8, "n"), 100)
+            with pytest.raises(ValueError, match="batch: 32769 bytes"):
+                s.batch(lambda: b"", 32769)
+        daemon.wait(lambda: daemon.closed_connections == 1)
+        (stream,) = daemon.streams
+    assert [m.text for m in stream.messages] == ["g", "one", "two", "a", "b", "m", "n"]
+    with annotate.streamline("off") as s:
+        s.batch(lambda: pytest.fail("encoded although nobody listens"), 100)
 
 
 def test_what_cannot_be_encoded_costs_itself_alone(endpoints, capsys):
