@@ -31,7 +31,8 @@ class Trace:
         self._kv_bytes = kv_bytes
         self._named: set[int] = set()
         try:
-            self._trace = TraceWriter(self._path, metadata={key: str(value) for key, value in metadata.items()})
+            known = {key: str(value) for key, value in metadata.items() if value is not None}
+            self._trace = TraceWriter(self._path, metadata=known)
             self._trace.process_name("q4engine")
         except OSError as error:
             raise self._failed(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import bits
@@ -53,6 +54,13 @@ def test_markers_and_counters(model: Path, tmp_path: Path) -> None:
     cache = [event["args"]["value"] for event in events if event["name"] == "KV cache bytes"]
     assert cache == [tokens * position for tokens in (8, 11, 12, 13, 14)]
     assert all(e["args"]["value"] > 0 for e in events if e["name"] == "decode tokens/s")
+
+
+def test_what_is_not_known_is_left_out_of_the_head(model: Path, tmp_path: Path) -> None:
+    observed_run(model, Observation(trace=tmp_path / "t.json", capture=tmp_path / "c.csv", events="none"))
+    head = json.loads((tmp_path / "t.json").read_text())["otherData"]
+    header, _ = read_capture(tmp_path / "c.csv")
+    assert set(head) <= set(header) and "model" in head and "command" not in head
 
 
 def test_counts_stand_with_the_call(model: Path, tmp_path: Path) -> None:
