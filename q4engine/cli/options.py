@@ -13,6 +13,7 @@ from q4engine.errors import Q4Error, shown
 
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
 MAX_BATCH = 1 << 20
+MAX_PROMPT_BYTES = 1 << 28
 MAX_COUNT = (1 << 31) - 1  # tokens, steps, repetitions: more than anybody waits for
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands
@@ -101,13 +102,16 @@ def read_prompt(args: argparse.Namespace) -> str | None:
         return unescape(args.prompt) if args.escape else str(args.prompt)
     if args.file is not None and str(args.file) != "-":
         try:
-            raw = args.file.read_bytes()
+            with args.file.open("rb") as opened:
+                raw = opened.read(MAX_PROMPT_BYTES + 1)
         except OSError as error:
             raise Q4Error(f"{args.file}: cannot be read: {error.strerror}") from None
     elif args.file is not None or not sys.stdin.isatty():
-        raw = sys.stdin.buffer.read()
+        raw = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
     else:
         return None
+    if len(raw) > MAX_PROMPT_BYTES:  # a device or a pipe may never end
+        raise Q4Error(f"{args.file or '-'}: holds more than {MAX_PROMPT_BYTES >> 20} MiB, which no context takes")
     text: str = raw.decode("utf-8", "replace")
     return text.removesuffix("\n")
 

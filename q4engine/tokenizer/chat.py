@@ -68,6 +68,11 @@ class ChatTemplate:
         ``add_generation_prompt``: end with the opening of an assistant message. Q4Error where the template refuses the
         messages, fails, or exceeds its limits.
         """
+        from q4engine.tokenizer.template_sandbox import MAX_CHARS
+
+        n_chars = sum(len(message["content"]) for message in messages)
+        if n_chars > MAX_CHARS:  # not the template's fault
+            raise Q4Error(f"the prompt has {n_chars} characters, more than the {MAX_CHARS} that a chat template takes")
         values = {
             **self._tokens,
             "messages": [dict(message) for message in messages],

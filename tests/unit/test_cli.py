@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,6 +263,26 @@ def test_prompts_from_everywhere(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     assert prompt_tokens(q4, tiny, "--no-chat", stdin=b"a1\\n2\n") == 5
     assert prompt_tokens(q4, tiny, "--no-chat", "-f", "-", stdin=b"\xff2") == 4  # U+FFFD is three bytes
     assert q4("run", tiny, stdin=b"") == Result(1, "", "error: the prompt is empty\n")
+
+
+def test_prompts_that_are_too_long(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chars = (1 << 22) + 1
+    message = f"error: the prompt has {chars} characters, more than the {chars - 1} that a chat template takes\n"
+    assert q4("run", tiny, stdin=b"x" * chars) == Result(1, "", message)
+    monkeypatch.setattr("q4engine.cli.options.MAX_PROMPT_BYTES", 1 << 20)
+    message = "holds more than 1 MiB, which no context takes\n"
+    assert q4("run", tiny, stdin=bytes(1 << 21)) == Result(1, "", f"error: -: {message}")
+    assert q4("tokenize", tiny, "-f", "/dev/zero") == Result(1, "", f"error: /dev/zero: {message}")
+
+
+def test_prompts_from_a_pipe_and_of_odd_bytes(q4: Cli, tiny: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"a\0b\xff\n",))
+    writer.start()
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", pipe) == 6  # U+FFFD is three bytes
+    writer.join()
+    assert q4("run", tiny, "-f", tmp_path) == Result(1, "", f"error: {tmp_path}: cannot be read: Is a directory\n")
 
 
 def test_the_chat_template_is_applied_unless(q4: Cli, tiny: Path) -> None:
