@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import arm64_python
-from cross import ALL_KERNELS, TOOLCHAINS, CrossBuild, UsageError, build_wheel, default_toolchain, parse_arch
+from cross import CrossBuild, add_build_options, build_of, build_wheel
 from host import NATIVE_ARM, main
 
 DEFAULT_CPU = "max,sve=off"
@@ -44,15 +44,10 @@ def run_q4engine(arguments: Sequence[str], cpu: str) -> int:
 def arm() -> int:
     parser = argparse.ArgumentParser(description="Run q4engine on aarch64.")
     parser.add_argument("--cpu", default=DEFAULT_CPU)
-    parser.add_argument("--arch", default=ALL_KERNELS)
-    parser.add_argument("--toolchain", choices=TOOLCHAINS)
+    add_build_options(parser)
     parser.add_argument("arguments", nargs="*", help="arguments of q4engine, after --")
     options = parser.parse_args()
-    try:
-        build = CrossBuild(options.toolchain or default_toolchain(), parse_arch(options.arch))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    build = build_of(options)
     set_up(build)
     return run_q4engine(options.arguments, options.cpu)
 

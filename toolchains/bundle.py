@@ -12,13 +12,12 @@ import gzip
 import re
 import shutil
 import stat
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import arm64_python
-from cross import ALL_KERNELS, TOOLCHAINS, CrossBuild, UsageError, build_wheel, default_toolchain, parse_arch
+from cross import CrossBuild, add_build_options, build_of, build_wheel
 from host import BUILD, DIST, REPO, ToolError, main, say
 from requirements import requirements
 
@@ -178,14 +177,9 @@ def make_bundle(build: CrossBuild) -> Path:
 
 def bundle(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the bundle for Arm64 devices.")
-    parser.add_argument("--arch", default=ALL_KERNELS)
-    parser.add_argument("--toolchain", choices=TOOLCHAINS)
+    add_build_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        build = CrossBuild(options.toolchain or default_toolchain(), parse_arch(options.arch))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    build = build_of(options)
     print(make_bundle(build).relative_to(REPO))
     return 0
 

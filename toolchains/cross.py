@@ -11,12 +11,11 @@ import argparse
 import importlib.util
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from host import BUILD, DIST, NATIVE_ARM, REPO, ToolError, apt_install, find_program, main, pip, run, say
+from host import BUILD, DIST, NATIVE_ARM, REPO, ToolError, UsageError, apt_install, find_program, main, pip, run, say
 from requirements import requirements
 
 # Kernel features that an architecture has without naming them. Source: Arm Architecture Reference Manual (DDI 0487),
@@ -47,10 +46,6 @@ TOOLCHAINS = ("gnu", "clang", "zig")
 PLATFORMS = {"gnu": "linux_aarch64", "clang": "linux_aarch64", "zig": "manylinux_2_28_aarch64"}
 # The arm64 Python for emulation (arm64_python.py) is Debian bookworm's, which has this glibc.
 EMULATED_GLIBC = (2, 36)
-
-
-class UsageError(Exception):
-    """A request that cannot be met as it was written."""
 
 
 @dataclass(frozen=True)
@@ -173,17 +168,22 @@ def build_kernel_test(build: CrossBuild) -> Path:
     return build.kernel_test
 
 
-def cross() -> int:
-    parser = argparse.ArgumentParser(description="Build the aarch64 wheel.")
+def add_build_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arch", default=ALL_KERNELS, help="kernels to compile in, e.g. armv8.2-a+dotprod+i8mm")
     parser.add_argument("--toolchain", choices=TOOLCHAINS, help="default: gnu where installed, else zig")
+
+
+def build_of(options: argparse.Namespace) -> CrossBuild:
+    """The build that these options ask for; UsageError where there is none."""
+    return CrossBuild(options.toolchain or default_toolchain(), parse_arch(options.arch))
+
+
+def cross() -> int:
+    parser = argparse.ArgumentParser(description="Build the aarch64 wheel.")
+    add_build_options(parser)
     parser.add_argument("--kernel-test", action="store_true", help="build the C test program as well")
     options = parser.parse_args()
-    try:
-        build = CrossBuild(options.toolchain or default_toolchain(), parse_arch(options.arch))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    build = build_of(options)
     wheel = build_wheel(build)
     if options.kernel_test:
         print(build_kernel_test(build).relative_to(REPO))

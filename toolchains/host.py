@@ -20,18 +20,22 @@ class ToolError(Exception):
     """One line for the user: what is missing or failed, and the command that mends it."""
 
 
+class UsageError(ToolError):
+    """A request that cannot be met as it was written."""
+
+
 def say(message: str) -> None:
     """Progress of a step that takes a while."""
     print(f"q4engine: {message}", flush=True)
 
 
 def main(program: Callable[[], int]) -> None:
-    """Runs a script's main function; what goes wrong becomes one line and exit code 1."""
+    """Runs a script's main function; what goes wrong becomes one line and exit code 1, wrong usage 2."""
     try:
         sys.exit(program())
     except (ToolError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

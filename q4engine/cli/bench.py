@@ -45,13 +45,13 @@ operations per second against a loop that does nothing else. Tokens are random; 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "bench",
+        run,
         help="measure prompt and generation speed",
         description="Measure the speed of prompts and of generation, and the limits of the machine beside it.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("model_position", metavar="MODEL", nargs="*", type=options.file, help="GGUF files")
     parser.add_argument(
@@ -105,7 +105,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a per-operation capture of each model, thread count and prompt",
     )
     parser.add_argument("--events", metavar="LIST", help="what captures count, as for q4engine run (default: default)")
-    parser.set_defaults(run=run, parser=parser)
 
 
 def integers(low: int, high: int) -> Callable[[str], list[int]]:

@@ -12,14 +12,14 @@ _MARKS = {True: "ok", False: "no", None: "--"}
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "doctor",
+        run,
         help="what this machine offers for measuring, and how to get what it lacks",
         description="Look at counters, permissions, clock settings and daemons, and say what to change.",
-        allow_abbrev=False,
     )
     options.add_json(parser)
-    parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -56,13 +56,13 @@ def fingerprint(session: Session, prompt: list[int], n_steps: int) -> Fingerprin
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "fingerprint",
+        run,
         help="hash the logits, to compare machines",
         description="Hash the logits of a prompt and some greedy steps, and show the kernels that computed them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     options.add_model(parser)
     options.add_prompt(parser)
@@ -77,7 +77,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_context(parser)
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,19 +29,18 @@ _SHOWN_CHARS = 100
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "inspect",
+        run,
         help="show a GGUF file's metadata, tensors and kernels",
         description="Show a GGUF file's metadata and tensors, and with --kernels what would run it.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     options.add_model(parser)
     parser.add_argument("--kernels", action="store_true", help="load the model and show its kernels instead")
     options.add_engine(parser)
     options.add_json(parser)
-    parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:

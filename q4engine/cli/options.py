@@ -72,6 +72,27 @@ def cpu_mask(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def add_command(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    """A sub-command's parser. ``run`` takes the arguments and returns the exit code."""
+    parser = subparsers.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_position", metavar="MODEL", nargs="?", type=file, help="GGUF file")
     parser.add_argument("-m", "--model", metavar="MODEL", type=file, help="the same, as an option")

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import file, integer, note, tell_of_truncation
+from q4engine.cli.options import add_command, file, integer, note, tell_of_truncation
 from q4engine.cpus import default_thread_count
 
 if TYPE_CHECKING:
@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 _TYPES = ("q4_0", "q4_1", "q8_0", "f16")  # the keys of q4engine.gguf.quantize.TARGETS, which is slow to import
 
 _DESCRIPTION = """\
-Quantise the matrices of a GGUF file; metadata and vectors are carried over. With a 4-bit type the embedding and the
-output take Q6_K if their columns divide by 256, else Q8_0; matrices whose columns fit no block become F16, and tensors
-that have their type already are copied. OUT appears when it is whole. Its bytes are the same on every machine.
+Quantise the matrices of a GGUF file; metadata and vectors are carried over.
+With a 4-bit type the embedding and the output take Q6_K if their columns
+divide by 256, else Q8_0; matrices whose columns fit no block become F16, and
+tensors that have their type already are copied. OUT appears when it is whole.
+Its bytes are the same on every machine.
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
-        "quantize", help="quantise a GGUF file", description=_DESCRIPTION, allow_abbrev=False
+    parser = add_command(
+        subparsers,
+        "quantize",
+        run,
+        help="quantise a GGUF file",
+        description=_DESCRIPTION,
     )
     parser.add_argument("source", metavar="IN", type=file, help="GGUF file to read")
     parser.add_argument("out", metavar="OUT", type=file, help="GGUF file to write")
@@ -39,7 +45,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="search: the scale of smallest squared error per block (default); reference: the bytes of gguf's own code",
     )
     parser.add_argument("-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: as for run)")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -68,13 +68,13 @@ class _Ignored(argparse.Action):
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "run",
+        run,
         help="generate text from a prompt, or chat",
         description="Generate text from a prompt, or chat in the terminal where no prompt is given.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     options.add_model(parser)
     options.add_prompt(parser)
@@ -96,57 +96,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
     for names, count in _WITHOUT_EFFECT.items():
         parser.add_argument(*names, nargs=count, dest="ignored", action=_Ignored, default=[], help=argparse.SUPPRESS)
-    parser.set_defaults(run=run, parser=parser)
+
+
+# Options, the setting of SamplerSettings, how the value is called, and what it does.
+_SAMPLING = (
+    (("--repeat-penalty",), "repeat_penalty", "X", "make recent tokens less likely (default: %(default)s, off)"),
+    (("--repeat-last-n",), "repeat_last_n", "N", "how many tokens are recent; -1: all (default: %(default)s)"),
+    (("--top-k",), "top_k", "N", "keep the N likeliest (default: %(default)s; 0: off)"),
+    (("--top-p",), "top_p", "X", "keep the likeliest that share X of the probability (default: %(default)s; 1: off)"),
+    (("--min-p",), "min_p", "X", "keep those X times as likely as the likeliest (default: %(default)s; 0: off)"),
+    (("--temp", "--temperature"), "temperature", "X", "0 takes the likeliest (default: %(default)s)"),
+)
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling, in this order")
-    default = SamplerSettings()
-    add = group.add_argument
-    add(
-        "--repeat-penalty",
-        metavar="X",
-        type=options.number(*BOUNDS["repeat_penalty"]),
-        default=default.repeat_penalty,
-        help="make recent tokens less likely (default: %(default)s, off)",
-    )
-    add(
-        "--repeat-last-n",
-        metavar="N",
-        type=options.integer(*BOUNDS["repeat_last_n"]),
-        default=default.repeat_last_n,
-        help="how many tokens are recent; -1: all (default: %(default)s)",
-    )
-    add(
-        "--top-k",
-        metavar="N",
-        type=options.integer(*BOUNDS["top_k"]),
-        default=default.top_k,
-        help="keep the N likeliest (default: %(default)s; 0: off)",
-    )
-    add(
-        "--top-p",
-        metavar="X",
-        type=options.number(*BOUNDS["top_p"]),
-        default=default.top_p,
-        help="keep the likeliest that share X of the probability (default: %(default)s; 1: off)",
-    )
-    add(
-        "--min-p",
-        metavar="X",
-        type=options.number(*BOUNDS["min_p"]),
-        default=default.min_p,
-        help="keep those X times as likely as the likeliest (default: %(default)s; 0: off)",
-    )
-    add(
-        "--temp",
-        "--temperature",
-        metavar="X",
-        type=options.number(*BOUNDS["temperature"]),
-        default=default.temperature,
-        help="0 takes the likeliest (default: %(default)s)",
-    )
-    add(
+    for names, setting, value, text in _SAMPLING:
+        default, kind = getattr(SamplerSettings, setting), options.integer if value == "N" else options.number
+        group.add_argument(*names, dest=setting, metavar=value, type=kind(*BOUNDS[setting]), default=default, help=text)
+    group.add_argument(
         "-s",
         "--seed",
         metavar="N",
@@ -230,15 +198,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> SamplerSettings:
-    return SamplerSettings(
-        temperature=args.temp,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        min_p=args.min_p,
-        repeat_penalty=args.repeat_penalty,
-        repeat_last_n=args.repeat_last_n,
-        seed=None if args.seed < 0 else args.seed,
-    )
+    chosen = {setting: getattr(args, setting) for _, setting, _, _ in _SAMPLING}
+    return SamplerSettings(**chosen, seed=None if args.seed < 0 else args.seed)
 
 
 def _conversation(
@@ -339,7 +300,7 @@ def finish(args: argparse.Namespace, conversation: Conversation, generation: Gen
     if generation is not None and generation.stop_reason in ("context full", "interrupted"):
         session = conversation.session
         note(f"{generation.stop_reason}: {session.n_past} of {session.n_ctx} tokens of context are used")
-    if args.temp > 0:
+    if args.temperature > 0:
         note(f"{'seed':>16}      = {conversation.sampler.seed}")
     for line in conversation.timings.lines():
         note(line)

@@ -24,13 +24,13 @@ Works for every file with a vocabulary, also where the engine cannot run the mod
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
-    parser = subparsers.add_parser(
+    parser = options.add_command(
+        subparsers,
         "tokenize",
+        run,
         help="show the tokens of a text",
         description="Show the token ids of a text and the piece that each stands for.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     options.add_model(parser)
     options.add_prompt(parser)
@@ -40,7 +40,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     form.add_argument("--ids", action="store_true", help="print the ids alone, as a list")
     form.add_argument("--count", action="store_true", help="print the number of tokens alone")
     options.add_json(form)
-    parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arm import DEFAULT_CPU, environment, python_command, set_up
-from cross import ALL_KERNELS, TOOLCHAINS, CrossBuild, UsageError, default_toolchain, parse_arch
+from cross import add_build_options, build_of
 from host import BUILD, NATIVE_ARM, ToolError, main, require_qemu, run, say
 
 from emulate import plugin
@@ -39,8 +39,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("arguments", nargs="*", help="arguments of q4engine run, after --")
     found.add_argument("--out", type=Path, default=OUT, help="the capture (default: build/emulate/capture.csv)")
     found.add_argument("--cpu", default=DEFAULT_CPU, help="qemu's name of a core (default: %(default)s)")
-    found.add_argument("--arch", default=ALL_KERNELS)
-    found.add_argument("--toolchain", choices=TOOLCHAINS)
+    add_build_options(found)
     for name, shape in (("l1", default.l1), ("l2", default.l2), ("l3", default.l3)):
         text = f"{shape[0] >> 10}K/{shape[1]}"
         found.add_argument(
@@ -83,11 +82,7 @@ def _one_line(text: str) -> str:
 
 def emulate() -> int:
     options = parser().parse_args()
-    try:
-        build = CrossBuild(options.toolchain or default_toolchain(), parse_arch(options.arch))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    build = build_of(options)
     if not options.model.is_file():
         raise ToolError(f"{options.model}: there is no such model")
     caches = plugin.Caches(options.l1, options.l2, options.l3, options.line)
