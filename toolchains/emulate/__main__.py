@@ -25,6 +25,9 @@ from emulate.capture import complete
 OUT = BUILD / "emulate" / "capture.csv"
 
 
+LINES = (16, 32, 64, 128, 256)
+
+
 def _cache(text: str) -> tuple[int, int]:
     try:
         return plugin.parse_cache(text)
@@ -45,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
         found.add_argument(
             f"--{name}", metavar="SIZE/WAYS", type=_cache, default=shape, help=f"simulated cache, or none ({text})"
         )
-    found.add_argument("--line", metavar="BYTES", type=int, default=default.line, help="of all caches (%(default)s)")
+    found.add_argument(
+        "--line", metavar="BYTES", type=int, choices=LINES, default=default.line, help="of all caches (%(default)s)"
+    )
     return found
 
 
