@@ -260,32 +260,36 @@ static void run_units(struct run *r, const struct q4_op *op, struct range range,
 static void walk(void *context, int member) {
     struct run *r = context;
     const struct q4_model *m = r->m;
-    struct q4_thread_record *record = r->s->recorder ? &r->s->recorder->threads[member] : NULL;
+    struct q4_recorder *recorder = r->call->phase ? r->s->recorder : NULL;
+    struct q4_thread_record *record = recorder ? &recorder->threads[member] : NULL;
     uint64_t fp = q4_fp_enter();
     if (record)
-        q4_record_start(r->s->recorder, record);
+        q4_record_start(recorder, record);
     for (size_t i = 0; i < m->n_ops; i++) {
         const struct q4_op *op = &m->plan[i];
         struct range range = q4_token_range(r, op);
         size_t units = count_units(r, op, range);
         size_t most = op->kind == Q4_OP_MATMUL && range.n == 1 ? Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS : 1;
         struct q4_units taken = {0, 1};
-        if (units == 1 && member == 0)
+        bool busy = units == 1 && member == 0;
+        if (busy)
             run_units(r, op, range, taken, member);
-        while (units > 1 && q4_team_take(m->team, member, units, most, &taken))
+        while (units > 1 && q4_team_take(m->team, member, units, most, &taken)) {
             run_units(r, op, range, taken, member);
-        if (record)
-            q4_record_mark(r->s->recorder, record);
+            busy = true;
+        }
+        if (record) // of emulated instructions even the few around operations are told apart
+            q4_record_mark(recorder, record, busy || recorder->emulated);
         q4_prefetch_next(r, op, member);
         bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, q4_token_range(r, op + 1)) == 1;
         bool barrier = units > 1 || (units == 1 && !next_single);
         if (barrier)
             q4_team_barrier(m->team);
         if (record)
-            q4_record_mark_barrier(r->s->recorder, record, barrier);
+            q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
     }
     if (record)
-        q4_record_stop(r->s->recorder, record);
+        q4_record_stop(recorder, record);
     q4_fp_leave(fp);
 }
 
@@ -310,8 +314,12 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     if (!check_call(s, call, error))
         return false;
     const struct q4_model *m = s->model;
-    if (s->recorder)
-        q4_record_call_start(s->recorder);
+    struct q4_recorder *recorder = call->phase ? s->recorder : NULL;
+    if (recorder)
+        q4_record_call_start(recorder, &(struct q4_record){.n_past = call->n_past,
+                                                           .n_tokens = call->n_tokens,
+                                                           .all_logits = call->all_logits,
+                                                           .phase = call->phase});
     uint64_t fp = q4_fp_enter();
     for (size_t t = 0; t < call->n_tokens; t++)
         q4_rope_table(s->cos_sin + t * m->params.rope_dim, m->rope_frequency, m->params.rope_dim / 2, call->n_past + t);
@@ -324,7 +332,10 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
                  m->plan[fault >> 32].name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
         return false;
     }
-    if (s->recorder)
-        q4_record_call_stop(s->recorder);
+    if (recorder && !q4_record_call_stop(recorder)) {
+        snprintf(error, Q4_ERROR_SIZE, "no memory to record the call past %zu, n_eval %zu", call->n_past,
+                 call->n_tokens);
+        return false;
+    }
     return true;
 }

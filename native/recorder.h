@@ -1,19 +1,23 @@
-// What a call leaves behind for captures: when each thread reached each operation, and what its counters said there.
+// What calls leave behind for captures: when each thread reached each operation, and what its counters said there.
 //
 // A thread marks 1 + 2 * n_ops boundaries: the start of its walk, then for each operation the end of its own work and
-// the end of the barrier behind it. One operation's end is the next one's start, so a mark costs one look at the clock.
+// the end of the barrier behind it. One operation's end is the next one's start, so a mark costs one look at the clock,
+// and none where the thread had no part in the operation: that mark is the one before.
 // Counters are read there as well, or only at the two ends of the walk: a reading is a system call.
+//
+// Records stay here until somebody takes them, many at once: between two calls the caches are full of weights, and
+// whatever runs there costs several times what it costs in a loop.
 #ifndef Q4_RECORDER_H
 #define Q4_RECORDER_H
 
 #include "emulator.h"
 #include "pmu.h"
+#include "q4.h"
 #include "threads.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 enum q4_thread_fact {
     Q4_FACT_TID,
@@ -24,12 +28,37 @@ enum q4_thread_fact {
     Q4_THREAD_FACTS
 };
 
+// A time of a thread: where the machine lets user code read it, the counter that the clock is made of, unordered. The
+// clock itself waits until all loads before it have arrived, which costs a memory-bound walk more than its own time.
+typedef uint64_t q4_ticks;
+
+// One call. In memory the threads' parts follow it, each no longer than what it holds.
+struct q4_record {
+    struct q4_record *next;
+    uint64_t start_ns, end_ns; // CLOCK_MONOTONIC_RAW
+    q4_ticks start, end;       // the same two moments
+    q4_ticks own;              // spent at the two ends of the slowest walk and behind the call, for the record alone
+    size_t n_past, n_tokens;
+    bool all_logits;
+    int phase;      // the caller's name for it
+    size_t n_words; // of a reading, by the groups selected for the call
+};
+
+// A thread's part of the present call. Of a mark that equals the one before there is nothing but a bit that is not set.
 struct q4_thread_record {
-    uint64_t *stamps; // [n_marks], CLOCK_MONOTONIC_RAW nanoseconds
-    uint64_t *counts; // [n_readings][pmu words], cumulative; NULL without counters
-    size_t at;        // the next mark
     int64_t facts[Q4_THREAD_FACTS];
-    char padding[64]; // neighbours belong to other threads
+    uint64_t *busy;              // [n_busy_words] a bit for each mark
+    q4_ticks *stamps;            // of the marks whose bit is set
+    uint64_t *counts;            // [n_words] for each reading, cumulative; NULL without counters
+    size_t n_stamps, n_readings; // so far
+    size_t at;                   // the next mark
+    q4_ticks own;                // spent at the two ends of the walk
+    char padding[64];            // neighbours belong to other threads
+};
+
+struct q4_record_block {
+    struct q4_record_block *next;
+    size_t used; // bytes, this head included
 };
 
 enum q4_record_level {
@@ -39,59 +68,94 @@ enum q4_record_level {
 };
 
 struct q4_recorder {
-    uint64_t start_ns, end_ns; // of the last call that succeeded
     enum q4_record_level level;
     bool emulated; // an emulator's plugin is told of every stamp
-    size_t n_marks, n_readings, n_words;
+    bool ticking;  // stamps are read from the counter, not the clock
+    size_t n_marks, n_readings, n_busy_words;
     int n_threads;
     struct q4_pmu *pmu; // owned; NULL: no counters
     struct q4_thread_record *threads;
+    uint8_t *memory; // of the threads' arrays
+    size_t memory_bytes;
+    struct q4_record present; // the call that runs
+    // the log: of calls that succeeded
+    struct q4_record *first, *last;
+    struct q4_record_block *blocks; // the newest first
+    size_t block_bytes, record_bytes, log_bytes;
+    uint64_t remind_ns, reminded_ns;
+    size_t remind_bytes;
 };
 
 // Takes over pmu, which may be NULL. NULL when there is no memory; pmu is closed then too.
 struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu);
 void q4_recorder_free(struct q4_recorder *recorder);
 
-// Around a call, on the thread that makes it.
-void q4_record_call_start(struct q4_recorder *recorder);
-void q4_record_call_stop(struct q4_recorder *recorder);
+// Around a call, on the thread that makes it; n_past to phase of the record are the caller's. A call that is not
+// stopped leaves no record.
+void q4_record_call_start(struct q4_recorder *recorder, const struct q4_record *call);
+bool q4_record_call_stop(struct q4_recorder *recorder); // false: no memory
+
 // On each thread of a call: its walk starts and stops.
 void q4_record_start(struct q4_recorder *recorder, struct q4_thread_record *record);
 void q4_record_stop(struct q4_recorder *recorder, struct q4_thread_record *record);
 
-// Nanoseconds that a look at the clock and a reading of the selected counters cost the calling thread, by trying.
-void q4_recorder_cost(struct q4_recorder *recorder, double *stamp_ns, double *read_ns);
+// Whether somebody should take the log now: it has more than remind_bytes, or the last reminder is
+// remind_ns ago (0: never).
+bool q4_records_wait(struct q4_recorder *recorder);
+
+// Ends the log: everything from recorder->first on.
+void q4_records_clear(struct q4_recorder *recorder);
+
+// A record with nothing left out: facts [threads][Q4_THREAD_FACTS], stamps [threads][n_marks] in nanoseconds of
+// CLOCK_MONOTONIC_RAW, counts [threads][n_readings][n_words].
+void q4_record_expand(const struct q4_recorder *recorder, const struct q4_record *record, int64_t *facts,
+                      uint64_t *stamps, uint64_t *counts);
+
+// Nanoseconds that recording added to a call, but for the marks in between.
+uint64_t q4_record_own_ns(const struct q4_record *record);
+
+// Nanoseconds that a mark and a reading of the selected counters take the calling thread, by trying. Not within a call.
+void q4_recorder_cost(struct q4_recorder *recorder, double *mark_ns, double *reading_ns);
 
 uint64_t q4_now_ns(void); // CLOCK_MONOTONIC_RAW
 
-static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t, size_t at) {
-    t->stamps[at] = q4_now_ns();
-    if (r->emulated)
-        q4_emulator_mark(Q4_EMULATOR_THREAD, (int)(t - r->threads), t->stamps[at]);
-}
-
-// The thread has done its part of an operation.
-static inline void q4_record_mark(const struct q4_recorder *r, struct q4_thread_record *t) {
-    if (r->level == Q4_RECORD_CALLS)
-        return;
-    q4_record_stamp(r, t, t->at);
-    if (t->counts && r->level == Q4_RECORD_ALL_OPERATIONS)
-        q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + t->at * r->n_words);
-    t->at++;
-}
-
-// The barrier behind the operation is over. A team of one never waits, nor does a thread where there was no barrier:
-// that mark is the one before.
-static inline void q4_record_mark_barrier(const struct q4_recorder *r, struct q4_thread_record *t, bool barrier) {
-    if (r->level == Q4_RECORD_CALLS)
-        return;
-    if (barrier && r->n_threads > 1) {
-        q4_record_mark(r, t);
-        return;
+static inline q4_ticks q4_record_now(const struct q4_recorder *r) {
+#if defined(__x86_64__)
+    if (r->ticking)
+        return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    if (r->ticking) {
+        uint64_t ticks;
+        __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+        return ticks;
     }
-    t->stamps[t->at] = t->stamps[t->at - 1];
-    if (t->counts && r->level == Q4_RECORD_ALL_OPERATIONS)
-        memcpy(t->counts + t->at * r->n_words, t->counts + (t->at - 1) * r->n_words, r->n_words * sizeof *t->counts);
+#endif
+    return q4_now_ns();
+}
+
+// A mark that is not the one before.
+static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t) {
+    q4_ticks now = q4_record_now(r);
+    t->stamps[t->n_stamps++] = now;
+    t->busy[t->at / 64] |= (uint64_t)1 << t->at % 64;
+    if (r->emulated)
+        q4_emulator_mark(Q4_EMULATOR_THREAD, (int)(t - r->threads), now);
+}
+
+static inline void q4_record_reading(const struct q4_recorder *r, struct q4_thread_record *t) {
+    q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + t->n_readings++ * r->present.n_words);
+}
+
+// The thread has come past its part of an operation, or the barrier behind it. busy: it did something since the last
+// mark.
+static inline void q4_record_mark(const struct q4_recorder *r, struct q4_thread_record *t, bool busy) {
+    if (r->level == Q4_RECORD_CALLS)
+        return;
+    if (busy) {
+        q4_record_stamp(r, t);
+        if (r->present.n_words && r->level == Q4_RECORD_ALL_OPERATIONS)
+            q4_record_reading(r, t);
+    }
     t->at++;
 }
 

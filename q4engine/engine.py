@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +45,10 @@ class Call(NamedTuple):
     n_eval: int
     phase: Phase
     all_logits: bool = False
+
+
+PHASES: tuple[Phase, ...] = ("prefill", "decode")
+"""By the numbers that native records have for them, from 1 on; 0 is for calls that are not recorded."""
 
 
 class CallObserver(Protocol):
@@ -165,6 +169,9 @@ class Session:
         self.n_past = 0
         self.observers: list[CallObserver] = []
         """Told of every call of the executor; see also :meth:`unobserved`."""
+        self.collect: Callable[[], object] | None = None
+        """Called behind a call when the recorder's log is to be taken (``recorder.remind``)."""
+        self._unobserved = False
         self._native: Any = None
         self._reference: Any = None
         if engine._native is None:
@@ -192,21 +199,23 @@ class Session:
         for start in range(0, len(ids), self.n_batch):
             batch = ids[start : start + self.n_batch]
             out = logits[start : start + len(batch)] if all_logits else logits
-            if self.observers:
-                self._observed_call(Call(self.n_past, len(batch), phase, all_logits), batch, out)
-            else:
-                self._call(batch, out, all_logits)
+            call = Call(self.n_past, len(batch), phase, all_logits)
+            for observer in self.observers:
+                observer.before(call)
+            self._call(call, batch, out)
+            for observer in self.observers:
+                observer.after(call)
             self.n_past += len(batch)
         return logits if all_logits else logits[0]
 
     @contextmanager
     def unobserved(self) -> Iterator[None]:
-        """Calls in this block are no part of the run, as a warm-up is not: observers do not hear of them."""
-        observers, self.observers = self.observers, []
+        """Calls in this block are no part of the run, as a warm-up is not: nobody hears of them."""
+        observers, self.observers, self._unobserved = self.observers, [], True
         try:
             yield
         finally:
-            self.observers = observers
+            self.observers, self._unobserved = observers, False
 
     @property
     def recorder(self) -> Any | None:
@@ -234,21 +243,17 @@ class Session:
             )
         return ids.astype(np.int32)
 
-    def _observed_call(self, call: Call, batch: np.ndarray, out: np.ndarray) -> None:
-        for observer in self.observers:
-            observer.before(call)
-        self._call(batch, out, call.all_logits)
-        for observer in self.observers:
-            observer.after(call)
-
-    def _call(self, batch: np.ndarray, out: np.ndarray, all_logits: bool) -> None:
+    def _call(self, call: Call, batch: np.ndarray, out: np.ndarray) -> None:
         if self._reference is not None:
-            out[:] = self._reference.decode(batch.tolist(), all_logits=all_logits)
+            out[:] = self._reference.decode(batch.tolist(), all_logits=call.all_logits)
             return
+        phase = 0 if self._unobserved else 1 + PHASES.index(call.phase)
         try:
-            self._native.decode(batch, self.n_past, all_logits, out)
+            waiting = self._native.decode(batch, call.n_past, call.all_logits, out, phase)
         except ValueError as error:
             raise Q4Error(f"{self.engine.gguf.path}: {error}") from None
+        if waiting and self.collect is not None:
+            self.collect()
 
 
 def _build_native(file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: int, cpus: Sequence[int] | None) -> Any:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import errno
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import annotate
 from q4engine import __version__, machine
 from q4engine.capture import Capture
-from q4engine.engine import Call, Engine, Phase, Session
+from q4engine.engine import PHASES, Call, Engine, Phase, Session
 from q4engine.errors import Q4Error
 from q4engine.operation_channels import OperationChannels
 from q4engine.perf_ctl import PerfControl
@@ -30,8 +31,7 @@ from q4engine.trace import Trace
 COLORS: dict[Phase, annotate.Color] = {"prefill": annotate.BLUE, "decode": annotate.ORANGE}
 COST_WARNING_PERCENT = 2.0
 
-# What is observed waits to be put into words: the short forms for this long, operations until the run is over, unless
-# this much of them has gathered.
+# How long the sinks that want to hear of calls soon wait for them, and how much gathers for those that do not.
 _OFTEN_NS = 500_000_000
 _LATE_BYTES = 64 << 20
 _COMMAND_LENGTH = 2000
@@ -66,7 +66,7 @@ class Observation:
             return Level.COUNTED_OPERATIONS
         if self.trace or (self.operation_channels and self.streamline != "off"):
             return Level.OPERATIONS
-        return Level.CALLS if self.capture else Level.OFF
+        return Level.CALLS if self.capture or self.markers else Level.OFF
 
     @property
     def counts(self) -> bool:
@@ -81,9 +81,29 @@ class Sink(Protocol):
 # done there costs several times what it costs in a loop.
 _now = partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
 
-Recorded = tuple[int, int, bytes, bytes, bytes]
-Waiting = tuple[Call, int, int, tuple[int, ...], Recorded | None]
-"""A call as it waits to be put into words: stamps of its start and of its observation's end, groups, recording."""
+
+class Recorded(NamedTuple):
+    """A call as the native session recorded it (``recorded``)."""
+
+    n_past: int
+    n_eval: int
+    phase: int
+    all_logits: bool
+    start_ns: int
+    end_ns: int
+    own_ns: int
+    stamps: bytes
+    facts: bytes
+    counts: bytes
+
+
+class Announced(NamedTuple):
+    """A call as it waits for its record: stamp of its start, groups that count in it; without a recorder, its end."""
+
+    call: Call
+    start_ns: int
+    counted: tuple[int, ...]
+    end_ns: int = 0
 
 
 @dataclass
@@ -101,9 +121,13 @@ class Cost:
 
 
 class Observer:
-    """Told of every call by the session; keeps what it hears and hands it on when there is time.
+    """Hears of the session's calls, and hands them on when there is time.
 
-    ``announce`` is told before each call; ``live`` sinks see a call right after it, ``often`` sinks within half a
+    Where nobody wants to hear of a call before it starts or as soon as it is over, it is left alone: the native
+    recorder notes all there is to know, and this class takes its log now and then. Between two calls the caches are
+    full of weights, so that a few lines of Python take 10 µs and more there.
+
+    ``announce`` is told before each call; ``live`` sinks hear of a call right after it, ``often`` sinks within half a
     second, ``late`` ones (which write much) after the run.
     """
 
@@ -119,13 +143,11 @@ class Observer:
         self.cost = Cost()
         self._n_calls = 0
         self._n_phase_calls: dict[Phase, int] = {"prefill": 0, "decode": 0}
-        self._start_ns = 0
         self._counted: tuple[int, ...] = ()
-        self._waiting: list[Waiting] = []
+        self._announced: deque[Announced] = deque()
         self._late: list[Record] = []
         self._late_bytes = 0
-        self._drained_ns = 0
-        self._native_ns = 0.0
+        self._mark_ns = self._reading_ns = 0.0
 
     def start(self) -> None:
         """Begins to record. Q4Error where every operation is to be captured and the backend tells of none."""
@@ -142,42 +164,47 @@ class Observer:
             self.counters = Counters(state=f"they cannot be opened for every thread: {error.strerror}{hint}")
             recorder.record(int(self.level), [])
         self._select("prefill")
-        stamp_ns, reading_ns = recorder.record_cost()
-        n_ops = len(self.session.engine.graph.ops)
-        marks = n_ops if self.session.engine.n_threads == 1 else 2 * n_ops
-        n_stamps = 2 + (marks if self.level > Level.CALLS else 0)
-        n_readings = 2 + (marks if self.level == Level.COUNTED_OPERATIONS else 0)
-        self._native_ns = n_stamps * stamp_ns + n_readings * reading_ns
+        self._mark_ns, self._reading_ns = recorder.record_cost()
+
+    def attach(self) -> None:
+        """Hears of the session's calls from now on. The sinks are in place by then."""
+        takes_turns = len(self.counters.rotation) > 1
+        if not self.level or self.announce or self.live or self.perf or takes_turns:
+            self.session.observers.append(self)
+        if self.level:
+            self.session.recorder.remind(_OFTEN_NS if self.often else 0, _LATE_BYTES)  # type: ignore[union-attr]
+            self.session.collect = self._collect
 
     def before(self, call: Call) -> None:
+        began_ns = _now()
         if self.perf is not None:
             self.perf.enter(call.phase)
         if len(self.counters.rotation) > 1:
             self._select(call.phase)
-        self._start_ns = _now()
+        start_ns = _now()
+        self._announced.append(Announced(call, start_ns, self._counted))
         if self.announce:
             text = f"past {call.n_past}, n_eval {call.n_eval}"
             for announce in self.announce:
-                announce(text, call, self._start_ns)
+                announce(text, call, start_ns)
+            start_ns = _now()
+        self.cost.observing_ns += start_ns - began_ns
 
     def after(self, call: Call) -> None:
-        if not (self.live or self.often or self.late):
-            return
-        recorded = self.session.recorder.recorded() if self.level else None  # type: ignore[union-attr]
-        end_ns = _now()
-        self._waiting.append((call, self._start_ns, end_ns, self._counted, recorded))
+        ended_ns = _now()
         self._n_phase_calls[call.phase] += 1
-        if self.live or end_ns - self._drained_ns > _OFTEN_NS:
+        if not self.level:
+            self._announced[-1] = self._announced[-1]._replace(end_ns=ended_ns)
+        if self.live or not self.level:
             self.drain()
-            if recorded is not None:
-                self.cost.observing_ns += _now() - end_ns
+        self.cost.observing_ns += _now() - ended_ns
 
     def drain(self) -> None:
-        """Puts into words what waits, but for the ``late`` sinks, unless much waits for them."""
-        self._drained_ns = _now()
-        waiting, self._waiting = self._waiting, []
-        for item in waiting:
-            record = self._record(*item)
+        """Hands on what waits; to the ``late`` sinks only where much waits for them."""
+        for record in self._records():
+            self._n_calls += 1
+            self.cost.first_ns = self.cost.first_ns or record.start_ns
+            self.cost.last_ns = record.end_ns
             for sink in (*self.live, *self.often):
                 sink.write(record)
             if self.late:
@@ -197,6 +224,7 @@ class Observer:
         """After the run: everything that waits, to everyone. Hears no more of the session's calls."""
         if self in self.session.observers:
             self.session.observers.remove(self)
+        self.session.collect = None
         self.drain()
         self.drain_late()
 
@@ -212,18 +240,41 @@ class Observer:
             self.session.recorder.select(sum(1 << index for index in counted))  # type: ignore[union-attr]
             self._counted = counted
 
-    def _record(
-        self, call: Call, start_ns: int, observed_ns: int, counted: tuple[int, ...], recorded: Recorded | None
-    ) -> Record:
-        number = self._n_calls
-        self._n_calls += 1
-        self.cost.first_ns = self.cost.first_ns or start_ns
-        self.cost.last_ns = observed_ns
-        if recorded is None:
-            return Record(number, call, start_ns, observed_ns)
-        native_start_ns, end_ns, stamps, facts, counts = recorded
-        self.cost.observing_ns += (native_start_ns - start_ns) + (observed_ns - end_ns) + self._native_ns
-        return Record(number, call, start_ns, end_ns, counted, stamps, facts, counts)
+    def _collect(self) -> None:
+        began_ns = _now()
+        self.drain()
+        self.cost.observing_ns += _now() - began_ns
+
+    def _records(self) -> Iterator[Record]:
+        if not self.level:
+            while self._announced:
+                item = self._announced.popleft()
+                if item.end_ns:  # not of a call that failed
+                    yield Record(self._n_calls, item.call, item.start_ns, item.end_ns)
+            return
+        for recorded in map(Recorded._make, self.session.recorder.recorded()):  # type: ignore[union-attr]
+            call = Call(recorded.n_past, recorded.n_eval, PHASES[recorded.phase - 1], recorded.all_logits)
+            start_ns, counted = self._announcement(recorded)
+            record = Record(
+                self._n_calls, call, start_ns, recorded.end_ns, counted,
+                recorded.stamps, recorded.facts, recorded.counts,
+            )  # fmt: skip
+            self.cost.observing_ns += recorded.own_ns + self._marks_ns(record)
+            yield record
+
+    def _announcement(self, recorded: Recorded) -> tuple[int, tuple[int, ...]]:
+        """Start and groups as announced, if it was: the last one before the call. Calls that failed have no record."""
+        start_ns, counted = recorded.start_ns, self._counted
+        while self._announced and self._announced[0].start_ns <= recorded.start_ns:
+            _, start_ns, counted, _ = self._announced.popleft()
+        return start_ns, counted
+
+    def _marks_ns(self, record: Record) -> float:
+        """What the marks of the call's busiest thread took, in nanoseconds."""
+        if self.level == Level.CALLS:
+            return 0.0
+        reading_ns = self._reading_ns if self.level == Level.COUNTED_OPERATIONS else 0.0
+        return record.n_looks * (self._mark_ns + reading_ns)
 
 
 @contextmanager
@@ -246,7 +297,7 @@ def observe(session: Session, what: Observation, note: Callable[[str], None] = l
         if what.perf_ctl:  # last, so that it is the first to end: perf does not count what is written after the run
             observer.perf = PerfControl(what.perf_ctl, what.perf_phase)
             stack.callback(observer.perf.close)
-        session.observers.append(observer)
+        observer.attach()
         yield observer
 
 

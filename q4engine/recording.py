@@ -149,6 +149,14 @@ class Record:
     def threads(self) -> list[Facts]:
         return [Facts(*row) for row in np.frombuffer(self.facts, np.int64).reshape(-1, len(Facts._fields)).tolist()]
 
+    @property
+    def n_looks(self) -> int:
+        """How often the busiest thread looked at the clock between its operations."""
+        if not self.facts:
+            return 0
+        steps = np.diff(np.frombuffer(self.stamps, np.uint64).reshape(self.n_threads, -1))
+        return int(np.count_nonzero(steps, axis=1).max())
+
     def marks(self) -> list[list[int]]:
         """Stamps of each thread."""
         if not self.facts:

@@ -22,9 +22,11 @@ extern PyType_Spec q4_model_spec;
 extern PyTypeObject *q4_model_type;
 
 // Methods of Session that are about recording (recording.c).
-extern const char q4_session_record_doc[], q4_session_select_doc[], q4_session_recorded_doc[], q4_session_cost_doc[];
+extern const char q4_session_record_doc[], q4_session_select_doc[], q4_session_recorded_doc[], q4_session_cost_doc[],
+    q4_session_remind_doc[];
 PyObject *q4_session_record(PyObject *self, PyObject *args);
 PyObject *q4_session_select(PyObject *self, PyObject *args);
+PyObject *q4_session_remind(PyObject *self, PyObject *args);
 PyObject *q4_session_recorded(PyObject *self, PyObject *unused);
 PyObject *q4_session_cost(PyObject *self, PyObject *unused);
 

@@ -104,59 +104,89 @@ PyObject *q4_session_select(PyObject *object, PyObject *args) {
     return Py_None;
 }
 
-const char q4_session_recorded_doc[] =
-    "recorded() -> tuple[int, int, bytes, bytes, bytes]\n\n"
-    "Of the last call that succeeded: start and end (CLOCK_MONOTONIC_RAW ns), then arrays: stamps, uint64 [threads,\n"
-    "marks]; facts, int64 [threads, 5] (thread id, first CPU, last CPU, page faults, context switches); counts, "
-    "uint64\n"
-    "[threads, marks, words]. Marks: start of the thread's walk, then for each operation the end of its work and the\n"
-    "end of the barrier behind it; at level 1 the two ends of the walk.";
+const char q4_session_remind_doc[] =
+    "remind(nanoseconds, bytes, /) -> None\n\n"
+    "decode is to return True, for recorded to be called, each time that the nanoseconds have passed (0: never), and\n"
+    "while more than these bytes of records wait.";
 
-// One array of all threads' rows; copy says where a thread's row is and how long.
-static PyObject *joined(const struct q4_recorder *r, size_t row_bytes,
-                        const void *(*row)(const struct q4_thread_record *)) {
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(row_bytes * (size_t)r->n_threads));
-    char *to = bytes ? PyBytes_AsString(bytes) : NULL;
-    for (int i = 0; to && row_bytes && i < r->n_threads; i++)
-        memcpy(to + (size_t)i * row_bytes, row(&r->threads[i]), row_bytes);
-    return bytes;
+PyObject *q4_session_remind(PyObject *object, PyObject *args) {
+    SessionObject *self = (SessionObject *)object;
+    unsigned long long ns;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(args, "Kn", &ns, &bytes) || !usable(self))
+        return NULL;
+    if (bytes < 0)
+        return q4_fail("bytes must not be negative"), NULL;
+    self->session.recorder->remind_ns = ns;
+    self->session.recorder->remind_bytes = (size_t)bytes;
+    Py_INCREF(Py_None);
+    return Py_None;
 }
 
-static const void *stamps_of(const struct q4_thread_record *t) { return t->stamps; }
-static const void *facts_of(const struct q4_thread_record *t) { return t->facts; }
-static const void *counts_of(const struct q4_thread_record *t) { return t->counts; }
+const char q4_session_recorded_doc[] =
+    "recorded() -> list[tuple[int, int, int, bool, int, int, int, bytes, bytes, bytes]]\n\n"
+    "Of every call that succeeded since the last look, the oldest first: n_past, n_eval, phase, all_logits, start and\n"
+    "end (CLOCK_MONOTONIC_RAW ns), ns that recording took but for the marks, then arrays: stamps, uint64 [threads, "
+    "marks]; facts, int64 [threads, 5] (thread id, "
+    "first CPU, last CPU, page faults,\n"
+    "context switches); counts, uint64 [threads, marks, words]. Marks: start of the thread's walk, then for each\n"
+    "operation the end of its work and the end of the barrier behind it, equal to the mark before where there was\n"
+    "none; at level 1 the two ends of the walk.";
 
-PyObject *q4_session_recorded(PyObject *object, PyObject *unused) {
-    (void)unused;
-    SessionObject *self = (SessionObject *)object;
-    if (!usable(self))
-        return NULL;
-    const struct q4_recorder *r = self->session.recorder;
-    PyObject *stamps = joined(r, r->n_marks * sizeof(uint64_t), stamps_of);
-    PyObject *facts = joined(r, sizeof r->threads->facts, facts_of);
-    PyObject *counts = joined(r, r->n_readings * r->n_words * sizeof(uint64_t), counts_of);
+static PyObject *words(size_t n) { return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * sizeof(uint64_t))); }
+
+static PyObject *record_tuple(const struct q4_recorder *r, const struct q4_record *record) {
+    size_t n_threads = (size_t)r->n_threads;
+    PyObject *stamps = words(n_threads * r->n_marks);
+    PyObject *facts = words(n_threads * Q4_THREAD_FACTS);
+    PyObject *counts = words(n_threads * r->n_readings * record->n_words);
     PyObject *result = NULL;
-    if (stamps && facts && counts)
-        result = Py_BuildValue("(KKOOO)", (unsigned long long)r->start_ns, (unsigned long long)r->end_ns, stamps, facts,
-                               counts);
+    if (stamps && facts && counts) {
+        q4_record_expand(r, record, (int64_t *)(void *)PyBytes_AsString(facts),
+                         (uint64_t *)(void *)PyBytes_AsString(stamps), (uint64_t *)(void *)PyBytes_AsString(counts));
+        result = Py_BuildValue("(nniOKKKOOO)", (Py_ssize_t)record->n_past, (Py_ssize_t)record->n_tokens, record->phase,
+                               record->all_logits ? Py_True : Py_False, (unsigned long long)record->start_ns,
+                               (unsigned long long)record->end_ns, (unsigned long long)q4_record_own_ns(record), stamps,
+                               facts, counts);
+    }
     Py_XDECREF(stamps);
     Py_XDECREF(facts);
     Py_XDECREF(counts);
     return result;
 }
 
+PyObject *q4_session_recorded(PyObject *object, PyObject *unused) {
+    (void)unused;
+    SessionObject *self = (SessionObject *)object;
+    if (!usable(self))
+        return NULL;
+    struct q4_recorder *r = self->session.recorder;
+    PyObject *list = PyList_New(0);
+    for (const struct q4_record *record = r->first; list && record; record = record->next) {
+        PyObject *tuple = record_tuple(r, record);
+        if (tuple == NULL || PyList_Append(list, tuple) < 0) {
+            Py_DECREF(list);
+            list = NULL;
+        }
+        Py_XDECREF(tuple);
+    }
+    if (list)
+        q4_records_clear(r);
+    return list;
+}
+
 const char q4_session_cost_doc[] =
     "record_cost() -> tuple[float, float]\n\n"
-    "Nanoseconds of one look at the clock and of one reading of the selected counters, measured now.";
+    "Nanoseconds that a mark and a reading of the selected counters take a thread, measured now.";
 
 PyObject *q4_session_cost(PyObject *object, PyObject *unused) {
     (void)unused;
     SessionObject *self = (SessionObject *)object;
     if (!usable(self))
         return NULL;
-    double stamp_ns, read_ns;
-    q4_recorder_cost(self->session.recorder, &stamp_ns, &read_ns);
-    return Py_BuildValue("(dd)", stamp_ns, read_ns);
+    double mark_ns, reading_ns;
+    q4_recorder_cost(self->session.recorder, &mark_ns, &reading_ns);
+    return Py_BuildValue("(dd)", mark_ns, reading_ns);
 }
 
 PyDoc_STRVAR(pmu_try_doc, "pmu_try(group, /) -> tuple[int, int]\n\n"

@@ -30,14 +30,16 @@ static void session_dealloc(PyObject *object) {
     q4_free_object(object);
 }
 
-PyDoc_STRVAR(decode_doc,
-             "decode(tokens, n_past, all_logits, logits, /) -> None\n\n"
-             "Runs the plan once. tokens: int32 buffer of 1 to n_batch tokens, the first at position n_past.\n"
-             "logits: writable float32 buffer of [vocabulary], the last position's, or with all_logits of\n"
-             "[tokens, vocabulary]. ValueError where the call does not fit or a value is not finite.");
+PyDoc_STRVAR(
+    decode_doc,
+    "decode(tokens, n_past, all_logits, logits, phase=1, /) -> bool\n\n"
+    "Runs the plan once. tokens: int32 buffer of 1 to n_batch tokens, the first at position n_past.\n"
+    "logits: writable float32 buffer of [vocabulary], the last position's, or with all_logits of\n"
+    "[tokens, vocabulary]. recorded: False for a call that is no part of the run. ValueError where the call does not\n"
+    "fit or a value is not finite.");
 
 static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_buffer *logits, Py_ssize_t n_past,
-                       int all) {
+                       int all, int phase) {
     size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),
            rows = all ? n : 1;
     // looked at last: converting the arguments may have run Python code, and other threads
@@ -47,8 +49,12 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
         (uintptr_t)tokens->buf % sizeof(int32_t) || (uintptr_t)logits->buf % sizeof(float) ||
         (size_t)logits->len != rows * vocabulary * sizeof(float))
         return q4_fail("buffers do not match the call");
-    struct q4_call call = {
-        .tokens = tokens->buf, .n_tokens = n, .n_past = (size_t)n_past, .all_logits = all, .logits = logits->buf};
+    struct q4_call call = {.tokens = tokens->buf,
+                           .n_tokens = n,
+                           .n_past = (size_t)n_past,
+                           .all_logits = all,
+                           .phase = phase,
+                           .logits = logits->buf};
     char error[Q4_ERROR_SIZE];
     bool ok;
     self->busy = 1;
@@ -63,22 +69,23 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
     SessionObject *self = (SessionObject *)object;
     Py_buffer tokens, logits;
     Py_ssize_t n_past;
-    int all;
-    if (!PyArg_ParseTuple(args, "y*npw*", &tokens, &n_past, &all, &logits))
+    int all, phase = 1;
+    if (!PyArg_ParseTuple(args, "y*npw*|i", &tokens, &n_past, &all, &logits, &phase))
         return NULL;
-    bool ok = run_decode(self, &tokens, &logits, n_past, all);
+    bool ok = run_decode(self, &tokens, &logits, n_past, all, phase);
     PyBuffer_Release(&tokens);
     PyBuffer_Release(&logits);
     if (!ok)
         return NULL;
-    Py_INCREF(Py_None);
-    return Py_None;
+    struct q4_recorder *recorder = phase ? self->session.recorder : NULL;
+    return PyBool_FromLong(recorder && q4_records_wait(recorder));
 }
 
 static PyMethodDef session_methods[] = {
     {"decode", session_decode, METH_VARARGS, decode_doc},
     {"record", q4_session_record, METH_VARARGS, q4_session_record_doc},
     {"select", q4_session_select, METH_VARARGS, q4_session_select_doc},
+    {"remind", q4_session_remind, METH_VARARGS, q4_session_remind_doc},
     {"recorded", q4_session_recorded, METH_NOARGS, q4_session_recorded_doc},
     {"record_cost", q4_session_cost, METH_NOARGS, q4_session_cost_doc},
     {NULL, NULL, 0, NULL},

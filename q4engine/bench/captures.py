@@ -97,7 +97,7 @@ def _capture(session: Session, plan: Plan, n_prompt: int, path: Path, what: Obse
         _run(session, prompt, generated[:1])
     seconds = {"prefill": 0.0, "decode": 0.0}
     with observe(session, what) as observer:
-        observer.often.append(_Clock(seconds))
+        observer.late.append(_Clock(seconds))
         for _ in range(plan.repetitions):
             _run(session, prompt, generated)
     n = plan.repetitions

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from q4engine.engine import Call, Engine
+from q4engine.engine import Engine
 from q4engine.recording import Facts
 
 _CALLS = 1  # native/recorder.h: only the ends of each thread's walk
@@ -43,10 +43,8 @@ class Own:
         self._depth = 0
         self.migrations = 0
         self._cpus: dict[int, int] = {}
-        self._facts: list[bytes] = []
         if self._session.recorder is not None:
             self._session.recorder.record(_CALLS, [])
-            self._session.observers.append(self)
 
     def prepare(self, depth: Sequence[int]) -> None:
         self._session.truncate(0)
@@ -68,17 +66,12 @@ class Own:
         self._count_migrations()
         return seconds
 
-    def before(self, call: Call) -> None:
-        """Nothing to do: the recorder notes the CPUs."""
-
-    def after(self, call: Call) -> None:
-        self._facts.append(self._session.recorder.recorded()[3])  # type: ignore[union-attr]
-
     def _count_migrations(self) -> None:
-        """Reads the facts when no clock is running."""
-        for row in np.frombuffer(b"".join(self._facts), np.int64).reshape(-1, len(Facts._fields)).tolist():
+        """Reads what was recorded, when no clock is running."""
+        recorder = self._session.recorder
+        facts = b"".join(facts for *_, facts, _ in recorder.recorded()) if recorder is not None else b""
+        for row in np.frombuffer(facts, np.int64).reshape(-1, len(Facts._fields)).tolist():
             thread = Facts(*row)
             last = self._cpus.get(thread.tid, thread.first_cpu)
             self.migrations += (last != thread.first_cpu) + (thread.first_cpu != thread.last_cpu)
             self._cpus[thread.tid] = thread.last_cpu
-        self._facts.clear()

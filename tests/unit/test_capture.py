@@ -157,14 +157,14 @@ def test_software_counts_of_operations_stay_within_the_calls(model: Path, tmp_pa
         parts = [row for row in rows if row["call"] == str(number) and row["op"] not in ("", "begin", "end")]
         (call,) = [row for row in rows if row["call"] == str(number) and not row["op"]]
         total = int(call["task-clock@sw"])
-        assert 0 < sum(int(part["task-clock@sw"]) for part in parts) <= total
+        assert 0 < sum(int(part["task-clock@sw"] or 0) for part in parts) <= total
         # the clock of two threads runs at most twice as fast as the wall's
         assert total <= 2 * int(call["duration_ns"])
         assert int(call["time_running_ns@sw"]) == int(call["time_enabled_ns@sw"]) > 0
 
 
 def test_a_run_that_is_cut_off_leaves_a_good_file(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 0)  # hand over after each call
+    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 1)  # hand over after each call
     path = tmp_path / "c.csv"
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=path, events="none")):
@@ -283,6 +283,23 @@ def test_nothing_is_recorded_where_nothing_asks_for_it(model: Path) -> None:
         assert observer.level == Level.OFF
         with pytest.raises(ValueError, match="not recorded"):
             session.recorder.recorded()  # type: ignore[union-attr]
+
+
+def test_a_mark_of_a_thread_that_had_nothing_to_do_is_the_one_before(model: Path) -> None:
+    engine = Engine.load(model, n_threads=2)
+    session = engine.session(n_ctx=64)
+    recorder = session.recorder
+    assert recorder is not None
+    recorder.record(int(Level.OPERATIONS), [])
+    session.decode([1, 2])
+    ((*_, start_ns, end_ns, _, stamps, _, _),) = recorder.recorded()
+    marks = np.frombuffer(stamps, np.uint64).reshape(2, -1).astype(np.int64)
+    assert (np.diff(marks) >= 0).all() and marks.min() >= start_ns and marks.max() <= end_ns
+    head = len(engine.graph.ops) - 1
+    alone = [i for i, op in enumerate(engine.graph.ops) if op.kind == "quantize" and i + 1 == head]
+    for i in alone:  # one token's quantisation before the head is the first thread's
+        assert marks[1, 2 * i + 1] == marks[1, 2 * i] and marks[0, 2 * i + 1] > marks[0, 2 * i]
+    assert alone
 
 
 def test_operations_are_those_of_the_plan(model: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import bits
 import pytest
@@ -19,8 +20,10 @@ import q4engine.observer
 from analysis.readers import read
 from annotate import Endpoints
 from q4engine.cli import main
-from q4engine.engine import Engine
+from q4engine.engine import Call, Engine
 from q4engine.observer import COLORS, Observation, Observer, observe
+from q4engine.pmu import Counters
+from q4engine.recording import Level, Record
 
 TEXTS = ["past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, n_eval 1", "past 13, n_eval 1"]
 
@@ -119,8 +122,7 @@ def test_a_session_observed_twice_is_recorded_once(model: Path, tmp_path: Path) 
 
 
 def test_groups_take_turns_in_each_phase(model: Path) -> None:
-    from q4engine.pmu import Counters, Group
-    from q4engine.recording import Level
+    from q4engine.pmu import Group
 
     group = Group("sw", "software", ("task-clock",), ((1, 1, True),))
     counters = Counters([group, group], [(0,), (1,)])
@@ -154,11 +156,48 @@ def test_what_waits_too_long_is_written_between_calls(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(q4engine.observer, "_LATE_BYTES", 1)
-    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 0)
+    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 1)
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=tmp_path / "c.csv", per_op=True, events="none")):
         session.decode([1])
         assert len(read_capture(tmp_path / "c.csv")[1]) > 10
+
+
+def test_nobody_runs_between_calls_where_a_recorder_can_tell_it_all(model: Path, tmp_path: Path) -> None:
+    session = Engine.load(model, n_threads=1).session(n_ctx=64)
+    what = Observation(capture=tmp_path / "c.csv", markers=tmp_path / "m.csv", events="none")
+    with observe(session, what) as observer:
+        assert session.observers == []
+        session.decode(PROMPT)
+        with session.unobserved():
+            session.decode([1])
+        session.decode([2])
+    assert session.collect is None
+    n = len(PROMPT)
+    _, rows = read_capture(tmp_path / "c.csv")
+    assert [(row["n_past"], row["n_eval"]) for row in rows] == [("0", str(n)), (str(n + 1), "1")]
+    assert observer.cost.percent is not None and observer.cost.percent > 0
+
+
+def test_a_record_gets_the_stamp_of_its_own_announcement(model: Path) -> None:
+    """Calls that failed were announced and left no record; calls that an interrupt came behind left one."""
+    session = Engine.load(model, n_threads=1).session(n_ctx=64)
+    observer = Observer(session, Level.CALLS, Counters())
+    stamps = []
+    observer.announce.append(lambda text, call, time_ns: stamps.append(time_ns))
+    records: list[Record] = []
+    observer.late.append(SimpleNamespace(write=records.append))
+    observer.start()
+    observer.attach()
+    session.decode([1])
+    observer.before(Call(1, 1, "decode"))  # as a call that fails
+    session.decode([2])
+    observer.after = lambda call: None  # type: ignore[method-assign]
+    session.decode([3])
+    observer.finish()
+    observer.stop()
+    assert [record.start_ns for record in records] == [stamps[0], stamps[2], stamps[3]]
+    assert [record.call.n_past for record in records] == [0, 1, 2]
 
 
 class TestCommand:

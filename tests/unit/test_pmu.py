@@ -245,12 +245,11 @@ class TestNative:
         with pytest.raises(ValueError, match="not recorded"):
             session.recorded()
 
-    def test_a_session_before_its_first_call_says_zero(self, model: Path) -> None:
+    def test_a_session_before_its_first_call_has_no_records(self, model: Path) -> None:
         session = Engine.load(model, n_threads=1).session(n_ctx=64).recorder
         assert session is not None
         session.record(2, [])
-        start, end, stamps, _, counts = session.recorded()
-        assert (start, end, counts) == (0, 0, b"") and not any(stamps)
+        assert session.recorded() == []
 
     def test_counters_see_the_engines_threads_alone(self, model: Path) -> None:
         """task-clock of the calls; the same while another thread of this process is busy all the time."""
@@ -298,7 +297,7 @@ class TestNative:
         session.decode([1])
         bytearray(64 << 20)  # page faults between two calls are nobody's
         session.decode([1])
-        *_, counts = recorder.recorded()
+        *_, counts = recorder.recorded()[-1]
         first, last = memoryview(counts).cast("q")[3], memoryview(counts).cast("q")[3 + counters.groups[0].words]
         assert 0 <= last - first < 1000
 
@@ -308,8 +307,8 @@ class TestNative:
         assert recorder is not None
         recorder.record(3, counters.numbers)
         recorder.select(1)
-        stamp_ns, reading_ns = recorder.record_cost()
-        assert stamp_ns > 0 and reading_ns > 0
+        mark_ns, reading_ns = recorder.record_cost()
+        assert mark_ns > 0 and reading_ns > mark_ns
 
 
 def test_slots_as_captures_say_them() -> None:
