@@ -39,7 +39,7 @@ examples:
   q4engine quantize model-f16.gguf model-q4_0.gguf --type q4_0
   q4engine COMMAND --help                    options and examples of a command
 
-Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 
