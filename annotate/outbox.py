@@ -92,16 +92,33 @@ class Outbox:
         # A new one, since a fork can leave the child with the old one in the middle of a send, where it cannot shrink.
         self._outgoing = bytearray()
 
-    def pump(self, transport: Transport) -> None:
-        """Sends what the socket takes, connecting first where need be; OSError where nobody takes connections."""
+    def pump(self, transport: Transport, may_connect: bool) -> bool:
+        """Sends what the socket takes, connecting first where need be; OSError where nobody takes connections.
+
+        False where the daemon has yet to accept connections made before: what is queued waits for the next time.
+        """
         if self.connection is not None and self.connection.hung_up():
             self.disconnect()
-        if self.connection is None and self._messages:
-            self.connection = Connection(transport.family)
-            self.connection.open(transport.data)
-            self._outgoing += self._handshake
-        self._stage()
         self.stuck = False
+        if self.connection is None and self._messages and not (may_connect and self._connect(transport)):
+            self.stuck = True
+            return False
+        self._stage()
+        self._send()
+        return True
+
+    def _connect(self, transport: Transport) -> bool:
+        """False where the queue for connections is full."""
+        self.connection = Connection(transport.family)
+        try:
+            self.connection.open(transport.data)
+        except (BlockingIOError, TimeoutError):  # of a Unix socket, of TCP
+            self.disconnect()
+            return False
+        self._outgoing += self._handshake
+        return True
+
+    def _send(self) -> None:
         while self._outgoing and self.connection is not None and not self.stuck:
             taken = self.connection.send(self._outgoing)
             del self._outgoing[:taken]

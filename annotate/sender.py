@@ -20,6 +20,7 @@ _RETRY_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
 _ROOM_SECONDS = 0.1
 _FULL_SOCKET_SECONDS = 0.002
+_BACKLOG_SECONDS = 0.01
 
 
 class Sender:
@@ -125,6 +126,7 @@ class Sender:
         self._outboxes = []
         self._ended_dropped = 0
         self._retry_at = 0.0
+        self._accepting = True  # False while the daemon's queue for connections is full
 
     def _make_room(self, outbox: Outbox, size: int) -> bool:
         """A thread that talks faster than the sender gets to run sends for itself, unless the socket is full."""
@@ -155,11 +157,16 @@ class Sender:
             while not self._closed:
                 with self._lock:
                     self._turn()
-                    pause = _DRAIN_SECONDS if self.connected else _RETRY_SECONDS
+                    pause = self._pause()
                 self._sleep(pause)
         except BaseException:
             self.live = False
             raise
+
+    def _pause(self) -> float:
+        if not self.connected:
+            return _RETRY_SECONDS
+        return _DRAIN_SECONDS if self._accepting else _BACKLOG_SECONDS
 
     def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(queue.Empty):
@@ -208,10 +215,11 @@ class Sender:
         return True
 
     def _pump(self) -> None:
+        self._accepting = True
         for outbox in list(self._outboxes):
             ended = outbox.ended()  # asked before the pump: what the thread said last must go out too
             try:
-                outbox.pump(self._transport)
+                self._accepting &= outbox.pump(self._transport, self._accepting)
             except OSError:
                 outbox.disconnect()
                 self.live = False  # a daemon between two captures; its signal or the next retry tells

@@ -58,12 +58,20 @@ def tcp_endpoints(family: str) -> Endpoints:
 class Daemon:
     """Listens on the parent and data sockets of one family and keeps what each data connection says.
 
-    `capturing=False` listens on the parent socket alone, as between two captures; `reading=False` leaves data unread.
+    `capturing=False` listens on the parent socket alone, as between two captures; `reading=False` leaves data unread;
+    `backlog`: as of listen().
     """
 
     def __init__(
-        self, endpoints: Endpoints, family: str = "unix", *, capturing: bool = True, reading: bool = True
+        self,
+        endpoints: Endpoints,
+        family: str = "unix",
+        *,
+        capturing: bool = True,
+        reading: bool = True,
+        backlog: int = 64,
     ) -> None:
+        self._backlog = backlog
         self._family = family
         self._endpoints = endpoints
         self._selector = selectors.DefaultSelector()
@@ -148,7 +156,7 @@ class Daemon:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             port = self._endpoints.parent_port if role == "parent" else self._endpoints.data_port
             listener.bind((_HOSTS[self._family], port))
-        listener.listen(64)
+        listener.listen(self._backlog)
         self._selector.register(listener, selectors.EVENT_READ, role)
 
     def _serve(self) -> None:

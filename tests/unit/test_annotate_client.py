@@ -144,6 +144,35 @@ def test_each_thread_has_a_connection_in_its_own_order(endpoints):
         assert times == sorted(times)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_threads_wait_for_a_daemon_that_is_slow_to_accept(family, endpoints):
+    """gatord keeps few connections waiting; the others are refused and must come again."""
+    if not has_family(family):
+        pytest.skip(f"no {family} sockets here")
+    where = endpoints if family == "unix" else tcp_endpoints(family)
+    n_threads = 24
+    all_said = threading.Barrier(n_threads + 1)
+    all_heard = threading.Barrier(n_threads + 1)
+
+    def talk(number):
+        s.marker(f"thread {number}")
+        all_said.wait()
+        all_heard.wait()
+
+    with Daemon(where, family, backlog=0) as daemon:
+        with annotate.streamline(endpoints=where) as s:
+            threads = [threading.Thread(target=talk, args=(number,)) for number in range(n_threads)]
+            for thread in threads:
+                thread.start()
+            all_said.wait()
+            daemon.wait(lambda: len(daemon.markers) == n_threads)
+            all_heard.wait()
+            for thread in threads:
+                thread.join()
+            assert s.dropped == 0
+        assert sorted(daemon.markers) == sorted(f"thread {number}" for number in range(n_threads))
+
+
 def test_a_thread_that_ends_hangs_up(endpoints):
     with Daemon(endpoints) as daemon, annotate.streamline(endpoints=endpoints) as s:
         thread = threading.Thread(target=lambda: s.marker("last words"))
