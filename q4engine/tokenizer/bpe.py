@@ -6,7 +6,7 @@ import re
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile, Metadata
-from q4engine.tokenizer.merging import merge_symbols
+from q4engine.tokenizer.merging import WordCache, merge_symbols
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
 
@@ -15,8 +15,6 @@ IGNORES_MERGES = frozenset({"llama-bpe", "llama3", "llama-v3"})
 
 # over all merges, each followed by a NUL; possessive, so that it neither backtracks nor remembers where it was
 _WELL_FORMED = re.compile("(?:[^ \0]++ [^ \0]++\0)*+")
-_CACHE_WORDS = 1 << 15
-_CACHE_CHARS = 64
 
 
 def _byte_alphabet() -> str:
@@ -57,20 +55,11 @@ class ByteLevelBPE:
         _check_merges(metadata, merges)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
-        self._cache: dict[str, list[int]] = {}
+        self._cache = WordCache(self._encode_word)
 
     def encode(self, text: str, at_start: bool) -> list[int]:
         """Ids of a text. ``at_start`` plays no part in byte-level BPE."""
-        ids: list[int] = []
-        cache = self._cache
-        for word in self._words.split(text):
-            known = cache.get(word)
-            if known is None:
-                known = self._encode_word(word)
-                if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
-                    cache[word] = known
-            ids += known
-        return ids
+        return self._cache.ids(self._words.split(text))
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""

@@ -1,9 +1,33 @@
-"""The merge loop that byte-level BPE and SPM share."""
+"""What byte-level BPE and SPM share: the merge loop, and a cache of words."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+_CACHE_WORDS = 1 << 15
+_CACHE_CHARS = 64
+
+
+class WordCache:
+    """Ids of words, those of short words kept: texts repeat them. Never more than some thousand words."""
+
+    def __init__(self, encode_word: Callable[[str], list[int]]) -> None:
+        self._encode_word = encode_word
+        self._known: dict[str, list[int]] = {}
+
+    def ids(self, words: Iterable[str]) -> list[int]:
+        """The ids of all words, one after the other."""
+        ids: list[int] = []
+        cache = self._known
+        for word in words:
+            known = cache.get(word)
+            if known is None:
+                known = self._encode_word(word)
+                if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
+                    cache[word] = known
+            ids += known
+        return ids
 
 
 def merge_symbols(symbols: list[str], rank: Callable[[str, str], float | None]) -> list[str]:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile
-from q4engine.tokenizer.merging import merge_symbols
+from q4engine.tokenizer.merging import WordCache, merge_symbols
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error, read_scores
 
 SPACE = "\u2581"
 """Stands for a space in the vocabulary: LOWER ONE EIGHTH BLOCK."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_CACHE_WORDS = 1 << 15
-_CACHE_CHARS = 64
 
 
 class SentencePieceBPE:
@@ -43,22 +41,13 @@ class SentencePieceBPE:
         # encoded one by one. The separator keeps neighbours in the joined string apart.
         crossing = re.search(f"[^{SPACE}\0]{SPACE}", "\0".join(self._ids))
         self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
-        self._cache: dict[str, list[int]] = {}
+        self._cache = WordCache(self._encode_word)
 
     def encode(self, text: str, at_start: bool) -> list[int]:
         """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space."""
         if self.adds_space and at_start:
             text = " " + text
-        ids: list[int] = []
-        cache = self._cache
-        for word in self._split(text.replace(" ", SPACE)):
-            known = cache.get(word)
-            if known is None:
-                known = self._encode_word(word)
-                if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
-                    cache[word] = known
-            ids += known
-        return ids
+        return self._cache.ids(self._split(text.replace(" ", SPACE)))
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for."""
