@@ -4,6 +4,7 @@
 
 static size_t pairs8_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_BYTES; }
 static size_t pairs8_sum_bytes(size_t k) { return k / Q4_BLOCK * PAIRS8_SUM_BYTES; }
+static size_t pairs8_k_bytes(size_t k) { return k / Q4_SUPER * PAIRS8_K_BYTES; }
 static size_t quad4_bytes(size_t k) { return q4_round_up(k / Q4_BLOCK * QUAD4_BYTES, 64); }
 
 static size_t quad4_k_bytes(size_t k) { return k / Q4_SUPER * QUAD4_K_BYTES; }
@@ -41,6 +42,22 @@ static void pairs8_sum_pack(uint8_t *dst, const struct q4_acts *acts, size_t tok
     pack_pairs8(dst, acts, token0, n, PAIRS8_SUM_BYTES);
 }
 
+static void pairs8_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    size_t n_blocks = acts->k / Q4_SUPER;
+    if (n < PAIRS8_TOKENS)
+        memset(dst, 0, pairs8_k_bytes(acts->k));
+    for (size_t i = 0; i < n; i++) {
+        const int8_t *q = acts->q + (token0 + i) * acts->k;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < n_blocks; b++, out += PAIRS8_K_BYTES) {
+            float d = acts->d[(token0 + i) * n_blocks + b], twice[2] = {d, d};
+            memcpy(out + i * 8, twice, 8);
+            for (size_t c = 0; c < Q4_SUPER / 8; c++, q += 8)
+                memcpy(out + 64 + c * 64 + i * 8, q, 8);
+        }
+    }
+}
+
 static void quad4_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
     size_t n_blocks = acts->k / Q4_BLOCK;
     if (n < QUAD4_TOKENS)
@@ -76,5 +93,6 @@ static void quad4_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0
 
 const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, pairs8_pack};
 const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes, pairs8_sum_pack};
+const struct q4_act_packing q4_pairs8_k = {"pairs8_k", Q4_ACT_Q8K, PAIRS8_TOKENS, pairs8_k_bytes, pairs8_k_pack};
 const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, quad4_pack};
 const struct q4_act_packing q4_quad4_k = {"quad4_k", Q4_ACT_Q8K, QUAD4_TOKENS, quad4_k_bytes, quad4_k_pack};

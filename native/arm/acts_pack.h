@@ -12,6 +12,11 @@
 #define PAIRS8_SUM_BYTES (256 + 64 + 64)
 extern const struct q4_act_packing q4_pairs8, q4_pairs8_sum;
 
+// `pairs8_k`: the same for Q6_K. A block of 256 columns is fp32 scales [4 token pairs][d0, d0, d1, d1],
+//   int8 q[32 chunks of 8 columns][4 token pairs][2 tokens x 8 columns].
+#define PAIRS8_K_BYTES (64 + 8 * Q4_SUPER)
+extern const struct q4_act_packing q4_pairs8_k;
+
 // `quad4`: 4 tokens, for SDOT by lane. A block of 32 columns is
 //   int8 q[2 halves of 16 columns][4 tokens][16], fp32 d[4], fp32 sum[4].
 #define QUAD4_TOKENS 4

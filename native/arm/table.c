@@ -22,6 +22,7 @@ DECLARE_GEMV(q4_gemv_q6_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q8_0_i8mm)
+DECLARE_GEMM(q4_gemm_q6_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_dotprod)
 DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q8_0_dotprod)
@@ -58,6 +59,7 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
     GEMM(q8_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
+    GEMM(q6_k, q6b, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
 #endif
     GEMM(q4_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q4_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
