@@ -263,6 +263,7 @@ static void walk(void *context, int member) {
     struct q4_recorder *recorder = r->call->phase ? r->s->recorder : NULL;
     struct q4_thread_record *record = recorder ? &recorder->threads[member] : NULL;
     uint64_t fp = q4_fp_enter();
+    struct q4_ahead ahead = {0};
     if (record)
         q4_record_start(recorder, record);
     for (size_t i = 0; i < m->n_ops; i++) {
@@ -280,11 +281,12 @@ static void walk(void *context, int member) {
         }
         if (record) // of emulated instructions even the few around operations are told apart
             q4_record_mark(recorder, record, busy || recorder->emulated);
-        q4_prefetch_next(r, op, member);
         bool next_single = i + 1 < m->n_ops && count_units(r, op + 1, q4_token_range(r, op + 1)) == 1;
         bool barrier = units > 1 || (units == 1 && !next_single);
+        if (op->kind == Q4_OP_MATMUL)
+            ahead = q4_next_weights(r, op, member);
         if (barrier)
-            q4_team_barrier(m->team);
+            q4_team_barrier(m->team, &ahead);
         if (record)
             q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
     }

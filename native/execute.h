@@ -37,8 +37,8 @@ void q4_report(struct run *r, const struct q4_op *op, size_t token);
 bool q4_done_beside(const struct run *r, const struct q4_op *op, struct range range);
 // Quantises columns that a unit of `op` has just written, where the operation behind it leaves that to it.
 void q4_quantize_behind(struct run *r, const struct q4_op *op, struct range range, size_t first, size_t n);
-// After a member's part of a product: asks for the first of the weights that it will read next.
-void q4_prefetch_next(const struct run *r, const struct q4_op *op, int member);
+// The first of the weights that the member will read after this operation; nothing where no single token meets them.
+struct q4_ahead q4_next_weights(const struct run *r, const struct q4_op *op, int member);
 // n columns, whole blocks, of a QUANTIZE operation.
 void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n);
 

@@ -22,27 +22,21 @@ static bool quantize_beside(const struct run *r, const struct q4_op *op) {
     return whole && before->out == op->in && q4_token_range(r, before).n == 1;
 }
 
-// A thread that waits, or does work that needs no memory, has the first lines of its next weights on the way
-// meanwhile. Into L2, which holds this and more.
-#define AHEAD_BYTES ((size_t)32 << 10)
-#define AHEAD_BYTES_BUSY ((size_t)8 << 10) // member 0 goes on at once: no more than can be under way
+// Into L2, which holds this and more.
+#define AHEAD_BYTES ((size_t)64 << 10)
 
-void q4_prefetch_next(const struct run *r, const struct q4_op *op, int member) {
+struct q4_ahead q4_next_weights(const struct run *r, const struct q4_op *op, int member) {
     const struct q4_op *end = r->m->plan + r->m->n_ops;
-    if (op->kind != Q4_OP_MATMUL || q4_token_range(r, op).n != 1)
-        return;
     for (op++; op < end && op->kind != Q4_OP_MATMUL; op++)
         ;
-    if (op == end)
-        return;
+    if (op == end || q4_token_range(r, op).n != 1)
+        return (struct q4_ahead){0};
     const struct q4_weight *w = &r->m->weights[op->weight];
     size_t units = (w->rows + Q4_MAX_PANEL_ROWS - 1) / Q4_MAX_PANEL_ROWS;
     size_t first = units * (size_t)member / (size_t)q4_team_size(r->m->team) * Q4_MAX_PANEL_ROWS;
     const struct q4_layout *layout = w->kernels.gemv->layout;
     size_t at = first / layout->rows * q4_panel_bytes(layout, w->k);
-    size_t stop = q4_min_size(at + (member ? AHEAD_BYTES : AHEAD_BYTES_BUSY), w->bytes);
-    for (; at < stop; at += 64)
-        __builtin_prefetch(w->data + at, 0, 2);
+    return (struct q4_ahead){w->data + at, w->data + q4_min_size(at + AHEAD_BYTES, w->bytes)};
 }
 
 bool q4_done_beside(const struct run *r, const struct q4_op *op, struct range range) {

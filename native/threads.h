@@ -19,8 +19,14 @@ int q4_team_size(const q4_team *team);
 // Runs work(context, member) on every member and returns when all have returned. One run at a time: callers queue.
 void q4_team_run(q4_team *team, void (*work)(void *context, int member), void *context);
 
-// Inside a run: waits until every member is here. Brief spinning, then sleep.
-void q4_team_barrier(q4_team *team);
+// Memory that a member will read next. Waiting, it asks for it line by line.
+struct q4_ahead {
+    const uint8_t *at, *end;
+};
+
+// Inside a run: waits until every member is here. Brief spinning, then sleep. ahead: used up as far as time allowed;
+// may be NULL.
+void q4_team_barrier(q4_team *team, struct q4_ahead *ahead);
 
 // Units of work: first, first + 1, …, first + n - 1.
 struct q4_units {

@@ -63,7 +63,7 @@ static void work_kernel(void *context, int member) {
         t.scratch = job->scratch + (size_t)member * job->scratch_bytes;
         job->kernel->run(&t);
     }
-    q4_team_barrier(team);
+    q4_team_barrier(team, NULL);
 }
 
 static double timed(void (*work)(void *, int), struct job *job) {

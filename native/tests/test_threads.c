@@ -33,7 +33,7 @@ static void take_all(void *context, int member) {
             for (size_t i = 0; i < units.n && units.first + i < MOST_UNITS; i++)
                 atomic_fetch_add(&taken[units.first + i], 1);
         }
-        q4_team_barrier(c->team);
+        q4_team_barrier(c->team, NULL);
         for (size_t i = 0; i < c->totals[round]; i++) // all are taken now, by whomever
             if (atomic_load(&taken[i]) != 1)
                 atomic_fetch_add(&c->faults, 1);

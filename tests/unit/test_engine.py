@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,3 +238,12 @@ def test_pinned_threads_give_the_same_bits(tmp_path: Path) -> None:
     assert engine.n_threads == 1
     logits = engine.session().decode(bits.PROMPT)
     assert logits.tobytes() == Engine.load(path, n_threads=2).session().decode(bits.PROMPT).tobytes()
+
+
+def test_idle_threads_sleep(tmp_path: Path) -> None:
+    """A worker stays awake for a moment after a call; then it takes next to no CPU time, where spinning took it all."""
+    session = Engine.load(write(tmp_path), n_threads=2).session(n_ctx=8)
+    session.decode([1])
+    start = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - start < 0.25
