@@ -22,6 +22,7 @@ from q4engine import __version__, machine
 from q4engine.capture import Capture
 from q4engine.engine import PHASES, Call, Engine, Phase, Session
 from q4engine.errors import Q4Error
+from q4engine.interrupts import uninterrupted
 from q4engine.operation_channels import OperationChannels
 from q4engine.perf_ctl import PerfControl
 from q4engine.pmu import Counters, core_pmus, plan_counters, slots_of
@@ -145,7 +146,7 @@ class Observer:
         self._n_phase_calls: dict[Phase, int] = {"prefill": 0, "decode": 0}
         self._counted: tuple[int, ...] = ()
         self._announced: deque[Announced] = deque()
-        self._late: list[Record] = []
+        self._late: deque[Record] = deque()
         self._late_bytes = 0
         self._mark_ns = self._reading_ns = 0.0
 
@@ -201,24 +202,27 @@ class Observer:
 
     def drain(self) -> None:
         """Hands on what waits; to the ``late`` sinks only where much waits for them."""
-        for record in self._records():
-            self._n_calls += 1
-            self.cost.first_ns = self.cost.first_ns or record.start_ns
-            self.cost.last_ns = record.end_ns
-            for sink in (*self.live, *self.often):
-                sink.write(record)
-            if self.late:
-                self._late.append(record)
-                self._late_bytes += record.n_bytes
+        with uninterrupted():  # each call is told to all sinks or to none
+            for record in self._records():
+                self._n_calls += 1
+                self.cost.first_ns = self.cost.first_ns or record.start_ns
+                self.cost.last_ns = record.end_ns
+                for sink in (*self.live, *self.often):
+                    sink.write(record)
+                if self.late:
+                    self._late.append(record)
+                    self._late_bytes += record.n_bytes
         if self._late_bytes > _LATE_BYTES:
             self.drain_late()
 
     def drain_late(self) -> None:
         """Gives the ``late`` sinks what waits for them."""
-        late, self._late, self._late_bytes = self._late, [], 0
-        for record in late:
-            for sink in self.late:
-                sink.write(record)
+        self._late_bytes = 0
+        while self._late:
+            with uninterrupted():
+                record = self._late.popleft()
+                for sink in self.late:
+                    sink.write(record)
 
     def finish(self) -> None:
         """After the run: everything that waits, to everyone. Hears no more of the session's calls."""
@@ -331,33 +335,39 @@ def _attach_annotations(observer: Observer, what: Observation, stack: ExitStack)
 def _attach_markers(observer: Observer, what: Observation, stack: ExitStack) -> None:
     if what.markers is None:
         return
-    try:
-        markers = stack.enter_context(annotate.MarkerFile(what.markers))
-    except OSError as error:
-        raise Q4Error(f"{what.markers}: the markers cannot be written: {error.strerror}") from None
-
-    sink = _Markers(markers)
-    stack.callback(sink.end)
+    sink = _Markers(what.markers)
+    stack.callback(sink.close)
     observer.often.append(sink)
 
 
 class _Markers:
-    """The markers file, as a sink."""
+    """The markers file, as a sink. Q4Error where it cannot be written."""
 
-    def __init__(self, markers: annotate.MarkerFile) -> None:
-        self._markers = markers
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._last: Record | None = None
+        with self._named_errors():
+            self._markers = annotate.MarkerFile(path)
 
     def write(self, record: Record) -> None:
         call = record.call
-        self._markers.write(record.start_ns, call.n_past, call.n_eval, call.phase)
+        with self._named_errors():
+            self._markers.write(record.start_ns, call.n_past, call.n_eval, call.phase)
         self._last = record
 
-    def end(self) -> None:
+    def close(self) -> None:
         """A marker of no tokens ends the last call."""
-        if self._last is not None:
-            call = self._last.call
-            self._markers.write(self._last.end_ns, call.n_past + call.n_eval, 0, "end")
+        with self._named_errors(), self._markers:
+            if self._last is not None:
+                call = self._last.call
+                self._markers.write(self._last.end_ns, call.n_past + call.n_eval, 0, "end")
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Q4Error(f"{self._path}: the markers cannot be written: {error.strerror}") from None
 
 
 def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note: Callable[[str], None]) -> None:

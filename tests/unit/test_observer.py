@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import bits
 import pytest
 from annotate_daemon import Daemon, private_endpoints, wait
-from capture_runs import PROMPT, observed_run, read_capture
+from capture_runs import PROMPT, calls_of, observed_run, read_capture
+from endless import write_endless
 
 import annotate
 import q4engine.observer
@@ -240,9 +241,7 @@ class TestCommand:
         ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
     )
     def test_a_run_that_is_ended(self, tmp_path: Path, number: signal.Signals, code: int) -> None:
-        from make_models.tiny import TINY_LLAMA, write_tiny
-
-        model = write_tiny(tmp_path / "synthetic-tiny.gguf", TINY_LLAMA.with_changes(n_ctx_train=100_000))
+        model = write_endless(tmp_path / "synthetic-tiny.gguf")
         files = {"--capture": tmp_path / "c.csv", "--markers": tmp_path / "m.csv", "--trace": tmp_path / "t.json"}
         command = [sys.executable, "-W", "error", "-m", "q4engine", "run", str(model), "--temp", "0", "-t", "1"]
         command += ["--no-chat", "-p", "abc", "-c", "100000", *(str(x) for pair in files.items() for x in pair)]
@@ -256,8 +255,12 @@ class TestCommand:
         assert process.returncode == code and b"Traceback" not in err
         header, rows = read_capture(files["--capture"])
         assert len(rows) > 10 and ("state" in header) == (number == signal.SIGKILL)
-        assert len(read(files["--markers"]).markers) > 10
+        markers = [(m.n_past, m.n_eval) for m in read(files["--markers"]).markers]
+        assert len(markers) > 10
         assert files["--trace"].exists() == (number != signal.SIGKILL)
+        if number != signal.SIGKILL:
+            assert markers[:-1] == calls_of(rows)
+            assert len(markers) - 1 == sum('"ph":"i"' in line for line in files["--trace"].read_text().splitlines())
 
 
 def test_counting_every_operation_warns_of_its_cost(
