@@ -13,7 +13,7 @@ from annotate.client import Channel, Counter, Mode, Streamline, monotonic_raw_ns
 from annotate.connection import Endpoints
 from annotate.encode import Color, CounterClass, Display, Render, Series
 from annotate.marker_file import MarkerFile
-from annotate.perfetto import TraceWriter
+from annotate.perfetto import SliceKind, TraceWriter
 
 BLUE = Color(0x1F, 0x77, 0xB4)
 ORANGE = Color(0xFF, 0x7F, 0x0E)
@@ -39,6 +39,7 @@ __all__ = [
     "Mode",
     "Render",
     "Series",
+    "SliceKind",
     "Streamline",
     "TraceWriter",
     "monotonic_raw_ns",

@@ -9,12 +9,19 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import IO, Literal, NamedTuple, Self
 
 Value = str | int | float | bool | None
 Scope = Literal["thread", "process", "global"]
 
 _SCOPE_CODES = {"thread": "t", "process": "p", "global": "g"}
+
+
+class SliceKind(NamedTuple):
+    """What slices of one kind have in common; made by `TraceWriter.kind_of_slice`."""
+
+    name: str
+    encoded: str
 
 
 class TraceWriter:
@@ -62,14 +69,24 @@ class TraceWriter:
         args: Mapping[str, Value] | None = None,
     ) -> None:
         """Something that lasted: start (CLOCK_MONOTONIC_RAW) and duration in nanoseconds, on a thread."""
-        if duration_ns < 0:
-            raise ValueError(f"trace slice {name!r}: duration {duration_ns} ns, must not be negative")
+        self.slice_like(self.kind_of_slice(name, tid, category=category, args=args), start_ns, duration_ns)
+
+    def kind_of_slice(
+        self, name: str, tid: int, *, category: str = "", args: Mapping[str, Value] | None = None
+    ) -> SliceKind:
+        """What many slices have in common, for `slice_like`: encoded once, most of a slice's work is done."""
         event: dict[str, object] = {"ph": "X", "name": name, "pid": self._pid, "tid": tid}
         if category:
             event["cat"] = category
         if args:
             event["args"] = dict(args)
-        self._event(event, ts=start_ns, dur=duration_ns)
+        return SliceKind(name, _json(event))
+
+    def slice_like(self, kind: SliceKind, start_ns: int, duration_ns: int) -> None:
+        """A slice of a kind: start (CLOCK_MONOTONIC_RAW) and duration in nanoseconds."""
+        if duration_ns < 0:
+            raise ValueError(f"trace slice {kind.name!r}: duration {duration_ns} ns, must not be negative")
+        self._write(kind.encoded, ts=start_ns, dur=duration_ns)
 
     def counter(self, name: str, time_ns: int, values: float | Mapping[str, float]) -> None:
         """A value from this time on, or several that are stacked in one track."""
@@ -129,10 +146,16 @@ class TraceWriter:
             self._beside.unlink(missing_ok=True)
 
     def _event(self, event: Mapping[str, object], **times_ns: int) -> None:
-        body = json.dumps(event, allow_nan=False, separators=(",", ":"))
-        times = "".join(f',"{key}":{_microseconds(time_ns)}' for key, time_ns in times_ns.items())
-        self._file.write(f"{self._separator}{body[:-1]}{times}}}")
+        self._write(_json(event), **times_ns)
+
+    def _write(self, encoded: str, **times_ns: int) -> None:
+        times = "".join([f',"{key}":{_microseconds(time_ns)}' for key, time_ns in times_ns.items()])
+        self._file.write(f"{self._separator}{encoded[:-1]}{times}}}")
         self._separator = ",\n"
+
+
+def _json(event: Mapping[str, object]) -> str:
+    return json.dumps(event, allow_nan=False, separators=(",", ":"))
 
 
 def _microseconds(time_ns: int) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from annotate import TraceWriter
+from annotate import SliceKind, TraceWriter
 from q4engine.errors import Q4Error
 from q4engine.pmu import Counters
 from q4engine.recording import Operation, Record, Span
@@ -30,6 +30,7 @@ class Trace:
         self._counters = counters
         self._kv_bytes = kv_bytes
         self._named: set[int] = set()
+        self._kinds: dict[tuple[int, str, int], SliceKind] = {}
         try:
             known = {key: str(value) for key, value in metadata.items() if value is not None}
             self._trace = TraceWriter(self._path, metadata=known)
@@ -71,6 +72,12 @@ class Trace:
         self._trace.counter("KV cache bytes", record.end_ns, (call.n_past + call.n_eval) * self._kv_bytes)
 
     def _span(self, span: Span, record: Record, tid: int) -> None:
+        key = (tid, span.name, id(span.operation))
+        if key not in self._kinds:
+            self._kinds[key] = self._kind(span, record, tid)
+        self._trace.slice_like(self._kinds[key], span.start_ns, span.end_ns - span.start_ns)
+
+    def _kind(self, span: Span, record: Record, tid: int) -> SliceKind:
         args: dict[str, str | int | float | bool | None] = {}
         if span.operation is not None:
             if span.operation.layer is not None:
@@ -79,7 +86,7 @@ class Trace:
                 args["tensor"] = span.operation.tensor
             if span.name in _KERNELS:
                 args["kernel"] = span.operation.kernel(span.operation.tokens(record.call))
-        self._trace.slice(span.name, span.start_ns, span.end_ns - span.start_ns, tid, category="operation", args=args)
+        return self._trace.kind_of_slice(span.name, tid, category="operation", args=args)
 
     def _name(self, threads: list[int]) -> None:
         for index, tid in enumerate(threads):
