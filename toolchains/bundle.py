@@ -18,6 +18,7 @@ from pathlib import Path
 
 import arm64_python
 from cross import CrossBuild, add_build_options, build_of, build_wheel
+from debian import stamp_matches
 from host import BUILD, DIST, REPO, ToolError, main, say
 from requirements import requirements
 
@@ -48,8 +49,8 @@ export PYTHONHOME="$here/python" PYTHONPATH="$here/site" PYTHONNOUSERSITE=1 PYTH
 # Android's system call filters kill programs that register restartable sequences, which glibc does for speed alone.
 export GLIBC_TUNABLES="${{GLIBC_TUNABLES:-glibc.pthread.rseq=0}}"
 # --argv0: what Python takes for its own path and starts as sys.executable is the script python3.
-exec ${{Q4_RUNNER:-}} "$here/lib/{loader}" --inhibit-cache --library-path "$here/lib" --argv0 "$here/python3" \\
-    "$here/python/bin/python3.11" {arguments}"$@"
+exec ${{Q4_RUNNER:+"$Q4_RUNNER"}} "$here/lib/{loader}" --inhibit-cache --library-path "$here/lib" \\
+    --argv0 "$here/python3" "$here/python/bin/python3.11" {arguments}"$@"
 """
 
 README = """\
@@ -106,7 +107,7 @@ def install_dependencies() -> Path:
     """What q4engine needs at run time, for aarch64; the folder."""
     folder, stamp, wanted = HOME / "deps", HOME / "deps.stamp", requirements()
     key = "\n".join(wanted)
-    if not arm64_python.stamp_matches(stamp, key):
+    if not stamp_matches(stamp, key):
         say("installing numpy and the other dependencies for the bundle")
         stamp.unlink(missing_ok=True)
         arm64_python.pip_install(folder, *wanted)

@@ -80,14 +80,3 @@ def apt_install(packages: Sequence[str], reason: str) -> None:
             run(install, quiet)
         except ToolError as error:
             raise ToolError(f"{reason}; `{command}` failed") from error
-
-
-def require_qemu() -> str:
-    """The path of qemu's user-mode emulator for aarch64, installed first where it is absent and we may."""
-    names = ("qemu-aarch64", "qemu-aarch64-static")
-    if find_program(*names) is None:
-        apt_install(["qemu-user"], "qemu-aarch64 is missing, which runs Arm programs on this machine")
-    path = find_program(*names)
-    if path is None:
-        raise ToolError("qemu-user is installed, but no qemu-aarch64 is on PATH")
-    return path

@@ -20,7 +20,8 @@ from pathlib import Path
 import arm64_python
 from arm import CPUS, environment, python_command, set_up
 from cross import ALL_KERNELS, CrossBuild, build_kernel_test, build_wheel, default_toolchain
-from host import BUILD, NATIVE_ARM, REPO, ToolError, main, require_qemu, run, say
+from host import BUILD, NATIVE_ARM, REPO, ToolError, main, run, say
+from qemu import require_qemu
 
 PARTS = ("lint", "kernels", "python", "arm")
 _COUNT = re.compile(r"(\d+) (passed|failed|error|skipped|xfailed)")
@@ -56,10 +57,12 @@ class Check:
         lines = [f"\n==== {self.name}"]
         if show:
             print(lines[0], flush=True)
+        # With it, output that is lost or late in a buffer would go unnoticed here and not on other machines.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         process = subprocess.Popen(
             [os.fspath(word) for word in self.command],
             cwd=REPO,
-            env={**os.environ, **self.env},
+            env={**inherited, **self.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -163,8 +166,9 @@ def run_tests() -> int:
         print(f"error: unknown part {unknown[0]}; known are: {' '.join(PARTS)}", file=sys.stderr)
         return 2
     if {"python", "arm"} <= set(parts):
-        try:  # tests/build looks at this wheel
+        try:  # tests/build looks at this wheel and runs programs under the emulator
             build_wheel(CrossBuild(default_toolchain(), ALL_KERNELS))
+            require_qemu(plugins=True)
         except ToolError as error:
             say(str(error))  # and the arm part will fail
     results = run_parts(parts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from a64_forms import FORMS
+from cross import prepare
 from emulate import __main__ as emulate_command
 from emulate import plugin
 from host import find_program
+from qemu import find_qemu
 
 Counts = Mapping[str, int]
 # A mark itself: six moves, and the system call, which is none of the classes.
@@ -43,19 +45,31 @@ Capture = pytest.CaptureFixture[str]
 Runner = Callable[..., dict[int, dict[str, int]]]
 
 
+def arm_compiler(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What assembles and links for aarch64 here: gcc, or zig where it is set up."""
+    march = "-march=armv8.6-a+crypto+sha3+fp16fml"
+    if gcc := find_program("aarch64-linux-gnu-gcc"):
+        return [gcc, march]
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("needs aarch64-linux-gnu-gcc or zig")
+    environment = prepare("zig")
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", environment["ZIG_GLOBAL_CACHE_DIR"])
+    return [environment["Q4_ZIG"], "cc", "-target", "aarch64-linux-gnu", f"-Wa,{march}"]
+
+
 @pytest.fixture
-def counted(tmp_path: Path) -> Runner:
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """Assembles a program, runs it, and returns what was counted before each stamp since the mark before."""
-    compiler, qemu = find_program("aarch64-linux-gnu-gcc"), find_program("qemu-aarch64", "qemu-aarch64-static")
-    if compiler is None or qemu is None or shutil.which("cc") is None:
-        pytest.skip("needs aarch64-linux-gnu-gcc, qemu-aarch64 and cc")
+    qemu = find_qemu(plugins=True)
+    if qemu is None or find_program("cc", "gcc", "clang") is None:
+        pytest.skip("needs a qemu-aarch64 that takes plugins, and a C compiler")
+    compiler = arm_compiler(monkeypatch)
 
     def run(body: str, caches: plugin.Caches | None = None) -> dict[int, dict[str, int]]:
         source, program, out = (tmp_path / name for name in ("hand_counted.S", "hand_counted", "counts"))
         tail = "\n.p2align 6\ndata: .zero 256\n.bss\n.p2align 12\nbuffer: .zero 1 << 21\n"
         source.write_text(f"{PROLOGUE}{body}\n    exit\n{tail}")
-        march = "-march=armv8.6-a+crypto+sha3+fp16fml"
-        subprocess.run([compiler, march, "-nostdlib", "-static", source, "-o", program], check=True)
+        subprocess.run([*compiler, "-nostdlib", "-static", source, "-o", program], check=True)
         option = plugin.option(plugin.build(), out, caches or plugin.Caches())
         env = {**os.environ, "QEMU_CPU": "max,sve=off"}
         subprocess.run([qemu, "-plugin", option, program], check=True, env=env)
@@ -193,9 +207,9 @@ def test_stores_refill_and_an_access_across_lines_needs_both(counted: Runner) ->
     ],
 )
 def test_impossible_caches_are_refused(caches: plugin.Caches, part: str, tmp_path: Path) -> None:
-    qemu = find_program("qemu-aarch64", "qemu-aarch64-static")
+    qemu = find_qemu(plugins=True)
     if qemu is None:
-        pytest.skip("needs qemu-aarch64")
+        pytest.skip("needs a qemu-aarch64 that takes plugins")
     option = plugin.option(plugin.build(), tmp_path / "counts", caches)
     result = subprocess.run([qemu, "-plugin", option, "/bin/true"], capture_output=True, text=True)
     assert result.returncode != 0
@@ -206,8 +220,8 @@ def test_impossible_caches_are_refused(caches: plugin.Caches, part: str, tmp_pat
 
 
 def test_impossible_caches_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
-    if find_program("qemu-aarch64", "qemu-aarch64-static") is None:
-        pytest.skip("needs qemu-aarch64")
+    if find_qemu(plugins=True) is None:
+        pytest.skip("needs a qemu-aarch64 that takes plugins")
     (tmp_path / "model.gguf").touch()
     monkeypatch.setattr(sys, "argv", ["emulate", "--model", str(tmp_path / "model.gguf"), "--l1", "64K/3"])
     assert emulate_command.emulate() == 2

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from bundle import LOADER, make_bundle
 from cross import ALL_KERNELS, CrossBuild, default_toolchain
-from host import NATIVE_ARM, find_program
+from host import NATIVE_ARM
+from qemu import find_qemu
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,8 +37,7 @@ def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundled(unpacked: Path) -> Program:
     """Runs a program of the bundle with no environment but the emulator's, from the root folder."""
-    qemu = find_program("qemu-aarch64", "qemu-aarch64-static")
-    env = {} if NATIVE_ARM else {"Q4_RUNNER": str(qemu), "QEMU_CPU": "max,sve=off"}
+    env = {} if NATIVE_ARM else {"Q4_RUNNER": str(find_qemu()), "QEMU_CPU": "max,sve=off"}
 
     def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(unpacked / program), *arguments]

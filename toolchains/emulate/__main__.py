@@ -17,7 +17,8 @@ from pathlib import Path
 
 from arm import DEFAULT_CPU, environment, python_command, set_up
 from cross import add_build_options, build_of
-from host import BUILD, NATIVE_ARM, ToolError, main, require_qemu, run, say
+from host import BUILD, NATIVE_ARM, ToolError, main, run, say
+from qemu import require_qemu
 
 from emulate import plugin
 from emulate.capture import complete
@@ -56,9 +57,10 @@ def parser() -> argparse.ArgumentParser:
 
 def command(option: str, arguments: Sequence[str], cpu: str) -> tuple[list[str], dict[str, str]]:
     """The emulated Python with the plugin, as command and environment."""
-    env = {**environment(cpu), "QEMU_PLUGIN": f"file={option}", "Q4_EMULATOR_MARKS": "1"}
+    qemu = require_qemu(plugins=True)
+    env = {**environment(cpu), "Q4_QEMU": qemu, "QEMU_PLUGIN": f"file={option}", "Q4_EMULATOR_MARKS": "1"}
     words = [*python_command(), "-m", "q4engine", *arguments]
-    return ([require_qemu(), "-L", "/", *words] if NATIVE_ARM else words), env
+    return ([qemu, "-L", "/", *words] if NATIVE_ARM else words), env
 
 
 def emulated_capture(
@@ -67,7 +69,7 @@ def emulated_capture(
     """Runs the model and writes the capture; its own output goes where ours goes. ToolError where it fails."""
     shapes = caches or plugin.Caches()
     library = plugin.build()
-    version = run([require_qemu(), "--version"]).splitlines()[0].replace(" version", "")
+    version = run([require_qemu(plugins=True), "--version"]).splitlines()[0].replace(" version", "")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".emulate-") as folder:
         capture, counts = Path(folder) / "capture.csv", Path(folder) / "counts"
@@ -91,7 +93,7 @@ def emulate() -> int:
     if not options.model.is_file():
         raise ToolError(f"{options.model}: there is no such model")
     caches = plugin.Caches(options.l1, options.l2, options.l3, options.line)
-    if refused := plugin.problem(require_qemu(), caches):  # before minutes of setting up
+    if refused := plugin.problem(require_qemu(plugins=True), caches):  # before minutes of setting up
         print(f"error: {refused}", file=sys.stderr)
         return 2
     set_up(build)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cross import prepare
-from host import BUILD, REPO, ToolError, find_program, require_qemu, run
+from host import BUILD, REPO, ToolError, find_program, run
+from qemu import require_qemu
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -59,7 +60,7 @@ class Emulator:
 
     def __init__(self, binary: Path, cpu: str = "max,sve=off") -> None:
         self.binary, self.cpu = binary, cpu
-        self.qemu = require_qemu()
+        self.qemu = require_qemu(plugins=True)
         self.symbols = symbols(binary)
         self.plugin = build_plugin()
         if "q4_cost_begin" not in self.symbols:
