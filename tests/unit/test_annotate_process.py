@@ -203,7 +203,9 @@ with annotate.streamline(endpoints=where) as s:
         process = start(code, endpoints)
         first = process.stdout.readline()
         daemon.send_signal(signal.SIGKILL)
-        out, err = process.communicate(timeout=60)
+        # read, not communicate: that would lose what readline has taken from the pipe beyond its line
+        out, err = process.stdout.read(), process.stderr.read()
+        process.communicate(timeout=60)
     assert (first + out, err, process.returncode) == silent == ("".join(f"{n}\n" for n in range(3000)), "", 0)
 
 
