@@ -3,3 +3,10 @@
 The package stands alone: it reads files and needs neither the engine nor an Arm machine. Importing it costs nothing;
 pandas is loaded by the modules that need it.
 """
+
+import sys
+from importlib.util import find_spec
+
+# runpy looks for the module of `python -m analysis.…`: a command says what is missing, an importer gets ImportError.
+if sys.argv[:1] == ["-m"] and find_spec("pandas") is None:
+    sys.exit("error: pandas is missing, which the analysis needs; install it with: pip install 'q4engine[analysis]'")

@@ -272,7 +272,7 @@ def test_absurd_files_allocate_nothing(path: Path) -> None:
         try:
             with pytest.raises(Q4Error):
                 GGUFFile.open(path)
-            assert tracemalloc.get_traced_memory()[1] < 100_000
+            assert tracemalloc.get_traced_memory()[1] < 300_000
         finally:
             tracemalloc.stop()
 

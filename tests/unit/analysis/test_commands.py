@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -483,8 +484,8 @@ def test_emulated_is_said_everywhere(tmp_path: Path, command: Run) -> None:
 
 
 def test_a_closed_pipe_is_quiet(capture: Path) -> None:
-    command = f"{sys.executable} -m analysis.stalls {capture} --json | head -c 10"
-    done = subprocess.run(["bash", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
+    command = f"{shlex.quote(sys.executable)} -m analysis.stalls {capture} --json | head -c 10"
+    done = subprocess.run(["sh", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
 
 
@@ -516,8 +517,8 @@ def test_output_that_cannot_be_written(capture: Path, unbuffered: str) -> None:
 
 @pytest.mark.parametrize("closed", [1, 2])
 def test_a_closed_standard_stream(capture: Path, closed: int) -> None:
-    command = f"{sys.executable} -m analysis.stalls {capture} {closed}>&-"
-    done = subprocess.run(["bash", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
+    command = f"{shlex.quote(sys.executable)} -m analysis.stalls {capture} {closed}>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=REPO, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", closed == 2)
 
 
