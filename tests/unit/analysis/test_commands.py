@@ -522,6 +522,13 @@ def test_a_closed_standard_stream(capture: Path, closed: int) -> None:
     assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", closed == 2)
 
 
+def test_pandas_that_is_missing_is_one_line(capture: Path) -> None:
+    command = [sys.executable, "-S", "-m", "analysis.stalls", str(capture)]  # -S: no installed packages
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: pandas is missing") and len(done.stderr.splitlines()) == 1
+
+
 def test_the_documented_examples_can_be_made(tmp_path: Path) -> None:
     script = REPO / "docs" / "examples" / "make.py"
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, timeout=180)
