@@ -1,0 +1,315 @@
+"""q4engine run on a tiny random model: prompts, output, ends, the chat loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_runs import Cli, Result
+from make_models.tiny import TINY_LLAMA, write_tiny
+
+from q4engine.generate import Generation
+
+RAW = ("--no-chat", "--temp", "0", "-t", "1")
+
+
+def test_text_to_stdout_and_the_summary_to_stderr(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "5", *RAW)
+    assert result.code == 0
+    assert result.out.endswith("\n") and "time" not in result.out
+    for words in ("load time = ", "prompt eval time = ", "    eval time = ", "tokens per second)", "total time = "):
+        assert words in result.err
+
+
+def test_json_is_the_same_as_data(q4: Cli, tiny: Path) -> None:
+    text = q4("run", tiny, "-p", "abc", "-n", "5", *RAW).out
+    result = q4("run", tiny, "-p", "abc", "-n", "5", *RAW, "--json")
+    data = json.loads(result.out)
+    assert data["text"] + "\n" == text
+    assert data["n_generated"] == len(data["tokens"]) == 5
+    assert data["stop_reason"] == "length" and data["n_ctx"] == 512 and data["threads"] == 1
+    assert data["timings"]["eval"]["tokens"] == 4 and data["timings"]["prompt_eval"]["tokens"] == data["n_prompt"]
+
+
+LLAMA_CLI_LINES = [
+    '-m MODEL -p "abc\\n" -n 6 -t 1 --temp 0 -s 1 -no-cnv -st -c 128 -b 16',
+    "--model MODEL --prompt abc --predict 6 --threads 1 --temp 0 --seed 1 -no-cnv --ctx-size 128 --batch-size 16",
+    "MODEL -p abc --n-predict 6 --temperature 0 --no-conversation --single-turn --no-warmup -ngl 0 -fa on --no-mmap",
+    "MODEL -fa -p abc -n 6 --temp 0 -no-cnv -co -ub 512 -tb 2 --no-display-prompt --mlock --jinja",
+    "MODEL -p abc -n 6 --temp 0.5 --top-k 3 --top-p 0.9 --min-p 0.1 --repeat-penalty 1.1 --repeat-last-n 9 -no-cnv",
+    'MODEL -p abc -n6 -t1 -sys "Be\\tbrief" -cnv -st --temp 0 -C 0x1 -e',
+    "MODEL -p abc -n 6 -s -1 -st",
+]
+
+
+@pytest.mark.parametrize("line", LLAMA_CLI_LINES)
+def test_habits_from_llama_cli(q4: Cli, tiny: Path, line: str) -> None:
+    import shlex
+
+    arguments = [str(tiny) if word == "MODEL" else word for word in shlex.split(line)]
+    result = q4("run", *arguments)
+    assert result.code == 0 and "eval time" in result.err, result.err
+
+
+def test_options_without_effect_are_named(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "a", "-n", "1", *RAW, "-ngl", "9", "--no-mmap")
+    assert "note: without effect here: -ngl, --no-mmap\n" in result.err
+
+
+def prompt_tokens(q4: Cli, tiny: Path, *arguments: object, stdin: bytes | None = None) -> int:
+    result = q4("run", tiny, "-n", "1", "--temp", "0", "--json", *arguments, stdin=stdin)
+    assert result.code == 0, result.err
+    return int(json.loads(result.out)["n_prompt"])
+
+
+def test_prompts_from_everywhere(q4: Cli, tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(b"a1\\n2\n")
+    assert prompt_tokens(q4, tiny, "--no-chat", "-p", "a1\\n2") == 4
+    assert prompt_tokens(q4, tiny, "--no-chat", "-p", "a1\\n2", "--no-escape") == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", file) == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", stdin=b"a1\\n2\n") == 5
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", "-", stdin=b"\xff2") == 4  # U+FFFD is three bytes
+    assert q4("run", tiny, stdin=b"") == Result(1, "", "error: the prompt is empty\n")
+
+
+def test_prompts_that_are_too_long(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chars = (1 << 22) + 1
+    message = f"error: the prompt has {chars} characters, more than the {chars - 1} that a chat template takes\n"
+    assert q4("run", tiny, stdin=b"x" * chars) == Result(1, "", message)
+    monkeypatch.setattr("q4engine.cli.options.MAX_PROMPT_BYTES", 1 << 20)
+    message = "holds more than 1 MiB, which no context takes\n"
+    assert q4("run", tiny, stdin=bytes(1 << 21)) == Result(1, "", f"error: -: {message}")
+    assert q4("tokenize", tiny, "-f", "/dev/zero") == Result(1, "", f"error: /dev/zero: {message}")
+
+
+def test_prompts_from_a_pipe_and_of_odd_bytes(q4: Cli, tiny: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"a\0b\xff\n",))
+    writer.start()
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", pipe) == 6  # U+FFFD is three bytes
+    writer.join()
+    assert q4("run", tiny, "-f", tmp_path) == Result(1, "", f"error: {tmp_path}: cannot be read: Is a directory\n")
+
+
+def test_the_chat_template_is_applied_unless(q4: Cli, tiny: Path) -> None:
+    marked = "<|im_start|>user\\nx<|im_end|>\\n"
+    raw = prompt_tokens(q4, tiny, "--no-chat", "-p", "x")
+    templated = prompt_tokens(q4, tiny, "-p", "x")
+    assert raw == 1 and templated > 10
+    assert prompt_tokens(q4, tiny, "-p", "x", "-sys", "y") > templated
+    result = q4("run", tiny, "-p", marked, "-n", "1", "--temp", "0", "--json")
+    assert json.loads(result.out)["n_prompt"] == prompt_tokens(q4, tiny, "--no-chat", "-p", marked)
+    assert "note: the prompt starts with a chat token of its own" in result.err
+    assert prompt_tokens(q4, tiny, "-p", marked, "--chat") > templated
+    assert prompt_tokens(q4, tiny, "-p", "what is <|im_end|>?") > templated
+
+
+def test_stand_in_for_a_missing_template_is_said(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("q4engine.tokenizer.chat.KEY", "tokenizer.no_such_key")
+    result = q4("run", tiny, "-p", "x", "-n", "1", "--temp", "0")
+    assert result.code == 0 and f"note: {tiny} has no chat template; using ChatML\n" in result.err
+
+
+def test_seeds(q4: Cli, tiny: Path) -> None:
+    def text(*seed: object) -> tuple[str, str]:
+        result = q4("run", tiny, "-p", "abc", "-n", "12", "--no-chat", "--temp", "2", "--top-k", "0", *seed)
+        assert result.code == 0
+        return result.out, result.err
+
+    assert text("-s", 7)[0] == text("-s", 7)[0] != text("-s", 8)[0]
+    out, err = text()
+    drawn = next(line.split("=")[1].strip() for line in err.splitlines() if "seed" in line)
+    assert text("-s", drawn)[0] == out
+
+
+def test_threads_and_batches_change_nothing(q4: Cli, tiny: Path) -> None:
+    common = ("run", tiny, "-p", "the quick brown fox", "-n", "12", "--no-chat", "-s", "3", "--temp", "1")
+    texts = {q4(*common, "-t", t, "-b", b).out for t, b in ((1, 512), (2, 7), (3, 1))}
+    assert len(texts) == 1
+
+
+def test_numpy_backend(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "2", "--no-chat", "--temp", "0", "--backend", "numpy", "-v", "--json")
+    assert json.loads(result.out)["backend"] == "numpy" and "backend: numpy" in result.err
+
+
+def test_verbose(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-n", "1", *RAW, "-v")
+    assert "model: llama, 2 layers" in result.err and "kernels: " in result.err and "prompt: " in result.err
+
+
+def test_the_whole_context_but_no_token_more(q4: Cli, tiny: Path) -> None:
+    prompt = "0123456789" * 2
+    fits = q4("run", tiny, "-p", prompt, "-c", "20", "-n", "1", *RAW)
+    assert fits.code == 0
+    more = q4("run", tiny, "-p", prompt + "0", "-c", "20", "-n", "1", *RAW)
+    assert more.code == 1
+    last = more.err.splitlines()[-1]
+    assert last.startswith("error: the context is full: ") and "21 " in last and "20 " in last
+    assert more.err.count("error:") == 1 and "interrupted" not in more.err
+
+
+def test_a_context_that_fills_up(q4: Cli, tiny: Path) -> None:
+    endless = q4("run", tiny, "-p", "abc", "-c", "20", *RAW)
+    assert endless.code == 0 and "context full: 20 of 20 tokens of context are used" in endless.err
+    limited = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW)
+    assert limited.code == 1 and limited.err.splitlines()[-1].startswith("error: the context is full: 20 ")
+    assert limited.out == endless.out and "eval time" in limited.err
+    result = q4("run", tiny, "-p", "abc", "-c", "20", "-n", "100", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 1 and result.err.splitlines()[-1] == limited.err.splitlines()[-1]
+    assert data["text"].rstrip("\n") == limited.out.rstrip("\n") and data["n_generated"] == len(data["tokens"]) > 10
+    assert data["stop_reason"] == "context full" and f"error: {data['error']}" == result.err.splitlines()[-1]
+    data = json.loads(q4("run", tiny, "-p", "abc", "-c", "20", *RAW, "--json").out)
+    assert data["stop_reason"] == "context full" and "error" not in data
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_text_and_summary(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    usual = Generation._tokens
+
+    def signalled(self: Generation) -> Iterator[int]:
+        for count, token in enumerate(usual(self)):
+            if count == 4:
+                os.kill(os.getpid(), number)
+            yield token
+
+    monkeypatch.setattr(Generation, "_tokens", signalled)
+    plain = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+    assert plain.code == 128 + number and len(plain.out) > 1 and "eval time" in plain.err
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 128 + number and data["stop_reason"] == "interrupted" and len(data["tokens"]) == 5
+
+
+def test_a_logit_that_is_not_finite_keeps_what_was_generated(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from q4engine.engine import Session
+
+    decode = Session.decode
+
+    def broken(self: Session, tokens: list[int]) -> np.ndarray:
+        logits = decode(self, tokens)
+        return logits * np.float32("nan") if self.n_past == 6 else logits
+
+    monkeypatch.setattr(Session, "decode", broken)
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
+    data = json.loads(result.out)
+    assert result.code == 1 and data["stop_reason"] == "error" and len(data["tokens"]) == 4
+    assert "position 5 is NaN" in data["error"] and result.err.splitlines()[-1] == f"error: {data['error']}"
+
+
+def test_an_error_before_the_first_token_is_all_that_is_said(q4: Cli, tiny: Path) -> None:
+    message = "error: the context is full: 0 tokens are in it, 2 more were given, it holds 1 (set by -c)\n"
+    assert q4("run", tiny, "-p", "abc", "-c", "1", *RAW) == Result(1, "", message)
+
+
+def test_no_tokens_are_no_line(q4: Cli, tiny: Path) -> None:
+    assert q4("run", tiny, "-p", "abc", "-n", "0", *RAW).out == ""
+
+
+def test_a_context_beyond_training_is_noted(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "abc", "-c", "600", "-n", "1", *RAW)
+    assert result.code == 0 and "note: a context of 600 tokens is more than the 512" in result.err
+
+
+def test_ctrl_c_keeps_text_and_summary(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = q4("run", tiny, "-p", "abc", "-n", "8", *RAW).out
+    usual = Generation.__iter__
+
+    def interrupted(self: Generation) -> Iterator[int]:
+        for count, token in enumerate(usual(self)):
+            if count == 4:
+                raise KeyboardInterrupt
+            yield token
+
+    monkeypatch.setattr(Generation, "__iter__", interrupted)
+    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+    assert result.code == 130 and whole.startswith(result.out.rstrip("\ufffd\n")) and len(result.out) > 1
+    assert "interrupted: " in result.err and "eval time" in result.err
+    data = json.loads(q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json").out)
+    assert data["stop_reason"] == "interrupted" and len(data["tokens"]) == 5
+
+
+def test_ctrl_c_while_loading(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("q4engine.engine.Engine.load", interrupted)
+    assert q4("run", tiny, "-p", "abc") == Result(130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (MemoryError(), "error: there is not enough memory\n"),
+        (OSError(28, "No space left on device"), "error: the output cannot be written: No space left on device\n"),
+    ],
+)
+def test_other_failures(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, message: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("q4engine.engine.Engine.load", fail)
+    assert q4("run", tiny, "-p", "abc") == Result(1, "", message)
+
+
+# ---- the chat loop ---------------------------------------------------------------------------------------------------
+
+
+def test_chat_loop_evaluates_only_what_is_new(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "--temp", "0", "-n", "3", "-t", "1", typed="abc\n\ndef\n")
+    assert result.code == 0
+    assert len(result.out.splitlines()) >= 2
+    prompt = next(line for line in result.err.splitlines() if "prompt eval" in line)
+    n_evaluated = int(prompt.split("/")[1].split()[0])
+    template = "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n"
+    # both turns, the answer, and at most a re-evaluated token or two where answer and template meet
+    once = len(q4("tokenize", tiny, "-p", template % "abc", "--no-escape", "--ids").out.split(","))
+    twice = len(q4("tokenize", tiny, "-p", template % "abc" + template % "def", "--ids").out.split(","))
+    assert twice < n_evaluated < once + twice
+
+
+def test_chat_loop_goes_on_after_a_prompt(q4: Cli, tiny: Path) -> None:
+    common = ("run", tiny, "--temp", "0", "-n", "2", "-p", "abc")
+    one = q4(*common, typed="def\n").out
+    two = q4(*common, "-cnv", typed="def\n").out
+    assert two.startswith(one) and len(two) > len(one)
+    assert q4(*common, "-cnv", "-st", typed="def\n").out == one
+
+
+def test_chat_loop_single_turn(q4: Cli, tiny: Path) -> None:
+    assert q4("run", tiny, "-st", "--temp", "0", "-n", "2", typed="abc\ndef\n").err.count("> ") == 1
+
+
+def test_chat_loop_context_full(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-c", "24", "--temp", "0", "-n", "2", typed="abcdefgh01234567\n")
+    assert result.code == 1 and result.err.splitlines()[-1].startswith("error: the context is full: ")
+
+
+def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Generation) -> Iterator[int]:
+        raise KeyboardInterrupt
+        yield 0
+
+    monkeypatch.setattr(Generation, "__iter__", interrupted)
+    result = q4("run", tiny, typed="abc\ndef\n")
+    assert result.code == 130 and "total time" in result.err
+
+
+def test_qwen2_too(q4: Cli, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "synthetic.gguf", TINY_LLAMA.with_changes(architecture="qwen2"))
+    assert q4("run", path, "-p", "abc", "-n", "3", "--temp", "0").code == 0
