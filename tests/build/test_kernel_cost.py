@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -17,10 +17,9 @@ cost = importlib.import_module("kernel_cost.__main__")
 
 @pytest.fixture(scope="module")
 def driver() -> tuple[Path, str]:
-    toolchain = "gnu" if find_program("aarch64-linux-gnu-gcc") else "zig"
-    if find_qemu(plugins=True) is None or (toolchain == "zig" and importlib.util.find_spec("ziglang") is None):
-        pytest.skip("needs a qemu-aarch64 that takes plugins, and aarch64-linux-gnu-gcc or zig")
-    return build_driver(toolchain)
+    if find_program("aarch64-linux-gnu-gcc") is None or find_qemu(plugins=True) is None:
+        pytest.skip("needs aarch64-linux-gnu-gcc, and a qemu-aarch64 that takes plugins")
+    return build_driver("gnu")
 
 
 @pytest.fixture(scope="module")
