@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cross import default_toolchain
 from host import ToolError, main, say
 
 from kernel_cost import mca
@@ -123,7 +122,7 @@ def measure(emulator: Emulator, name: str, with_cycles: bool) -> list[Row]:
 def kernel_cost() -> int:
     parser = argparse.ArgumentParser(prog="kernel_cost", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", nargs="?", default="", help="only kernels and operations whose names contain this")
-    parser.add_argument("--toolchain", choices=("gnu", "clang", "zig"), help="default: gnu where installed, else zig")
+    parser.add_argument("--toolchain", choices=("gnu", "clang"), default="gnu", help="default: %(default)s")
     parser.add_argument("--binary", type=Path, help="a q4_kernel_cost that was built already")
     parser.add_argument("--counts", action="store_true", help="instructions alone, without llvm-mca")
     parser.add_argument("--check", action="store_true", help="exit code 1 where something is worse than its floor")
@@ -136,7 +135,7 @@ def kernel_cost() -> int:
     if options.binary:
         binary, compiler = options.binary, "unknown"
     else:
-        binary, compiler = build_driver(options.toolchain or default_toolchain())
+        binary, compiler = build_driver(options.toolchain)
     rows = measure(Emulator(binary), options.name, with_cycles)
     if not rows:
         raise ToolError(f"no kernel or operation has '{options.name}' in its name")

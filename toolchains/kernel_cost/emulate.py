@@ -116,7 +116,7 @@ def build_driver(toolchain: str) -> tuple[Path, str]:
         generator = ["-G", "Ninja"] if find_program("ninja") else []
         toolchain_file = f"-DCMAKE_TOOLCHAIN_FILE={REPO}/toolchains/aarch64-{toolchain}.cmake"
         # not position-independent: addresses in the file are addresses at run time
-        link = "-DCMAKE_EXE_LINKER_FLAGS=-static" + ("" if toolchain == "zig" else " -no-pie")
+        link = "-DCMAKE_EXE_LINKER_FLAGS=-static -no-pie"
         run(["cmake", "-S", REPO / "native", "-B", folder, *generator, toolchain_file, link], environment)
     run(["cmake", "--build", folder, "--target", "q4_kernel_cost"], environment)
     return folder / "q4_kernel_cost", compiler_name(folder)
