@@ -95,6 +95,17 @@ static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, c
     return acts;
 }
 
+// What kernels leave to do that only multiply: bias, then residual.
+static void add_to_product(const struct q4_ops *ops, const struct q4_task *task, float *out, size_t width) {
+    for (size_t i = 0; i < task->n_tokens; i++) {
+        float *y = task->y + i * task->y_stride;
+        if (task->bias)
+            ops->add(y, task->bias, task->n_rows);
+        if (task->add)
+            ops->add(out + i * width, y, task->n_rows);
+    }
+}
+
 static void matmul(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member) {
     const struct q4_weight *w = &r->m->weights[op->weight];
     const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
@@ -106,7 +117,7 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, st
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * chunk, 16);
     float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
-    bool add = op->flags & Q4_OP_ADD;
+    bool add = op->flags & Q4_OP_ADD, wait = add && !kernel->adds;
     struct q4_acts acts = matmul_acts(r, op, kernel);
     struct q4_task task = {
         .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
@@ -115,22 +126,19 @@ static void matmul(struct run *r, const struct q4_op *op, struct range range, st
         .token0 = range.first,
         .n_tokens = range.n,
         .acts = &acts,
-        .y = add ? sums : out,
-        .y_stride = add ? chunk : width,
+        .y = wait ? sums : out,
+        .y_stride = wait ? chunk : width,
         .scratch = scratch,
         .ops = r->m->ops,
+        .bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first,
+        .add = add,
     };
     kernel->run(&task);
-    const float *bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first;
-    for (size_t i = 0; i < range.n; i++) {
-        float *y = task.y + i * task.y_stride;
-        if (bias)
-            r->m->ops->add(y, bias, n);
-        if (add)
-            r->m->ops->add(out + i * width, y, n);
-        if (logits && !r->m->ops->all_finite(y, n))
+    if (!kernel->adds)
+        add_to_product(r->m->ops, &task, out, width);
+    for (size_t i = 0; logits && i < range.n; i++)
+        if (!r->m->ops->all_finite(out + i * width, n))
             q4_report(r, op, range.first + i);
-    }
 }
 
 static void rope(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
@@ -216,6 +224,17 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
     }
 }
 
+// Units that a thread takes at once. GEMV: long streams. GEMM: activations that L2 holds meet several panels, where no
+// rows have to wait in the scratch.
+#define GEMM_UNITS 8
+static size_t most_units(const struct run *r, const struct q4_op *op, struct range range) {
+    if (op->kind != Q4_OP_MATMUL)
+        return 1;
+    if (range.n == 1)
+        return Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS;
+    return r->m->weights[op->weight].kernels.gemm->adds ? GEMM_UNITS : 1;
+}
+
 static void run_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
     switch (op->kind) {
     case Q4_OP_EMBED:
@@ -270,7 +289,7 @@ static void walk(void *context, int member) {
         const struct q4_op *op = &m->plan[i];
         struct range range = q4_token_range(r, op);
         size_t units = count_units(r, op, range);
-        size_t most = op->kind == Q4_OP_MATMUL && range.n == 1 ? Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS : 1;
+        size_t most = most_units(r, op, range);
         struct q4_units taken = {0, 1};
         bool busy = units == 1 && member == 0;
         if (busy)

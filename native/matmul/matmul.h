@@ -69,6 +69,9 @@ struct q4_task {
     size_t y_stride;
     uint8_t *scratch; // the kernel's scratch bytes, 64-byte aligned, this thread's own
     const struct q4_ops *ops;
+    // for kernels that add:
+    const float *bias; // of these rows, or NULL
+    bool add;          // y += product (+ bias) instead of y = …
 };
 
 struct q4_kernel {
@@ -76,6 +79,7 @@ struct q4_kernel {
     const struct q4_layout *layout;
     uint32_t features;                    // all of which the CPU must have
     size_t max_tokens;                    // 1: GEMV; SIZE_MAX: any number
+    bool adds;                            // takes the task's bias and add; otherwise the caller adds
     const struct q4_act_packing *packing; // NULL: reads acts->q, d, sum (or x)
     size_t (*scratch)(size_t k);          // bytes of scratch; NULL: none
     void (*run)(const struct q4_task *task);

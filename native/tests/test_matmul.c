@@ -129,9 +129,11 @@ static void run_tasks(struct rng *r, const struct q4_kernel *kernel, struct q4_t
     const uint8_t *weights = task.weights;
     size_t unit = kernel->layout->rows, tile = kernel->packing ? kernel->packing->tile : 1;
     float *y = task.y;
+    const float *bias = task.bias;
     for (size_t row = 0; row < s->rows; row += task.n_rows) {
         task.n_rows = q4_min_size(unit * rng_range(r, 1, 4), s->rows - row);
         task.weights = weights + row / unit * q4_panel_bytes(kernel->layout, s->k);
+        task.bias = bias ? bias + row : NULL;
         for (size_t token = 0; token < s->tokens; token += task.n_tokens) {
             size_t n = q4_min_size(tile * rng_range(r, 1, 12), s->tokens - token);
             task.n_tokens = q4_min_size(n, kernel->max_tokens);
@@ -173,6 +175,27 @@ static float *expected_y(int type, const uint8_t *rows, const struct q4_acts *ac
     return y;
 }
 
+// What a kernel that adds is to add, in y and in what is expected of it.
+static void random_additions(struct rng *r, struct q4_task *task, float *expected, const struct shape *s) {
+    float *bias = NULL;
+    if (rng_next(r) % 2) {
+        task->bias = bias = slot_place(&slots[SLOT_X], r, s->rows * sizeof *bias, sizeof *bias);
+        rng_fill(r, bias, s->rows, 100.0f);
+    }
+    task->add = rng_next(r) % 2;
+    for (size_t t = 0; t < s->tokens; t++) {
+        float *y = task->y + t * s->y_stride, *sum = expected + t * s->y_stride;
+        if (task->add)
+            rng_fill(r, y, s->rows, 100.0f);
+        for (size_t i = 0; i < s->rows; i++) {
+            if (bias)
+                sum[i] += bias[i];
+            if (task->add)
+                sum[i] = y[i] + sum[i];
+        }
+    }
+}
+
 bool matmul_case(struct rng *r, const void *subject, char *what, size_t size) {
     const struct q4_kernel *kernel = subject;
     int type = kernel->layout->type;
@@ -195,9 +218,12 @@ bool matmul_case(struct rng *r, const void *subject, char *what, size_t size) {
                            .ops = q4_arch_ops(options.features)};
     if (kernel->scratch)
         task.scratch = slot_place(&slots[SLOT_SCRATCH], r, kernel->scratch(s.k), 64);
-    run_tasks(r, kernel, task, &s);
     float *expected = expected_y(type, rows, &acts, &s);
-    snprintf(what, size, "%zu rows, %zu columns, %zu tokens, y stride %zu", s.rows, s.k, s.tokens, s.y_stride);
+    if (kernel->adds)
+        random_additions(r, &task, expected, &s);
+    run_tasks(r, kernel, task, &s);
+    snprintf(what, size, "%zu rows, %zu columns, %zu tokens, y stride %zu%s%s", s.rows, s.k, s.tokens, s.y_stride,
+             task.bias ? ", bias" : "", task.add ? ", added" : "");
     bool right = same_bits(y, expected, n, sizeof *y, what, size);
     if (right && !slots_intact()) {
         snprintf(what + strlen(what), size - strlen(what), ": wrote outside its memory");

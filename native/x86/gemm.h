@@ -2,12 +2,14 @@
 //   ISA, TYPE               suffixes of names; TYPE is q4_0, q4_1, q8_0 or q6_k
 //   PACKED, ACTS, ACTS_FORM one block of packed weights and of packed activations, the latter's struct q4_act_packing
 //   DECODED, DECODE         one block of 32 decoded rows; from PACKED, to rows r and following
-//   SPLIT                   blocks that are decoded at a time: 36 KB at most, so that they stay in L1
+//   SPLIT                   blocks that are decoded at most at a time: they stay in L1, activations beside them
 //   START, DOT, SUM, MIN    see tile_block
+//   TILE6                   defined where there is a function for whole tiles in assembly
 // Weights outer, tokens inner: 32 rows x SPLIT blocks are decoded once and meet all tokens. Where a row has more blocks
-// than that, its fp32 accumulators wait in y, which is exact.
+// than that, its fp32 accumulators wait beside them, which is exact.
 #define GEMM_NAME(function) Q4_JOIN(Q4_JOIN(function, TYPE), ISA)
 #define TILE struct GEMM_NAME(tile)
+#define PART struct GEMM_NAME(part)
 
 // A tile, or the part of one that fits the registers: ROW_VECTORS vectors of rows from row0, tokens from token0.
 TILE {
@@ -15,10 +17,25 @@ TILE {
     const ACTS *a;
     size_t blocks, row0, token0;
     float *y;
-    size_t y_stride, rows; // rows of y that count
-    bool resume;           // y holds the sums of earlier blocks
-    const char *prefetch;  // a part of the weights that come next, and the distance to the same part a block later
+    size_t y_stride;
+    bool resume;          // y holds the sums of earlier blocks
+    const char *prefetch; // a part of the weights that come next, and the distance to the same part a block later
     size_t prefetch_step;
+};
+
+#ifdef TILE6
+#define WHOLE_TILE Q4_JOIN(Q4_JOIN(q4_tile6, TYPE), ISA)
+void WHOLE_TILE(float *y, size_t y_stride, const void *w, const void *acts, size_t blocks, bool resume,
+                const char *prefetch, size_t prefetch_step);
+#endif
+
+// A decoded part of a panel, and what becomes of its sums.
+PART {
+    TILE tile;
+    struct destination to; // of the first token
+    float *sums;           // [token][PANEL_ROWS]: where sums wait that are not stored as they are
+    bool direct;           // nothing to wait for: tiles are stored at once
+    bool last;             // the row's last blocks
 };
 
 // Adds one block to n tokens' accumulators; every operand is in a register or broadcast from L1.
@@ -55,19 +72,18 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_tokens)(const TILE *tile, size_t n
     vf acc[GEMM_TOKENS][ROW_VECTORS];
     UNROLLED (t, n)
         UNROLLED (v, ROW_VECTORS)
-            acc[t][v] = tile->resume && tile->rows > v * LANES
-                            ? vf_load_first(tile->y + t * tile->y_stride + v * LANES, tile->rows - v * LANES)
-                            : vf_zero();
+            acc[t][v] = tile->resume ? vf_load(tile->y + t * tile->y_stride + v * LANES) : vf_zero();
     for (size_t b = 0; b < tile->blocks; b++) {
         _mm_prefetch(tile->prefetch + b * tile->prefetch_step, _MM_HINT_T1);
         GEMM_NAME(gemm_tile_block)(acc, tile, b, n);
     }
     UNROLLED (t, n)
-        store_rows(tile->y + t * tile->y_stride, tile->rows, acc[t], ROW_VECTORS);
+        UNROLLED (v, ROW_VECTORS)
+            vf_store(tile->y + t * tile->y_stride + v * LANES, acc[t][v]);
 }
 
 // A constant number of tokens in each call, so that each has its tile in registers.
-static void GEMM_NAME(gemm_tile_run)(const TILE *tile, size_t n) {
+static void GEMM_NAME(gemm_tile_part)(const TILE *tile, size_t n) {
     switch (n) {
     case 1:
         GEMM_NAME(gemm_tile_tokens)(tile, 1);
@@ -92,52 +108,79 @@ static void GEMM_NAME(gemm_tile_run)(const TILE *tile, size_t n) {
     }
 }
 
-// One decoded panel times all tokens.
-static void GEMM_NAME(gemm_panel_run)(const struct q4_task *t, TILE tile, size_t n_rows, const uint8_t *acts) {
-    float *y = tile.y;
-    const char *prefetch = tile.prefetch;
+// 32 rows x n tokens.
+static inline void GEMM_NAME(gemm_tile)(const TILE *whole, size_t n) {
+#ifdef TILE6
+    if (n == TILE_TOKENS) {
+        WHOLE_TILE(whole->y, whole->y_stride * sizeof(float), whole->w, whole->a, whole->blocks, whole->resume,
+                   whole->prefetch, whole->prefetch_step);
+        return;
+    }
+#endif
+    TILE tile = *whole;
+    for (tile.row0 = 0; tile.row0 < PANEL_ROWS; tile.row0 += ROW_VECTORS * LANES)
+        for (tile.token0 = 0; tile.token0 < n; tile.token0 += GEMM_TOKENS) {
+            tile.y = whole->y + tile.token0 * tile.y_stride + tile.row0;
+            GEMM_NAME(gemm_tile_part)(&tile, q4_min_size(GEMM_TOKENS, n - tile.token0));
+        }
+}
+
+// One decoded part of a panel times all tokens.
+static void GEMM_NAME(gemm_panel_run)(const struct q4_task *t, const PART *part, const uint8_t *acts) {
+    TILE tile = part->tile;
     for (size_t token = 0; token < t->n_tokens; token += TILE_TOKENS, acts += ACTS_FORM.bytes(t->k)) {
         size_t line = token / TILE_TOKENS * 64; // each tile fetches another line of every block
+        size_t n = q4_min_size(TILE_TOKENS, t->n_tokens - token);
         tile.a = (const ACTS *)acts;
-        tile.prefetch = prefetch + (line < tile.prefetch_step ? line : 0);
-        for (tile.row0 = 0; tile.row0 < n_rows; tile.row0 += ROW_VECTORS * LANES)
-            for (tile.token0 = 0; tile.token0 < TILE_TOKENS && token + tile.token0 < t->n_tokens;
-                 tile.token0 += GEMM_TOKENS) {
-                tile.rows = n_rows - tile.row0;
-                tile.y = y + (token + tile.token0) * t->y_stride + tile.row0;
-                GEMM_NAME(gemm_tile_run)(&tile, q4_min_size(GEMM_TOKENS, t->n_tokens - token - tile.token0));
-            }
+        tile.y = part->direct ? part->to.y + token * part->to.y_stride : part->sums + token * PANEL_ROWS;
+        tile.prefetch = part->tile.prefetch + (line < tile.prefetch_step ? line : 0);
+        if (part->last)
+            expect_results(&part->to, token, n);
+        GEMM_NAME(gemm_tile)(&tile, n);
+        if (part->last && !part->direct)
+            finish_sums(&part->to, tile.y, token, n);
     }
 }
 
-// All rows times as many tokens as L2 holds the activations of.
+// Tokens whose activations L2 holds: each panel meets them.
+static size_t GEMM_NAME(gemm_tokens)(size_t k) {
+    size_t tiles = L2_ACTS / ACTS_FORM.bytes(k);
+    return (tiles ? tiles : 1) * TILE_TOKENS;
+}
+
+// All rows times those tokens.
 static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
     const struct q4_layout *layout = &Q4_JOIN(q4_x86_layout, TYPE);
     size_t blocks = t->k / layout->block_columns, panel_bytes = q4_panel_bytes(layout, t->k);
+    size_t parts = (blocks + SPLIT - 1) / SPLIT, most = (blocks + parts - 1) / parts;
     const uint8_t *acts = t->acts->packed + t->token0 / TILE_TOKENS * ACTS_FORM.bytes(t->k);
     DECODED *decoded = (DECODED *)t->scratch;
     for (size_t row = 0; row < t->n_rows; row += PANEL_ROWS) {
         size_t n_rows = q4_min_size(PANEL_ROWS, t->n_rows - row);
         const uint8_t *panel = t->weights + row / layout->rows * panel_bytes;
-        for (size_t b = 0; b < blocks; b += SPLIT) {
-            TILE tile = {.w = decoded,
-                         .blocks = q4_min_size(SPLIT, blocks - b),
-                         .y = t->y + row,
-                         .y_stride = t->y_stride,
-                         .resume = b > 0,
-                         .prefetch_step = layout->block_bytes};
+        PART part = {.tile = {.w = decoded, .prefetch_step = layout->block_bytes},
+                     .to = {t->y + row, t->y_stride, n_rows, t->bias ? t->bias + row : NULL, t->add}};
+        part.sums = (float *)(decoded + q4_min_size(SPLIT, blocks));
+        part.direct = parts == 1 && n_rows == PANEL_ROWS && !t->bias && !t->add;
+        part.tile.y_stride = part.direct ? t->y_stride : PANEL_ROWS;
+        for (size_t b = 0; b < blocks; b += most) {
+            size_t n = q4_min_size(most, blocks - b);
             for (size_t r = 0; r < n_rows; r += layout->rows)
-                for (size_t i = 0; i < tile.blocks; i++)
+                for (size_t i = 0; i < n; i++)
                     DECODE(decoded + i, r, (const PACKED *)(panel + r / layout->rows * panel_bytes) + b + i);
-            tile.prefetch = (const char *)panel + (b + tile.blocks) * layout->block_bytes;
-            GEMM_NAME(gemm_panel_run)(t, tile, n_rows, acts + b * sizeof(ACTS));
+            part.tile.blocks = n;
+            part.tile.resume = b > 0;
+            part.tile.prefetch = (const char *)panel + (b + n) * layout->block_bytes;
+            part.last = b + n == blocks;
+            GEMM_NAME(gemm_panel_run)(t, &part, acts + b * sizeof(ACTS));
         }
     }
+    _mm256_zeroupper();
 }
 
 void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
     struct q4_task part = *t;
-    size_t tiles = L2_ACTS / ACTS_FORM.bytes(t->k), tokens = (tiles ? tiles : 1) * TILE_TOKENS;
+    size_t tokens = GEMM_NAME(gemm_tokens)(t->k);
     for (size_t done = 0; done < t->n_tokens; done += part.n_tokens) {
         part.n_tokens = q4_min_size(tokens, t->n_tokens - done);
         part.token0 = t->token0 + done;
@@ -147,11 +190,13 @@ void GEMM_NAME(q4_gemm)(const struct q4_task *t) {
 }
 
 size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
-    return q4_min_size(SPLIT, k / Q4_JOIN(q4_x86_layout, TYPE).block_columns) * sizeof(DECODED);
+    size_t decoded = q4_min_size(SPLIT, k / Q4_JOIN(q4_x86_layout, TYPE).block_columns) * sizeof(DECODED);
+    return decoded + GEMM_NAME(gemm_tokens)(k) * PANEL_ROWS * sizeof(float);
 }
 
 #undef GEMM_NAME
 #undef TILE
+#undef PART
 #undef TYPE
 #undef PACKED
 #undef ACTS
@@ -163,3 +208,4 @@ size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
 #undef DOT
 #undef SUM
 #undef MIN
+#undef WHOLE_TILE

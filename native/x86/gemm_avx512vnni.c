@@ -2,4 +2,5 @@
 #include "vec_avx512vnni.h"
 
 #define ISA avx512vnni
+#define TILE6
 #include "gemm_types.h"

@@ -79,6 +79,44 @@ static inline void decode_q6_k(decoded_q6_k *out, size_t row, const panel_q6_k *
     decode_halves(out->d + row, p->d, Q6_K_ROWS);
 }
 
+// Where sums go that are not stored as they are.
+struct destination {
+    float *y;
+    size_t y_stride, n_rows; // rows that count
+    const float *bias;       // of these rows, or NULL
+    bool add;                // to what y holds
+};
+
+static ALWAYS_INLINE void finish_vector(const struct destination *to, float *y, const float *sums, size_t r, size_t n) {
+    vf x = vf_load(sums + r);
+    if (to->bias)
+        x = vf_add(x, vf_load_first(to->bias + r, n));
+    if (to->add)
+        x = vf_add(vf_load_first(y + r, n), x);
+    vf_store_first(y + r, n, x);
+}
+
+// Asks for the places of a tile's results, which are the farther apart the more rows a matrix has.
+static ALWAYS_INLINE void expect_results(const struct destination *to, size_t first, size_t n) {
+    const float *y = to->y + first * to->y_stride;
+    for (size_t t = 0; t < n; t++, y += to->y_stride)
+        for (size_t r = 0; r < to->n_rows; r += 16)
+            prefetch_to_write(y + r);
+}
+
+// Tokens first .. first + n - 1, whose sums are [token][PANEL_ROWS].
+static void finish_sums(const struct destination *to, const float *sums, size_t first, size_t n) {
+    float *y = to->y + first * to->y_stride;
+    for (size_t t = 0; t < n; t++, y += to->y_stride, sums += PANEL_ROWS) {
+        if (to->n_rows == PANEL_ROWS)
+            UNROLLED (v, PANEL_ROWS / LANES)
+                finish_vector(to, y, sums, v * LANES, LANES);
+        else
+            for (size_t r = 0; r < to->n_rows; r += LANES)
+                finish_vector(to, y, sums, r, to->n_rows - r);
+    }
+}
+
 #define NO_MIN(ACC, V, T)
 
 #define TYPE q4_0
@@ -87,7 +125,7 @@ static inline void decode_q6_k(decoded_q6_k *out, size_t row, const panel_q6_k *
 #define ACTS_FORM q4_x86_acts_q8
 #define DECODED decoded_q8
 #define DECODE decode_q4_0
-#define SPLIT 32
+#define SPLIT 24
 #define START(T) nibbles_start(a->minus_8_sum[T])
 #define DOT nibbles_dot
 #define SUM(X, T) nibbles_sum(X, a->minus_8_sum[T])
@@ -100,7 +138,7 @@ static inline void decode_q6_k(decoded_q6_k *out, size_t row, const panel_q6_k *
 #define ACTS_FORM q4_x86_acts_q8
 #define DECODED decoded_q4_1
 #define DECODE decode_q4_1
-#define SPLIT 28
+#define SPLIT 22
 #define START(T) nibbles_start(0)
 #define DOT nibbles_dot
 #define SUM(X, T) nibbles_sum(X, 0)
@@ -113,13 +151,14 @@ static inline void decode_q6_k(decoded_q6_k *out, size_t row, const panel_q6_k *
 #define ACTS_FORM q4_x86_acts_q8
 #define DECODED decoded_q8
 #define DECODE decode_q8_0
-#define SPLIT 32
+#define SPLIT 24
 #define START(T) bytes_start(a->minus_128_sum[T])
 #define DOT bytes_dot
 #define SUM(X, T) (X)
 #define MIN NO_MIN
 #include "gemm.h"
 
+#undef TILE6 // Q6_K has none
 #define TYPE q6_k
 #define PACKED panel_q6_k
 #define ACTS acts_q8k

@@ -21,6 +21,9 @@ static inline void prefetch_ahead(const void *p, size_t bytes) {
         _mm_prefetch((const char *)p + Q4_PREFETCH_BYTES + line * 64, _MM_HINT_T1);
 }
 
+// A line that will be written, for which it must belong to this core. (The compilers' own needs a flag of its own.)
+static inline void prefetch_to_write(const void *p) { __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p)); }
+
 // 4 bytes of activations as the lane of a broadcast.
 static inline int32_t group(const void *p) {
     int32_t x;

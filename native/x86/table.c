@@ -38,6 +38,7 @@ DECLARE(avx512vnni)
      .layout = &q4_x86_layout_##TYPE,                                                                                  \
      .features = NEEDS,                                                                                                \
      .max_tokens = SIZE_MAX,                                                                                           \
+     .adds = true,                                                                                                     \
      .packing = &q4_x86_acts_##ACTS,                                                                                   \
      .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                      \
      .run = q4_gemm_##TYPE##_##ISA}
