@@ -5,7 +5,11 @@
 
 #include <string.h>
 
-#define TILE_TOKENS 8 // tokens a unit: they read keys and values once
+// Tokens a unit: they read keys and values once. As many rows (tokens times heads of the group) as the variant wants.
+static size_t tile_tokens(const struct q4_model *m) {
+    size_t group = m->params.n_heads / m->params.n_kv_heads, rows = m->ops->attention_rows;
+    return rows / group > m->ops->attention_tokens ? rows / group : m->ops->attention_tokens;
+}
 
 struct shape {
     size_t group;  // query heads that share a KV head
@@ -20,7 +24,7 @@ static size_t spans_of(size_t n_positions) { return (n_positions + Q4_KV_SPAN - 
 static struct shape shape_of(const struct run *r, struct range range) {
     const struct q4_params *p = &r->m->params;
     size_t threads = (size_t)q4_team_size(r->m->team);
-    struct shape s = {.group = p->n_heads / p->n_kv_heads, .tokens = q4_min_size(range.n, TILE_TOKENS)};
+    struct shape s = {.group = p->n_heads / p->n_kv_heads, .tokens = q4_min_size(range.n, tile_tokens(r->m))};
     s.spans = spans_of(r->call->n_past + range.first + range.n);
     s.by_span = range.n == 1 && s.spans > 1;
     size_t units = p->n_kv_heads * (s.by_span ? s.spans : (range.n + s.tokens - 1) / s.tokens);
@@ -51,12 +55,12 @@ static q4_attn_args span_args(const struct run *r, const struct q4_op *op, size_
 // ---- a tile of tokens, all its spans ------------------------------------------------------------
 
 static size_t tile_floats(const struct q4_model *m) {
-    return TILE_TOKENS * (m->params.n_heads / m->params.n_kv_heads) * m->params.head_dim;
+    return tile_tokens(m) * (m->params.n_heads / m->params.n_kv_heads) * m->params.head_dim;
 }
 
 size_t q4_attention_scratch(const struct q4_model *m) {
     size_t heads = m->params.n_heads / m->params.n_kv_heads;
-    return q4_round_up(tile_floats(m) * sizeof(float), 64) + 2 * TILE_TOKENS * heads * sizeof(q4_attn_state);
+    return q4_round_up(tile_floats(m) * sizeof(float), 64) + 2 * tile_tokens(m) * heads * sizeof(q4_attn_state);
 }
 
 static void attend_tile(struct run *r, const struct q4_op *op, struct range tile, size_t head, size_t heads,

@@ -56,6 +56,9 @@ struct q4_ops {
                      size_t position);
     // acc[t * acc_stride + h * head_dim ..] and states[t * n_heads + h] from q[t * q_stride + h * head_dim ..]
     void (*attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
+    // what a call of it should have of a prompt: at least so many tokens, and more until they are so many rows with the
+    // heads that share a KV head
+    size_t attention_tokens, attention_rows;
     // folds a later span's result into an earlier one's
     void (*attention_merge)(float *acc, q4_attn_state *state, const float *later, q4_attn_state other, size_t head_dim);
     // acc[i] /= sum, as a product with the reciprocal

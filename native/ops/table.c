@@ -28,6 +28,7 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .rope = Q4_NAME(q4_rope),
     .kv_store = Q4_NAME(q4_kv_store),
     .attention = Q4_NAME(q4_attention),
+    .attention_tokens = 8,
     .attention_merge = Q4_NAME(q4_attention_merge),
     .attention_finish = Q4_NAME(q4_attention_finish),
     .swiglu = Q4_NAME(q4_swiglu),

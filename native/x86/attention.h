@@ -1,39 +1,58 @@
 // Template: attention (ops/attention.c has the arithmetic). Includer: vec_*.h first, then ISA.
 //
 // Queries are taken in groups: consecutive rows of (token, head), each of which sees as many positions as the one
-// before or more. Every key and value is loaded and converted to fp32 once for a group. Scores and the sum of values
-// are the same small product, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]: of the query with keys
-// (j: dimension, lanes: positions), then of the weights with values (j: position, lanes: dimensions).
+// before or more. Every key and value is loaded and converted to fp32 once for a group, and all groups of a tile meet a
+// block of the cache before the next one, so that it stays in L1. Scores and the sum of values are the same small
+// product, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]: of the query with keys (j: dimension,
+// lanes: positions), then of the weights with values (j: position, lanes: dimensions).
 #include "../ops/attention_block.h"
 #include "kernel.h"
 #include "vec_math.h"
 
-#define ROWS 6                        // of a group
-#define WIDE (LANES == 16 ? 4 : 2)    // vectors of lanes at once: ROWS * WIDE accumulators
-#define STRIDE (Q4_MAX_HEAD_DIM + 16) // of rows in floats: not a power of two, which would share few sets of L1
+#define ROWS 6                       // of a group
+#define WIDE (LANES == 16 ? 4 : 2)   // vectors of lanes at once: ROWS * WIDE accumulators
+#define TILE_ROWS (8 * ROWS)         // at most, of heads of up to 64
+#define TILE_FLOATS (TILE_ROWS * 80) // room for them; a row of 64 and 16 more, see row_stride
 #define POSITION_VECTORS (Q4_KV_BLOCK / LANES)
 #define FALLBACK Q4_JOIN(q4_attention, ISA) // the compiled C, for head sizes that are not whole vectors
 
+_Static_assert(ROWS *(Q4_MAX_HEAD_DIM + 16) <= TILE_FLOATS, "a group fits a tile");
+
 void FALLBACK(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
 
-struct group {
-    size_t n_rows, dim;
-    size_t ahead;         // elements from a block's keys or values to the next block's; 0 where there is none
-    size_t visible[ROWS]; // positions
-    float q[ROWS][STRIDE];
-    float scores[ROWS][Q4_KV_BLOCK]; // then weights
-    float acc[ROWS][STRIDE], total[ROWS][STRIDE];
-    q4_attn_state state[ROWS];
+// Rows that meet each block of a span together. Lanes behind a group's maxima and sums may be read, and mean nothing.
+struct tile {
+    size_t n_rows, dim, stride;
+    size_t visible[TILE_ROWS]; // positions
+    float max[TILE_ROWS + 16], sum[TILE_ROWS + 16];
+    float q[TILE_FLOATS], total[TILE_FLOATS]; // [row][stride]
+};
+
+// One group at one block.
+struct step {
+    size_t row, n_rows; // of the tile
+    size_t n[ROWS];     // positions of the block that a row sees, at least one
+    size_t ahead;       // elements from a block's keys or values to the next block's, to be asked for; 0: they are not
+    float weights[ROWS][Q4_KV_BLOCK];         // scores before
+    float max[16], sum[16], old[16], new[16]; // the block's; factors of what was before and of this
+};
+
+// Not a power of two, which would share few sets of L1.
+static inline size_t row_stride(size_t dim) { return dim + 16; }
+
+// What becomes of a product: it is stored, or folded into what was before.
+struct fold {
+    const float *old, *new; // factors of the rows, or NULL
 };
 
 // a, out: rows that are a_stride and out_stride floats apart; b: b_stride elements from one j to the next.
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const uint16_t *b,
-                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume,
+                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, struct fold fold,
                                   size_t ahead) {
     vf acc[ROWS][WIDE];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
-            acc[r][v] = resume ? vf_load(out + r * out_stride + v * LANES) : vf_zero();
+            acc[r][v] = vf_zero();
     for (size_t j = 0; j < n_j; j++, b += b_stride, a++) {
         vf lanes[WIDE];
         if (ahead)
@@ -48,8 +67,12 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         }
     }
     UNROLLED (r, n_rows)
-        UNROLLED (v, vectors)
-            vf_store(out + r * out_stride + v * LANES, acc[r][v]);
+        UNROLLED (v, vectors) {
+            float *at = out + r * out_stride + v * LANES;
+            if (fold.old)
+                acc[r][v] = vf_fma(acc[r][v], vf_all(fold.new[r]), vf_mul(vf_load(at), vf_all(fold.old[r])));
+            vf_store(at, acc[r][v]);
+        }
 }
 
 #define EACH_ROW_COUNT(n, CALL)                                                                                        \
@@ -74,82 +97,119 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         break;                                                                                                         \
     }
 
-static void block_scores(struct group *g, size_t row, size_t n_rows, const uint16_t *k) {
-#define SCORES(N)                                                                                                      \
-    product(g->scores[row] + t, Q4_KV_BLOCK, g->q[row], STRIDE, k + t, Q4_KV_BLOCK, g->dim, N, WIDE, false, g->ahead)
-    for (size_t t = 0; t < Q4_KV_BLOCK; t += WIDE * LANES)
-        EACH_ROW_COUNT(n_rows, SCORES)
+// As many vectors of positions as the last row sees; where the block is cut and the group is whole, no more.
+static void block_scores(const struct tile *tile, struct step *s, const uint16_t *k) {
+    const float *q = tile->q + s->row * tile->stride;
+    size_t n = s->n[s->n_rows - 1];
+    const struct fold none = {NULL, NULL};
+#define SCORES(N, VECTORS)                                                                                             \
+    product(s->weights[0] + t, Q4_KV_BLOCK, q, tile->stride, k + t, Q4_KV_BLOCK, tile->dim, N, VECTORS, none, s->ahead)
+#define SCORES_WIDE(N) SCORES(N, WIDE)
+    for (size_t t = 0; t < n; t += WIDE * LANES) {
+        size_t vectors = (n - t + LANES - 1) / LANES;
+        if (s->n_rows == ROWS && vectors == 1)
+            SCORES(ROWS, 1);
+        else if (s->n_rows == ROWS && vectors == 2)
+            SCORES(ROWS, 2);
+        else if (s->n_rows == ROWS && vectors == 3 && WIDE == 4)
+            SCORES(ROWS, 3 % (WIDE + 1));
+        else
+            EACH_ROW_COUNT(s->n_rows, SCORES_WIDE)
+    }
 }
 
-// Positions from .. to - 1 for n_rows rows; a from of more than 0 continues the sums.
-static void block_values(struct group *g, size_t row, size_t n_rows, const uint16_t *v, size_t from, size_t to) {
-    size_t d = 0;
-    const uint16_t *first = v + from * g->dim;
+static void block_values(struct tile *tile, const struct step *s, const uint16_t *v, bool first) {
+    size_t d = 0, dim = tile->dim, n = s->n[s->n_rows - 1];
+    float *total = tile->total + s->row * tile->stride;
+    // Where a row sees less than the last one, weights of 0 leave its sums as they are: these are never -0.
 #define VALUES(N)                                                                                                      \
-    product(g->acc[row] + d, STRIDE, g->scores[row] + from, Q4_KV_BLOCK, first + d, g->dim, to - from, N, vectors,     \
-            from > 0, g->ahead)
-    for (const size_t vectors = WIDE; d + WIDE * LANES <= g->dim; d += WIDE * LANES)
-        EACH_ROW_COUNT(n_rows, VALUES)
-    for (const size_t vectors = 1; d < g->dim; d += LANES)
-        EACH_ROW_COUNT(n_rows, VALUES)
+    product(total + d, tile->stride, s->weights[0], Q4_KV_BLOCK, v + d, dim, n, N, vectors, fold, s->ahead)
+    if (first) {
+        const struct fold fold = {NULL, NULL};
+        for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
+            EACH_ROW_COUNT(s->n_rows, VALUES)
+        for (const size_t vectors = 1; d < dim; d += LANES)
+            EACH_ROW_COUNT(s->n_rows, VALUES)
+    } else {
+        const struct fold fold = {s->old, s->new};
+        for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
+            EACH_ROW_COUNT(s->n_rows, VALUES)
+        for (const size_t vectors = 1; d < dim; d += LANES)
+            EACH_ROW_COUNT(s->n_rows, VALUES)
+    }
 }
 
-// q4_block_softmax.
-static q4_attn_state block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
-        scores[t] = scores[0];
-    vf x[POSITION_VECTORS], largest = vf_load(scores);
+// q4_block_softmax. Absent positions count as -infinity, whose weight rounds to 0 in fp16.
+static ALWAYS_INLINE void block_softmax(float weights[Q4_KV_BLOCK], size_t n, float *max, float *sum) {
+    vf x[POSITION_VECTORS];
     UNROLLED (v, POSITION_VECTORS)
-        largest = vf_max(largest, x[v] = vf_load(scores + v * LANES));
-    q4_attn_state state = {.max = vf_largest(largest)};
+        x[v] = n < Q4_KV_BLOCK ? vf_first_or(weights + v * LANES, n > v * LANES ? n - v * LANES : 0, -INFINITY)
+                               : vf_load(weights + v * LANES);
+    vf largest = x[0];
     UNROLLED (v, POSITION_VECTORS)
-        vf_store(scores + v * LANES, vf_round_half(vf_exp(vf_sub(x[v], vf_all(state.max)))));
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
-        scores[t] = 0.0f;
-    float s[16];
-    for (size_t j = 0; j < 16; j += LANES) {
-        vf sum = vf_add(vf_load(scores + j), vf_load(scores + 16 + j));
-        vf_store(s + j, vf_add(vf_add(sum, vf_load(scores + 32 + j)), vf_load(scores + 48 + j)));
+        largest = vf_max(largest, x[v]);
+    *max = vf_largest(largest);
+    UNROLLED (v, POSITION_VECTORS) {
+        x[v] = vf_round_half(vf_exp_above(vf_max(vf_sub(x[v], vf_all(*max)), vf_all(-87.0f))));
+        vf_store(weights + v * LANES, x[v]);
     }
-    state.sum = q4_fold16(s);
-    return state;
+    vf s[16 / LANES];
+    UNROLLED (j, 16 / LANES) {
+        s[j] = vf_add(x[j], x[j + 16 / LANES]);
+        s[j] = vf_add(vf_add(s[j], x[j + 32 / LANES]), x[j + 48 / LANES]);
+    }
+    *sum = vf_fold16(s);
 }
 
-// Rows row .. see at least one position of the block that starts at p.
-static void attend_block(struct group *g, size_t row, size_t p, const q4_attn_args *args) {
-    q4_attn_state states[ROWS];
-    size_t n[ROWS];
-    const uint16_t *values = args->values + p * g->dim;
-    block_scores(g, row, g->n_rows - row, args->keys + p * g->dim);
-    for (size_t r = row; r < g->n_rows; r++) {
-        n[r] = q4_min_size(Q4_KV_BLOCK, g->visible[r] - p);
-        states[r] = block_softmax(g->scores[r], n[r]);
-    }
-    block_values(g, row, g->n_rows - row, values, 0, n[row]);
-    for (size_t r = row; r < g->n_rows; r++) {
-        if (n[r] > n[row])
-            block_values(g, r, 1, values, n[row], n[r]);
-        if (p) {
-            q4_attn_merge(&g->state[r], g->total[r], states[r], g->acc[r], g->dim);
-        } else {
-            g->state[r] = states[r];
-            memcpy(g->total[r], g->acc[r], g->dim * sizeof(float));
-        }
+// The block's maxima and sums join what was before, of all rows at once (q4_attn_merge).
+static void merge_states(struct tile *tile, struct step *s) {
+    for (size_t r = 0; r < s->n_rows; r += LANES) {
+        float *max = tile->max + s->row + r, *sum = tile->sum + s->row + r;
+        vf a = vf_load(max), b = vf_load(s->max + r), both = vf_max(b, a); // a where they are equal
+        vf old = vf_exp(vf_sub(a, both)), new = vf_exp(vf_sub(b, both));
+        vf_store(s->old + r, old);
+        vf_store(s->new + r, new);
+        vf_store_first(max, s->n_rows - r, both);
+        vf_store_first(sum, s->n_rows - r, vf_fma(vf_load(s->sum + r), new, vf_mul(vf_load(sum), old)));
     }
 }
 
-static void attend_group(struct group *g, const q4_attn_args *args) {
-    size_t row = 0, last = g->visible[g->n_rows - 1];
+// The group at the block that starts at p.
+static void attend_block(struct tile *tile, struct step *s, size_t p, const q4_attn_args *args) {
+    block_scores(tile, s, args->keys + p * tile->dim);
+    if (s->n[0] == Q4_KV_BLOCK)
+        for (size_t r = 0; r < s->n_rows; r++)
+            block_softmax(s->weights[r], Q4_KV_BLOCK, &s->max[r], &s->sum[r]);
+    else
+        for (size_t r = 0; r < s->n_rows; r++)
+            block_softmax(s->weights[r], s->n[r], &s->max[r], &s->sum[r]);
+    if (p) {
+        merge_states(tile, s);
+    } else {
+        memcpy(tile->max + s->row, s->max, s->n_rows * sizeof(float));
+        memcpy(tile->sum + s->row, s->sum, s->n_rows * sizeof(float));
+    }
+    block_values(tile, s, args->values + p * tile->dim, p == 0);
+}
+
+static void attend_tile(struct tile *tile, const q4_attn_args *args) {
+    size_t first = 0, last = tile->visible[tile->n_rows - 1];
+    struct step s;
     // the first values are on their way while the first keys are multiplied
-    for (size_t i = 0; i < q4_min_size(last, Q4_KV_BLOCK) * g->dim; i += 64 / sizeof *args->values)
+    for (size_t i = 0; i < q4_min_size(last, Q4_KV_BLOCK) * tile->dim; i += 64 / sizeof *args->values)
         _mm_prefetch((const char *)(args->values + i), _MM_HINT_T0);
     for (size_t p = 0; p < last; p += Q4_KV_BLOCK) {
-        while (g->visible[row] <= p)
-            row++;
         // behind a whole span lies the next one
         bool more = p + Q4_KV_BLOCK < last || last == Q4_KV_SPAN;
-        g->ahead = more ? Q4_KV_BLOCK * g->dim : 0;
-        attend_block(g, row, p, args);
+        s.ahead = more ? Q4_KV_BLOCK * tile->dim : 0; // for the first group: the others find the block in L1
+        while (tile->visible[first] <= p)
+            first++;
+        for (s.row = first; s.row < tile->n_rows; s.row += s.n_rows, s.ahead = 0) {
+            s.n_rows = q4_min_size(ROWS - s.row % ROWS, tile->n_rows - s.row);
+            for (size_t r = 0; r < s.n_rows; r++)
+                s.n[r] = q4_min_size(Q4_KV_BLOCK, tile->visible[s.row + r] - p);
+            attend_block(tile, &s, p, args);
+        }
     }
 }
 
@@ -159,22 +219,24 @@ void Q4_JOIN(q4_attention_grouped, ISA)(float *acc, q4_attn_state *states, const
         FALLBACK(acc, states, q, args);
         return;
     }
-    struct group g; // large: what is not used is not cleared
-    g.dim = dim;
-    for (size_t first = 0; first < n; first += ROWS) {
-        g.n_rows = q4_min_size(ROWS, n - first);
-        for (size_t r = 0; r < g.n_rows; r++) {
+    struct tile tile; // large: what is not used is not cleared
+    tile.dim = dim;
+    tile.stride = row_stride(dim);
+    size_t most = q4_min_size(TILE_ROWS, TILE_FLOATS / tile.stride / ROWS * ROWS);
+    for (size_t first = 0; first < n; first += tile.n_rows) {
+        tile.n_rows = q4_min_size(most, n - first);
+        for (size_t r = 0; r < tile.n_rows; r++) {
             size_t token = (first + r) / args->n_heads, head = (first + r) % args->n_heads;
             const float *from = q + token * args->q_stride + head * dim;
-            g.visible[r] = q4_min_size(args->n_positions + token, Q4_KV_SPAN);
+            tile.visible[r] = q4_min_size(args->n_positions + token, Q4_KV_SPAN);
             for (size_t d = 0; d < dim; d += LANES)
-                vf_store(g.q[r] + d, vf_round_half(vf_mul(vf_load(from + d), vf_all(args->scale))));
+                vf_store(tile.q + r * tile.stride + d, vf_round_half(vf_mul(vf_load(from + d), vf_all(args->scale))));
         }
-        attend_group(&g, args);
-        for (size_t r = 0; r < g.n_rows; r++) {
+        attend_tile(&tile, args);
+        for (size_t r = 0; r < tile.n_rows; r++) {
             size_t token = (first + r) / args->n_heads, head = (first + r) % args->n_heads;
-            states[first + r] = g.state[r];
-            memcpy(acc + token * args->acc_stride + head * dim, g.total[r], dim * sizeof(float));
+            states[first + r] = (q4_attn_state){tile.max[r], tile.sum[r]};
+            memcpy(acc + token * args->acc_stride + head * dim, tile.total + r * tile.stride, dim * sizeof(float));
         }
     }
 }

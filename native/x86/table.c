@@ -77,6 +77,8 @@ static struct q4_ops ops_avx2, ops_avx512;
     ops_##ISA.rope = q4_rope_vector_##ISA;                                                                             \
     ops_##ISA.kv_store = q4_kv_store_vector_##ISA;                                                                     \
     ops_##ISA.attention = q4_attention_grouped_##ISA;                                                                  \
+    ops_##ISA.attention_tokens = 6; /* of whole groups, for any number of heads */                                     \
+    ops_##ISA.attention_rows = 36;                                                                                     \
     ops_##ISA.swiglu = q4_swiglu_vector_##ISA;
 
 static void fill_ops(void) {

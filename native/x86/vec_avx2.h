@@ -62,10 +62,19 @@ static inline float vf_largest(vf a) {
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 static inline vf vf_round_half(vf a) { return _mm256_cvtph_ps(_mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)); }
-// 2^n for whole n from -126 to 127
-static inline vf vf_power_of_2(vf n) {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23));
+// To a whole number, ties to even.
+static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// a * 2^n for whole n from -126 to 127
+static inline vf vf_times_power_of_2(vf a, vf n) {
+    vi exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return vf_mul(a, _mm256_castsi256_ps(exponent));
 }
+// The first n lanes from p, whose others may be read, and x in the others.
+static inline vf vf_first_or(const float *p, size_t n, float x) {
+    return _mm256_blendv_ps(vf_all(x), vf_load(p), _mm256_castsi256_ps(lanes_below(n)));
+}
+// Of 16 values, s[i] + s[i + 8].
+static inline __m256 vf_fold8(const vf s[2]) { return vf_add(s[0], s[1]); }
 // a where x >= limit, else 0
 static inline vf vf_where_at_least(vf x, vf limit, vf a) {
     return _mm256_and_ps(_mm256_cmp_ps(x, limit, _CMP_GE_OQ), a);

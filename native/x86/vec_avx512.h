@@ -53,9 +53,17 @@ static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline float vf_largest(vf a) { return _mm512_reduce_max_ps(a); }
 static inline vf vf_round_half(vf a) { return _mm512_cvtph_ps(_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)); }
-// 2^n for whole n from -126 to 127
-static inline vf vf_power_of_2(vf n) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvttps_epi32(n), _mm512_set1_epi32(127)), 23));
+// To a whole number, ties to even.
+static inline vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// a * 2^n for whole n from -126 to 127
+static inline vf vf_times_power_of_2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+// The first n lanes from p, x in the others.
+static inline vf vf_first_or(const float *p, size_t n, float x) {
+    return _mm512_mask_loadu_ps(vf_all(x), lanes_below(n), p);
+}
+// Of 16 values, s[i] + s[i + 8].
+static inline __m256 vf_fold8(const vf s[1]) {
+    return _mm256_add_ps(_mm512_castps512_ps256(s[0]), _mm512_extractf32x8_ps(s[0], 1));
 }
 // a where x >= limit, else 0
 static inline vf vf_where_at_least(vf x, vf limit, vf a) {
