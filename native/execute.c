@@ -26,20 +26,12 @@ void q4_report(struct run *r, const struct q4_op *op, size_t token) {
 // ---- how many units, and one unit, of each operation
 // ------------------------------------------------------------------
 
-static size_t gcd(size_t a, size_t b) { return b ? gcd(b, a % b) : a; }
-
 // Tokens that are quantised together: whole tiles of every packing of the buffer.
 static size_t quantize_group(const struct q4_buffer *b) {
     size_t group = 1;
     for (size_t i = 0; i < b->n_packings; i++)
-        group = group / gcd(group, b->packings[i]->tile) * b->packings[i]->tile;
+        group = q4_common_multiple(group, b->packings[i]->tile);
     return group;
-}
-
-static void set_form(struct q4_acts *acts, const struct q4_buffer_data *data, enum q4_act_form form) {
-    acts->q = data->q[form];
-    acts->d = data->d[form];
-    acts->sum = form == Q4_ACT_Q8 ? data->sum : NULL;
 }
 
 void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
@@ -69,76 +61,11 @@ static void quantize(struct run *r, const struct q4_op *op, struct range range, 
     for (size_t p = 0; p < b->n_packings; p++) {
         const struct q4_act_packing *packing = b->packings[p];
         struct q4_acts acts = {.k = b->width};
-        set_form(&acts, data, packing->form);
+        q4_set_form(&acts, data, packing->form);
         for (size_t t = first; t < first + n; t += packing->tile)
             packing->pack(data->packed[p] + t / packing->tile * packing->bytes(b->width), &acts, t,
                           q4_min_size(packing->tile, first + n - t));
     }
-}
-
-// Rows of a unit. GEMV takes several units at once.
-static size_t matmul_rows(const struct q4_weight *w, size_t n_tokens) {
-    const struct q4_layout *layout = w->kernels.gemv->layout;
-    if (n_tokens > 1)
-        return q4_gemm_rows(layout);
-    return Q4_MAX_PANEL_ROWS;
-}
-
-static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, const struct q4_kernel *kernel) {
-    const struct q4_buffer *b = &r->m->buffers[op->in];
-    const struct q4_buffer_data *data = &r->s->buffers[op->in];
-    struct q4_acts acts = {.k = b->width, .x = data->x, .x_stride = b->width};
-    set_form(&acts, data, q4_act_form_of(kernel->layout->type));
-    for (size_t i = 0; i < b->n_packings; i++)
-        if (b->packings[i] == kernel->packing)
-            acts.packed = data->packed[i];
-    return acts;
-}
-
-// What kernels leave to do that only multiply: bias, then residual.
-static void add_to_product(const struct q4_ops *ops, const struct q4_task *task, float *out, size_t width) {
-    for (size_t i = 0; i < task->n_tokens; i++) {
-        float *y = task->y + i * task->y_stride;
-        if (task->bias)
-            ops->add(y, task->bias, task->n_rows);
-        if (task->add)
-            ops->add(out + i * width, y, task->n_rows);
-    }
-}
-
-static void matmul(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member) {
-    const struct q4_weight *w = &r->m->weights[op->weight];
-    const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
-    size_t unit = matmul_rows(w, range.n), chunk = units.n * unit, first = units.first * unit;
-    size_t n = q4_min_size(chunk, w->rows - first);
-    bool logits = op == &r->m->plan[r->m->n_ops - 1]; // go to the caller, past any buffer
-    size_t width = logits ? w->rows : r->m->buffers[op->out].width;
-    uint8_t *scratch = r->s->scratch + (size_t)member * r->s->scratch_bytes;
-    // rows to be added wait behind the kernel's own scratch, at its end
-    float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * chunk, 16);
-    float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
-    bool add = op->flags & Q4_OP_ADD, wait = add && !kernel->adds;
-    struct q4_acts acts = matmul_acts(r, op, kernel);
-    struct q4_task task = {
-        .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
-        .k = w->k,
-        .n_rows = n,
-        .token0 = range.first,
-        .n_tokens = range.n,
-        .acts = &acts,
-        .y = wait ? sums : out,
-        .y_stride = wait ? chunk : width,
-        .scratch = scratch,
-        .ops = r->m->ops,
-        .bias = op->vector == Q4_NONE ? NULL : r->m->vectors[op->vector].data + first,
-        .add = add,
-    };
-    kernel->run(&task);
-    if (!kernel->adds)
-        add_to_product(r->m->ops, &task, out, width);
-    for (size_t i = 0; logits && i < range.n; i++)
-        if (!r->m->ops->all_finite(out + i * width, n))
-            q4_report(r, op, range.first + i);
 }
 
 static void rope(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
@@ -201,14 +128,11 @@ static void rms_norm(struct run *r, const struct q4_op *op, size_t token) {
 }
 
 static size_t count_units(const struct run *r, const struct q4_op *op, struct range range) {
-    if (q4_done_beside(r, op, range))
+    if (q4_done_beside(r, op, range) || q4_done_through(r, op, range))
         return 0;
     switch (op->kind) {
-    case Q4_OP_MATMUL: {
-        const struct q4_weight *w = &r->m->weights[op->weight];
-        size_t rows = matmul_rows(w, range.n);
-        return (w->rows + rows - 1) / rows;
-    }
+    case Q4_OP_MATMUL:
+        return q4_matmul_units(r, op, range);
     case Q4_OP_ATTENTION:
         return q4_attention_units(r, range);
     case Q4_OP_SWIGLU:
@@ -222,17 +146,6 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
     default:
         return range.n;
     }
-}
-
-// Units that a thread takes at once. GEMV: long streams. GEMM: activations that L2 holds meet several panels, where no
-// rows have to wait in the scratch.
-#define GEMM_UNITS 8
-static size_t most_units(const struct run *r, const struct q4_op *op, struct range range) {
-    if (op->kind != Q4_OP_MATMUL)
-        return 1;
-    if (range.n == 1)
-        return Q4_GEMV_ROWS / Q4_MAX_PANEL_ROWS;
-    return r->m->weights[op->weight].kernels.gemm->adds ? GEMM_UNITS : 1;
 }
 
 static void run_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member) {
@@ -265,7 +178,7 @@ static void run_unit(struct run *r, const struct q4_op *op, struct range range, 
 
 static void run_units(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member) {
     if (op->kind == Q4_OP_MATMUL) {
-        matmul(r, op, range, units, member);
+        q4_matmul(r, op, range, units, member);
         return;
     }
     for (size_t i = 0; i < units.n; i++)
@@ -289,7 +202,7 @@ static void walk(void *context, int member) {
         const struct q4_op *op = &m->plan[i];
         struct range range = q4_token_range(r, op);
         size_t units = count_units(r, op, range);
-        size_t most = most_units(r, op, range);
+        size_t most = op->kind == Q4_OP_MATMUL ? q4_matmul_most_units(r, op, range) : 1;
         struct q4_units taken = {0, 1};
         bool busy = units == 1 && member == 0;
         if (busy)

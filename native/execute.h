@@ -42,6 +42,15 @@ struct q4_ahead q4_next_weights(const struct run *r, const struct q4_op *op, int
 // n columns, whole blocks, of a QUANTIZE operation.
 void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, size_t first, size_t n);
 
+// ---- matrix products (execute_matmul.c) ---------------------------------------------------------
+size_t q4_matmul_units(const struct run *r, const struct q4_op *op, struct range range);
+size_t q4_matmul_most_units(const struct run *r, const struct q4_op *op, struct range range); // that a thread takes
+void q4_matmul(struct run *r, const struct q4_op *op, struct range range, struct q4_units units, int member);
+// Whether a product before has done this operation on the way (q4_op.through).
+bool q4_done_through(const struct run *r, const struct q4_op *op, struct range range);
+// One form of the activations, without what a kernel's packing made of it.
+void q4_set_form(struct q4_acts *acts, const struct q4_buffer_data *data, enum q4_act_form form);
+
 // ---- attention (execute_attention.c) ------------------------------------------------------------
 size_t q4_attention_units(const struct run *r, struct range range);
 void q4_attention_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit, int member);

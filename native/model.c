@@ -149,6 +149,49 @@ static bool check_logits(struct q4_model *m) {
            m->buffers[last->out].width == m->weights[last->weight].rows;
 }
 
+static bool reads(const struct q4_op *op, int buffer) {
+    return op->in == buffer || (op->kind == Q4_OP_MATMUL && op->flags & Q4_OP_ADD && op->out == buffer);
+}
+
+// Whether the floats of a buffer are written anew, by an operation of this kind that fills it, before any operation
+// from `op` on reads them; the products of quantised activations do not, as long as they serve the same tokens.
+static bool floats_unread(const struct q4_model *m, const struct q4_op *op, int buffer, enum q4_op_kind kind,
+                          unsigned last) {
+    const struct q4_op *end = m->plan + m->n_ops;
+    for (; op < end; op++) {
+        bool packed = op->kind == Q4_OP_MATMUL && op->out != buffer && (op->flags & Q4_OP_LAST) == last &&
+                      m->weights[op->weight].kernels.gemm->packing;
+        if (reads(op, buffer) && !packed)
+            return false;
+        if (op->out == buffer)
+            return op->kind == kind &&
+                   (kind != Q4_OP_MATMUL || m->weights[op->weight].rows == m->buffers[buffer].width);
+    }
+    return true;
+}
+
+static bool packed_in_q8_alone(const struct q4_buffer *b) {
+    bool ok = b->forms[Q4_ACT_Q8] && !b->forms[Q4_ACT_Q8K] && !b->forms[Q4_ACT_F32] && b->n_packings > 0;
+    for (size_t i = 0; i < b->n_packings; i++)
+        ok = ok && Q4_THROUGH_TOKENS % b->packings[i]->tile == 0;
+    return ok;
+}
+
+static bool goes_through(const struct q4_model *m, const struct q4_op *op) {
+    const struct q4_op *swiglu = op + 1, *quantize = op + 2;
+    if (op->kind != Q4_OP_MATMUL || quantize >= m->plan + m->n_ops || swiglu->kind != Q4_OP_SWIGLU ||
+        quantize->kind != Q4_OP_QUANTIZE || swiglu->in != op->out || quantize->in != swiglu->out)
+        return false;
+    const struct q4_weight *w = &m->weights[op->weight];
+    unsigned last = op->flags & Q4_OP_LAST;
+    return op->out_col == 0 && w->rows == 2 * m->buffers[swiglu->out].width && op->in != op->out &&
+           op->in != swiglu->out && op->out != swiglu->out && Q4_BLOCK % w->kernels.gemm->layout->rows == 0 &&
+           (swiglu->flags & Q4_OP_LAST) == last && (quantize->flags & Q4_OP_LAST) == last &&
+           packed_in_q8_alone(&m->buffers[swiglu->out]) &&
+           floats_unread(m, quantize + 1, op->out, Q4_OP_MATMUL, last) &&
+           floats_unread(m, quantize + 1, swiglu->out, Q4_OP_SWIGLU, last);
+}
+
 bool q4_model_check_plan(struct q4_model *m, char *error) {
     if (!check_params(&m->params, error))
         return false;
@@ -171,6 +214,8 @@ bool q4_model_check_plan(struct q4_model *m, char *error) {
         if ((b->forms[Q4_ACT_Q8] && b->width % Q4_BLOCK) || (b->forms[Q4_ACT_Q8K] && b->width % Q4_SUPER))
             FAIL("a buffer of %zu columns cannot be quantised", b->width);
     }
+    for (size_t i = 0; i < m->n_ops; i++)
+        m->plan[i].through = goes_through(m, &m->plan[i]);
     return true;
 }
 

@@ -78,7 +78,13 @@ struct q4_op {
     size_t in_col, out_col, heads;
     int weight, vector, table;
     unsigned flags;
+    // MATMUL, found when the plan is checked: SWIGLU and QUANTIZE follow, and nothing else reads what they and this
+    // operation would store, so a prompt goes through all three at once (execute_matmul.c)
+    bool through;
 };
+
+// Tokens that go through at once: whole tiles of any packing.
+#define Q4_THROUGH_TOKENS 192
 
 struct q4_params {
     size_t n_layers, n_heads, n_kv_heads, head_dim, rope_dim;

@@ -55,6 +55,16 @@ const char *q4_type_name(int type);
 // a * b in *out; false on overflow.
 static inline bool q4_mul_size(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
 static inline size_t q4_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+static inline size_t q4_common_multiple(size_t a, size_t b) { // the least, of sizes of at least 1
+    size_t x = a, y = b;
+    while (y) {
+        size_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
 static inline size_t q4_min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 // Zeroed memory, page-aligned, that costs nothing until it is touched. NULL where there is none. The caller keeps the

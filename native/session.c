@@ -53,7 +53,8 @@ static size_t thread_scratch(const struct q4_model *model, size_t n_batch) {
     }
     size_t rows = n_batch * Q4_MAX_PANEL_ROWS;
     rows = rows < Q4_GEMV_ROWS ? Q4_GEMV_ROWS : rows;
-    size_t matmul = q4_round_up(most, 64) + q4_round_up(rows * sizeof(float), 64);
+    size_t behind = q4_round_up(rows * sizeof(float), 64), through = q4_round_up(q4_through_scratch(), 64);
+    size_t matmul = q4_round_up(most, 64) + (through > behind ? through : behind);
     size_t attention = q4_round_up(q4_attention_scratch(model), 64);
     return attention > matmul ? attention : matmul;
 }

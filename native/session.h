@@ -56,6 +56,8 @@ bool q4_session_decode(struct q4_session *session, const struct q4_call *call, c
 
 // Bytes of a thread's scratch that attention needs (execute_attention.c).
 size_t q4_attention_scratch(const struct q4_model *model);
+// … that products need behind their kernels' own (execute_matmul.c).
+size_t q4_through_scratch(void);
 
 // Rows that a GEMM or GEMV hand-out takes, and where a kernel's output rows wait to be added (execute.c).
 #define Q4_GEMV_ROWS 512

@@ -61,7 +61,7 @@ static void pairs8_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token
 static void quad4_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
     size_t n_blocks = acts->k / Q4_BLOCK;
     if (n < QUAD4_TOKENS)
-        memset(dst, 0, quad4_bytes(acts->k));
+        memset(dst, 0, n_blocks * QUAD4_BYTES);
     for (size_t i = 0; i < n; i++) {
         const int8_t *q = acts->q + (token0 + i) * acts->k;
         uint8_t *out = dst;
@@ -91,8 +91,11 @@ static void quad4_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0
     }
 }
 
-const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, pairs8_pack};
-const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_sum_bytes, pairs8_sum_pack};
-const struct q4_act_packing q4_pairs8_k = {"pairs8_k", Q4_ACT_Q8K, PAIRS8_TOKENS, pairs8_k_bytes, pairs8_k_pack};
-const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, quad4_pack};
-const struct q4_act_packing q4_quad4_k = {"quad4_k", Q4_ACT_Q8K, QUAD4_TOKENS, quad4_k_bytes, quad4_k_pack};
+const struct q4_act_packing q4_pairs8 = {"pairs8", Q4_ACT_Q8, PAIRS8_TOKENS, pairs8_bytes, PAIRS8_BYTES, pairs8_pack};
+const struct q4_act_packing q4_pairs8_sum = {"pairs8_sum",     Q4_ACT_Q8,        PAIRS8_TOKENS,
+                                             pairs8_sum_bytes, PAIRS8_SUM_BYTES, pairs8_sum_pack};
+const struct q4_act_packing q4_pairs8_k = {"pairs8_k",     Q4_ACT_Q8K,     PAIRS8_TOKENS,
+                                           pairs8_k_bytes, PAIRS8_K_BYTES, pairs8_k_pack};
+const struct q4_act_packing q4_quad4 = {"quad4", Q4_ACT_Q8, QUAD4_TOKENS, quad4_bytes, QUAD4_BYTES, quad4_pack};
+const struct q4_act_packing q4_quad4_k = {"quad4_k",     Q4_ACT_Q8K,    QUAD4_TOKENS,
+                                          quad4_k_bytes, QUAD4_K_BYTES, quad4_k_pack};

@@ -54,6 +54,7 @@ struct q4_act_packing {
     enum q4_act_form form;
     size_t tile;
     size_t (*bytes)(size_t k); // of one tile; a multiple of 64
+    size_t block_bytes;        // of a block of columns of it; they follow each other, in column order
     // Packs tokens token0 .. token0 + n - 1 (n <= tile; the rest of the tile is written as zeros) of acts to dst.
     void (*pack)(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n);
 };

@@ -1,13 +1,52 @@
 // Packing of activations for the GEMM kernels, once a batch. See layouts.h.
 #include "layouts.h"
 
+#include <emmintrin.h>
 #include <string.h>
+
+// q[i][token] = 4 bytes i of each token, for 16 bytes of 6 tokens that lie `stride` apart.
+static void transpose_half(int32_t q[4][TILE_TOKENS], const int8_t *from, size_t stride) {
+    __m128i t[TILE_TOKENS];
+    for (size_t i = 0; i < TILE_TOKENS; i++)
+        t[i] = _mm_loadu_si128((const __m128i *)(from + i * stride));
+    __m128i a = _mm_unpacklo_epi32(t[0], t[1]), b = _mm_unpacklo_epi32(t[2], t[3]), c = _mm_unpacklo_epi32(t[4], t[5]);
+    __m128i d = _mm_unpackhi_epi32(t[0], t[1]), e = _mm_unpackhi_epi32(t[2], t[3]), f = _mm_unpackhi_epi32(t[4], t[5]);
+    _mm_storeu_si128((__m128i *)q[0], _mm_unpacklo_epi64(a, b));
+    _mm_storel_epi64((__m128i *)(q[0] + 4), c);
+    _mm_storeu_si128((__m128i *)q[1], _mm_unpackhi_epi64(a, b));
+    _mm_storel_epi64((__m128i *)(q[1] + 4), _mm_unpackhi_epi64(c, c));
+    _mm_storeu_si128((__m128i *)q[2], _mm_unpacklo_epi64(d, e));
+    _mm_storel_epi64((__m128i *)(q[2] + 4), f);
+    _mm_storeu_si128((__m128i *)q[3], _mm_unpackhi_epi64(d, e));
+    _mm_storel_epi64((__m128i *)(q[3] + 4), _mm_unpackhi_epi64(f, f));
+}
+
+static void pack_whole_tile(acts_q8 *out, const struct q4_acts *acts, size_t token0) {
+    size_t blocks = acts->k / Q4_BLOCK;
+    const int8_t *q = acts->q + token0 * acts->k;
+    const int32_t *sum = acts->sum + token0 * blocks;
+    const float *d = acts->d + token0 * blocks;
+    for (size_t b = 0; b < blocks; b++, out++) {
+        transpose_half(out->q, q + b * Q4_BLOCK, acts->k);
+        transpose_half(out->q + 4, q + b * Q4_BLOCK + 16, acts->k);
+        for (size_t t = 0; t < TILE_TOKENS; t++) {
+            int32_t s = sum[t * blocks + b];
+            out->minus_8_sum[t] = -8 * s;
+            out->minus_128_sum[t] = -128 * s;
+            out->sum[t] = (float)s;
+            out->d[t] = d[t * blocks + b];
+        }
+    }
+}
 
 static void pack_q8(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
     acts_q8 *out = (acts_q8 *)dst;
     size_t blocks = acts->k / Q4_BLOCK;
-    if (n < TILE_TOKENS)
-        memset(out, 0, blocks * sizeof *out);
+    if (n == TILE_TOKENS) {
+        pack_whole_tile(out, acts, token0);
+        return;
+    }
+    memset(out, 0, blocks * sizeof *out);
     for (size_t b = 0; b < blocks; b++, out++)
         for (size_t t = 0; t < n; t++) {
             size_t at = (token0 + t) * blocks + b;
@@ -44,7 +83,15 @@ static void pack_q8k(uint8_t *dst, const struct q4_acts *acts, size_t token0, si
 static size_t bytes_q8(size_t k) { return q4_round_up(k / Q4_BLOCK * sizeof(acts_q8), 64); }
 static size_t bytes_q8k(size_t k) { return q4_round_up(k / Q4_SUPER * sizeof(acts_q8k), 64); }
 
-const struct q4_act_packing q4_x86_acts_q8 = {
-    .name = "tile6_q8", .form = Q4_ACT_Q8, .tile = TILE_TOKENS, .bytes = bytes_q8, .pack = pack_q8};
-const struct q4_act_packing q4_x86_acts_q8k = {
-    .name = "tile6_q8k", .form = Q4_ACT_Q8K, .tile = TILE_TOKENS, .bytes = bytes_q8k, .pack = pack_q8k};
+const struct q4_act_packing q4_x86_acts_q8 = {.name = "tile6_q8",
+                                              .form = Q4_ACT_Q8,
+                                              .tile = TILE_TOKENS,
+                                              .bytes = bytes_q8,
+                                              .block_bytes = sizeof(acts_q8),
+                                              .pack = pack_q8};
+const struct q4_act_packing q4_x86_acts_q8k = {.name = "tile6_q8k",
+                                               .form = Q4_ACT_Q8K,
+                                               .tile = TILE_TOKENS,
+                                               .bytes = bytes_q8k,
+                                               .block_bytes = sizeof(acts_q8k),
+                                               .pack = pack_q8k};

@@ -21,12 +21,13 @@ TILE {
     bool resume;          // y holds the sums of earlier blocks
     const char *prefetch; // a part of the weights that come next, and the distance to the same part a block later
     size_t prefetch_step;
+    size_t ahead; // bytes to the activations of the next tile
 };
 
 #ifdef TILE6
 #define WHOLE_TILE Q4_JOIN(Q4_JOIN(q4_tile6, TYPE), ISA)
 void WHOLE_TILE(float *y, size_t y_stride, const void *w, const void *acts, size_t blocks, bool resume,
-                const char *prefetch, size_t prefetch_step);
+                const char *prefetch, size_t prefetch_step, size_t ahead);
 #endif
 
 // A decoded part of a panel, and what becomes of its sums.
@@ -113,7 +114,7 @@ static inline void GEMM_NAME(gemm_tile)(const TILE *whole, size_t n) {
 #ifdef TILE6
     if (n == TILE_TOKENS) {
         WHOLE_TILE(whole->y, whole->y_stride * sizeof(float), whole->w, whole->a, whole->blocks, whole->resume,
-                   whole->prefetch, whole->prefetch_step);
+                   whole->prefetch, whole->prefetch_step, whole->ahead);
         return;
     }
 #endif
@@ -158,7 +159,7 @@ static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
     for (size_t row = 0; row < t->n_rows; row += PANEL_ROWS) {
         size_t n_rows = q4_min_size(PANEL_ROWS, t->n_rows - row);
         const uint8_t *panel = t->weights + row / layout->rows * panel_bytes;
-        PART part = {.tile = {.w = decoded, .prefetch_step = layout->block_bytes},
+        PART part = {.tile = {.w = decoded, .prefetch_step = layout->block_bytes, .ahead = ACTS_FORM.bytes(t->k)},
                      .to = {t->y + row, t->y_stride, n_rows, t->bias ? t->bias + row : NULL, t->add}};
         part.sums = (float *)(decoded + q4_min_size(SPLIT, blocks));
         part.direct = parts == 1 && n_rows == PANEL_ROWS && !t->bias && !t->add;

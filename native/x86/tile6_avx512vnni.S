@@ -1,13 +1,14 @@
 // 32 rows x 6 tokens over some blocks of 32 columns: the inner loop of the AVX-512 VNNI GEMM kernels.
 //
 //   void q4_tile6_q4_0_avx512vnni(float *y, size_t y_stride, const void *w, const void *acts, size_t blocks,
-//                                 bool resume, const char *prefetch, size_t prefetch_step)
+//                                 bool resume, const char *prefetch, size_t prefetch_step, size_t ahead)
 //   void q4_tile6_q4_1_avx512vnni(…)
 //   void q4_tile6_q8_0_avx512vnni(…)
 //
 // y:        6 tokens of 32 floats, y_stride bytes apart; with resume they hold the sums of earlier blocks.
 // w, acts:  decoded_q8 or decoded_q4_1 (gemm_types.h), 64-byte aligned, and acts_q8 (layouts.h); at least one block.
 // prefetch: asked for into L2, prefetch_step bytes further each block.
+// ahead:    bytes from acts to those of the next tile, asked for into L1.
 // Vector registers keep their upper halves: the caller ends with VZEROUPPER.
 //
 // It is in assembly because the tile needs 30 of the 32 vector registers, and compilers spill: 12 fp32 accumulators
@@ -24,6 +25,7 @@
 #define PREFETCH %r10
 #define STEP %r11
 #define FIRST_Y %rax
+#define AHEAD %rax // after that
 
 #define ROWS0 %zmm24
 #define ROWS1 %zmm25
@@ -165,12 +167,16 @@ q4_tile6_\type\()_avx512vnni:
     each_token load_token
     mov FIRST_Y, Y
 1:
+    mov 24(%rsp), AHEAD
     load_rows 0
     each_token first_\type
     .p2align 6
 2:
     prefetcht1 (PREFETCH)
     add STEP, PREFETCH
+    .irp line, 0, 64, 128, 192, 256
+    prefetcht0 \line(ACTS, AHEAD)
+    .endr
     steps_from_1
     \scales
     dec BLOCKS

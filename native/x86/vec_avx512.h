@@ -76,8 +76,29 @@ static inline vf vf_negate(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)
 static inline vi vi_magnitude(vf a) { return _mm512_and_si512(_mm512_castps_si512(a), vi_all(0x7fffffff)); }
 static inline vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 static inline vi vi_min(vi a, vi b) { return _mm512_min_epi32(a, b); }
+static inline vf vi_as_floats(vi a) { return _mm512_castsi512_ps(a); }
+static inline int32_t vi_least(vi a) { return _mm512_reduce_min_epi32(a); }
 static inline int32_t vi_largest(vi a) { return _mm512_reduce_max_epi32(a); }
 static inline int32_t vi_total(vi a) { return _mm512_reduce_add_epi32(a); }
+// The largest (the sum) of each of 16 vectors' lanes, in its lane; of u they are no more after this. Each step halves
+// the vectors: lanes of two that are neighbours go together.
+#define VI_OF_16(NAME, OPERATION)                                                                                      \
+    static inline vi NAME(vi u[16]) {                                                                                  \
+        for (size_t i = 0; i < 8; i++)                                                                                 \
+            u[i] = OPERATION(_mm512_unpacklo_epi32(u[2 * i], u[2 * i + 1]),                                            \
+                             _mm512_unpackhi_epi32(u[2 * i], u[2 * i + 1]));                                           \
+        for (size_t i = 0; i < 4; i++)                                                                                 \
+            u[i] = OPERATION(_mm512_unpacklo_epi64(u[2 * i], u[2 * i + 1]),                                            \
+                             _mm512_unpackhi_epi64(u[2 * i], u[2 * i + 1]));                                           \
+        for (size_t n = 2; n; n /= 2)                                                                                  \
+            for (size_t i = 0; i < n; i++)                                                                             \
+                u[i] = OPERATION(_mm512_shuffle_i32x4(u[2 * i], u[2 * i + 1], 0x88),                                   \
+                                 _mm512_shuffle_i32x4(u[2 * i], u[2 * i + 1], 0xdd));                                  \
+        return u[0];                                                                                                   \
+    }
+VI_OF_16(vi_largest_of_16, _mm512_max_epi32)
+VI_OF_16(vi_total_of_16, _mm512_add_epi32)
+
 static inline vi vi_rounded(vf a) { return _mm512_cvtps_epi32(a); } // to nearest, ties to even
 static inline void vi_store_bytes(int8_t *p, vi a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
 static inline void vf_store_halves(uint16_t *p, vf a) {

@@ -40,9 +40,43 @@ static inline float quantize_block(const float *x, int8_t *q, int32_t *sum, size
     return amax;
 }
 
+#if LANES == 16
+// 16 blocks at a time: their maxima, scales and sums are lanes. False, and nothing is written, where one of them
+// counts as zero or is not finite.
+static inline bool quantize_16_blocks(const float *x, int8_t *q, float *d, int32_t *sum) {
+    vi u[16];
+    UNROLLED (b, 16)
+        u[b] = vi_max(vi_magnitude(vf_load(x + b * Q4_BLOCK)), vi_magnitude(vf_load(x + b * Q4_BLOCK + LANES)));
+    vi bits = vi_largest_of_16(u);
+    if (vi_largest(bits) >= 0x7f800000 || vi_least(bits) < (int32_t)q4_float_bits(SMALLEST_AMAX))
+        return false;
+    vf amax = vi_as_floats(bits);
+    float inverse[16];
+    vf_store(inverse, vf_div(vf_all(127.0f), amax));
+    vf_store(d, vf_round_half(vf_min(vf_div(amax, vf_all(127.0f)), vf_all(HALF_MAX))));
+    UNROLLED (b, 16) {
+        vf scale = vf_all(inverse[b]);
+        // 127 / amax and the product are rounded, which takes no value as far as 127.5: nothing to clamp
+        vi low = vi_rounded(vf_mul(vf_load(x + b * Q4_BLOCK), scale));
+        vi high = vi_rounded(vf_mul(vf_load(x + b * Q4_BLOCK + LANES), scale));
+        vi_store_bytes(q + b * Q4_BLOCK, low);
+        vi_store_bytes(q + b * Q4_BLOCK + LANES, high);
+        u[b] = vi_add(low, high);
+    }
+    vi_store(sum, vi_total_of_16(u));
+    return true;
+}
+#endif
+
 bool Q4_JOIN(q4_quantize_q8_vector, ISA)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum) {
     bool finite = true;
     for (size_t b = 0; b < n / Q4_BLOCK; b++) {
+#if LANES == 16
+        if (n / Q4_BLOCK - b >= 16 && quantize_16_blocks(x + b * Q4_BLOCK, q + b * Q4_BLOCK, d + b, sum + b)) {
+            b += 15;
+            continue;
+        }
+#endif
         float scale = quantize_block(x + b * Q4_BLOCK, q + b * Q4_BLOCK, sum + b, Q4_BLOCK, &finite) / 127.0f;
         d[b] = _cvtsh_ss(_cvtss_sh(scale < HALF_MAX ? scale : HALF_MAX, _MM_FROUND_TO_NEAREST_INT));
     }
