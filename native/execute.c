@@ -88,11 +88,45 @@ static void kv_store(struct run *r, const struct q4_op *op, size_t token, size_t
         q4_report(r, op, token);
 }
 
+// Positions of a prompt that are stored at once, where each thread has some; the rest of a batch, and what crosses a
+// block of the cache, goes one by one.
+static size_t store_tokens(const struct run *r, struct range range) {
+    size_t threads = (size_t)q4_team_size(r->m->team);
+    return r->m->ops->kv_store_16 && range.n >= 32 * threads ? 16 : 1;
+}
+
+static bool kv_store_16(struct run *r, const struct q4_op *op, size_t token) {
+    const struct q4_params *p = &r->m->params;
+    size_t position = r->call->n_past + token;
+    if (position % Q4_KV_BLOCK > Q4_KV_BLOCK - 16)
+        return false;
+    const float *k = q4_row(r, op->in, token) + op->in_col, *v = q4_row(r, op->in, token) + op->out_col;
+    bool ok = true;
+    for (size_t h = 0; h < p->n_kv_heads; h++) {
+        size_t at = q4_cache_offset(r, op->layer, h), column = h * p->head_dim;
+        ok &= r->m->ops->kv_store_16(r->s->keys + at, r->s->values + at, k + column, v + column,
+                                     r->m->buffers[op->in].width, p->head_dim, position);
+    }
+    return ok; // or it is done again, to find the token
+}
+
+static void kv_store_prompt(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
+    size_t most = store_tokens(r, range), first = range.first + unit * most;
+    size_t n = q4_min_size(most, range.first + range.n - first);
+    if (op > r->m->plan && q4_done_beside(r, op - 1, range) && op[-1].kind == Q4_OP_ROPE)
+        for (size_t i = 0; i < n; i++)
+            rope(r, op - 1, first + i, 0, op[-1].heads);
+    if (n == 16 && kv_store_16(r, op, first))
+        return;
+    for (size_t i = 0; i < n; i++)
+        kv_store(r, op, first + i, 0, r->m->params.n_kv_heads);
+}
+
 // A single token is cut by KV heads, whose rotation the same thread does just before where it can.
 static void kv_store_unit(struct run *r, const struct q4_op *op, struct range range, size_t unit) {
     const struct q4_params *p = &r->m->params;
     if (range.n > 1) {
-        kv_store(r, op, range.first + unit, 0, p->n_kv_heads);
+        kv_store_prompt(r, op, range, unit);
         return;
     }
     size_t group = p->n_heads / p->n_kv_heads;
@@ -138,7 +172,7 @@ static size_t count_units(const struct run *r, const struct q4_op *op, struct ra
     case Q4_OP_SWIGLU:
         return range.n == 1 ? (r->m->buffers[op->out].width + SWIGLU_COLUMNS - 1) / SWIGLU_COLUMNS : range.n;
     case Q4_OP_KV_STORE:
-        return range.n == 1 ? r->m->params.n_kv_heads : range.n;
+        return range.n == 1 ? r->m->params.n_kv_heads : (range.n + store_tokens(r, range) - 1) / store_tokens(r, range);
     case Q4_OP_QUANTIZE: {
         size_t group = quantize_group(&r->m->buffers[op->in]);
         return (range.n + group - 1) / group;

@@ -8,7 +8,7 @@ static bool rope_beside_store(const struct run *r, const struct q4_op *op) {
     const struct q4_op *store = op + 1;
     return store < r->m->plan + r->m->n_ops && store->kind == Q4_OP_KV_STORE && store->in == op->in &&
            op->heads == p->n_heads + p->n_kv_heads && store->in_col == op->in_col + p->n_heads * p->head_dim &&
-           q4_token_range(r, store).n == 1;
+           q4_token_range(r, store).n == q4_token_range(r, op).n;
 }
 
 // The units of the operation before write whole blocks of what this one quantises.
@@ -40,9 +40,9 @@ struct q4_ahead q4_next_weights(const struct run *r, const struct q4_op *op, int
 }
 
 bool q4_done_beside(const struct run *r, const struct q4_op *op, struct range range) {
-    if (range.n != 1)
-        return false;
-    return op->kind == Q4_OP_ROPE ? rope_beside_store(r, op) : op->kind == Q4_OP_QUANTIZE && quantize_beside(r, op);
+    if (op->kind == Q4_OP_ROPE)
+        return rope_beside_store(r, op);
+    return range.n == 1 && op->kind == Q4_OP_QUANTIZE && quantize_beside(r, op);
 }
 
 void q4_quantize_behind(struct run *r, const struct q4_op *op, struct range range, size_t first, size_t n) {

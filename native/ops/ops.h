@@ -54,6 +54,9 @@ struct q4_ops {
     // one position's key and value of one head into the cache
     bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
                      size_t position);
+    // the same for 16 positions of one block, whose k and v are `stride` floats apart; NULL where there is none
+    bool (*kv_store_16)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t stride,
+                        size_t head_dim, size_t position);
     // acc[t * acc_stride + h * head_dim ..] and states[t * n_heads + h] from q[t * q_stride + h * head_dim ..]
     void (*attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
     // what a call of it should have of a prompt: at least so many tokens, and more until they are so many rows with the

@@ -107,6 +107,31 @@ static bool kv_store_case(struct rng *r, const void *subject, char *what, size_t
     return right;
 }
 
+// 16 positions at once, at random places of a block, as one by one.
+static bool kv_store_16_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t dim = rng_next(r) & 1 ? 16 * rng_range(r, 1, 8) : rng_range(r, 1, 100), blocks = rng_range(r, 1, 3);
+    size_t n = blocks * Q4_KV_BLOCK * dim, stride = 2 * dim + rng_range(r, 0, 20);
+    size_t position = rng_range(r, 0, blocks - 1) * Q4_KV_BLOCK + rng_range(r, 0, Q4_KV_BLOCK - 16);
+    uint16_t *keys = slot_place(&slots[SLOT_Q], r, n * sizeof *keys, sizeof *keys);
+    uint16_t *values = slot_place(&slots[SLOT_WEIGHTS], r, n * sizeof *values, sizeof *values);
+    uint16_t *expected = malloc(2 * n * sizeof *expected);
+    memset(keys, 0xa5, n * sizeof *keys);
+    memset(values, 0xa5, n * sizeof *values);
+    memset(expected, 0xa5, 2 * n * sizeof *expected);
+    float *x = slot_place(&slots[SLOT_X], r, (15 * stride + 2 * dim) * sizeof *x, sizeof *x);
+    rng_fill(r, x, 15 * stride + 2 * dim, rng_next(r) & 1 ? 65519.0f : 65600.0f); // the latter overflows now and then
+    bool fits = true;
+    for (size_t i = 0; i < 16; i++)
+        fits &= q4_ops_base.kv_store(expected, expected + n, x + i * stride, x + i * stride + dim, dim, position + i);
+    bool right = ops->kv_store_16(keys, values, x, x + dim, stride, dim, position) == fits;
+    snprintf(what, size, "head size %zu, position %zu, stride %zu", dim, position, stride);
+    right = right && same_bits(keys, expected, n, sizeof *keys, what, size) &&
+            same_bits(values, expected + n, n, sizeof *values, what, size) && slots_intact();
+    free(expected);
+    return right;
+}
+
 static void test_variant(const struct q4_ops *ops) {
     char name[80];
     snprintf(name, sizeof name, "%s/attention", ops->name);
@@ -115,6 +140,9 @@ static void test_variant(const struct q4_ops *ops) {
     run_cases(name, merge_case, ops);
     snprintf(name, sizeof name, "%s/kv_store", ops->name);
     run_cases(name, kv_store_case, ops);
+    snprintf(name, sizeof name, "%s/kv_store_16", ops->name);
+    if (ops->kv_store_16)
+        run_cases(name, kv_store_16_case, ops);
 }
 
 void test_attention(void) { each_ops(test_variant); }

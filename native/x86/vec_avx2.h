@@ -104,6 +104,23 @@ static inline void vi_store_bytes(int8_t *p, vi a) {
 static inline void vf_store_halves(uint16_t *p, vf a) {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
+// a[i][j] and a[j][i] change places. Pairs of rows, then of pairs, are interleaved; then halves go to their rows.
+static inline void vf_transpose(vf a[8]) {
+    vf b[8], c[8];
+    for (size_t i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (size_t i = 0; i < 8; i += 4)
+        for (size_t j = 0; j < 2; j++) { // c[i + n]: dimensions n and 4 + n of rows i to i + 3
+            c[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+            c[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xee);
+        }
+    for (size_t n = 0; n < 4; n++) {
+        a[n] = _mm256_permute2f128_ps(c[n], c[4 + n], 0x20);
+        a[4 + n] = _mm256_permute2f128_ps(c[n], c[4 + n], 0x31);
+    }
+}
 // x0 y0 x1 y1 …: 2 * LANES floats to the x and the y, and back.
 static inline void vf_load_pairs(const float *p, vf *x, vf *y) {
     vf a = _mm256_permute2f128_ps(vf_load(p), vf_load(p + LANES), 0x20);

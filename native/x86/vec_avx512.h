@@ -104,6 +104,30 @@ static inline void vi_store_bytes(int8_t *p, vi a) { _mm_storeu_si128((__m128i *
 static inline void vf_store_halves(uint16_t *p, vf a) {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
 }
+// a[i][j] and a[j][i] change places. Pairs of rows, then of pairs, are interleaved; then 128-bit parts go to their
+// rows.
+static inline void vf_transpose(vf a[16]) {
+    vf b[16], c[16];
+    for (size_t i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    for (size_t i = 0; i < 16; i += 4)
+        for (size_t j = 0; j < 2; j++) { // c[i + n]: dimensions n, 4 + n … of rows i to i + 3
+            __m512d x = _mm512_castps_pd(b[i + j]), y = _mm512_castps_pd(b[i + j + 2]);
+            c[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+            c[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+        }
+    for (size_t n = 0; n < 4; n++) {
+        vf low02 = _mm512_shuffle_f32x4(c[n], c[4 + n], 0x88), low13 = _mm512_shuffle_f32x4(c[n], c[4 + n], 0xdd);
+        vf high02 = _mm512_shuffle_f32x4(c[8 + n], c[12 + n], 0x88);
+        vf high13 = _mm512_shuffle_f32x4(c[8 + n], c[12 + n], 0xdd);
+        a[n] = _mm512_shuffle_f32x4(low02, high02, 0x88);
+        a[4 + n] = _mm512_shuffle_f32x4(low13, high13, 0x88);
+        a[8 + n] = _mm512_shuffle_f32x4(low02, high02, 0xdd);
+        a[12 + n] = _mm512_shuffle_f32x4(low13, high13, 0xdd);
+    }
+}
 // x0 y0 x1 y1 …: 2 * LANES floats to the x and the y, and back.
 static inline void vf_load_pairs(const float *p, vf *x, vf *y) {
     vi even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);

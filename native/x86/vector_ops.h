@@ -149,3 +149,31 @@ bool Q4_JOIN(q4_kv_store_vector, ISA)(uint16_t *keys, uint16_t *values, const fl
     }
     return vi_largest(worst) < TOO_LARGE;
 }
+
+// Tiles of LANES positions x LANES dimensions, turned so that a dimension's positions are stored together.
+bool Q4_JOIN(q4_kv_store_16_vector, ISA)(uint16_t *keys, uint16_t *values, const float *k, const float *v,
+                                         size_t stride, size_t head_dim, size_t position) {
+    bool fits = true;
+    if (head_dim % LANES) {
+        for (size_t i = 0; i < 16; i++)
+            fits &= Q4_JOIN(q4_kv_store, ISA)(keys, values, k + i * stride, v + i * stride, head_dim, position + i);
+        return fits;
+    }
+    uint16_t *kb = keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
+    uint16_t *vp = values + position * head_dim;
+    vi worst = vi_zero();
+    for (size_t first = 0; first < 16; first += LANES)
+        for (size_t d = 0; d < head_dim; d += LANES) {
+            vf tile[LANES];
+            UNROLLED (i, LANES) {
+                vf value = vf_load(v + (first + i) * stride + d);
+                tile[i] = vf_load(k + (first + i) * stride + d);
+                worst = vi_max(worst, vi_max(vi_magnitude(tile[i]), vi_magnitude(value)));
+                vf_store_halves(vp + (first + i) * head_dim + d, value);
+            }
+            vf_transpose(tile);
+            UNROLLED (i, LANES)
+                vf_store_halves(kb + (d + i) * Q4_KV_BLOCK + first, tile[i]);
+        }
+    return vi_largest(worst) < TOO_LARGE;
+}
