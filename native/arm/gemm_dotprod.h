@@ -1,11 +1,15 @@
 // Many tokens times weights in the layout lane16, by SDOT. Included once a kernel with GEMM_NAME and DECODE_TYPE.
-// 8 rows are decoded to scratch once for all tokens; tiles are 8 rows x 4 tokens, so that 8 fp32 and 8 integer
-// accumulators of 4 rows each stay in registers.
+// 8 rows are decoded to scratch once for all tokens; q4_tile8x4_dotprod multiplies them with 4 tokens at a time.
 #include "acts_pack.h"
 #include "decode_lane16.h"
 
 #define TILE_ROWS 8
 #define GROUP_OUT (HAS_MIN ? 128 + 32 : 128 + 16) // decoded bytes of 4 rows x 32 columns: 8 column quads, d, m
+
+void q4_tile8x4_dotprod(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
+                        const uint32_t magic[8]);
+void q4_tile8x4_min_dotprod(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
+                            const uint32_t magic[8]);
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
     for (size_t c = 0; c < 4; c++) {
@@ -31,74 +35,17 @@ static void decode_panel(uint8_t *out, const uint8_t *panel, size_t half, size_t
     }
 }
 
-#define DOT4(W, LANE)                                                                                                  \
-    do {                                                                                                               \
-        int8x16_t w_ = W;                                                                                              \
-        sum[0] = vdotq_laneq_s32(sum[0], w_, x[0], LANE);                                                              \
-        sum[1] = vdotq_laneq_s32(sum[1], w_, x[1], LANE);                                                              \
-        sum[2] = vdotq_laneq_s32(sum[2], w_, x[2], LANE);                                                              \
-        sum[3] = vdotq_laneq_s32(sum[3], w_, x[3], LANE);                                                              \
-    } while (0)
-
-// 4 rows x 16 columns x 4 tokens
-static inline void dot_half(int32x4_t sum[4], const uint8_t *weights, const int8x16_t x[4]) {
-    const int8_t *w = (const int8_t *)weights;
-    DOT4(vld1q_s8(w), 0);
-    DOT4(vld1q_s8(w + 16), 1);
-    DOT4(vld1q_s8(w + 32), 2);
-    DOT4(vld1q_s8(w + 48), 3);
-}
-
-#if DECODE_FACTOR == 16
-#define TO_FLOAT(SUM) vcvtq_n_f32_s32(SUM, 4)
-#else
-#define TO_FLOAT(SUM) vcvtq_f32_s32(SUM)
-#endif
-
-#define SCALE(ACC, VALUE, D, X)                                                                                        \
-    do {                                                                                                               \
-        ACC[0] = vfmaq_f32(ACC[0], VALUE(0), vmulq_laneq_f32(D, X, 0));                                                \
-        ACC[1] = vfmaq_f32(ACC[1], VALUE(1), vmulq_laneq_f32(D, X, 1));                                                \
-        ACC[2] = vfmaq_f32(ACC[2], VALUE(2), vmulq_laneq_f32(D, X, 2));                                                \
-        ACC[3] = vfmaq_f32(ACC[3], VALUE(3), vmulq_laneq_f32(D, X, 3));                                                \
-    } while (0)
-
-static inline void tile_block(float32x4_t acc[2][4], const uint8_t *w, const uint8_t *acts) {
-    int32x4_t sum[2][4];
-    for (int g = 0; g < 2; g++)
-        for (int i = 0; i < 4; i++)
-            sum[g][i] = vdupq_n_s32(0);
-    for (int h = 0; h < 2; h++) {
-        int8x16_t x[4];
-        for (int i = 0; i < 4; i++)
-            x[i] = vld1q_s8((const int8_t *)acts + h * 64 + i * 16);
-        dot_half(sum[0], w + h * 64, x);
-        dot_half(sum[1], w + GROUP_OUT + h * 64, x);
-    }
-    float32x4_t dx = vld1q_f32((const float *)(acts + 128));
-    for (int g = 0; g < 2; g++) {
-        float32x4_t d = vld1q_f32((const float *)(w + g * GROUP_OUT + 128));
-#define INTEGER_SUM(I) TO_FLOAT(sum[g][I])
-        SCALE(acc[g], INTEGER_SUM, d, dx);
-#if HAS_MIN
-        float32x4_t m = vld1q_f32((const float *)(w + g * GROUP_OUT + 144));
-#define TOKEN_SUM(I) vdupq_n_f32(((const float *)(acts + 144))[I])
-        SCALE(acc[g], TOKEN_SUM, m, dx);
-#endif
-    }
-}
+// The start of integer sums (tile8x4_dotprod.S): floats whose unit in the last place is 1 / DECODE_FACTOR.
+#define MAGIC (DECODE_FACTOR == 16 ? 0x49400000u : 0x4b400000u)
+#define MAGIC4 MAGIC, MAGIC, MAGIC, MAGIC
+static const uint32_t magic[8] = {MAGIC4, MAGIC4};
 
 // y: 4 tokens of 8 floats, stride floats apart
-static void run_tile(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride) {
-    float32x4_t acc[2][4];
-    for (int i = 0; i < 4; i++)
-        acc[0][i] = acc[1][i] = vdupq_n_f32(0);
-    for (size_t b = 0; b < n_blocks; b++, panel += 2 * GROUP_OUT, acts += QUAD4_BYTES)
-        tile_block(acc, panel, acts);
-    for (int i = 0; i < 4; i++, y += stride) {
-        vst1q_f32(y, acc[0][i]);
-        vst1q_f32(y + 4, acc[1][i]);
-    }
+static inline void run_tile(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride) {
+    if (HAS_MIN)
+        q4_tile8x4_min_dotprod(panel, acts, n_blocks, y, stride * sizeof *y, magic);
+    else
+        q4_tile8x4_dotprod(panel, acts, n_blocks, y, stride * sizeof *y, magic);
 }
 
 size_t Q4_JOIN(GEMM_NAME, scratch)(size_t k) { return k / Q4_BLOCK * 2 * GROUP_OUT; }
