@@ -143,6 +143,9 @@ def test_analysis_reads_what_was_written(model: Path, tmp_path: Path) -> None:
     assert table.calls is not None
     assert list(table.calls["op"] == "").count(True) == len(CALLS)
     assert not [note for note in table.notes if "ignored" in note]
+    state = read_capture(path)[0]["counters"]
+    if state != "available":
+        pytest.skip(f"no software events here: {state}")
     assert {"task-clock", "page-faults"} <= set(table.frame["event"])
 
 
