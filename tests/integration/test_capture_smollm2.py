@@ -113,14 +113,18 @@ def test_operations_add_up_to_their_call(
     assert finished(command(smollm2_path, prompt_file, endpoints, *options, n_threads=n_threads)) == plain_text
     header, rows = read_capture(path)
     calls = {row["call"]: int(row["duration_ns"]) for row in rows if not row["op"]}
+    whole: dict[tuple[str, str], int] = defaultdict(int)
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:
+        if row["op"]:
+            whole[row["call"], row["thread"]] += int(row["duration_ns"])
         if row["op"] not in ("", "begin", "end"):  # what the engine computes, and waits, without its own preparation
             sums[row["call"], row["thread"]] += int(row["duration_ns"])
-    assert {thread for _, thread in sums} == {str(i) for i in range(n_threads)}
+    assert whole == {(call, str(i)): duration for call, duration in calls.items() for i in range(n_threads)}
     shares = [sums[call, "0"] / duration for call, duration in calls.items()]
     assert max(shares) <= 1
-    assert median(shares) >= 0.95  # of most calls: on a busy machine a thread may be put aside anywhere
+    # of most calls: on a busy machine a thread may be put aside anywhere, and a second one wait to be woken
+    assert n_threads > 1 or median(shares) >= 0.95
     assert any(row["op"] == "barrier" for row in rows) == (n_threads == 2)
     # Q4_0 has 4.5 bits a weight, the tied embedding Q8_0 8.5
     assert 0.9 * smollm2_path.stat().st_size < int(header["bytes_per_token"]) < smollm2_path.stat().st_size
