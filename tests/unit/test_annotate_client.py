@@ -4,16 +4,10 @@ import os
 import threading
 
 import pytest
-from annotate_daemon import FAMILIES, Daemon, has_family, private_endpoints, tcp_endpoints, wait
+from annotate_daemon import FAMILIES, Daemon, has_family, tcp_endpoints, wait
 
 import annotate
 from annotate import BLUE, ORANGE, CounterClass, Display, Endpoints, encode, outbox, sender
-
-
-@pytest.fixture
-def endpoints():
-    with private_endpoints() as private:
-        yield private
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-import pytest
-from annotate_daemon import Daemon, private_endpoints
+from annotate_daemon import Daemon
 
 import annotate
 from annotate import sender
@@ -19,12 +18,6 @@ import os, sys, threading, time
 import annotate
 where = annotate.Endpoints(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 """
-
-
-@pytest.fixture
-def endpoints():
-    with private_endpoints() as private:
-        yield private
 
 
 def start(code, endpoints, **options):

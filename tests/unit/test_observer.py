@@ -6,13 +6,12 @@ import csv
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import bits
 import pytest
-from annotate_daemon import Daemon, private_endpoints, wait
+from annotate_daemon import Daemon, wait
 from capture_runs import PROMPT, calls_of, observed_run, read_capture
 from endless import write_endless
 
@@ -32,12 +31,6 @@ TEXTS = ["past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bits.write_model("llama", tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture
-def endpoints() -> Iterator[Endpoints]:
-    with private_endpoints() as private:
-        yield private
 
 
 def connected_run(model: Path, what: Observation) -> None:

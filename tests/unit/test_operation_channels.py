@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import bits
 import numpy as np
 import pytest
-from annotate_daemon import Daemon, private_endpoints
+from annotate_daemon import Daemon
 from annotate_decode import decode_stream
 from capture_runs import observed_run, read_capture
 
@@ -25,12 +24,6 @@ from q4engine.recording import Operation, Record
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bits.write_model("llama", tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture
-def endpoints() -> Iterator[Endpoints]:
-    with private_endpoints() as private:
-        yield private
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
