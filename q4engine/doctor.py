@@ -12,8 +12,10 @@ from pathlib import Path
 import annotate
 from annotate import Endpoints
 from q4engine import machine
-from q4engine.events import CYCLES, TYPE_RAW, parse_events, presets_of
-from q4engine.pmu import AVAILABLE, PARANOID, Number, Pmu, Try, core_pmus, plan_counters
+from q4engine.profiling.counters import AVAILABLE
+from q4engine.profiling.events import CYCLES, TYPE_RAW, NativeEvent, TryGroup, parse_events, presets_of
+from q4engine.profiling.plan import PARANOID, plan_counters
+from q4engine.profiling.pmus import Pmu, core_pmus
 
 _DAEMON_SECONDS = 1.5
 _MOST_COUNTERS = 16
@@ -33,7 +35,7 @@ class Finding:
         return asdict(self)
 
 
-def examine(attempt: Try, endpoints: Endpoints | None = None, pmus: list[Pmu] | None = None) -> list[Finding]:
+def examine(attempt: TryGroup, endpoints: Endpoints | None = None, pmus: list[Pmu] | None = None) -> list[Finding]:
     """All findings. attempt: as plan_counters takes it."""
     pmus = core_pmus() if pmus is None else pmus
     return [
@@ -66,7 +68,7 @@ def _paranoid() -> Finding:
     return Finding("perf_event_paranoid", text, True)
 
 
-def _pmus(pmus: list[Pmu], attempt: Try) -> list[Finding]:
+def _pmus(pmus: list[Pmu], attempt: TryGroup) -> list[Finding]:
     if not pmus:
         fix = "a virtual machine has one where its host passes it on; else measure on real hardware"
         return [Finding("pmu", "none", False, fix)]
@@ -82,10 +84,10 @@ def _pmus(pmus: list[Pmu], attempt: Try) -> list[Finding]:
     return findings
 
 
-def count_counters(pmu: Pmu, attempt: Try) -> int:
+def count_counters(pmu: Pmu, attempt: TryGroup) -> int:
     """How many events of a PMU are counted at the same time, found by opening groups that grow; 0 where none opens."""
     on_arm = machine.architecture() == "aarch64"
-    event: Number = (pmu.type, _INSTRUCTIONS[1], True) if on_arm else (0, 1, True)
+    event: NativeEvent = (pmu.type, _INSTRUCTIONS[1], True) if on_arm else (0, 1, True)
     count = 0
     while count < _MOST_COUNTERS and not attempt([event] * (count + 1))[0]:
         count += 1
@@ -103,7 +105,7 @@ def _ranges(cpus: tuple[int, ...]) -> str:
     return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
-def _events(pmus: list[Pmu], attempt: Try) -> list[Finding]:
+def _events(pmus: list[Pmu], attempt: TryGroup) -> list[Finding]:
     """Each preset's events, present and missing, and in how many turns they are counted."""
     arch = machine.architecture()
     findings = []
@@ -121,7 +123,7 @@ def _events(pmus: list[Pmu], attempt: Try) -> list[Finding]:
     return findings
 
 
-def _software(attempt: Try) -> Finding:
+def _software(attempt: TryGroup) -> Finding:
     counters = plan_counters("task-clock,page-faults,context-switches", attempt, [])
     gone = [name for name, _ in counters.missing]
     present = ", ".join(name for group in counters.groups for name in group.names)

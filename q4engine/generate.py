@@ -30,8 +30,8 @@ class TokenSampler(Protocol):
 
 
 @dataclass
-class Phase:
-    """Seconds that a phase took and how many tokens it handled."""
+class Stopwatch:
+    """Seconds that a part of a run took, and how many tokens it handled."""
 
     seconds: float = 0.0
     tokens: int = 0
@@ -63,15 +63,15 @@ class Timings:
     """Where the time of a run went. ``tokenise`` counts tokens of the prompt, ``evaluate`` generated ones."""
 
     load_seconds: float = 0.0
-    tokenise: Phase = field(default_factory=Phase)
-    prompt: Phase = field(default_factory=Phase)
-    evaluate: Phase = field(default_factory=Phase)
-    sample: Phase = field(default_factory=Phase)
+    tokenise: Stopwatch = field(default_factory=Stopwatch)
+    prompt: Stopwatch = field(default_factory=Stopwatch)
+    evaluate: Stopwatch = field(default_factory=Stopwatch)
+    sample: Stopwatch = field(default_factory=Stopwatch)
 
     def lines(self) -> list[str]:
         """The summary, in llama.cpp's wording."""
-        phases = (self.tokenise, self.prompt, self.sample, self.evaluate)
-        total = sum(phase.seconds for phase in phases) * 1e3
+        parts = (self.tokenise, self.prompt, self.sample, self.evaluate)
+        total = sum(part.seconds for part in parts) * 1e3
         return [
             f"{'load':>16} time = {self.load_seconds * 1e3:10.2f} ms",
             self.tokenise.line("tokenise"),

@@ -9,8 +9,8 @@ from pathlib import Path
 from q4engine.bench.targets import random_tokens
 from q4engine.engine import Engine, Session
 from q4engine.errors import Q4Error
-from q4engine.observer import Observation, observe
-from q4engine.recording import Record
+from q4engine.profiling.observer import Observation, observe
+from q4engine.profiling.recording import Record
 
 LOOKS = 5
 """Reads of all weights of which the fastest is taken for the machine's peak."""

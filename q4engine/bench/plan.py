@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from q4engine.engine import Engine
 from q4engine.models.graph import LAST, NONE
-from q4engine.recording import kv_bytes_per_position, weight_bytes_per_token
+from q4engine.profiling.recording import kv_bytes_per_position, weight_bytes_per_token
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from q4engine.engine import Engine
-from q4engine.recording import Facts
+from q4engine.profiling.recording import Facts
 
 _CALLS = 1  # native/recorder.h: only the ends of each thread's walk
 

@@ -87,7 +87,7 @@ def _identity(path: Path) -> object:
 @contextmanager
 def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
     """Observes the session as the options say; files are completed however the run ends."""
-    from q4engine.observer import Observation, observe
+    from q4engine.profiling.observer import Observation, observe
 
     what = Observation(
         streamline=args.annotate,

@@ -186,8 +186,8 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 
 def check_events(args: argparse.Namespace) -> None:
     """A mistake in --events shows before a model is loaded."""
-    from q4engine.events import parse_events
     from q4engine.machine import architecture
+    from q4engine.profiling.events import parse_events
 
     if args.events is not None:
         try:

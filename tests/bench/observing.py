@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from q4engine.engine import Engine, Session
-from q4engine.observer import Observation, observe
+from q4engine.profiling.observer import Observation, observe
 
 PROMPT, TOKEN = list(range(1, 33)), 100
 WARM_UP = 20  # pairs that are not counted

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from q4engine.engine import Engine, Session
-from q4engine.observer import Observation, observe
+from q4engine.profiling.observer import Observation, observe
 
 PROMPT = [(i * 37 + 5) % 300 for i in range(11)]
 

@@ -12,7 +12,8 @@ from annotate_daemon import Daemon, private_endpoints
 from q4engine import doctor, machine
 from q4engine.cli import main
 from q4engine.doctor import Finding, examine
-from q4engine.pmu import Numbers, Pmu
+from q4engine.profiling.events import NativeGroup
+from q4engine.profiling.pmus import Pmu
 
 
 def found(findings: list[Finding], name: str) -> Finding:
@@ -30,7 +31,7 @@ def test_a_machine_with_a_pmu(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = frozenset({"cpu_cycles", "inst_retired", "stall_backend", "stall_frontend", "l2d_cache_refill"})
     core = Pmu("armv8_pmuv3_0", 8, (), 5, listed)
 
-    def six(group: Numbers) -> tuple[int, int]:
+    def six(group: NativeGroup) -> tuple[int, int]:
         return (errno.EINVAL if sum(kind == 8 and code != 0x11 for kind, code, _ in group) > 6 else 0), 0
 
     with private_endpoints() as endpoints:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from q4engine.errors import Q4Error
-from q4engine.generate import Phase, Timings, generate
+from q4engine.generate import Stopwatch, Timings, generate
 
 STOP = 9
 
@@ -108,15 +108,15 @@ def test_timings_count_tokens_of_each_phase() -> None:
     assert timings.prompt.seconds > 0 and timings.evaluate.seconds > 0
 
 
-def test_a_phase_that_fails_counts_its_time_but_no_tokens() -> None:
-    phase = Phase()
-    with pytest.raises(KeyError), phase.measured(7):
+def test_what_fails_counts_its_time_but_no_tokens() -> None:
+    stopwatch = Stopwatch()
+    with pytest.raises(KeyError), stopwatch.measured(7):
         raise KeyError
-    assert phase.tokens == 0 and phase.seconds > 0
+    assert stopwatch.tokens == 0 and stopwatch.seconds > 0
 
 
 def test_summary_in_the_usual_words() -> None:
-    timings = Timings(0.25, Phase(0.001, 10), Phase(0.5, 10), Phase(2.0, 40), Phase(0.004, 41))
+    timings = Timings(0.25, Stopwatch(0.001, 10), Stopwatch(0.5, 10), Stopwatch(2.0, 40), Stopwatch(0.004, 41))
     assert [line.strip() for line in timings.lines()] == [
         "load time =     250.00 ms",
         "tokenise time =       1.00 ms /    10 tokens (    0.10 ms per token, 10000.00 tokens per second)",

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from q4engine.engine import Call
 from q4engine.errors import Q4Error
-from q4engine.events import CYCLES, MIGRATIONS
-from q4engine.pmu import Counters, Counts, missing_text
-from q4engine.recording import BARRIER, Operation, Record
+from q4engine.profiling.counters import Counters, Counts
+from q4engine.profiling.events import CYCLES, MIGRATIONS
+from q4engine.profiling.plan import missing_text
+from q4engine.profiling.recording import BARRIER, Operation, Record
 
 FORMAT_VERSION = 1
 COLUMNS = (

@@ -11,7 +11,7 @@ from capture_runs import observed_run, read_capture
 from trace_rules import checked_events
 
 from q4engine.engine import Engine
-from q4engine.observer import Observation, observe
+from q4engine.profiling.observer import Observation, observe
 
 
 @pytest.fixture(scope="module")

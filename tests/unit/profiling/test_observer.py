@@ -16,14 +16,14 @@ from capture_runs import PROMPT, calls_of, observed_run, read_capture
 from endless import write_endless
 
 import annotate
-import q4engine.observer
+import q4engine.profiling.observer
 from analysis.readers import read
 from annotate import Endpoints
 from q4engine.cli import main
 from q4engine.engine import Call, Engine
-from q4engine.observer import COLORS, Observation, Observer, observe
-from q4engine.pmu import Counters
-from q4engine.recording import Level, Record
+from q4engine.profiling.counters import Counters
+from q4engine.profiling.observer import COLORS, Observation, Observer, observe
+from q4engine.profiling.recording import Level, Record
 
 TEXTS = ["past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, n_eval 1", "past 13, n_eval 1"]
 
@@ -116,7 +116,7 @@ def test_a_session_observed_twice_is_recorded_once(model: Path, tmp_path: Path) 
 
 
 def test_groups_take_turns_in_each_phase(model: Path) -> None:
-    from q4engine.pmu import Group
+    from q4engine.profiling.counters import Group
 
     group = Group("sw", "software", ("task-clock",), ((1, 1, True),))
     counters = Counters([group, group], [(0,), (1,)])
@@ -149,8 +149,8 @@ def test_groups_take_turns_in_each_phase(model: Path) -> None:
 def test_what_waits_too_long_is_written_between_calls(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(q4engine.observer, "_LATE_BYTES", 1)
-    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 1)
+    monkeypatch.setattr(q4engine.profiling.observer, "_LATE_BYTES", 1)
+    monkeypatch.setattr(q4engine.profiling.observer, "_OFTEN_NS", 1)
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=tmp_path / "c.csv", per_op=True, events="none")):
         session.decode([1])
@@ -261,7 +261,7 @@ def test_counting_every_operation_warns_of_its_cost(
 ) -> None:
     what = Observation(capture=tmp_path / "c.csv", per_op=True, events="none")
     for limit, warned in ((-1.0, True), (100.0, False)):
-        monkeypatch.setattr(q4engine.observer, "COST_WARNING_PERCENT", limit)
+        monkeypatch.setattr(q4engine.profiling.observer, "COST_WARNING_PERCENT", limit)
         _, notes = observed_run(model, what)
         assert any("capturing every operation took" in note for note in notes) == warned
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from annotate import SliceKind, TraceWriter
 from q4engine.errors import Q4Error
-from q4engine.pmu import Counters
-from q4engine.recording import Operation, Record, Span
+from q4engine.profiling.counters import Counters
+from q4engine.profiling.recording import Operation, Record, Span
 
 _KERNELS = ("gemm", "gemv")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from annotate import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Channel, Color, CounterClass, Streamline, encode
-from q4engine.recording import BARRIER, Operation, Record
+from q4engine.profiling.recording import BARRIER, Operation, Record
 
 _COLORS: dict[str, Color] = {"gemm": BLUE, "gemv": ORANGE, "attention": GREEN, "swiglu": PURPLE, BARRIER: RED}
 MOST_BYTES = encode.MAX_MESSAGE_BYTES

@@ -14,11 +14,11 @@ from capture_runs import observed_run, read_capture
 
 import annotate
 from annotate import Endpoints, encode
-from q4engine import operation_channels
 from q4engine.engine import Call
-from q4engine.observer import Observation
-from q4engine.operation_channels import OperationChannels
-from q4engine.recording import Operation, Record
+from q4engine.profiling import streamline
+from q4engine.profiling.observer import Observation
+from q4engine.profiling.recording import Operation, Record
+from q4engine.profiling.streamline import OperationChannels
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_annotations_are_the_rows_of_the_capture(
     model: Path, tmp_path: Path, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch, n_threads: int, most_bytes: int
 ) -> None:
-    monkeypatch.setattr(operation_channels, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(streamline, "MOST_BYTES", most_bytes)
     what = Observation(
         streamline="auto", operation_channels=True, endpoints=endpoints, capture=tmp_path / "c.csv", per_op=True,
         events="none",

@@ -12,22 +12,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import annotate
-from q4engine import __version__, machine
-from q4engine.capture import Capture
-from q4engine.engine import PHASES, Call, Engine, Phase, Session
+from q4engine.engine import PHASES, Call, Phase, Session
 from q4engine.errors import Q4Error
 from q4engine.interrupts import uninterrupted
-from q4engine.operation_channels import OperationChannels
-from q4engine.perf_ctl import PerfControl
-from q4engine.pmu import Counters, core_pmus, plan_counters, slots_of
-from q4engine.recording import Level, Record, kv_bytes_per_position, operations, weight_bytes_per_token
-from q4engine.trace import Trace
+from q4engine.profiling.capture_file import Capture
+from q4engine.profiling.capture_header import capture_header
+from q4engine.profiling.counters import Counters
+from q4engine.profiling.markers import Markers
+from q4engine.profiling.perf_ctl import PerfControl
+from q4engine.profiling.perfetto import Trace
+from q4engine.profiling.plan import plan_counters
+from q4engine.profiling.recording import Level, Record, kv_bytes_per_position, operations
+from q4engine.profiling.streamline import OperationChannels
 
 COLORS: dict[Phase, annotate.Color] = {"prefill": annotate.BLUE, "decode": annotate.ORANGE}
 COST_WARNING_PERCENT = 2.0
@@ -35,7 +36,6 @@ COST_WARNING_PERCENT = 2.0
 # How long the sinks that want to hear of calls soon wait for them, and how much gathers for those that do not.
 _OFTEN_NS = 500_000_000
 _LATE_BYTES = 64 << 20
-_COMMAND_LENGTH = 2000
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Observer:
             self.level = Level.OFF
             return
         try:
-            recorder.record(int(self.level), self.counters.numbers)
+            recorder.record(int(self.level), self.counters.native_groups)
         except OSError as error:
             hint = "; ulimit -n allows more" if error.errno == errno.EMFILE else ""
             self.counters = Counters(state=f"they cannot be opened for every thread: {error.strerror}{hint}")
@@ -335,39 +335,9 @@ def _attach_annotations(observer: Observer, what: Observation, stack: ExitStack)
 def _attach_markers(observer: Observer, what: Observation, stack: ExitStack) -> None:
     if what.markers is None:
         return
-    sink = _Markers(what.markers)
+    sink = Markers(what.markers)
     stack.callback(sink.close)
     observer.often.append(sink)
-
-
-class _Markers:
-    """The markers file, as a sink. Q4Error where it cannot be written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last: Record | None = None
-        with self._named_errors():
-            self._markers = annotate.MarkerFile(path)
-
-    def write(self, record: Record) -> None:
-        call = record.call
-        with self._named_errors():
-            self._markers.write(record.start_ns, call.n_past, call.n_eval, call.phase)
-        self._last = record
-
-    def close(self) -> None:
-        """A marker of no tokens ends the last call."""
-        with self._named_errors(), self._markers:
-            if self._last is not None:
-                call = self._last.call
-                self._markers.write(self._last.end_ns, call.n_past + call.n_eval, 0, "end")
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise Q4Error(f"{self._path}: the markers cannot be written: {error.strerror}") from None
 
 
 def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note: Callable[[str], None]) -> None:
@@ -391,38 +361,3 @@ def _warn_of_cost(observer: Observer, note: Callable[[str], None]) -> None:
     percent = observer.cost.percent
     if observer.level == Level.COUNTED_OPERATIONS and percent is not None and percent > COST_WARNING_PERCENT:
         note(f"note: capturing every operation took {percent:.1f} % of the run; capture calls alone for exact times")
-
-
-def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
-    """Keys of docs/capture-format.md that the engine and the machine give; None where not known."""
-    kernels = dict.fromkeys(name for choice in engine.kernels for name in (choice.gemv, choice.gemm))
-    return {
-        "q4engine_version": __version__,
-        "commit": machine.commit(),
-        "model": model_name(engine),
-        "model_file": engine.gguf.path.name,
-        "bytes_per_token": weight_bytes_per_token(engine),
-        "kv_bytes_per_token": kv_bytes_per_position(engine),
-        "n_layers": engine.config.n_layers,
-        "n_threads": engine.n_threads,
-        "kernels": ",".join(kernels) or None,
-        "arch": machine.architecture(),
-        "cpu": machine.cpu_name(),
-        "midr": ",".join(f"0x{midr:08x}" for midr in machine.midrs()) or None,
-        "slots": slots_of(core_pmus()),
-        "governor": ",".join(machine.governors()) or None,
-        "command": None if command is None else command[:_COMMAND_LENGTH],
-        "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-
-
-def model_name(engine: Engine) -> str:
-    """Name, size and quantisation, as people say it: smollm2 135M Q4_0."""
-    metadata = engine.gguf.metadata
-    name = metadata.get("general.basename") or metadata.get("general.name") or engine.config.architecture
-    # of the layers: the output matrix often keeps another type
-    weights = [op.weight for op in engine.graph.ops if op.weight >= 0 and op.layer >= 0]
-    types = [engine.graph.weights[index][0].type.name for index in weights]
-    quantisation = max(dict.fromkeys(types), key=types.count) if types else None
-    size = metadata.get("general.size_label")
-    return " ".join(str(part) for part in (name, size, quantisation) if part)

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from capture_runs import calls_of, observed_run, read_capture
 
-import q4engine.observer
+import q4engine.profiling.observer
 from analysis.readers import read as read_table
-from q4engine.capture import Capture
 from q4engine.engine import Call, Engine
 from q4engine.errors import Q4Error
-from q4engine.observer import Observation, observe
-from q4engine.pmu import Counters, Group
-from q4engine.recording import (
+from q4engine.profiling.capture_file import Capture
+from q4engine.profiling.counters import Counters, Group
+from q4engine.profiling.observer import Observation, observe
+from q4engine.profiling.recording import (
     Facts,
     Level,
     Operation,
@@ -167,7 +167,7 @@ def test_software_counts_of_operations_stay_within_the_calls(model: Path, tmp_pa
 
 
 def test_a_run_that_is_cut_off_leaves_a_good_file(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(q4engine.observer, "_OFTEN_NS", 1)  # hand over after each call
+    monkeypatch.setattr(q4engine.profiling.observer, "_OFTEN_NS", 1)  # hand over after each call
     path = tmp_path / "c.csv"
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=path, events="none")):

@@ -165,7 +165,7 @@ class Record:
         return marks
 
     def readings(self, n_words: int) -> np.ndarray:
-        """Counter readings, int64 [threads, readings, n_words]; what they hold is Counters' matter (pmu.py)."""
+        """Counter readings, int64 [threads, readings, n_words]; what they hold is Counters' matter (counters.py)."""
         return np.frombuffer(self.counts, np.int64).reshape(self.n_threads, -1, n_words)
 
     def spans(self, plan: list[Operation], marks: list[int]) -> Iterator[Span]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from q4engine import perf_ctl
 from q4engine.errors import Q4Error
-from q4engine.perf_ctl import PerfControl
+from q4engine.profiling import perf_ctl
+from q4engine.profiling.perf_ctl import PerfControl
 
 
 class Perf:

@@ -14,12 +14,12 @@ import bits
 import pytest
 from capture_runs import PROMPT
 
-import q4engine.observer
+import q4engine.profiling.observer
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 from q4engine.interrupts import uninterrupted
-from q4engine.observer import Observation, observe
-from q4engine.recording import Record
+from q4engine.profiling.observer import Observation, observe
+from q4engine.profiling.recording import Record
 
 
 class Interrupt(BaseException):
@@ -60,7 +60,7 @@ def test_an_interrupted_call_is_told_to_all_sinks_or_to_none(model: Path, kind: 
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     sinks = [Sink(interrupted_at=3), Sink()]
     with pytest.raises(Interrupt), observe(session, Observation()) as observer:
-        observer.level = q4engine.observer.Level.CALLS
+        observer.level = q4engine.profiling.observer.Level.CALLS
         observer.start()
         getattr(observer, kind).extend(sinks)
         observer.attach()

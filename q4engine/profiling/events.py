@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from analysis.events import ARM, SOFTWARE_EVENTS, arm_events, canonical, event_code
@@ -10,6 +11,14 @@ from q4engine.errors import Q4Error, shown
 
 # perf_event_attr.type, from the kernel's perf_event.h
 TYPE_HARDWARE, TYPE_SOFTWARE, TYPE_CACHE, TYPE_RAW = 0, 1, 3, 4
+
+NativeEvent = tuple[int, int, bool]
+"""An event as the native module takes it: type, config, exclude_kernel."""
+NativeGroup = list[NativeEvent]
+"""Events to be counted together."""
+NamedEvent = tuple[str, NativeEvent]
+TryGroup = Callable[[NativeGroup], tuple[int, int]]
+"""Opens a group and closes it: errno or 0, and the index of the event refused."""
 
 NONE = "none"
 CYCLES = "CPU_CYCLES"
