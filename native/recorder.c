@@ -44,8 +44,7 @@ static void read_both(const struct q4_recorder *r, uint64_t *ns, q4_ticks *ticks
     }
 }
 
-// ---- the log
-// --------------------------------------------------------------------------------------------------------
+// ---- the log -----------------------------------------------------------------------------------
 
 // Memory that nobody has touched yet costs a fault for each page, of 10 µs and more in virtual machines.
 #define BLOCK_BYTES ((size_t)8 << 20)
@@ -84,8 +83,7 @@ void q4_records_clear(struct q4_recorder *r) {
     r->log_bytes = 0;
 }
 
-// ---- the recorder
-// ---------------------------------------------------------------------------------------------------
+// ---- the recorder ------------------------------------------------------------------------------
 
 static bool allocate(struct q4_recorder *r, size_t max_words) {
     size_t n_threads = (size_t)r->n_threads, words = r->n_busy_words + r->n_marks + r->n_readings * max_words;
@@ -142,8 +140,7 @@ void q4_recorder_free(struct q4_recorder *r) {
     free(r);
 }
 
-// ---- a call
-// ---------------------------------------------------------------------------------------------------------
+// ---- a call ------------------------------------------------------------------------------------
 
 void q4_record_call_start(struct q4_recorder *r, const struct q4_record *call) {
     r->present = *call;

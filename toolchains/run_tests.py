@@ -100,7 +100,8 @@ class Check:
 
 
 def lint_checks() -> list[Check]:
-    sources = sorted(path for pattern in ("*.c", "*.h") for path in (REPO / "native").rglob(pattern))
+    folders = (REPO / "native", REPO / "toolchains")
+    sources = sorted(path for folder in folders for kind in ("*.c", "*.h") for path in folder.rglob(kind))
     return [
         Check("ruff", ["ruff", "check", "--quiet", "."], counts=False),
         Check("mypy", ["mypy"], counts=False),

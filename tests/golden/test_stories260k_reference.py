@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from make_models.llama2c import import_llama2c
+from models.llama2c import import_llama2c
 
 from q4engine.gguf import GGUFFile, TensorType
 from q4engine.reference import ReferenceModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from make_models.llama2c import import_llama2c
+from models.llama2c import import_llama2c
 
 from q4engine.engine import Engine
 from q4engine.generate import generate

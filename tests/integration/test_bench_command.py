@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from make_models.tiny import write_tiny
+from models.tiny import write_tiny
 
 from q4engine import _native
 from q4engine.bench import peer as peer_module

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from capture_runs import read_capture
-from make_models.tiny import TINY_LLAMA, write_tiny
+from models.tiny import TINY_LLAMA, write_tiny
 
 from analysis.readers import read
 from q4engine.engine import Engine

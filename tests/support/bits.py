@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from make_models.spec import ModelSpec
-from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.spec import ModelSpec
+from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine import _native
 from q4engine.engine import Engine

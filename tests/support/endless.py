@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from make_models.tiny import TINY_LLAMA, write_tiny
+from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.gguf import GGUFFile
 from q4engine.tokenizer import Tokenizer

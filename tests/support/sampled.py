@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from make_models.tiny import write_tiny
+from models.tiny import write_tiny
 
 from q4engine import cli
 from q4engine.sampling import Sampler, SamplerSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gguf_bytes import BOOL, F32, I32, STRING, U32, File, array, pair
-from make_models.vocabulary import byte_symbols
+from models.vocabulary import byte_symbols
 
 from q4engine.gguf import GGUFFile
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cli_runs
 import pytest
 from annotate_daemon import private_endpoints
-from make_models.tiny import write_tiny
+from models.tiny import write_tiny
 
 from annotate import Endpoints
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_models.spec import ModelSpec
-from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.spec import ModelSpec
+from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.engine import Engine
 from q4engine.gguf import TensorType

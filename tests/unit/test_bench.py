@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_models.tiny import TINY_LLAMA, write_tiny
+from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.bench import conditions
 from q4engine.bench.limits import Limit

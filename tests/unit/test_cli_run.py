@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_runs import Cli, Result
-from make_models.tiny import TINY_LLAMA, write_tiny
+from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.generate import Generation
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import bits
 import numpy as np
 import pytest
-from make_models.spec import ModelSpec
-from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.spec import ModelSpec
+from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.cpus import default_thread_count, parse_cpu_mask
 from q4engine.engine import Call, Engine, Session

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine import _native
 from q4engine.engine import Engine, Session

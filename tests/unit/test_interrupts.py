@@ -10,7 +10,7 @@ from types import FrameType
 
 import numpy as np
 import pytest
-from make_models.tiny import write_tiny
+from models.tiny import write_tiny
 from vocab_files import bpe_file, spm_file
 
 from q4engine.engine import Engine

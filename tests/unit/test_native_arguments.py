@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from make_models.tiny import MIXED_TYPES, TINY_QWEN2, write_tiny
+from models.tiny import MIXED_TYPES, TINY_QWEN2, write_tiny
 
 from q4engine import _native
 from q4engine.engine import Engine

@@ -12,8 +12,8 @@ import gguf
 import numpy as np
 import pytest
 from gguf_bytes import F32, STRING, U32, File, Tensor, array, pair
-from make_models.spec import ModelSpec
-from make_models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.spec import ModelSpec
+from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.cli import main
 from q4engine.cli import quantize as command

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_models.spec import ModelSpec
-from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.spec import ModelSpec
+from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType

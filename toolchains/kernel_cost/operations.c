@@ -1,6 +1,8 @@
 // The operations that are not matrix products, each run once on synthetic data.
 #include "operations.h"
 
+#include "cost.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -3,12 +3,6 @@
 
 #include "../../native/ops/ops.h"
 
-// Marker functions: what runs between them is counted.
-void q4_cost_begin(void);
-void q4_cost_end(void);
-void *q4_cost_allocate(size_t bytes); // zeroed; ends the program where there is no memory
-uint32_t q4_cost_random(void);        // 24 bits
-
 // Runs the operation called `name` once; false where there is none. size: elements, or for attention positions.
 bool q4_cost_operation(const struct q4_ops *ops, const char *name, size_t size);
 // Prints the operations, one a line: name, default size, what a unit is, units of that size.

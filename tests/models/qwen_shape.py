@@ -1,6 +1,6 @@
 """A GGUF of Qwen1.5-0.5B's shape with seeded random weights (≈ 389 MB of tensors), for measuring speed.
 
-``python toolchains/make_models/qwen_shape.py OUT.gguf`` takes seconds: the quantised blocks are drawn, not computed.
+``python tests/models/qwen_shape.py OUT.gguf`` takes seconds: the quantised blocks are drawn, not computed.
 The vocabulary is synthetic unless ``--vocab FILE.gguf`` names a file with Qwen2's.
 """
 
@@ -15,10 +15,10 @@ if not __package__:  # run as a script: make the package importable
 
 import numpy as np
 
-from make_models.blocks import random_tensor
-from make_models.spec import ModelSpec
-from make_models.vocabulary import from_gguf, synthetic_bpe
-from make_models.write import write_model
+from models.blocks import random_tensor
+from models.spec import ModelSpec
+from models.vocabulary import from_gguf, synthetic_bpe
+from models.write import write_model
 from q4engine.errors import Q4Error
 from q4engine.gguf.types import TensorType
 

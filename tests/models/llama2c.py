@@ -1,6 +1,6 @@
 """Imports a llama2.c checkpoint and its tokenizer into a GGUF file of architecture ``llama``.
 
-``python toolchains/make_models/llama2c.py stories260K.bin tok512.bin OUT.gguf [--type f32|f16]``
+``python tests/models/llama2c.py stories260K.bin tok512.bin OUT.gguf [--type f32|f16]``
 
 The checkpoint (the headerless "version 0" form) is seven int32: dim, hidden dim, layers, heads, KV heads, vocabulary
 size, sequence length; then float32 tensors, each kind for all layers in one run: token embedding, attention norm, wq,
@@ -24,9 +24,9 @@ if not __package__:  # run as a script: make the package importable
 
 import numpy as np
 
-from make_models.spec import ModelSpec, TensorSpec
-from make_models.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, Vocabulary
-from make_models.write import write_model
+from models.spec import ModelSpec, TensorSpec
+from models.vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, Vocabulary
+from models.write import write_model
 from q4engine.errors import Q4Error
 from q4engine.gguf.types import TensorType
 

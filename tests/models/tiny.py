@@ -1,6 +1,6 @@
 """Tiny random models of both architectures, for tests: ``write_tiny(path, TINY_QWEN2.with_changes(n_kv_heads=4))``.
 
-As a script: ``python toolchains/make_models/tiny.py OUT.gguf --architecture qwen2 --type q4_0``.
+As a script: ``python tests/models/tiny.py OUT.gguf --architecture qwen2 --type q4_0``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ if not __package__:  # run as a script: make the package importable
 
 import numpy as np
 
-from make_models.blocks import random_tensor
-from make_models.spec import ModelSpec
-from make_models.vocabulary import synthetic_bpe
-from make_models.write import write_model
+from models.blocks import random_tensor
+from models.spec import ModelSpec
+from models.vocabulary import synthetic_bpe
+from models.write import write_model
 from q4engine.gguf.types import USABLE_TYPES, TensorType
 
 TINY_LLAMA = ModelSpec()

@@ -8,12 +8,12 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from make_models.blocks import random_tensor
-from make_models.llama2c import import_llama2c, read_checkpoint
-from make_models.qwen_shape import QWEN_SHAPE, write_qwen_shape
-from make_models.spec import TensorSpec
-from make_models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
-from make_models.vocabulary import synthetic_bpe
+from models.blocks import random_tensor
+from models.llama2c import import_llama2c, read_checkpoint
+from models.qwen_shape import QWEN_SHAPE, write_qwen_shape
+from models.spec import TensorSpec
+from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.vocabulary import synthetic_bpe
 
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile, TensorType

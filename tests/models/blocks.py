@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from make_models.spec import TensorSpec
+from models.spec import TensorSpec
 from q4engine.gguf.types import TensorType
 
 _Q4_STD = math.sqrt((16**2 - 1) / 12)  # of a uniform nibble

@@ -9,8 +9,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from make_models.spec import ModelSpec, TensorSpec
-from make_models.vocabulary import Vocabulary
+from models.spec import ModelSpec, TensorSpec
+from models.vocabulary import Vocabulary
 from q4engine.gguf.types import TensorType
 
 _FILE_TYPES = {
