@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from q4engine.engine import Engine
-from q4engine.models.graph import LAST, NONE
 from q4engine.profiling.recording import kv_bytes_per_position, weight_bytes_per_token
 
 
@@ -72,10 +71,10 @@ def _int8_macs(engine: Engine, test: Case, n_batch: int) -> int:
     n_calls = test.n_gen + -(-test.n_prompt // n_batch)
     macs = 0
     for op in engine.graph.ops:
-        if op.weight == NONE:
+        if op.kind != "matmul":
             continue
-        tensors = engine.graph.weights[op.weight]
+        tensors = engine.graph.weights[op.index("weight")]
         if tensors[0].type.block_size > 1:
             elements = sum(tensor.n_elements for tensor in tensors)
-            macs += elements * (n_calls if op.flags & LAST else test.n_tokens)
+            macs += elements * (n_calls if op.last else test.n_tokens)
     return macs

@@ -1,20 +1,58 @@
-"""The language that models are written in: a list of operations over named buffers, executed by native/execute.c.
+"""The language that models are written in: a list of operations over named buffers, executed by the native core.
 
 A buffer holds ``width`` float32 values for each token of a call. Operations refer to GGUF tensors by name; inside a
-layer the prefix ``blk.<layer>.`` is implied. Building a graph touches no tensor data.
+layer the prefix ``blk.<layer>.`` is implied. Each operation says which shapes it needs, and the graph holds the file's
+tensors against them; of their data it reads RoPE's factors alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import groupby
 
-from q4engine.gguf import GGUFFile, TensorInfo
+import numpy as np
+
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile, TensorInfo, TensorType
 
 NONE = -1
-ADD = 1
-LAST = 2
+"""In the place of an index: none."""
+
+
+class RopeStyle(IntEnum):
+    """Which elements of a head turn together."""
+
+    NORM = 0
+    """Neighbours: 2i and 2i + 1."""
+    NEOX = 1
+    """Halves: i and i + dim / 2."""
+
+
+class Activation(IntEnum):
+    """What a feed-forward network does to its gate."""
+
+    SILU = 0
+    GELU = 1
+    """By tanh."""
+
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "embed": ("out", "table", "scale"),
+    "rms_norm": ("source", "source_col", "out", "out_col", "vector", "width", "count", "eps"),
+    "quantize": ("source",),
+    "matmul": ("source", "out", "out_col", "weight", "bias", "add"),
+    "rope": ("source", "source_col", "heads", "head_dim", "table", "style"),
+    "kv_store": ("source", "key_col", "value_col", "heads", "head_dim"),
+    "attention": (
+        "source", "source_col", "out", "heads", "kv_heads", "head_dim", "scale", "window", "logit_cap",
+    ),
+    "swiglu": ("source", "out", "activation"),
+}  # fmt: skip
+"""The kinds of operations by their numbers, and what each is told. Names and order are the native core's."""
+
+_MIN_ROPE_FACTOR = 0.25  # a context of any length keeps angles within what sine and cosine are exact for
 
 
 @dataclass(frozen=True)
@@ -26,28 +64,33 @@ class Buffer:
 
 
 @dataclass(frozen=True)
+class RopeTable:
+    """Angles of RoPE: pair i of ``dim`` / 2 turns by base^(−2i / dim) a position, divided by ``factors`` if any.
+
+    ``factors`` is the index of a vector, or NONE.
+    """
+
+    dim: int
+    base: float
+    factors: int
+
+
+@dataclass(frozen=True)
 class Op:
-    """One operation, as native/model.h has it. Columns are offsets within a buffer's row."""
+    """One operation. ``fields`` has the names of FIELDS: indices of buffers, weights, …; columns are offsets in a row.
+
+    ``layer`` is NONE outside the layers. ``last``: only the call's last token, unless all logits are asked for.
+    """
 
     kind: str
     name: str
     layer: int
-    source: int = NONE
-    source_col: int = 0
-    out: int = NONE
-    out_col: int = 0
-    heads: int = 0
-    weight: int = NONE
-    vector: int = NONE
-    table: int = NONE
-    flags: int = 0
+    last: bool
+    fields: dict[str, int | float]
 
-    def as_tuple(self) -> tuple[str, str, int, int, int, int, int, int, int, int, int, int]:
-        """The fields in the order that the native module reads them."""
-        return (
-            self.kind, self.name, self.layer, self.source, self.source_col, self.out, self.out_col,
-            self.heads, self.weight, self.vector, self.table, self.flags,
-        )  # fmt: skip
+    def index(self, name: str) -> int:
+        """A field that points or counts; NONE where this kind of operation has none of that name."""
+        return int(self.fields.get(name, NONE))
 
 
 @dataclass
@@ -65,74 +108,122 @@ class Graph:
     """Packed matrices: tensors of one type and width, one below the other."""
     vectors: list[list[TensorInfo]] = field(default_factory=list)
     tables: list[TensorInfo] = field(default_factory=list)
+    """Embeddings, whose rows are read one by one."""
+    rope_tables: list[RopeTable] = field(default_factory=list)
     _quantized: set[int] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)
 
-    def embed(self, tensor: str, out: str) -> Buffer:
-        """out[t] = row tokens[t] of the table: [n, columns]."""
-        info = self._tensor(tensor)
-        self.tables.append(info)
-        buffer = self._buffer(out, info.shape[1])
-        self._emit("embed", tensor, out=buffer, table=len(self.tables) - 1)
+    def rope_table(self, dim: int, base: float, factors: str | None = None) -> int:
+        """The index of a table of angles for ``dim`` elements of a head; ``factors`` names a tensor of dim / 2."""
+        vector = NONE
+        if factors is not None:
+            info = self._vector_tensor(factors, dim // 2)
+            _check_factors(info)
+            vector = self._vector([info])
+        self.rope_tables.append(RopeTable(dim, base, vector))
+        return len(self.rope_tables) - 1
+
+    def embed(self, tensor: str, out: str, *, rows: int, columns: int, scale: float = 1.0) -> Buffer:
+        """out[t] = row tokens[t] of the table · scale: [n, columns]."""
+        self.tables.append(self._tensor(tensor, (rows, columns)))
+        buffer = self._buffer(out, columns)
+        self._emit("embed", tensor, out=buffer.index, table=len(self.tables) - 1, scale=scale)
         return buffer
 
-    def rms_norm(self, x: Buffer, tensor: str, out: str) -> Buffer:
-        """out = x / sqrt(mean(x²) + eps) · weight: [n, width]."""
-        buffer = self._buffer(out, x.width)
-        self._emit("rms_norm", tensor, source=x, out=buffer, vector=self._vector([self._tensor(tensor)]))
+    def rms_norm(
+        self, x: Buffer, tensor: str, out: str | Buffer, *, eps: float, col: int = 0, width: int = 0, count: int = 1
+    ) -> Buffer:
+        """out = x / sqrt(mean(x²) + eps) · weight, over the whole row, or over each of ``count`` pieces of ``width``.
+
+        Pieces lie side by side from column ``col`` on and share the weight; where ``out`` is a buffer they keep their
+        columns in it.
+        """
+        width = width or x.width
+        buffer = out if isinstance(out, Buffer) else self._buffer(out, width * count)
+        self._emit(
+            "rms_norm", tensor, source=x.index, source_col=col,
+            out=buffer.index, out_col=col if isinstance(out, Buffer) else 0,
+            vector=self._vector([self._vector_tensor(tensor, width)]), width=width, count=count, eps=eps,
+        )  # fmt: skip
         return buffer
 
     def matmul(
-        self, x: Buffer, tensors: Sequence[str], out: str | Buffer, *, bias: bool = False, add: bool = False
+        self, x: Buffer, rows: Mapping[str, int], out: str | Buffer, *, bias: bool = False, add: bool = False
     ) -> Buffer:
-        """out = x · Wᵀ (+ bias), or out += with ``add``: [n, rows], the rows of several tensors side by side.
+        """out = x · Wᵀ (+ bias), or out += with ``add``: [n, rows], those of several tensors side by side.
 
-        Neighbouring tensors of one type become one packed matrix: fewer barriers, longer streams.
+        ``rows``: tensors with the number of their rows; their columns are x's. A bias is the tensor of the same name
+        that ends in ``bias``. Neighbouring tensors of one type become one packed matrix: fewer barriers, longer
+        streams.
         """
-        infos = [self._tensor(name) for name in tensors]
-        buffer = out if isinstance(out, Buffer) else self._buffer(out, sum(info.shape[0] for info in infos))
+        infos = [self._tensor(name, (n, x.width)) for name, n in rows.items()]
+        buffer = out if isinstance(out, Buffer) else self._buffer(out, sum(rows.values()))
         if x.index not in self._quantized and any(info.type.block_size > 1 for info in infos):
-            self._emit("quantize", "of " + "+".join(tensors), source=x)
+            self._emit("quantize", "of " + "+".join(rows), source=x.index)
             self._quantized.add(x.index)
         column = 0
         for _, run in groupby(infos, key=lambda info: info.type):
             group = list(run)
             self.weights.append(group)
-            biases = [self._tensor(info.name.rsplit(".", 1)[0] + ".bias", full=True) for info in group] if bias else []
             self._emit(
-                "matmul",
-                "+".join(info.name for info in group),
-                source=x,
-                out=buffer,
-                out_col=column,
-                weight=len(self.weights) - 1,
-                vector=self._vector(biases) if bias else NONE,
-                flags=ADD if add else 0,
-            )
+                "matmul", "+".join(info.name for info in group), source=x.index, out=buffer.index, out_col=column,
+                weight=len(self.weights) - 1, bias=self._biases(group) if bias else NONE, add=add,
+            )  # fmt: skip
             column += sum(info.shape[0] for info in group)
         return buffer
 
-    def rope(self, x: Buffer, col: int, heads: int) -> None:
-        """Rotates ``heads`` heads of x in place, from column ``col`` on."""
-        self._emit("rope", "rope", source=x, source_col=col, heads=heads)
+    def rope(self, x: Buffer, *, heads: int, head_dim: int, table: int, style: RopeStyle, col: int = 0) -> None:
+        """Rotates the first elements of ``heads`` heads of x in place, from column ``col`` on."""
+        self._emit(
+            "rope", "rope", source=x.index, source_col=col, heads=heads, head_dim=head_dim, table=table, style=style
+        )
 
-    def kv_store(self, x: Buffer, *, k_col: int, v_col: int) -> None:
-        """Rounds keys and values to fp16 and puts them into the layer's KV cache."""
-        self._emit("kv_store", "kv_store", source=x, source_col=k_col, out_col=v_col)
+    def kv_store(self, x: Buffer, *, key_col: int, value_col: int, heads: int, head_dim: int) -> None:
+        """Puts keys and values of all KV heads into the layer's cache, rounded to fp16 in the native core."""
+        self._emit(
+            "kv_store", "kv_store", source=x.index, key_col=key_col, value_col=value_col, heads=heads, head_dim=head_dim
+        )
 
-    def attention(self, x: Buffer, out: str, *, width: int) -> Buffer:
-        """out = softmax(q · Kᵀ / sqrt(head_dim)) · V over the layer's cache: [n, heads · head_dim]. Queries lead x."""
-        buffer = self._buffer(out, width)
-        self._emit("attention", "attention", source=x, out=buffer)
+    def attention(
+        self, x: Buffer, out: str, *, heads: int, kv_heads: int, head_dim: int, col: int = 0,
+        scale: float | None = None, window: int = 0, logit_cap: float = 0.0,
+    ) -> Buffer:  # fmt: skip
+        """out = softmax(q · Kᵀ · scale) · V over the layer's cache: [n, heads · head_dim]. Queries: from ``col`` on.
+
+        ``scale``: 1 / sqrt(head_dim) where it is None. ``window``: how many positions a token sees, itself included; 0
+        for all. ``logit_cap``: scores s become cap · tanh(s / cap); 0 for none.
+        """
+        buffer = self._buffer(out, heads * head_dim)
+        self._emit(
+            "attention", "attention", source=x.index, source_col=col, out=buffer.index,
+            heads=heads, kv_heads=kv_heads, head_dim=head_dim,
+            scale=usual_scale(head_dim) if scale is None else scale, window=window, logit_cap=logit_cap,
+        )  # fmt: skip
         return buffer
 
-    def swiglu(self, x: Buffer, out: str, *, width: int) -> Buffer:
-        """out = silu(x[:, :width]) · x[:, width:]: [n, width]."""
-        buffer = self._buffer(out, width)
-        self._emit("swiglu", "swiglu", source=x, out=buffer)
+    def swiglu(self, x: Buffer, out: str, *, activation: Activation = Activation.SILU) -> Buffer:
+        """out = activation(first half of x) · second half: [n, x.width / 2]."""
+        buffer = self._buffer(out, x.width // 2)
+        self._emit("swiglu", "swiglu", source=x.index, out=buffer.index, activation=activation)
         return buffer
 
-    def _tensor(self, name: str, *, full: bool = False) -> TensorInfo:
-        return self.file.tensor(name if full or self.layer is None else f"blk.{self.layer}.{name}")
+    def _tensor(self, name: str, shape: tuple[int, ...], *, full: bool = False) -> TensorInfo:
+        """A tensor of the model in a type that the engine computes with; Q4Error where it is missing or another."""
+        info = self.file.tensor(name if full or self.layer is None else f"blk.{self.layer}.{name}", shape)
+        info.require_usable()
+        self._used.add(info.name)
+        return info
+
+    def _vector_tensor(self, name: str, size: int, *, full: bool = False) -> TensorInfo:
+        info = self._tensor(name, (size,), full=full)
+        if info.type is not TensorType.F32:
+            raise Q4Error(f"{self.file.path}: tensor {shown(info.name)} is of type {info.type.name}, expected F32")
+        return info
+
+    def _biases(self, group: list[TensorInfo]) -> int:
+        return self._vector(
+            [self._vector_tensor(info.name.removesuffix("weight") + "bias", info.shape[0], full=True) for info in group]
+        )
 
     def _buffer(self, name: str, width: int) -> Buffer:
         buffer = self.buffers.setdefault(name, Buffer(len(self.buffers), width))
@@ -144,19 +235,23 @@ class Graph:
         self.vectors.append(tensors)
         return len(self.vectors) - 1
 
-    def _emit(
-        self, kind: str, name: str, *, source: Buffer | None = None, source_col: int = 0, out: Buffer | None = None,
-        out_col: int = 0, heads: int = 0, weight: int = NONE, vector: int = NONE, table: int = NONE, flags: int = 0,
-    ) -> None:  # fmt: skip
-        if out is not None:
-            self._quantized.discard(out.index)
+    def _emit(self, kind: str, name: str, **fields: int | float) -> None:
+        self._quantized.discard(int(fields["source"] if kind == "rope" else fields.get("out", NONE)))
         layer = NONE if self.layer is None else self.layer
         label = name if layer == NONE or name.startswith("blk.") else f"blk.{layer}.{name}"
-        self.ops.append(
-            Op(
-                kind=kind, name=label, layer=layer,
-                source=NONE if source is None else source.index, source_col=source_col,
-                out=NONE if out is None else out.index, out_col=out_col, heads=heads,
-                weight=weight, vector=vector, table=table, flags=flags | (LAST if self.last_only else 0),
-            )
-        )  # fmt: skip
+        self.ops.append(Op(kind, label, layer, self.last_only, {key: fields[key] for key in FIELDS[kind]}))
+
+
+def usual_scale(head_dim: int) -> float:
+    """1 / sqrt(head_dim), rounded to float32 twice, as the arithmetic contract has it."""
+    return float(np.float32(1) / np.sqrt(np.float32(head_dim)))
+
+
+def _check_factors(info: TensorInfo) -> None:
+    factors = info.data.view("<f4")
+    bad = (~(factors >= _MIN_ROPE_FACTOR) | ~np.isfinite(factors)).nonzero()[0]
+    if len(bad):
+        raise Q4Error(
+            f"{info.path}: tensor {shown(info.name)} has {factors[bad[0]]:g} as element {bad[0]}, "
+            f"expected finite factors from {_MIN_ROPE_FACTOR}"
+        )

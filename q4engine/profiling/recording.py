@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from q4engine.engine import Call, Engine
-from q4engine.models.graph import LAST, NONE, Op
+from q4engine.models.graph import NONE, Op
 
 BEGIN, END, BARRIER = "begin", "end", "barrier"
 """What a thread does besides operations: until its walk starts, after its walk, and waiting for the others."""
@@ -60,17 +60,18 @@ def operations(engine: Engine) -> list[Operation]:
     graph, kernels = engine.graph, engine.kernels
 
     def described(op: Op) -> Operation:
-        plain = Operation(op.kind, None if op.layer == NONE else op.layer, last_only=bool(op.flags & LAST))
-        if op.weight != NONE:
-            tensors = graph.weights[op.weight]
+        plain = Operation(op.kind, None if op.layer == NONE else op.layer, last_only=op.last)
+        if op.kind == "matmul":
+            weight = op.index("weight")
+            tensors = graph.weights[weight]
             rows, columns = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
             plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
-            return replace(plain, gemv=kernels[op.weight].gemv, gemm=kernels[op.weight].gemm) if kernels else plain
-        if op.table != NONE:
-            table = graph.tables[op.table]
+            return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
+        if op.kind == "embed":
+            table = graph.tables[op.index("table")]
             shape = f"{table.shape[0]}x{table.shape[1]}"
             return replace(plain, tensor=op.name, type=table.type.name, shape=shape)
-        if op.vector != NONE:
+        if op.kind == "rms_norm":
             return replace(plain, tensor=op.name, type="F32")
         return plain
 
@@ -84,14 +85,15 @@ def weight_bytes_per_token(engine: Engine) -> int:
     matrices = sum(
         packed.get(index, sum(tensor.n_bytes for tensor in tensors)) for index, tensors in enumerate(graph.weights)
     )
-    vectors = sum(tensor.n_bytes for tensors in graph.vectors for tensor in tensors)
+    read = {op.index(name) for op in graph.ops for name in ("vector", "bias")} - {NONE}  # RoPE's factors are not
+    vectors = sum(tensor.n_bytes for index in read for tensor in graph.vectors[index])
     return matrices + vectors + sum(table.n_bytes // table.shape[0] for table in graph.tables)
 
 
 def kv_bytes_per_position(engine: Engine) -> int:
     """Bytes of keys and values, fp16, of one position in all layers."""
-    config = engine.config
-    return config.n_layers * config.n_kv_heads * config.head_dim * 2 * 2
+    stores = [op for op in engine.graph.ops if op.kind == "kv_store"]
+    return sum(op.index("heads") * op.index("head_dim") for op in stores) * 2 * 2
 
 
 class Facts(NamedTuple):
