@@ -17,8 +17,8 @@ from q4engine.profiling.recording import BARRIER, Operation, Record
 
 FORMAT_VERSION = 1
 COLUMNS = (
-    "call", "phase", "n_past", "n_eval", "op", "layer", "tensor", "type", "shape", "kernel", "thread", "cpu",
-    "start_ns", "duration_ns", "migrations", "page_faults", "context_switches", "freq_hz",
+    "call", "phase", "n_past", "n_eval", "op", "layer", "tensor", "type", "shape", "kernel", "weight_bytes",
+    "thread", "cpu", "start_ns", "duration_ns", "migrations", "page_faults", "context_switches", "freq_hz",
 )  # fmt: skip
 
 # Known only at the end, so room is kept for it; a file whose run was cut off says that in its place.
@@ -114,7 +114,7 @@ class Capture:
         cycles, running = hidden.get(CYCLES), counts.running.get(CYCLES, 0)
         frequency = f"{cycles / running * 1e9:.0f}" if cycles is not None and running else ""
         cells = [
-            record.number, call.phase, call.n_past, call.n_eval, "", "", "", "", "", "", "", cpu,
+            record.number, call.phase, call.n_past, call.n_eval, "", "", "", "", "", "", "", "", cpu,
             record.start_ns, record.duration_ns, migrations, faults, switches, frequency,
         ]  # fmt: skip
         return ",".join(map(str, cells)) + self._count_cells(counts) + "\n"
@@ -135,17 +135,18 @@ class Capture:
         return rows
 
     def _operation_head(self, name: str, operation: Operation | None, call: Call) -> str:
-        """n_eval to kernel. A barrier reads no weight; it has the layer of the operation that ended there."""
+        """n_eval to weight_bytes. A barrier reads no weight; it has the layer of the operation that ended there."""
         if operation is None:
-            return f"{call.n_eval},{name},,,,,"
+            return f"{call.n_eval},{name},,,,,,"
         tokens = operation.tokens(call)
         key = (name, id(operation), tokens)
         if key not in self._heads:
             cells = [tokens, name, "" if operation.layer is None else operation.layer]
             if name == BARRIER:
-                cells += [""] * 4
+                cells += [""] * 5
             else:
                 cells += [operation.tensor, operation.type, operation.shape, operation.kernel(tokens)]
+                cells.append(operation.bytes_read(tokens) or "")
             self._heads[key] = _csv_line([_one_line(cell) for cell in cells]).removesuffix("\n")
         return self._heads[key]
 

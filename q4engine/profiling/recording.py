@@ -41,6 +41,10 @@ class Operation:
     gemv: str = ""
     gemm: str = ""
     last_only: bool = False
+    weight_bytes: int = 0
+    """Of its matrix or vector, as the file stores it."""
+    row_bytes: int = 0
+    """Of each row that it looks up, one a token."""
 
     def tokens(self, call: Call) -> int:
         """Tokens of the call that the operation handles."""
@@ -54,6 +58,10 @@ class Operation:
     def kernel(self, tokens: int) -> str:
         return self.gemv if tokens == 1 else self.gemm
 
+    def bytes_read(self, tokens: int) -> int:
+        """Bytes of ``tensor`` that all threads together read for so many tokens, as the file stores them."""
+        return self.weight_bytes + self.row_bytes * tokens
+
 
 def operations(engine: Engine) -> list[Operation]:
     """The operations of an engine's plan, in the order in which every call walks them."""
@@ -66,13 +74,16 @@ def operations(engine: Engine) -> list[Operation]:
             tensors = graph.weights[weight]
             rows, columns = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
             plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
+            plain = replace(plain, weight_bytes=sum(tensor.n_bytes for tensor in tensors))
             return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
         if op.kind == "embed":
             table = graph.tables[op.index("table")]
             shape = f"{table.shape[0]}x{table.shape[1]}"
-            return replace(plain, tensor=op.name, type=table.type.name, shape=shape)
+            row_bytes = table.n_bytes // table.shape[0]
+            return replace(plain, tensor=op.name, type=table.type.name, shape=shape, row_bytes=row_bytes)
         if op.kind == "rms_norm":
-            return replace(plain, tensor=op.name, type="F32")
+            n_bytes = sum(tensor.n_bytes for tensor in graph.vectors[op.index("vector")])
+            return replace(plain, tensor=op.name, type="F32", weight_bytes=n_bytes)
         return plain
 
     return [described(op) for op in graph.ops]

@@ -17,6 +17,7 @@ import q4engine.profiling.observer
 from analysis.readers import read as read_table
 from q4engine.engine import Call, Engine
 from q4engine.errors import Q4Error
+from q4engine.gguf import TensorType
 from q4engine.profiling.capture_file import Capture
 from q4engine.profiling.counters import Counters, Group
 from q4engine.profiling.observer import Observation, observe
@@ -98,6 +99,32 @@ def test_operations_say_what_ran(model: Path, tmp_path: Path) -> None:
         "begin", "embedding", "rms_norm", "quantize_activations", "gemm", "gemv", "rope", "kv_store", "attention",
         "swiglu", "end",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["llama-mixed", "llama-q6k-tied", "qwen2-q41"])
+def test_weight_bytes_are_those_of_the_file(name: str, tmp_path: Path) -> None:
+    """Of a matrix the product of its shape and its type's bits, on every thread; all of a call what a token reads."""
+    path = tmp_path / "c.csv"
+    session = Engine.load(bits.write_model(name, tmp_path), n_threads=2).session(n_ctx=64)
+    with observe(session, Observation(capture=path, per_op=True, events="none")):
+        session.decode([1, 2, 3])
+        session.decode([4])
+    _, rows = read_capture(path)
+    tensors = session.engine.gguf.tensors
+    for row in rows:
+        reads = row["op"] in ("gemm", "gemv", "rms_norm", "embedding")
+        assert bool(row["weight_bytes"]) == reads
+        if row["op"] in ("gemm", "gemv"):
+            n_rows, columns = map(int, row["shape"].split("x"))
+            kind = TensorType[row["type"]]
+            assert int(row["weight_bytes"]) * kind.block_size == n_rows * columns * kind.block_bytes
+    embedding = tensors["token_embd.weight"]
+    looked_up = {row["call"]: int(row["weight_bytes"]) for row in rows if row["op"] == "embedding"}
+    assert looked_up == {"0": 3 * embedding.n_bytes // embedding.shape[0], "1": embedding.n_bytes // embedding.shape[0]}
+    biases = sum(tensor.n_bytes for key, tensor in tensors.items() if key.endswith(".bias"))
+    for thread in ("0", "1"):
+        read = sum(int(row["weight_bytes"] or 0) for row in rows if row["call"] == "1" and row["thread"] == thread)
+        assert read + biases == weight_bytes_per_token(Engine.load(session.engine.gguf.path, backend="numpy"))
 
 
 def test_all_logits_makes_every_product_of_a_prompt_a_gemm(model: Path, tmp_path: Path) -> None:
