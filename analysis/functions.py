@@ -20,7 +20,7 @@ from analysis.errors import AnalysisError, printable
 from analysis.options import OK, Parser, at_least_one, file, finite, run
 from analysis.perf_script import Sample
 from analysis.readers import read
-from analysis.readers.markers import read_markers
+from analysis.readers.markers_file import read_markers
 from analysis.spans import Span, spans_of_markers
 from analysis.table import Table
 

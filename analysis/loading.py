@@ -15,13 +15,11 @@ from analysis.errors import AnalysisError, printable
 from analysis.events import ARM
 from analysis.formula import NotMeasured, parse
 from analysis.model import Phase, Step
-from analysis.readers import read
-from analysis.readers.markers import read_markers
+from analysis.readers import formats, read
+from analysis.readers.markers_file import read_markers
 from analysis.table import Table
 from analysis.verdicts import Context, Evidence, Judgement, StepFacts, gather, judge_evidence, judge_step
 
-# Formats whose tools multiplex without telling for how long each event was counted.
-_SILENT_FORMATS = ("simpleperf-csv", "topdown-csv", "topdown-events-csv", "topdown-text", "pmu-ratio-table")
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
 MOST_SLOTS = 64
@@ -181,7 +179,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         model_bytes=weights,
         kv_bytes=kv,
         emulated=bool(table.meta.get("emulated")),
-        tells_running=table.meta.get("format") not in _SILENT_FORMATS,
+        tells_running=formats.tells_running(table.meta.get("format")),
         whole_machine=phase.scope == "" and len(table.pmus) <= 1,
         mixed_cores=len(table.pmus) > 1,
     )

@@ -36,9 +36,9 @@ def cut(
 ) -> list[Phase]:
     """The table's phases in order of time, one for each PMU (and scope, if `by_scope`).
 
-    markers: from `readers.markers.read_markers`. offset_s: the time on the markers' clock at which the capture's time 0
-    lies, seconds; needed where the two clocks differ. straddle: what becomes of an interval that holds a boundary,
-    `split` pro rata or `drop`. Raises AnalysisError where markers and capture do not go together.
+    markers: from `readers.markers_file.read_markers`. offset_s: the time on the markers' clock at which the capture's
+    time 0 lies, seconds; needed where the two clocks differ. straddle: what becomes of an interval that holds a
+    boundary, `split` pro rata or `drop`. Raises AnalysisError where markers and capture do not go together.
     """
     if straddle not in STRADDLE:
         raise AnalysisError(f"--straddle is one of {', '.join(STRADDLE)}, not '{straddle}'")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.readers.perf_csv import sniff_separator
+from analysis.readers.perf_csv_row import sniff_separator
 
 MOST_LINES = 2000
 
@@ -14,24 +14,26 @@ MOST_LINES = 2000
 class Format(NamedTuple):
     """name: for `--format`. sample: one real line. pattern: finds that line, or another that only this format has.
 
-    module: holds `read(source) -> Table`.
+    module: holds `read(source) -> Table`. tells_running: False where the tool multiplexes without telling for how long
+    each event was counted.
     """
 
     name: str
     sample: str
     pattern: str
     module: str
+    tells_running: bool = True
 
 
 # In order of how sure a match is: the first that matches any of the file's first lines wins.
 FORMATS = (
     Format("q4engine-capture", "# q4engine capture", r"^# q4engine capture\s*$", "capture"),
-    Format("markers", "time_ns,n_past,n_eval,phase", r"^time_ns,n_past,n_eval\b", "markers"),
+    Format("markers", "time_ns,n_past,n_eval,phase", r"^time_ns,n_past,n_eval\b", "markers_file"),
     Format(
         "streamline-timeline",
         "Index (s),Cycles:CPU Cycles [0],Stalls:Backend [0]",
         r'^"?Index \(s\)"?\s*,',
-        "streamline",
+        "streamline_timeline",
     ),
     Format("streamline-log", "When (s),Message,Channel", r'^(.*,)?"?When \(s\)"?\s*(,|$)', "streamline_log"),
     Format(
@@ -40,17 +42,32 @@ FORMATS = (
         r'^("?(Periodic Samples|Counters):.*|.*,)"?symbol"?\s*(,|$)',
         "streamline_functions",
     ),
-    Format("simpleperf-csv", "Performance counter statistics,", r"^Performance counter statistics,", "simpleperf"),
     Format(
-        "topdown-csv", "time,group,stage,level,metric,value,units", r"^(\w+,)*time,.*\bmetric,value\b", "topdown_csv"
+        "simpleperf-csv", "Performance counter statistics,", r"^Performance counter statistics,", "simpleperf", False
     ),
-    Format("topdown-events-csv", "run,time,event,value", r"^(\w+,)*time,(\w+,)*event,value\b", "topdown_csv"),
-    Format("topdown-text", "Stage 1 (Topdown metrics)", r"^\s*Stage \d+ \(.*\)\s*$", "topdown_text"),
+    Format(
+        "topdown-csv",
+        "time,group,stage,level,metric,value,units",
+        r"^(\w+,)*time,.*\bmetric,value\b",
+        "topdown_csv",
+        tells_running=False,
+    ),
+    Format(
+        "topdown-events-csv",
+        "run,time,event,value",
+        r"^(\w+,)*time,(\w+,)*event,value\b",
+        "topdown_csv",
+        tells_running=False,
+    ),
+    Format(
+        "topdown-text", "Stage 1 (Topdown metrics)", r"^\s*Stage \d+ \(.*\)\s*$", "topdown_text", tells_running=False
+    ),
     Format(
         "pmu-ratio-table",
         "|Ratio               |   geomean|       p10|",
         r"^\|\s*Ratio\s*\|\s*geomean\s*\|",
         "ratio_table",
+        tells_running=False,
     ),
     Format(
         "perf-json",
@@ -83,5 +100,11 @@ def recognise(head: Sequence[str]) -> Format | None:
     return None
 
 
-def named(name: str) -> Format | None:
+def named(name: str | None) -> Format | None:
     return next((f for f in FORMATS if f.name == name), None)
+
+
+def tells_running(name: str | None) -> bool:
+    """Whether captures of this format say for how long each event was counted; True for a format not in the table."""
+    found = named(name)
+    return found is None or found.tells_running

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.model import NOT_COUNTED, NOT_SUPPORTED
-from analysis.readers.perf_csv import TIME, _unit, parse
 from analysis.readers.perf_csv_plain import Plain, plain
+from analysis.readers.perf_csv_row import TIME, parse
 from analysis.readers.perf_rows import (
     LARGEST_COUNT,
     Malformed,
@@ -27,6 +27,7 @@ from analysis.readers.perf_rows import (
     event_name,
     grouped_scope,
     thread_scope,
+    unit_name,
 )
 from analysis.readers.source import LONGEST_LINE
 
@@ -185,7 +186,7 @@ def _columns(rows: Plain, spelled: dict[str, str]) -> Part:
             value=frame[layout.value].to_numpy(copy=True),
             percent=frame[layout.percent].to_numpy(copy=True),
             scope=_named(frame[layout.scope].array, _scope) if layout.scope >= 0 else None,
-            unit=_named(frame[layout.unit].array, _unit),
+            unit=_named(frame[layout.unit].array, unit_name),
             event=_named(frame[layout.event].array, lambda name: event_name(spelled.get(name, name))),
         )
     except ValueError as problem:  # a number that is none, or Malformed

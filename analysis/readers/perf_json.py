@@ -12,7 +12,6 @@ from typing import Any
 
 from analysis.errors import printable
 from analysis.model import METRIC_PREFIX, OK
-from analysis.readers.perf_csv import _unit
 from analysis.readers.perf_rows import (
     Malformed,
     PerfBuilder,
@@ -24,6 +23,7 @@ from analysis.readers.perf_rows import (
     reading,
     share,
     thread_scope,
+    unit_name,
 )
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
@@ -101,7 +101,7 @@ def _rows(record: dict[str, Any]) -> list[PerfRow]:
     unit = record.get("unit")
     percent = record.get("pcnt-running")
     running = NAN if percent is None else share(_text(percent))
-    unit_text = "" if unit in (None, "(null)") else _unit(_text(unit))
+    unit_text = "" if unit in (None, "(null)") else unit_name(_text(unit))
     return [PerfRow(time_s, scope, value, status, unit_text, event_name(record["event"]), running, is_summary)]
 
 

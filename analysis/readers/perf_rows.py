@@ -84,6 +84,13 @@ def event_name(text: str) -> str:
     return name
 
 
+def unit_name(field: str) -> str:
+    unit = field.strip()
+    if not re.fullmatch(r"[\w%/.^ -]{0,24}", unit):
+        raise Malformed(f"'{printable(unit, 40)}' is no unit")
+    return unit
+
+
 def reading(token: str) -> tuple[float, str]:
     """(value, status) of a value field."""
     status = STATUS_TOKENS.get(token)

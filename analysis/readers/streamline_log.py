@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from analysis.readers.csv_rows import rows_after, seconds
-from analysis.readers.markers import markers_of_messages
+from analysis.readers.markers_file import markers_of_messages
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source
 from analysis.table import Table, TableBuilder

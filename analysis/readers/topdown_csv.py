@@ -1,6 +1,8 @@
-"""Arm topdown-tool's CSV, both forms: metrics (`time,group,stage,level,metric,value,units`) and events
-(`run,time,event,value`). Columns are found by name, for versions add some. A blank value was not counted, a blank time
-means no intervals.
+"""The two CSV forms of Arm's topdown-tool: metrics (`time,group,stage,level,metric,value,units`) and events
+(`run,time,event,value`).
+
+Columns are found by name, since some versions have more of them. An empty value was not counted; without intervals
+the time is empty.
 """
 
 from __future__ import annotations

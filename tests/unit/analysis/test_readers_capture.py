@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.model import Marker
 from analysis.phases import cut
 from analysis.readers import read
-from analysis.readers.markers import read_markers
+from analysis.readers.markers_file import read_markers
 
 HEADER = (
     "# q4engine capture\n# format_version: 1\n# emulated: no\n# counters: available\n# bytes_per_token: 76000000\n"
@@ -158,19 +158,3 @@ def test_big_little_groups_are_apart(tmp_path: Path) -> None:
     found = [(p.pmu, p.counts["CPU_CYCLES"].value, p.counts["task-clock"].value) for p in phases]
     assert found == [("armv8_cortex_a76", 7.0, 5.0), ("armv8_cortex_a55", 9.0, 5.0)]
     assert all("counted apart, never added" in p.notes[-1] for p in phases)
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("x,1,1,a", "time_ns should be a whole number"),
-        ("5,1", "2 fields, expected 4"),
-        ("1,1,1,a", "time goes back"),
-        ("99999999999999999999,1,1,a", "time_ns should be a whole number"),
-    ],
-)
-def test_malformed_markers(tmp_path: Path, row: str, reason: str) -> None:
-    path = written(tmp_path, f"time_ns,n_past,n_eval,phase\n1000,0,4,prefill\n{row}\n")
-    with pytest.raises(AnalysisError, match=f"line 3: {reason}"):
-        read(path)
-    assert len(read_markers(path, lenient=True)) == 1

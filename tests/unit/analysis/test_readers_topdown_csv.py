@@ -1,0 +1,46 @@
+"""Arm's topdown-tool, its CSV forms. All input is synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from capture_tables import parsed, readings, spans
+
+from analysis.errors import AnalysisError
+
+
+def test_topdown_metrics(tmp_path: Path) -> None:
+    text = (
+        "time,group,stage,level,metric,value,units\n"
+        "0.10,Topdown_L1,1,1,Retiring,17.02,%\n"
+        "0.10,Topdown_L1,1,1,Backend Bound,,%\n"
+        "0.25,Topdown_L1,1,1,Retiring,20.5,%\n"
+    )
+    table = parsed(tmp_path, text)
+    assert readings(table) == [
+        ("", "metric:Retiring", 17.02, "ok", None),
+        ("", "metric:Backend Bound", None, "not counted", 0.0),
+        ("", "metric:Retiring", 20.5, "ok", None),
+    ]
+    assert spans(table) == [(0.0, 0.1), (0.0, 0.1), (0.1, 0.25)]
+    assert set(table.frame["unit"]) == {"%"}
+
+
+def test_topdown_events(tmp_path: Path) -> None:
+    table = parsed(tmp_path, "run,time,event,value\n1,,instructions,800440\n1,,stall_backend,\n")
+    assert readings(table) == [
+        ("", "INST_RETIRED", 800440.0, "ok", None),
+        ("", "STALL_BACKEND", None, "not counted", 0.0),
+    ]
+
+
+def test_topdown_runs_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="line 3: holds several runs"):
+        parsed(tmp_path, "run,time,event,value\n1,,instructions,800440\n2,,instructions,5\n")
+
+
+@pytest.mark.parametrize("row", ["1,,instructions", "1,,instructions,x", "1,-1,instructions,5", "1,,instructions,-5"])
+def test_malformed_topdown(tmp_path: Path, row: str) -> None:
+    with pytest.raises(AnalysisError, match="line 3: "):
+        parsed(tmp_path, f"run,time,event,value\n1,,cycles,5\n{row}\n")
