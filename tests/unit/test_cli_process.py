@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from endless import write_endless
+from heard_signals import heard
 
 from q4engine.cli import COMMANDS
 
@@ -33,7 +34,8 @@ ENDLESS = ("--no-chat", "-p", "abc", "-c", "100000")
 
 
 def test_ctrl_c(tiny: Path) -> None:
-    process = subprocess.Popen(command(tiny, *ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with heard(signal.SIGINT):
+        process = subprocess.Popen(command(tiny, *ENDLESS), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.read(20)
     process.send_signal(signal.SIGINT)
@@ -144,14 +146,15 @@ IN_TERMINAL = (
 @pytest.mark.parametrize(("last", "code"), [(b"\x04", 0), (b"\x03", 130)])
 def test_chat_in_a_terminal(tiny: Path, last: bytes, code: int) -> None:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", IN_TERMINAL, *command(tiny, "-n", "3")],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        env={**os.environ, "TERM": "dumb"},
-    )
+    with heard(signal.SIGINT):
+        process = subprocess.Popen(
+            [sys.executable, "-c", IN_TERMINAL, *command(tiny, "-n", "3")],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, "TERM": "dumb"},
+        )
     os.close(theirs)
     try:
         read_until(ours, b"> ")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_runs import Cli, Result
+from heard_signals import heard
 from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.generate import Generation
@@ -185,9 +186,10 @@ def test_a_signal_keeps_text_and_summary(
             yield token
 
     monkeypatch.setattr(Generation, "_tokens", signalled)
-    plain = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+    with heard(number):
+        plain = q4("run", tiny, "-p", "abc", "-n", "8", *RAW)
+        result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
     assert plain.code == 128 + number and len(plain.out) > 1 and "eval time" in plain.err
-    result = q4("run", tiny, "-p", "abc", "-n", "8", *RAW, "--json")
     data = json.loads(result.out)
     assert result.code == 128 + number and data["stop_reason"] == "interrupted" and len(data["tokens"]) == 5
 

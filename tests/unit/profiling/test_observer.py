@@ -14,6 +14,7 @@ import pytest
 from annotate_daemon import Daemon, wait
 from capture_runs import PROMPT, calls_of, observed_run, read_capture
 from endless import write_endless
+from heard_signals import heard
 
 import annotate
 import q4engine.profiling.observer
@@ -238,7 +239,8 @@ class TestCommand:
         files = {"--capture": tmp_path / "c.csv", "--markers": tmp_path / "m.csv", "--trace": tmp_path / "t.json"}
         command = [sys.executable, "-W", "error", "-m", "q4engine", "run", str(model), "--temp", "0", "-t", "1"]
         command += ["--no-chat", "-p", "abc", "-c", "100000", *(str(x) for pair in files.items() for x in pair)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with heard(signal.SIGHUP, signal.SIGINT):
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.read(50)
         capture = files["--capture"]
