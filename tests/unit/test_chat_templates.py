@@ -1,4 +1,4 @@
-"""Chat templates: what real ones need works, what hostile ones try ends in one line."""
+"""Chat templates: what real ones need works, as transformers sets jinja2 up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from vocab_files import CONTROL, bpe_file
 
 from q4engine.errors import Q4Error
 from q4engine.tokenizer import ChatTemplate, Tokenizer
-from q4engine.tokenizer.template_sandbox import MAX_CHARS, MAX_ITEMS
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -88,6 +87,10 @@ def test_blocks_are_trimmed_as_templates_expect() -> None:
         ("{% call(x) f() %}{{ x }}{% endcall %}{% macro f() %}{% endmacro %}", None),
         ("{% macro f() %}<{{ caller('z') }}>{% endmacro %}{% call(x) f() %}{{ x }}{% endcall %}", "<z>"),
         ("{% for i in [[1, [2]]] recursive %}{{ loop(i) if i is iterable else i }}{% endfor %}", "12"),
+        ("{{ '%s-%d' % ('a', 1) }}{{ '{:>3}'.format(2) }}{{ 'a' | center(3) }}{{ '%s' | format(3) }}", "a-1  2 a 3"),
+        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=true, separators=(',', ':')) }}", '{"a":2,"b":1}'),
+        ("{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}", "21"),
+        ("{{ messages[0].missing }}{{ messages[0]['missing'] is defined }}", "False"),
     ],
 )
 def test_what_templates_use(source: str, text: str | None) -> None:
@@ -102,146 +105,17 @@ def test_strftime_now() -> None:
     assert re.fullmatch(r"\d\d \w{3} 20\d\d %", render("{{ strftime_now('%d %b %Y %%') }}"))
 
 
-DOUBLING = "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(99) %}%s{% endfor %}{{ ns.x | length }}"
-HOSTILE = {
-    "a huge range": ("{% for i in range(10**12) %}{% endfor %}", "range of 1000000000000 numbers"),
-    "nested loops": ("{% for i in range(99999) %}" * 3 + "x" + "{% endfor %}" * 3, "more than 4000000 steps"),
-    "nested loops without output": (
-        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "nested loops that skip everything": (
-        "{% for i in range(99999) %}{% for j in range(99999) if false %}{% endfor %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "a string product": ("{{ 'a' * 10**10 }}", f"string of more than {MAX_CHARS} characters"),
-    "a product the other way round": ("{{ 10**10 * 'a' }}", f"string of more than {MAX_CHARS} characters"),
-    "a list product": ("{{ ([1] * 10**9) | length }}", "more than"),
-    "a tower of powers": ("{{ 9**9**9**9 }}", "integer of more than 256 bits"),
-    "squaring": (
-        "{% set ns = namespace(x=9) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
-        "integer of more than 256 bits",
-    ),
-    "doubling with +": (DOUBLING.replace("%s", "{% set ns.x = ns.x + ns.x %}"), "string of more than"),
-    "doubling with ~": (DOUBLING.replace("%s", "{% set ns.x = ns.x ~ ns.x %}"), "string of more than"),
-    "doubling with join": (DOUBLING.replace("%s", "{% set ns.x = [ns.x, ns.x] | join %}"), "string of more than"),
-    "doubling with str.join": (DOUBLING.replace("%s", "{% set ns.x = ns.x.join(['', '', ns.x]) %}"), "string of more"),
-    "doubling with replace": (DOUBLING.replace("%s", "{% set ns.x = ns.x.replace('a', 'aa') %}"), "string of more"),
-    "doubling with the filter": (
-        DOUBLING.replace("%s", "{% set ns.x = ns.x | replace('a', 'aa') %}"),
-        "string of more",
-    ),
-    "doubling with replace at nothing": (
-        DOUBLING.replace("%s", "{% set ns.x = ns.x.replace('', ns.x) %}"),
-        "string of more than",
-    ),
-    "doubling with a block": (
-        "{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}"
-        "{% set ns.x = y %}{% endfor %}",
-        "string of more than",
-    ),
-    "doubling with a macro": (
-        "{% macro f(x, n) %}{{ f(x, n - 1) if n else x }}{{ f(x, n - 1) if n else x }}{% endmacro %}{{ f('a', 60) }}",
-        "steps",
-    ),
-    "doubling with map": (
-        DOUBLING.replace("%s", "{% set ns.x = [ns.x] | map('replace', 'a', 'aa') | first %}"),
-        "string of more than",
-    ),
-    "doubling with indent": ("{{ '\n\n\n' | indent(10**9) }}", "string of more than"),
-    "wide JSON": ("{{ [1] | tojson(indent=10**9) }}", "JSON indented by 1000000000"),
-    "a nest of pairs": (
-        "{% set ns = namespace(x=[]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
-        f"collection of more than {MAX_ITEMS} items",
-    ),
-    "a nest of dicts": (
-        "{% set ns = namespace(x=1) %}{% for i in range(99) %}{% set ns.x = {'a': ns.x, 'b': ns.x} %}{% endfor %}",
-        f"collection of more than {MAX_ITEMS} items",
-    ),
-    "a nest by dict()": (
-        "{% set ns = namespace(x=1) %}{% for i in range(99) %}{% set ns.x = dict(a=ns.x, b=ns.x) %}{% endfor %}",
-        f"collection of more than {MAX_ITEMS} items",
-    ),
-    "two nests compared": (
-        "{% set ns = namespace(x=(1,), y=(1,)) %}{% for i in range(99) %}{% set ns.x = (ns.x, ns.x) %}"
-        "{% set ns.y = (ns.y, ns.y) %}{% endfor %}{{ ns.x == ns.y }}",
-        f"collection of more than {MAX_ITEMS} items",
-    ),
-    "a nest of lists summed up": (
-        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-        f"collection of more than {MAX_ITEMS} items",
-    ),
-    "long searches": (
-        "{% set x = 'a' * 4000000 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "long slices": (
-        "{% set x = 'a' * 4000000 %}{% for i in range(99999) %}{% set y = x[1:] %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "long strings kept": (
-        "{% set ns = namespace(x=0) %}{% for i in range(99999) %}{% set ns.x = namespace(x=ns.x, y='a' * 4000000) %}"
-        "{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "long slices kept": (
-        "{% set a = 'a' * 4000000 %}{% set ns = namespace(x=0) %}{% for i in range(99999) %}"
-        "{% set ns.x = namespace(x=ns.x, y=a[1:]) %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "many references to a long string": ("{{ (['a' * 4000000] * 9) | sort | length }}", "string of more than"),
-    "long integers": ("{{ ('1' * 4000000) | int(base=2) }}", "integer of more than 256 bits"),
-    "long sorts": (
-        "{% set x = range(99999) | list %}{% for i in range(99999) %}{% set y = x | sort %}{% endfor %}",
-        "more than 4000000 steps",
-    ),
-    "long output": ("{% for i in range(99999) %}" + "x" * 5000 + "{% endfor %}", "string of more than"),
-    "recursion": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nests too deeply"),
-    "deep parentheses": ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "tokenizer.chat_template"),
-    "many nested blocks": ("{% if 1 %}" * 300 + "{% endif %}" * 300, "tokenizer.chat_template"),
-    "attributes": ("{{ ''.__class__ }}", "reaches for the attribute '__class__' of a str"),
-    "attributes by subscript": ("{{ ''['__class__'] }}", "reaches for the attribute '__class__' of a str"),
-    "attributes by filter": ("{{ [''] | map(attribute='__class__') | list }}", "'__class__'"),
-    "attributes of functions": ("{{ raise_exception.__globals__ }}", "'__globals__'"),
-    "the attr filter": ("{{ '' | attr('__class__') }}", "No filter named 'attr'"),
-    "mutation": ("{% set x = [1] %}{{ x.append(2) }}", "reaches for the attribute 'append' of a list"),
-    "str.format": ("{{ '{:>999999999}'.format(1) }}", "calls str.format"),
-    "str.format through map": ("{{ ['{:>9}'] | map('format', 1) | list }}", "No filter named 'format'"),
-    "% formatting": ("{{ '%999999999d' % 1 }}", "formats a string with %"),
-    "padding": ("{{ 'a'.ljust(10**10) }}", "calls str.ljust"),
-    "centering": ("{{ 'a' | center(10**10) }}", "No filter named 'center'"),
-    "bytes": ("{{ (1).to_bytes(10**10, 'big') }}", "calls int.to_bytes"),
-    "lorem ipsum": ("{{ lipsum(n=10**9) }}", "cannot be used"),
-    "wide dates": ("{{ strftime_now('%1000000000d') }}", "strftime_now takes no format"),
-    "files": ("{% include '/etc/passwd' %}", "cannot be used"),
-    "imports": ("{% import 'os' as os %}{{ os }}", "cannot be used"),
-    "objects printed": ("{{ messages[0].items }}", "prints a builtin_function_or_method"),
-    "metering by its name": ("{{ 1 | q4 step }}", "is no valid template"),
-    "syntax": ("{% for %}", "is no valid template"),
-    "an unknown tag": ("{% frob %}", "is no valid template: Encountered unknown tag 'frob'"),
-    "an unfinished block": ("{% if true %}", "is no valid template"),
-    "a missing message": ("{{ messages[99].content }}", "cannot be used"),
-    "division by zero": ("{{ 1 // 0 }}", "cannot be used"),
-    "a very long source": ("x" * (1 << 16) + "x", "characters long"),
-}
+def test_the_tag_of_training() -> None:
+    source = (
+        '{% for m in messages %}{% if m.role == "assistant" %}{% generation %}<{{ m.content }}>{% endgeneration %}'
+        "{% else %}{{ m.content }}{% endif %}{% endfor %}"
+    )
+    assert render(source) == "Be brief. Hi! <Hello.>Bye"
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_template(name: str) -> None:
-    source, message = HOSTILE[name]
-    with pytest.raises(Q4Error, match=re.escape(message)) as caught:
-        render(source)
-    text = str(caught.value)
-    assert text.startswith("synthetic.gguf: key 'tokenizer.chat_template' ") and "\n" not in text and len(text) < 500
-
-
-def test_a_long_chain_of_elif_is_no_traceback() -> None:
-    """Pythons differ in how deep a source they compile; none may end in anything but text or one line."""
-    source = "{% if a %}" + "{% elif a %}" * 5000 + "{% endif %}ok"
-    try:
-        assert render(source) == "ok"
-    except Q4Error as error:
-        assert str(error) == "synthetic.gguf: key 'tokenizer.chat_template' is no valid template: it nests too deeply"
+def test_text_of_any_kind() -> None:
+    content = "é 一 😀 \ud800 \0 \r\n"
+    assert render("{{ messages[0].content }}", [{"role": "user", "content": content}]) == content
 
 
 def test_a_long_chat_is_no_hostile_one() -> None:
@@ -249,11 +123,6 @@ def test_a_long_chat_is_no_hostile_one() -> None:
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "x"}] * 2
     messages += [{"role": "user", "content": "short"}, {"role": "assistant", "content": "y"}] * 400
     assert len(render(LLAMA2, messages)) > 1_200_000
-
-
-def test_each_rendering_has_its_own_budget() -> None:
-    template = ChatTemplate("synthetic.gguf", "{% for i in range(90000) %}{% endfor %}ok", {})
-    assert [template.render([]) for _ in range(30)] == ["ok"] * 30
 
 
 def test_stand_ins(tmp_path: Path) -> None:
