@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.formula import Formula, Unknown
 from analysis.metrics import LINE_BYTES, PARAMETERS, tokens_of
-from analysis.model import Phase, Step
+from analysis.phase import Phase, Step
 
 RESAMPLES = 1000
 LEVEL = 0.95

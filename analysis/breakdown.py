@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis import operations
 from analysis.errors import printable
-from analysis.loading import JudgedPhase
+from analysis.judging import JudgedPhase
 from analysis.operations import Operation
 from analysis.table import Table
 

@@ -12,9 +12,9 @@ from statistics import median
 
 import numpy as np
 
-from analysis.comparison import operation_rows
+from analysis.changes import operation_rows
 from analysis.errors import AnalysisError, printable
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 
 PREFILL, DECODE = "prefill", "decode"
 KINDS = (PREFILL, DECODE)

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from analysis import metrics
-from analysis.comparison import Change, Comparison, compare
+from analysis.changes import Change, Comparison, compare
+from analysis.command_line import OK, Parser, add_input_options, file, options_of, run
 from analysis.errors import printable
-from analysis.loading import Capture, load
-from analysis.options import OK, Parser, add_input_options, file, options_of, run
+from analysis.judging import Capture, load
 from analysis.reports.data import number
 
 _KINDS = ("speed", "operation", "metric", "event")

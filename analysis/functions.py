@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import perf_script
+from analysis.command_line import OK, Parser, at_least_one, file, finite, run
 from analysis.errors import AnalysisError, printable
-from analysis.options import OK, Parser, at_least_one, file, finite, run
 from analysis.perf_script import Sample
 from analysis.readers import read
 from analysis.readers.markers_file import read_markers

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from analysis.cores import GENERIC, Core, load
 from analysis.formula import Formula, NotMeasured, Outcome, Undefined, Unknown, parse
-from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
 
 LINE_BYTES = 64
 PARAMETERS = ("SLOTS", "SECONDS", "TOKENS", "LINE")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.loading import load
-from analysis.options import OK, Parser, add_input_options, file, options_of, picture, positive, run, write
+from analysis.command_line import OK, Parser, add_input_options, file, options_of, picture, positive, run, write
+from analysis.judging import load
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,12 +21,12 @@ def main(arguments: Sequence[str]) -> int:
     add_input_options(parser)
     given = parser.parse_args(arguments)
     capture = load(given.capture, options_of(given))
-    from analysis.reports import figure, rooflines
+    from analysis.reports import figure, roofline_chart
 
     compute_peak = given.compute_peak * 1e9 if given.compute_peak else None
     if given.plot:
-        write(given.plot, rooflines.picture(capture, compute_peak, figure.form_of(given.plot)))
-    sys.stdout.write(rooflines.render(capture, compute_peak))
+        write(given.plot, roofline_chart.picture(capture, compute_peak, figure.form_of(given.plot)))
+    sys.stdout.write(roofline_chart.render(capture, compute_peak))
     return OK
 
 

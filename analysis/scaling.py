@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from analysis import combinations
 from analysis.combinations import Combination
+from analysis.command_line import OK, Parser, add_input_options, expand, options_of, pattern, picture, run, write
 from analysis.errors import printable
-from analysis.loading import load
-from analysis.options import OK, Parser, add_input_options, expand, options_of, pattern, picture, run, write
-from analysis.reports import scalings
+from analysis.judging import load
+from analysis.reports import scaling_chart
 from analysis.reports.data import number
 
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         models = dict.fromkeys(str(capture.header.get("model", "unnamed model")) for capture in captures)
         cpus = dict.fromkeys(str(capture.header.get("cpu", "unnamed CPU")) for capture in captures)
         title = printable(f"{', '.join(models)} on {', '.join(cpus)}", 90)
-        write(given.plot, scalings.picture(found, title, figure.form_of(given.plot)))
-    sys.stdout.write(_data(found) if given.json else scalings.render(found))
+        write(given.plot, scaling_chart.picture(found, title, figure.form_of(given.plot)))
+    sys.stdout.write(_data(found) if given.json else scaling_chart.render(found))
     return OK
 
 

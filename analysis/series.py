@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.events import canonical
-from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.tally import Intervals
 
 FEW_SERIES = 64

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.model import Marker, Step
+from analysis.phase import Marker, Step
 
 WARMUP_LABELS = ("warmup", "warm-up", "warm_up")
 PREFILL, DECODE = "prefill", "decode"

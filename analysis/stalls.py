@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from analysis.command_line import OK, Parser, add_input_options, expand, file, options_of, pattern, picture, run, write
 from analysis.errors import AnalysisError
-from analysis.loading import load
-from analysis.options import OK, Parser, add_input_options, expand, file, options_of, pattern, picture, run, write
+from analysis.judging import load
 from analysis.reports import data, groups, text
 
 

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.model import STATUSES, Marker
+from analysis.phase import STATUSES, Marker
 
 NAN = float("nan")
 NUMBER_COLUMNS = ("start_s", "duration_s", "value", "running")

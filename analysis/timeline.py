@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from analysis.command_line import OK, Parser, add_input_options, file, options_of, picture, run, write
 from analysis.errors import printable
-from analysis.loading import Capture, load
-from analysis.options import OK, Parser, add_input_options, file, options_of, picture, run, write
+from analysis.judging import Capture, load
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -27,7 +27,7 @@ class Format(NamedTuple):
 
 # In order of how sure a match is: the first that matches any of the file's first lines wins.
 FORMATS = (
-    Format("q4engine-capture", "# q4engine capture", r"^# q4engine capture\s*$", "capture"),
+    Format("q4engine-capture", "# q4engine capture", r"^# q4engine capture\s*$", "q4engine_capture"),
     Format("markers", "time_ns,n_past,n_eval,phase", r"^time_ns,n_past,n_eval\b", "markers_file"),
     Format(
         "streamline-timeline",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.errors import printable
-from analysis.model import Marker
+from analysis.phase import Marker
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source
 from analysis.table import Table, TableBuilder

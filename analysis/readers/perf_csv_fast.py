@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.model import NOT_COUNTED, NOT_SUPPORTED
+from analysis.phase import NOT_COUNTED, NOT_SUPPORTED
 from analysis.readers.perf_csv_plain import Plain, plain
 from analysis.readers.perf_csv_row import TIME, parse
 from analysis.readers.perf_rows import (

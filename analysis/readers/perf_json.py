@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from analysis.errors import printable
-from analysis.model import METRIC_PREFIX, OK
+from analysis.phase import METRIC_PREFIX, OK
 from analysis.readers.perf_rows import (
     Malformed,
     PerfBuilder,

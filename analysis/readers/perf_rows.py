@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.errors import printable
 from analysis.events import canonical
-from analysis.model import NOT_COUNTED, NOT_SUPPORTED, OK
+from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, OK
 from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 

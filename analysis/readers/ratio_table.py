@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from analysis.model import METRIC_PREFIX
+from analysis.phase import METRIC_PREFIX
 from analysis.readers.perf_rows import Malformed, event_name, is_transcript, number
 from analysis.readers.source import Source
 from analysis.table import Table, TableBuilder

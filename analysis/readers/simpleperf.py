@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from analysis.errors import printable
-from analysis.model import OK
+from analysis.phase import OK
 from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, count, event_name, number, share
 from analysis.readers.source import Source
 from analysis.table import NAN, Table

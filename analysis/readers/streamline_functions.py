@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.errors import printable
 from analysis.events import streamline_event
-from analysis.model import OK
+from analysis.phase import OK
 from analysis.readers.csv_rows import cell_number, rows_after
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError, printable
 from analysis.events import streamline_event
-from analysis.model import NOT_COUNTED, Marker
+from analysis.phase import NOT_COUNTED, Marker
 from analysis.readers.csv_rows import cell_number, rows_after, seconds
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 
-from analysis.model import METRIC_PREFIX, NOT_COUNTED, OK
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, rows_after
 from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, event_name
 from analysis.readers.source import Source

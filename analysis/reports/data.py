@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis import breakdown, metrics
 from analysis.breakdown import Part
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
 from analysis.verdicts import Check, Judgement, Verdict
 

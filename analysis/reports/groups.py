@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from analysis.errors import printable
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 
 KEYS = ("core", "threads", "model", "file", "format", "phase")
 _HEADER_NAMES = {"threads": "n_threads"}

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from analysis import breakdown, metrics
 from analysis.errors import printable
-from analysis.loading import Capture, JudgedPhase
-from analysis.reports import breakdowns, pictures, rooflines
+from analysis.judging import Capture, JudgedPhase
+from analysis.reports import breakdown_rows, pictures, roofline_chart
 from analysis.reports.text import EMULATED, known_facts, span_of, token_summary, without_counts
 from analysis.verdicts import Check, Family, Verdict
 from analysis.verdicts.weigh import compared
@@ -70,7 +70,7 @@ def _body(capture: Capture) -> Iterator[str]:
         yield _image(pictures.timeline(capture), "png", "length and stall shares of every step over time")
     yield "<h2>Roofline</h2>"
     yield _image(
-        rooflines.picture(capture, form="svg"), "svg+xml", "work a second over work a byte, by phase and operation"
+        roofline_chart.picture(capture, form="svg"), "svg+xml", "work a second over work a byte, by phase and operation"
     )
     yield from _steps(capture)
 
@@ -88,14 +88,14 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
         else ""
     )
     yield f'<p class="verdict {tone}">{_text(combined.outcome)}{sure}</p>'
-    counted = breakdowns.has_counts(phase)
+    counted = breakdown_rows.has_counts(phase)
     if counted:
         yield f"<dl>{''.join(map(_rule, phase.judgement.rules))}</dl>"
     else:
         yield f"<p>Counters: {_text(without_counts(capture))}.</p>"
     yield from _list("What lowers the confidence", combined.reasons)
     yield from _list("Remarks", combined.remarks)
-    for name, text in breakdowns.lines(phase):
+    for name, text in breakdown_rows.lines(phase):
         yield f"<p>{_text(name.capitalize())}: {_text(text)}.</p>"
     yield from _breakdown(phase, capture)
     if not counted:
@@ -155,11 +155,11 @@ def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     if found is None:
         return
     numbers = range(1, 5 if found.of_time else 3)
-    head = breakdowns.head(found)
-    yield _table(["operation", *head[1:]], breakdowns.rows(found, found.operations), numbers)
+    head = breakdown_rows.head(found)
+    yield _table(["operation", *head[1:]], breakdown_rows.rows(found, found.operations), numbers)
     if found.tensors:
         yield f"<details><summary>Tensors ({len(found.tensors)})</summary>"
-        yield _table(["tensor", *head[1:]], breakdowns.rows(found, found.tensors), numbers)
+        yield _table(["tensor", *head[1:]], breakdown_rows.rows(found, found.tensors), numbers)
         yield "</details>"
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis import operations
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import metric
-from analysis.model import Step
 from analysis.operations import WAITING
+from analysis.phase import Step
 from analysis.reports import figure as draw
 from analysis.verdicts import Context
 

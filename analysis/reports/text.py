@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from analysis import breakdown, metrics
 from analysis.errors import printable
-from analysis.loading import Capture, JudgedPhase
-from analysis.reports import breakdowns
+from analysis.judging import Capture, JudgedPhase
+from analysis.reports import breakdown_rows
 from analysis.verdicts import Verdict
 
 _WIDTH = 110
@@ -88,7 +88,7 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     yield f"{phase.title}{'  ' + span if span else ''}"
     sure = f" (confidence: {combined.confidence})" if combined.is_finding or combined.confidence else ""
     yield f"  => {combined.outcome}{sure}"
-    counted = breakdowns.has_counts(phase)
+    counted = breakdown_rows.has_counts(phase)
     if counted:
         for verdict in phase.judgement.rules:
             yield from _rule(verdict)
@@ -98,7 +98,7 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
         yield from _wrapped("     less sure: ", reason)
     for remark in combined.remarks:
         yield from _wrapped("     remark: ", remark)
-    numbers = [*(metric_lines(phase) if counted else []), *breakdowns.lines(phase)]
+    numbers = [*(metric_lines(phase) if counted else []), *breakdown_rows.lines(phase)]
     for name, text in numbers:
         yield from _wrapped(f"     {name + ':':<10} ", text)
     summary = token_summary(phase)
@@ -119,10 +119,10 @@ def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     found = breakdown.of_phase(phase, capture.table)
     if found is None:
         return
-    first, *others = breakdowns.head(found)
-    table = [[f"by operation{first}", *others], *breakdowns.rows(found, found.operations[:_MOST_OPERATIONS])]
+    first, *others = breakdown_rows.head(found)
+    table = [[f"by operation{first}", *others], *breakdown_rows.rows(found, found.operations[:_MOST_OPERATIONS])]
     if found.tensors:
-        tensors = breakdowns.rows(found, found.tensors[:_MOST_TENSORS])
+        tensors = breakdown_rows.rows(found, found.tensors[:_MOST_TENSORS])
         table += [["by tensor", *("" for _ in others)], *tensors]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from analysis.model import Phase, Step
-from analysis.verdicts import roofline, stalls, topdown
+from analysis.phase import Phase, Step
+from analysis.verdicts import roofline_rule, stall_rule, topdown_rule
 from analysis.verdicts.combined import combine
 from analysis.verdicts.evidence import Context, Evidence, StepFacts, gather, gather_step
-from analysis.verdicts.model import Check, Confidence, Family, Judgement, Outcome, Verdict
+from analysis.verdicts.verdict import Check, Confidence, Family, Judgement, Outcome, Verdict
 
 __all__ = [
     "Check",
@@ -41,7 +41,7 @@ def judge_step(step: Step, phase: Phase, context: Context) -> Judgement:
 
 def judge_evidence(evidence: Evidence, context: Context) -> Judgement:
     """The verdicts on evidence that was gathered before."""
-    by_stalls = stalls.judge(evidence, context)
-    by_roofline = roofline.judge(evidence, context)
-    by_topdown = topdown.judge(evidence, context, by_stalls)
+    by_stalls = stall_rule.judge(evidence, context)
+    by_roofline = roofline_rule.judge(evidence, context)
+    by_topdown = topdown_rule.judge(evidence, context, by_stalls)
     return Judgement(by_stalls, by_roofline, by_topdown, combine(by_stalls, by_roofline, by_topdown))

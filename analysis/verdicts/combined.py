@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.verdicts.model import Confidence, Family, Outcome, Verdict
+from analysis.verdicts.verdict import Confidence, Family, Outcome, Verdict
 
 RULE = "combined"
 # A low bandwidth only says that bandwidth is not the limit, which each of these agrees with.

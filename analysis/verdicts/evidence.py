@@ -9,9 +9,9 @@ from statistics import median
 
 from analysis.cores import GENERIC, Core, load
 from analysis.metrics import Subject
-from analysis.model import OK, Count, GroupedCounts, Phase, Step
-from analysis.verdicts.model import Confidence
+from analysis.phase import OK, Count, GroupedCounts, Phase, Step
 from analysis.verdicts.thresholds import THRESHOLDS, Thresholds
+from analysis.verdicts.verdict import Confidence
 
 
 @dataclass(frozen=True)

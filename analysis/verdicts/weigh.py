@@ -9,7 +9,7 @@ from dataclasses import replace
 from analysis.formula import NotMeasured, Undefined
 from analysis.metrics import Ratio
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.model import Check, Confidence, Outcome, Verdict
+from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 
 Problem = tuple[Outcome, str]
 

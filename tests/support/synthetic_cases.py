@@ -36,7 +36,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """write(folder, names) gives the capture, labels replaced by `names`; options are fields of loading.Options."""
+    """write(folder, names) gives the capture, labels replaced by `names`; options are fields of judging.Options."""
 
     name: str
     write: Callable[[Path, Names], Path]

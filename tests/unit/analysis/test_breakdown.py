@@ -10,8 +10,8 @@ import pytest
 
 from analysis import breakdown, operations, stalls
 from analysis.breakdown import Breakdown
-from analysis.loading import Capture, Options, load
-from analysis.reports import rooflines
+from analysis.judging import Capture, Options, load
+from analysis.reports import roofline_chart
 
 HEADER = {
     "format_version": "1",
@@ -127,7 +127,7 @@ def test_steps_set_aside_are_no_part_of_the_roofline(tmp_path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
     capture = load(path)
     assert [step.n_past for step in capture.phases[0].evidence.steps] == [0, 1, 2, 4]
-    whole, *parts = rooflines.points(capture)
+    whole, *parts = roofline_chart.points(capture)
     gemv = next(part for part in parts if part.operation == "gemv")
     assert whole.work == gemv.work == 4 * 2 * (64 * 64 + 64 * 128)
     assert whole.bytes_read == 4 * 6000

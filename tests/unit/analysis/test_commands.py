@@ -19,7 +19,7 @@ from synthetic_captures import Part, decode, prefill
 from synthetic_cases import PEAK, counts
 
 from analysis import compare, functions, roofline, scaling, stalls, timeline
-from analysis.options import run
+from analysis.command_line import run
 
 REPO = Path(__file__).resolve().parents[3]
 PNG = b"\x89PNG\r\n\x1a\n"

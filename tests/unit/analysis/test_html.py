@@ -12,7 +12,7 @@ import synthetic_captures as captures
 from synthetic_captures import Part, decode, prefill
 from synthetic_cases import PEAK, counts
 
-from analysis.loading import load
+from analysis.judging import load
 from analysis.reports import html
 
 HEADER = {"midr": "0x410fd493", "read_peak_gbps": PEAK, "bytes_per_token": 600e6}

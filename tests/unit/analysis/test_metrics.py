@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import bootstrap, metrics, model_file
+from analysis import bootstrap, metrics, model_bytes
 from analysis.cores import load
 from analysis.errors import AnalysisError
 from analysis.formula import NotMeasured, Undefined, parse
-from analysis.model import NOT_COUNTED, NOT_SUPPORTED, Count, Phase, Step
+from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, Count, Phase, Step
 
 N1, A76 = load("neoverse-n1"), load("cortex-a76")
 
@@ -214,12 +214,12 @@ F32, Q4_0, Q8_0 = 0, 2, 8
 def test_bytes_per_token_of_a_model_file(tmp_path: Path) -> None:
     untied = {"token_embd.weight": ((64, 100), Q8_0), "blk.0.w": ((64, 32), Q4_0), "output.weight": ((64, 100), F32)}
     (tmp_path / "synthetic.gguf").write_bytes(_gguf(untied))
-    found = model_file.read(tmp_path / "synthetic.gguf")
+    found = model_bytes.read(tmp_path / "synthetic.gguf")
     assert found.weights == 64 * 32 // 32 * 18 + 64 * 100 * 4
     assert found.kv == 2 * 3 * 2 * 16 * 2
     tied = {name: tensor for name, tensor in untied.items() if name != "output.weight"}
     (tmp_path / "synthetic-tied.gguf").write_bytes(_gguf(tied, version=2))
-    assert model_file.read(tmp_path / "synthetic-tied.gguf").weights == 64 * 32 // 32 * 18 + 64 * 100 // 32 * 34
+    assert model_bytes.read(tmp_path / "synthetic-tied.gguf").weights == 64 * 32 // 32 * 18 + 64 * 100 // 32 * 34
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_broken_model_files(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "synthetic-broken.gguf"
     path.write_bytes(data)
     with pytest.raises(AnalysisError, match=message):
-        model_file.read(path)
+        model_bytes.read(path)

@@ -8,7 +8,7 @@ import pytest
 from capture_tables import written
 
 from analysis.errors import AnalysisError
-from analysis.model import Marker
+from analysis.phase import Marker
 from analysis.readers import read
 
 TIMELINE = (

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from analysis.cores import load
-from analysis.model import NOT_COUNTED, Count, Phase, Step
+from analysis.phase import NOT_COUNTED, Count, Phase, Step
 from analysis.verdicts import Context, Outcome, StepFacts, gather, judge, judge_step
 from analysis.verdicts.evidence import narrowed
-from analysis.verdicts.model import Check
+from analysis.verdicts.verdict import Check
 
 N2 = Context(load("neoverse-n2-r0p3"))
 CYCLES = 1e8

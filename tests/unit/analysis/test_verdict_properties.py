@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import cores
-from analysis.model import NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
+from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
 from analysis.reports.data import verdict_data
 from analysis.verdicts import Context, Family, judge, judge_step
 

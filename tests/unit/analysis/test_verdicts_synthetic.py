@@ -10,7 +10,7 @@ import pytest
 from synthetic_cases import MISSING_CASES, SAMPLING_CASES, SLOT_CASES, STALL_CASES, Case
 from synthetic_formats import FORMAT_CASES
 
-from analysis.loading import Capture, JudgedPhase, Options, load
+from analysis.judging import Capture, JudgedPhase, Options, load
 
 CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES)
 SWAPPED = {"prefill": "decode", "decode": "prefill"}

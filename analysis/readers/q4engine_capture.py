@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.errors import printable
 from analysis.events import canonical
-from analysis.model import NOT_COUNTED, OK
+from analysis.phase import NOT_COUNTED, OK
 from analysis.readers.csv_rows import fields_of
 from analysis.readers.perf_rows import LARGEST_COUNT, Malformed
 from analysis.readers.source import Source

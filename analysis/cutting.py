@@ -17,8 +17,8 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.events import is_software
-from analysis.model import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
-from analysis.readers.capture import scaled_counts
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
+from analysis.readers.q4engine_capture import scaled_counts
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
 from analysis.table import NAN, Table

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from analysis import operations
 from analysis.errors import printable
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import LINE_BYTES, describe
-from analysis.model import OK
 from analysis.operations import REFILL_EVENTS, Operation
+from analysis.phase import OK
 from analysis.reports import figure as draw
 
 if TYPE_CHECKING:

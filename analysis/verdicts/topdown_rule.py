@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from analysis.metrics import Ratio, core_formula
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.model import Check, Family, Outcome, Verdict
-from analysis.verdicts.stalls import by_mix, measured
+from analysis.verdicts.stall_rule import by_mix, measured
+from analysis.verdicts.verdict import Check, Family, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, percent, problem, stopped, weigh
 
 RULE = "top-down"

@@ -11,7 +11,7 @@ from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
 from analysis.metrics import BY_KEY, Ratio, measure, metric
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.model import Check, Outcome, Verdict
+from analysis.verdicts.verdict import Check, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, first_problem, problem, stopped, weigh
 
 RULE = "stalls"

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from analysis import cores
 from analysis.cores import Core
+from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
-from analysis.loading import MOST_SLOTS, Options
-from analysis.phases import STRADDLE
+from analysis.judging import MOST_SLOTS, Options
 from analysis.readers.formats import NAMES
 
 OK, BAD_INPUT = 0, 1

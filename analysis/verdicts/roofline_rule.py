@@ -14,9 +14,9 @@ from analysis.bootstrap import bootstrap
 from analysis.cores import Core
 from analysis.formula import parse
 from analysis.metrics import Ratio, Subject, measure, tokens_of
-from analysis.model import Step
+from analysis.phase import Step
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.model import Check, Confidence, Outcome, Verdict
+from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, problem, stopped, weigh
 
 RULE = "roofline"

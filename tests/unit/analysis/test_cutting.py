@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from capture_tables import parsed, written
 
+from analysis.cutting import cut
 from analysis.errors import AnalysisError
-from analysis.model import Marker, Phase
-from analysis.phases import cut
+from analysis.phase import Marker, Phase
 from analysis.readers import read
 from analysis.table import Table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from capture_tables import parsed, readings, written
 
+from analysis.cutting import cut
 from analysis.errors import AnalysisError
-from analysis.model import Marker
-from analysis.phases import cut
+from analysis.phase import Marker
 from analysis.readers import read
 from analysis.readers.markers_file import read_markers
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from analysis import bootstrap, metrics, operations
 from analysis.errors import printable
-from analysis.loading import Capture, JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import tokens_of
-from analysis.model import METRIC_PREFIX, OK
+from analysis.phase import METRIC_PREFIX, OK
 from analysis.table import Table
 
 HEADER_KEYS = ("model", "kernels", "n_threads", "cpu", "midr", "governor", "q4engine_version", "commit", "command")

@@ -9,12 +9,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis import bootstrap, cores, metrics, model_file, phases
+from analysis import bootstrap, cores, cutting, metrics, model_bytes
 from analysis.cores import Core
 from analysis.errors import AnalysisError, printable
 from analysis.events import ARM
 from analysis.formula import NotMeasured, parse
-from analysis.model import Phase, Step
+from analysis.phase import Phase, Step
 from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
 from analysis.table import Table
@@ -114,7 +114,7 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     path = Path(path)
     table = read(path, options.format, options.lenient)
     markers = read_markers(options.markers, options.lenient) if options.markers else None
-    found = phases.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
+    found = cutting.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
     known = step_facts(table)
     cost = _number(table.meta.get("header", {}), "observer_cost_percent") or 0.0
     notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))
@@ -186,8 +186,8 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
 
 
 @cache
-def _model_bytes(path: Path) -> model_file.ModelBytes:
-    return model_file.read(path)
+def _model_bytes(path: Path) -> model_bytes.ModelBytes:
+    return model_bytes.read(path)
 
 
 def _slots(header: dict[str, Any], pmu: str) -> int | None:

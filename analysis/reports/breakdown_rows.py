@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
-from analysis.loading import JudgedPhase
+from analysis.judging import JudgedPhase
 from analysis.operations import WAITING
 from analysis.verdicts import Outcome
 
