@@ -1,9 +1,7 @@
-// Counters on the engine's own threads, by perf_event_open. Events of one group are scheduled and read together, so
-// ratios within a group are exact.
+// Counters on given threads, by perf_event_open: the engine's own, or those of a program that we may trace. Events of
+// one group are scheduled and read together, so ratios within a group are exact.
 #ifndef Q4_PMU_H
 #define Q4_PMU_H
-
-#include "threads.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,24 +23,35 @@ struct q4_pmu_group {
 
 struct q4_pmu;
 
-// Opens a group on the calling thread and closes it again. 0, or errno; *bad is the event that was refused.
-int q4_pmu_try(const struct q4_pmu_group *group, size_t *bad);
+// What the kernel refused to open: errno, and for which thread, group and event of those given.
+struct q4_pmu_refusal {
+    int error;
+    size_t thread, group, event;
+};
 
-// Opens all groups on all threads of a team; the calling thread counts as member 0. NULL with *error = errno.
-struct q4_pmu *q4_pmu_open(q4_team *team, const struct q4_pmu_group *groups, size_t n_groups, int *error);
+// Opens a group on a thread (the kernel's number for it; 0: the calling thread) and closes it again. 0, or errno; *bad
+// is the event that was refused.
+int q4_pmu_try(const struct q4_pmu_group *group, int tid, size_t *bad);
+
+// Opens all groups on all threads, in the order of tids; a thread is called by its place there from then on. NULL where
+// there is no memory (error ENOMEM) or the kernel refuses an event; nothing stays open then.
+struct q4_pmu *q4_pmu_open(const int *tids, size_t n_threads, const struct q4_pmu_group *groups, size_t n_groups,
+                           struct q4_pmu_refusal *refusal);
 void q4_pmu_close(struct q4_pmu *pmu);
 
 // Which groups count in the calls to come: bit i for group i.
 void q4_pmu_select(struct q4_pmu *pmu, uint32_t groups);
 
-// Words that a reading has now, and has with all groups selected: for each selected group the number of events, time
-// enabled and running in nanoseconds, then the counts.
+// Words that a thread's reading takes now, and would take with all groups selected. A reading has for each selected
+// group the number of events, nanoseconds enabled and running, then the counts.
+#define Q4_PMU_HEAD_WORDS 3
 size_t q4_pmu_words(const struct q4_pmu *pmu);
 size_t q4_pmu_max_words(const struct q4_pmu *pmu);
 
-// On each thread: the selected groups count between start and stop. A reading that fails is all zero.
-void q4_pmu_start(struct q4_pmu *pmu, int member);
-void q4_pmu_read(const struct q4_pmu *pmu, int member, uint64_t *words);
-void q4_pmu_stop(struct q4_pmu *pmu, int member);
+// The selected groups count on a thread between start and stop. From any thread, on a thread's own behalf cheapest. A
+// group that cannot be read is all zero.
+void q4_pmu_start(struct q4_pmu *pmu, size_t thread);
+void q4_pmu_read(const struct q4_pmu *pmu, size_t thread, uint64_t *words);
+void q4_pmu_stop(struct q4_pmu *pmu, size_t thread);
 
 #endif

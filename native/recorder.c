@@ -62,7 +62,7 @@ static bool add_block(struct q4_recorder *r) {
     return true;
 }
 
-bool q4_records_wait(struct q4_recorder *r) {
+bool q4_records_due(struct q4_recorder *r) {
     uint64_t now = r->present.end_ns;
     if (r->remind_ns && now - r->reminded_ns > r->remind_ns) {
         r->reminded_ns = now;
@@ -105,6 +105,20 @@ static bool allocate(struct q4_recorder *r, size_t max_words) {
         t->counts = max_words ? t->stamps + r->n_marks : NULL;
     }
     return add_block(r);
+}
+
+static int this_thread(void) { return (int)syscall(SYS_gettid); }
+
+static void note_thread(void *context, int member) {
+    int *tids = context;
+    tids[member] = this_thread();
+}
+
+struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *groups, size_t n_groups,
+                                    struct q4_pmu_refusal *refusal) {
+    int tids[Q4_MAX_THREADS];
+    q4_team_run(team, note_thread, tids);
+    return q4_pmu_open(tids, (size_t)q4_team_size(team), groups, n_groups, refusal);
 }
 
 struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu) {
@@ -193,13 +207,13 @@ static void thread_usage(int64_t *page_faults, int64_t *context_switches) {
 }
 
 void q4_record_start(struct q4_recorder *r, struct q4_thread_record *t) {
-    int member = (int)(t - r->threads);
+    size_t member = (size_t)(t - r->threads);
     q4_ticks entered = q4_record_now(r);
     int64_t faults, switches;
     thread_usage(&faults, &switches);
-    static _Thread_local pid_t tid;
+    static _Thread_local int tid;
     if (tid == 0)
-        tid = (pid_t)syscall(SYS_gettid);
+        tid = this_thread();
     memset(t->busy, 0, r->n_busy_words * sizeof *t->busy);
     t->at = t->n_stamps = t->n_readings = 0;
     t->facts[Q4_FACT_TID] = tid;
@@ -222,7 +236,7 @@ void q4_record_stop(struct q4_recorder *r, struct q4_thread_record *t) {
     if (r->present.n_words && r->level != Q4_RECORD_ALL_OPERATIONS)
         q4_record_reading(r, t);
     if (r->present.n_words)
-        q4_pmu_stop(r->pmu, (int)(t - r->threads));
+        q4_pmu_stop(r->pmu, (size_t)(t - r->threads));
     int64_t faults, switches;
     thread_usage(&faults, &switches);
     t->facts[Q4_FACT_LAST_CPU] = sched_getcpu();

@@ -86,6 +86,10 @@ struct q4_recorder {
     size_t remind_bytes;
 };
 
+// Counters on the threads of a team, of which the calling thread is the first. NULL: refused, as q4_pmu_open says.
+struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *groups, size_t n_groups,
+                                    struct q4_pmu_refusal *refusal);
+
 // Takes over pmu, which may be NULL. NULL when there is no memory; pmu is closed then too.
 struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu);
 void q4_recorder_free(struct q4_recorder *recorder);
@@ -101,7 +105,7 @@ void q4_record_stop(struct q4_recorder *recorder, struct q4_thread_record *recor
 
 // Whether somebody should take the log now: it has more than remind_bytes, or the last reminder is
 // remind_ns ago (0: never).
-bool q4_records_wait(struct q4_recorder *recorder);
+bool q4_records_due(struct q4_recorder *recorder);
 
 // Ends the log: everything from recorder->first on.
 void q4_records_clear(struct q4_recorder *recorder);
@@ -143,7 +147,7 @@ static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread
 }
 
 static inline void q4_record_reading(const struct q4_recorder *r, struct q4_thread_record *t) {
-    q4_pmu_read(r->pmu, (int)(t - r->threads), t->counts + t->n_readings++ * r->present.n_words);
+    q4_pmu_read(r->pmu, (size_t)(t - r->threads), t->counts + t->n_readings++ * r->present.n_words);
 }
 
 // The thread has come past its part of an operation, or the barrier behind it. busy: it did something since the last

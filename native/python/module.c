@@ -36,15 +36,15 @@ static PyMethodDef module_methods[] = {
 };
 
 static PyMethodDef *const method_tables[] = {
-    q4_gguf_methods,      q4_probe_methods,    q4_quantize_methods,
-    q4_recording_methods, q4_sampling_methods, q4_truncation_methods,
+    q4_counters_methods, q4_gguf_methods,     q4_probe_methods,
+    q4_quantize_methods, q4_sampling_methods, q4_truncation_methods,
 };
 
 static int module_exec(PyObject *module) {
     for (size_t i = 0; i < sizeof method_tables / sizeof *method_tables; i++)
         if (PyModule_AddFunctions(module, method_tables[i]) < 0)
             return -1;
-    return q4_add_model_types(module);
+    return q4_add_model_types(module) == 0 ? q4_add_counters_type(module) : -1;
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -30,6 +30,11 @@ PyObject *q4_session_remind(PyObject *self, PyObject *args);
 PyObject *q4_session_recorded(PyObject *self, PyObject *unused);
 PyObject *q4_session_cost(PyObject *self, PyObject *unused);
 
+// Groups of events as Python gives them, [[(type, config, exclude_kernel), …], …]: *n of them, which the caller frees.
+bool q4_parse_groups(PyObject *list, struct q4_pmu_group **groups, size_t *n);
+// Sets OSError; it names the thread and the event where tids says which threads they were.
+void q4_raise_refusal(const struct q4_pmu_refusal *refusal, const int *tids);
+
 // Sets ValueError, unless an exception is set already; false.
 bool q4_fail(const char *message);
 // Ends tp_dealloc of a heap type's instance.

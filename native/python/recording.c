@@ -1,51 +1,18 @@
 // Recording of a session's calls, for Python: stamps, and counters.
 #include "objects.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-// A group as Python gives it: [(type, config, exclude_kernel), …].
-static bool parse_group(PyObject *list, struct q4_pmu_group *group) {
-    if (!PyList_Check(list) || PyList_Size(list) < 1 || PyList_Size(list) > Q4_PMU_MAX_EVENTS)
-        return q4_fail("a group must be a list of 1 to 16 events");
-    group->n_events = (size_t)PyList_Size(list);
-    for (size_t i = 0; i < group->n_events; i++) {
-        unsigned int type;
-        unsigned long long config;
-        int exclude_kernel;
-        if (!PyArg_ParseTuple(PyList_GetItem(list, (Py_ssize_t)i), "IKp", &type, &config, &exclude_kernel))
-            return false;
-        group->events[i] = (struct q4_pmu_event){.type = type, .config = config, .exclude_kernel = exclude_kernel != 0};
-    }
-    return true;
-}
-
-static PyObject *os_error(int error) {
-    errno = error;
-    return PyErr_SetFromErrno(PyExc_OSError);
-}
 
 // NULL without an exception: no groups.
-static struct q4_pmu *open_groups(SessionObject *self, PyObject *list) {
-    if (!PyList_Check(list) || PyList_Size(list) > Q4_PMU_MAX_GROUPS)
-        return q4_fail("groups must be a list of at most 32"), NULL;
-    size_t n = (size_t)PyList_Size(list);
-    if (n == 0)
+static struct q4_pmu *open_counters(SessionObject *self, PyObject *list) {
+    struct q4_pmu_group *groups;
+    size_t n;
+    if (!q4_parse_groups(list, &groups, &n))
         return NULL;
-    struct q4_pmu_group *groups = calloc(n, sizeof *groups);
-    if (groups == NULL)
-        return (void)PyErr_NoMemory(), NULL;
-    struct q4_pmu *pmu = NULL;
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = parse_group(PyList_GetItem(list, (Py_ssize_t)i), &groups[i]);
-    if (ok) {
-        int error;
-        pmu = q4_pmu_open(self->session.model->team, groups, n, &error);
-        if (pmu == NULL)
-            os_error(error);
-    }
+    struct q4_pmu_refusal refusal;
+    struct q4_pmu *pmu = n ? q4_recorder_counters(self->session.model->team, groups, n, &refusal) : NULL;
+    if (n && pmu == NULL)
+        q4_raise_refusal(&refusal, NULL);
     free(groups);
     return pmu;
 }
@@ -73,7 +40,7 @@ PyObject *q4_session_record(PyObject *object, PyObject *args) {
     q4_recorder_free(s->recorder);
     s->recorder = NULL;
     if (level > 0) {
-        struct q4_pmu *pmu = open_groups(self, groups);
+        struct q4_pmu *pmu = open_counters(self, groups);
         if (PyErr_Occurred())
             return NULL;
         s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, (enum q4_record_level)level, pmu);
@@ -188,22 +155,3 @@ PyObject *q4_session_cost(PyObject *object, PyObject *unused) {
     q4_recorder_cost(self->session.recorder, &mark_ns, &reading_ns);
     return Py_BuildValue("(dd)", mark_ns, reading_ns);
 }
-
-PyDoc_STRVAR(pmu_try_doc, "pmu_try(group, /) -> tuple[int, int]\n\n"
-                          "Opens a group of events on this thread and closes it: errno or 0, and the event refused.");
-
-static PyObject *pmu_try(PyObject *module, PyObject *args) {
-    (void)module;
-    PyObject *list;
-    struct q4_pmu_group group;
-    if (!PyArg_ParseTuple(args, "O", &list) || !parse_group(list, &group))
-        return NULL;
-    size_t bad = 0;
-    int error = q4_pmu_try(&group, &bad);
-    return Py_BuildValue("(in)", error, (Py_ssize_t)bad);
-}
-
-PyMethodDef q4_recording_methods[] = {
-    {"pmu_try", pmu_try, METH_VARARGS, pmu_try_doc},
-    {NULL, NULL, 0, NULL},
-};

@@ -78,7 +78,7 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
     if (!ok)
         return NULL;
     struct q4_recorder *recorder = phase ? self->session.recorder : NULL;
-    return PyBool_FromLong(recorder && q4_records_wait(recorder));
+    return PyBool_FromLong(recorder && q4_records_due(recorder));
 }
 
 static PyMethodDef session_methods[] = {

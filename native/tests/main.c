@@ -100,6 +100,7 @@ int main(int argc, char **argv) {
     test_attention();
     test_fp_environment();
     test_threads();
+    test_pmu();
     if (options.list)
         return 0;
     printf("%zu passed, %zu failed\n", passed, failed);

@@ -63,6 +63,7 @@ void test_ops(void);
 void test_attention(void);
 void test_fp_environment(void);
 void test_threads(void);
+void test_pmu(void);
 void test_self(void);
 
 // Calls visit for each distinct table of operations that some subset of the features selects.

@@ -1,8 +1,14 @@
-"""Counters on the real kernel: software events of the engine's threads."""
+"""Counters on the real kernel: software events of the engine's threads, and of those of other programs."""
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import bits
@@ -16,6 +22,7 @@ from q4engine.profiling.observer import Observation, observe
 from q4engine.profiling.plan import plan_counters
 
 SOFTWARE = 1
+FAULTS_AND_TIME = [(SOFTWARE, 2, True), (SOFTWARE, 1, True)]
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +130,115 @@ def test_the_cost_of_a_look_is_measured(model: Path) -> None:
     recorder.select(1)
     mark_ns, reading_ns = recorder.record_cost()
     assert mark_ns > 0 and reading_ns > mark_ns
+
+
+@pytest.fixture
+def busy_program() -> Iterator[int]:
+    """The process id of a program that computes and takes new memory all the time."""
+    program = "import mmap\nprint(flush=True)\nwhile True:\n    mmap.mmap(-1, 4096)[0] = 1"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+def counts_of(counters: _native.Counters, n_threads: int) -> list[list[int]]:
+    """Of each thread: number of events, time enabled, time running, page faults, task clock."""
+    words = memoryview(counters.read()).cast("Q").tolist()
+    assert len(words) == n_threads * 5
+    return [words[i : i + 5] for i in range(0, len(words), 5)]
+
+
+def wait_for_more(counters: _native.Counters, thread: int, before: list[int]) -> list[int]:
+    """The thread's counts once it has worked and faulted since; some seconds are enough on any machine."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        now = counts_of(counters, 2)[thread]
+        if now[3] > before[3] and now[4] > before[4]:
+            return now
+        time.sleep(0.01)
+    pytest.fail(f"nothing was counted: {before}, then {now}")
+
+
+def test_threads_of_another_program_are_counted_between_start_and_stop(busy_program: int) -> None:
+    software_counters("task-clock,page-faults")
+    counters = _native.Counters([0, busy_program], [FAULTS_AND_TIME])
+    _, before = counts_of(counters, 2)
+    assert before == [2, 0, 0, 0, 0]
+    counters.start()
+    after = wait_for_more(counters, 1, before)
+    counters.stop()
+    _, stopped = counts_of(counters, 2)
+    assert after[0] == 2 and stopped[3] >= after[3] and stopped[1] >= stopped[2] > 0
+    time.sleep(0.05)
+    assert counts_of(counters, 2)[1] == stopped
+    counters.start()
+    assert wait_for_more(counters, 1, stopped)[1] > stopped[1]
+    counters.close()
+    counters.close()
+    for call in (counters.read, counters.start, counters.stop, lambda: counters.select(1)):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+
+
+def test_groups_that_are_not_selected_rest(busy_program: int) -> None:
+    software_counters("task-clock,page-faults")
+    counters = _native.Counters([0, busy_program], [[(SOFTWARE, 4, True)], FAULTS_AND_TIME])
+    assert len(counters.read()) == 2 * (4 + 5) * 8
+    counters.select(2)
+    counters.start()
+    wait_for_more(counters, 1, counts_of(counters, 2)[1])
+    counters.stop()
+    counters.select(1)
+    words = memoryview(counters.read()).cast("Q").tolist()
+    assert words == [1, 0, 0, 0] * 2
+    counters.select(0)
+    assert counters.read() == b""
+
+
+def test_events_of_another_thread_can_be_tried(busy_program: int) -> None:
+    software_counters("task-clock")
+    assert _native.pmu_try(FAULTS_AND_TIME, busy_program) == (0, 0)
+    assert _native.pmu_try([FAULTS_AND_TIME[0], (0xFFFF, 1, True)], busy_program)[0] != 0
+
+
+def test_a_thread_that_cannot_be_counted_is_named() -> None:
+    software_counters("task-clock")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    text = rf"{os.strerror(errno.ESRCH)} \(thread {process.pid}, event 0 of group 0\)"
+    with pytest.raises(OSError, match=text) as raised:
+        _native.Counters([0, process.pid], [FAULTS_AND_TIME])
+    assert raised.value.errno == errno.ESRCH
+    assert _native.pmu_try(FAULTS_AND_TIME, process.pid)[0] == errno.ESRCH
+    with pytest.raises(OSError, match=r"\(thread 0, event 1 of group 1\)"):
+        _native.Counters([0], [FAULTS_AND_TIME, [FAULTS_AND_TIME[0], (0xFFFF, 1, True)]])
+
+
+def test_a_program_of_another_user_is_refused() -> None:
+    software_counters("task-clock")
+    if os.geteuid() == 0:
+        pytest.skip("root may count every program")
+    with pytest.raises(PermissionError, match=r"\(thread 1, event 0 of group 0\)"):
+        _native.Counters([1], [FAULTS_AND_TIME])
+
+
+@pytest.mark.parametrize(
+    "threads, groups",
+    [
+        ([], [FAULTS_AND_TIME]),
+        (None, [FAULTS_AND_TIME]),
+        ([0] * 4097, [FAULTS_AND_TIME]),
+        ([-1], [FAULTS_AND_TIME]),
+        ([1 << 40], [FAULTS_AND_TIME]),
+        (["1"], [FAULTS_AND_TIME]),
+        ([0], []),
+        ([0], [[]]),
+        ([0], [[(SOFTWARE, 1)]]),
+        ([0], [[SOFTWARE]]),
+        ([0], [FAULTS_AND_TIME] * 33),
+    ],
+)
+def test_arguments_that_do_not_fit(threads: object, groups: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        _native.Counters(threads, groups)  # type: ignore[arg-type]
