@@ -67,7 +67,7 @@ kernel-cost: build/stamps/installed ## what each Arm kernel costs: instructions 
 emulate: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## counts without Arm hardware: MODEL=… ARGS="-n 4" CPU=… CACHES="--l3 2M/16" CAPTURE=…
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate --cpu '$(CPU)' $(CROSS_OPTIONS) $(CACHES) --out '$(CAPTURE)' \
 	  --model "$$MODEL" -- $${PROMPT:+-p "$$PROMPT"} --temp 0 -n 4 $(ARGS)
-	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate.breakdown '$(CAPTURE)'
+	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate.instruction_shares '$(CAPTURE)'
 
 bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux and from adb shell: ARCH=… TOOLCHAIN=…
 	@$(PYTHON_VENV) toolchains/bundle.py $(CROSS_OPTIONS)

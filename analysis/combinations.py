@@ -85,8 +85,8 @@ def threads_of(capture: Capture) -> int:
     if isinstance(given, float) and given >= 1:
         return int(given)
     calls = capture.table.calls
-    if calls is not None and "thread" in calls and calls["thread"].notna().any():
-        return int(calls["thread"].nunique())
+    if calls is not None and calls.n_threads:
+        return calls.n_threads
     raise AnalysisError("it does not tell how many threads ran (header key n_threads)", path=capture.path)
 
 

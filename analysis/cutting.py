@@ -13,12 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from analysis.calls import Calls, EventColumn, scaled_counts
 from analysis.errors import AnalysisError
 from analysis.events import is_software
-from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, GroupedCounts, Marker, Phase, Step
-from analysis.readers.q4engine_capture import scaled_counts
+from analysis.phase import (
+    METRIC_PREFIX,
+    NOT_COUNTED,
+    NOT_SUPPORTED,
+    OK,
+    Count,
+    GroupedCounts,
+    Marker,
+    Phase,
+    Step,
+    best_of_groups,
+    summed,
+)
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
 from analysis.table import NAN, Table
@@ -75,13 +86,11 @@ def _on_clock_of(table: Table, markers: list[Marker], offset_s: float | None, gi
 def _phases_of_calls(table: Table) -> list[Phase]:
     assert table.calls is not None
     spans = spans_of_calls(table.calls)
-    rows = table.calls[table.calls["op"] == ""]
     groups = table.meta.get("groups", {})
     pmus = _core_pmus([g["pmu"] for g in groups.values() if g["pmu"] != "software"]) or [""]
     phases = []
     for pmu in pmus:
-        columns = _event_columns(rows, groups, pmu, pmus)
-        by_call = _counts_by_call(rows, columns)
+        by_call = _counts_by_call(table.calls, _columns_of(table.calls, groups, pmu, pmus))
         for span in spans:
             phases.append(_phase_of_calls(span, by_call, pmu))
             if len(pmus) > 1:
@@ -89,22 +98,19 @@ def _phases_of_calls(table: Table) -> list[Phase]:
     return phases
 
 
-def _event_columns(
-    rows: pd.DataFrame, groups: dict[str, dict[str, Any]], pmu: str, pmus: list[str]
-) -> list[tuple[str, str, str]]:
-    """(column, event, group) of the groups of `pmu`; software events belong to every PMU."""
+def _columns_of(calls: Calls, groups: dict[str, dict[str, Any]], pmu: str, pmus: list[str]) -> list[EventColumn]:
+    """Columns of the groups of `pmu`; software events belong to every PMU."""
     found = []
-    for column in rows.columns:
-        event, _, group = str(column).rpartition("@")
-        if event and group in groups and event not in ("time_enabled_ns", "time_running_ns"):
-            of_group = groups[group]["pmu"]
-            if of_group == pmu or of_group == "software" or (len(pmus) == 1 and of_group == ""):
-                found.append((str(column), event, group))
+    for column in calls.events:
+        of_group = groups[column.group]["pmu"] if column.group in groups else None
+        if of_group in (pmu, "software") or (len(pmus) == 1 and of_group == ""):
+            found.append(column)
     return found
 
 
-def _counts_by_call(rows: pd.DataFrame, columns: list[tuple[str, str, str]]) -> dict[int, GroupedCounts]:
+def _counts_by_call(calls: Calls, columns: list[EventColumn]) -> dict[int, GroupedCounts]:
     """call number -> group -> event -> count."""
+    rows = calls.whole
     by_call: dict[int, GroupedCounts] = {int(c): {} for c in rows["call"]}
     for column, event, group in columns:
         scaled, running = scaled_counts(rows, column, group)
@@ -121,8 +127,8 @@ def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> 
     steps = []
     for step in span.steps:
         groups = by_call[step.call or 0]
-        steps.append(replace(step, counts=_best_of_groups(groups), groups=groups))
-    groups = _sum_of_groups(steps)
+        steps.append(replace(step, counts=best_of_groups(groups), groups=groups))
+    counts, groups = summed(steps)
     phase = Phase(
         span.label,
         span.generation,
@@ -130,7 +136,7 @@ def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> 
         span.start_s,
         sum(s.duration_s for s in steps),
         steps,
-        _best_of_groups(groups),
+        counts,
         groups,
         pmu=pmu,
         warmup=span.warmup,
@@ -140,37 +146,6 @@ def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> 
     if partly:
         phase.notes.append(f"counted in some of the {len(steps)} calls and scaled to all by time: {', '.join(partly)}")
     return phase
-
-
-def _sum_of_groups(steps: list[Step]) -> GroupedCounts:
-    """The groups' counts over all steps, scaled by time to the steps in which the group did not count."""
-    total_s = sum(s.duration_s for s in steps)
-    sums: GroupedCounts = {}
-    for group, event in {(g, e): None for s in steps for g in s.groups for e in s.groups[g]}:
-        pairs = [(s, s.groups[group][event]) for s in steps if event in s.groups.get(group, {})]
-        counted = [(s, c) for s, c in pairs if c.status == OK]
-        counted_s = sum(s.duration_s for s, _ in counted)
-        if not counted or (counted_s <= 0 < total_s):
-            sums.setdefault(group, {})[event] = Count(NAN, 0.0, group, NOT_COUNTED, 0)
-            continue
-        scale = total_s / counted_s if len(counted) < len(steps) and counted_s > 0 else 1.0
-        weighted = sum((c.running or 0.0) * s.duration_s for s, c in counted)
-        running = weighted / total_s if total_s > 0 else 1.0
-        value = sum(c.value for _, c in counted) * scale
-        measured = sum(c.measured or 0.0 for _, c in counted)
-        sums.setdefault(group, {})[event] = Count(value, running, group, OK, len(counted), measured)
-    return sums
-
-
-def _best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
-    """Each event once: from the group in which it was counted for the largest share."""
-    best: dict[str, Count] = {}
-    for counts in groups.values():
-        for event, count in counts.items():
-            known = best.get(event)
-            if known is None or (count.running or 0.0) > (known.running or 0.0):
-                best[event] = count
-    return best
 
 
 # Captures of other tools: intervals cut by markers.

@@ -14,11 +14,11 @@ from analysis.cores import Core
 from analysis.errors import AnalysisError, printable
 from analysis.events import ARM
 from analysis.formula import NotMeasured, parse
-from analysis.phase import Phase, Step
+from analysis.phase import Phase, Step, StepFacts
 from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
 from analysis.table import Table
-from analysis.verdicts import Context, Evidence, Judgement, StepFacts, gather, judge_evidence, judge_step
+from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
 
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
@@ -115,7 +115,7 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     table = read(path, options.format, options.lenient)
     markers = read_markers(options.markers, options.lenient) if options.markers else None
     found = cutting.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
-    known = step_facts(table)
+    known = table.calls.facts if table.calls is not None else {}
     cost = _number(table.meta.get("header", {}), "observer_cost_percent") or 0.0
     notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))
     if cost > _COSTLY_PERCENT:
@@ -124,21 +124,6 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
         _judge(phase, title, table, options, known, notes) for phase, title in zip(found, titles(found), strict=True)
     ]
     return Capture(path, table, judged, list(dict.fromkeys(notes)))
-
-
-def step_facts(table: Table) -> dict[int, StepFacts]:
-    """Frequency and migrations by call, from the call rows of our own captures."""
-    if table.calls is None:
-        return {}
-    rows = table.calls[table.calls["op"] == ""]
-    if "freq_hz" not in rows and "migrations" not in rows:
-        return {}
-    frequency = rows["freq_hz"] if "freq_hz" in rows else [math.nan] * len(rows)
-    migrations = rows["migrations"] if "migrations" in rows else [0.0] * len(rows)
-    return {
-        int(call): StepFacts(float(speed), float(moves) if moves > 0 else 0.0)
-        for call, speed, moves in zip(rows["call"], frequency, migrations, strict=True)
-    }
 
 
 def titles(found: Sequence[Phase]) -> list[str]:

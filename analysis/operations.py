@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from analysis.calls import event_column, n_weights
 from analysis.metrics import LINE_BYTES
 from analysis.table import Table
 
-# Bits a weight, block scales included: bytes of a block * 8 / weights in it, from the GGUF block formats.
-WEIGHT_BITS = {"F32": 32.0, "F16": 16.0, "BF16": 16.0, "Q8_0": 8.5, "Q6_K": 6.5625, "Q4_1": 5.0, "Q4_0": 4.5}
 REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
 WAITING = {
     "barrier": "waiting for other threads",
@@ -23,7 +22,6 @@ WAITING = {
 }
 """What a thread's time holds besides operations, in words."""
 
-_EVENT_COLUMN = re.compile(r"(.+)@([\w.-]+)")
 _LAYER = re.compile(r"^blk\.\d+\.")
 
 
@@ -33,8 +31,8 @@ class Operation:
 
     seconds: of a thread, the mean over the threads, so that operations and waiting add up to the calls' time.
     elapsed: until the slowest thread was done with each piece, added up.  pieces: how often it was carried out.
-    work: multiplications and additions, 0 where no shape says.  weight_bytes: of the weights read once a piece, 0
-    where not known.  counts: by event, over all threads.
+    work: multiplications and additions, 0 where no shape says.  weight_bytes: of the weights that all pieces read, 0
+    where they read none, NaN where the capture does not tell.  counts: by event, over all threads.
     """
 
     name: str
@@ -51,7 +49,7 @@ class Operation:
         for event in REFILL_EVENTS:
             if event in self.counts:
                 return self.counts[event] * LINE_BYTES, event
-        return (self.weight_bytes, "weights") if self.weight_bytes else (math.nan, "")
+        return (self.weight_bytes, "weights") if self.weight_bytes > 0 else (math.nan, "")
 
 
 def of_calls(table: Table, calls: Iterable[int] | None = None) -> list[Operation]:
@@ -93,10 +91,7 @@ def _rows(table: Table, calls: Iterable[int] | None) -> pd.DataFrame | None:
     """Operations' rows with `mean_s`, their share of a thread's mean time; None where there are none."""
     if table.calls is None:
         return None
-    is_wanted = table.calls["op"] != ""
-    if calls is not None:
-        is_wanted &= table.calls["call"].isin(list(calls))
-    rows = table.calls[is_wanted]
+    rows = table.calls.parts_of(calls)
     if rows.empty:
         return None
     threads = rows.groupby("call", sort=False)["thread"].transform("nunique") if "thread" in rows else 1
@@ -115,29 +110,28 @@ def _operation(name: str, rows: pd.DataFrame) -> Operation:
     pieces = rows.assign(turn=own).groupby([*keys, "turn"], sort=False, dropna=False)
     elapsed = float(pieces["duration_s"].max().sum())
     first = pieces.head(1)
-    elements = first["shape"].map(_elements).to_numpy(dtype=np.float64) if "shape" in first else np.zeros(len(first))
-    bits = first["type"].map(lambda kind: WEIGHT_BITS.get(str(kind), 0.0)) if "type" in first else 0.0
+    elements = first["shape"].map(n_weights).to_numpy(dtype=np.float64) if "shape" in first else np.zeros(len(first))
     n_eval = first["n_eval"].to_numpy(dtype=np.float64)
-    # an embedding looks rows up; it multiplies nothing and reads one row a token
+    # an embedding looks rows up and multiplies nothing
     multiplies = ~first["op"].isin(("embedding", "embed")).to_numpy()
     work = float(np.sum(2 * elements * n_eval * multiplies))
-    weight_bytes = float(np.sum(elements * np.asarray(bits, dtype=np.float64) / 8 * multiplies))
-    return Operation(name, float(rows["mean_s"].sum()), elapsed, len(first), work, weight_bytes, _counts(rows))
+    return Operation(name, float(rows["mean_s"].sum()), elapsed, len(first), work, _weight_bytes(first), _counts(rows))
 
 
-def _elements(shape: object) -> float:
-    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", str(shape).replace(" ", ""))
-    return float(match[1]) * float(match[2]) if match else 0.0
+def _weight_bytes(pieces: pd.DataFrame) -> float:
+    """Bytes of weights that the pieces read; NaN where one of them reads a tensor and does not say how many bytes."""
+    known = pieces["weight_bytes"].to_numpy(dtype=np.float64)
+    if "tensor" in pieces and bool((np.isnan(known) & (pieces["tensor"] != "").to_numpy()).any()):
+        return math.nan
+    return float(np.nansum(known))
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, float]:
     """Counts by event, from the group that counted in most rows; scaled by nothing."""
     best: dict[str, tuple[int, float]] = {}
-    for column in rows.columns:
-        match = _EVENT_COLUMN.fullmatch(str(column))
-        if match and match[1] not in ("time_enabled_ns", "time_running_ns"):
-            values = rows[column].to_numpy(dtype=np.float64)
-            counted = np.isfinite(values)
-            if counted.any() and int(counted.sum()) > best.get(match[1], (0, 0.0))[0]:
-                best[match[1]] = (int(counted.sum()), float(values[counted].sum()))
+    for column in filter(None, map(event_column, map(str, rows.columns))):
+        values = rows[column.column].to_numpy(dtype=np.float64)
+        counted = np.isfinite(values)
+        if counted.any() and int(counted.sum()) > best.get(column.event, (0, 0.0))[0]:
+            best[column.event] = (int(counted.sum()), float(values[counted].sum()))
     return {event: total for event, (_, total) in best.items()}

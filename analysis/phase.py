@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 OK = "ok"
@@ -107,6 +108,14 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class StepFacts:
+    """Of one step: its frequency in Hz (NaN if unknown) and how often its threads changed CPU (0 if unknown)."""
+
+    frequency: float = math.nan
+    migrations: float = 0.0
+
+
+@dataclass(frozen=True)
 class Marker:
     """`past N, n_eval M` at a time of the capture's clock. n_eval 0 marks the end of the call before."""
 
@@ -114,3 +123,53 @@ class Marker:
     n_past: int
     n_eval: int
     label: str | None = None
+
+
+def best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
+    """Each event once: from the group in which it was counted for the largest share."""
+    best: dict[str, Count] = {}
+    for counts in groups.values():
+        for event, count in counts.items():
+            known = best.get(event)
+            if known is None or (count.running or 0.0) > (known.running or 0.0):
+                best[event] = count
+    return best
+
+
+def summed(steps: Sequence[Step]) -> tuple[dict[str, Count], GroupedCounts]:
+    """(counts, groups) over all steps, scaled up by time for the steps in which an event was not counted.
+
+    Where the steps have groups, an event's count is that of the group which counted it for the largest share.
+    """
+    lengths = [step.duration_s for step in steps]
+    names = dict.fromkeys(group for step in steps for group in step.groups)
+    groups = {name: _over_steps([step.groups.get(name, {}) for step in steps], lengths) for name in names}
+    return best_of_groups(groups) if groups else _over_steps([step.counts for step in steps], lengths), groups
+
+
+def _over_steps(counts: Sequence[dict[str, Count]], lengths: Sequence[float]) -> dict[str, Count]:
+    events = dict.fromkeys(event for of_step in counts for event in of_step)
+    return {event: _sum([of_step.get(event) for of_step in counts], lengths) for event in events}
+
+
+def _sum(counts: Sequence[Count | None], lengths: Sequence[float]) -> Count:
+    """One event over steps of these lengths in seconds."""
+    total = sum(lengths)
+    pairs = [(count, length) for count, length in zip(counts, lengths, strict=True) if count is not None]
+    counted = [(count, length) for count, length in pairs if count.status == OK]
+    covered = sum(length for _, length in counted)
+    if not counted or covered <= 0 < total:
+        seen = pairs[0][0]
+        status = seen.status if seen.status != OK else NOT_COUNTED
+        return Count(math.nan, 0.0, seen.group, status, 0, unit=seen.unit)
+    tells = any(count.running is not None for count, _ in counted) or covered < total
+    share = sum((1.0 if count.running is None else count.running) * length for count, length in counted)
+    value, groups = sum(count.value for count, _ in counted), {count.group for count, _ in counted}
+    return Count(
+        value=value * total / covered if covered < total else value,
+        running=(share / total if total > 0 else 1.0) if tells else None,
+        group=groups.pop() if len(groups) == 1 else None,
+        samples=sum(count.samples for count, _ in counted),
+        measured=sum(count.measured or 0.0 for count, _ in counted),
+        unit=counted[0][0].unit,
+    )

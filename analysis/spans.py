@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from analysis.calls import Calls
 from analysis.errors import AnalysisError
 from analysis.phase import Marker, Step
 
@@ -45,9 +46,9 @@ class _Kind:
     warmup: bool
 
 
-def spans_of_calls(calls: pd.DataFrame) -> list[Span]:
+def spans_of_calls(calls: Calls) -> list[Span]:
     """One span for each run of call rows of one label and generation."""
-    rows = calls[calls["op"] == ""]
+    rows = calls.whole
     labels: list[str | None] = [None] * len(rows)
     if "phase" in rows:
         labels = [str(p) or None for p in rows["phase"]]

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.calls import Calls
 from analysis.phase import STATUSES, Marker
 
 NAN = float("nan")
@@ -44,7 +45,7 @@ class Table:
     """A capture. `meta` has at least `format` and `path`; header keys of our own captures stand under `header`.
 
     notes: one line for everything that was dropped, ignored or scaled.
-    calls: of our own captures, every row with its own columns (call, n_past, n_eval, op, layer, thread, …), else None.
+    calls: of our own captures, every row with its own columns, else None.
     markers: `past N, n_eval M` found in the capture or beside it, on the capture's clock, in order of time.
     functions: of a functions report, one row per function, else None.
     """
@@ -52,7 +53,7 @@ class Table:
     frame: pd.DataFrame
     meta: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    calls: pd.DataFrame | None = None
+    calls: Calls | None = None
     markers: list[Marker] = field(default_factory=list)
     functions: pd.DataFrame | None = None
 

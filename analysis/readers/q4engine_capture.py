@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.calls import Calls, event_column, holds_numbers, n_weights, scaled_counts
 from analysis.errors import printable
 from analysis.events import canonical
 from analysis.phase import NOT_COUNTED, OK
@@ -22,7 +24,6 @@ REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
 NUMBERS = (*WHOLE, "layer", "weight_bytes", "thread", "cpu", "migrations", "page_faults", "context_switches", "freq_hz")
 TEXTS = ("phase", "op", "tensor", "type", "shape", "kernel")
-TIMES = ("time_enabled_ns", "time_running_ns")
 NUMERIC_KEYS = (
     "bytes_per_token",
     "kv_bytes_per_token",
@@ -32,29 +33,33 @@ NUMERIC_KEYS = (
     "observer_cost_percent",
 )
 
+# Bits a weight, block scales included, of the types that captures named before they had a column `weight_bytes`. The
+# list is closed: of a type that it lacks the bytes are unknown.
+_BITS_IN_OLD_CAPTURES = {"F32": 32.0, "F16": 16.0, "BF16": 16.0, "Q8_0": 8.5, "Q6_K": 6.5625, "Q4_1": 5.0, "Q4_0": 4.5}
+
 _HEADER = re.compile(r"# ([\w.-]+): ?(.*)")
-_EVENT_COLUMN = re.compile(r"(.+)@([\w.-]+)")
 _NUMBER = re.compile(r"\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def read(source: Source) -> Table:
-    header, columns, rows, cells = _split(source)
+    header, columns, lines, cells = _split(source)
     _check_header(source, header)
-    calls, row_numbers = _frame(source, columns, rows, cells)
+    rows, row_numbers = _frame(source, columns, lines, cells)
     groups = _groups(header)
-    calls, event_columns, ignored = _canonical_columns(source, calls, groups, header.get("arch", "aarch64"))
-    calls["start_s"] = calls["start_ns"] / 1e9
-    calls["duration_s"] = calls["duration_ns"] / 1e9
-    is_call = (calls["op"] == "").to_numpy()
-    _check_calls(source, calls, is_call, row_numbers)
+    rows, ignored = _canonical_columns(source, rows, groups, header.get("arch", "aarch64"))
+    _add_weight_bytes(rows)
+    rows["start_s"] = rows["start_ns"] / 1e9
+    rows["duration_s"] = rows["duration_ns"] / 1e9
+    calls = Calls(rows)
+    _check_calls(source, calls.whole, row_numbers[calls.whole.index])
     notes = source.closing_notes()
     if ignored:
         notes.append(f"unknown columns ignored: {summarise([printable(c) for c in ignored])}")
     builder = TableBuilder()
-    scaled = _add_counts(builder, calls[is_call], event_columns, groups)
+    scaled = _add_counts(builder, calls, groups)
     if scaled:
         notes.append(f"multiplexed within calls and scaled to the whole call: {summarise(sorted(scaled))}")
-    if not event_columns:
+    if not calls.events:
         notes.append(f"no counters: {printable(str(header.get('counters', 'the header gives no reason')), 300)}")
     meta: dict[str, Any] = {
         "format": FORMAT,
@@ -146,7 +151,7 @@ def _frame(
     good = np.ones(len(rows), dtype=bool)
     for column, values in zip(columns, zip(*cells, strict=True), strict=True):
         texts = pd.Series(values, dtype=object).str.strip()
-        if column not in NUMBERS and not _EVENT_COLUMN.fullmatch(column):
+        if column not in NUMBERS and not holds_numbers(column):
             data[column] = texts
             continue
         numbers = pd.to_numeric(texts.where(texts != "", None), errors="coerce")
@@ -168,49 +173,54 @@ def _frame(
 
 
 def _canonical_columns(
-    source: Source, calls: pd.DataFrame, groups: dict[str, dict[str, Any]], arch: str
-) -> tuple[pd.DataFrame, dict[str, tuple[str, str]], list[str]]:
-    """Event columns renamed to `CANONICAL@group`; those columns as (event, group); names of unknown columns."""
-    renamed, events, ignored = {}, {}, []
-    for column in calls.columns:
-        match = _EVENT_COLUMN.fullmatch(column)
-        if match and match[1] not in TIMES:
-            event = canonical(match[1], arch).name
-            name = f"{event}@{match[2]}"
-            if name in events:
+    source: Source, rows: pd.DataFrame, groups: dict[str, dict[str, Any]], arch: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Event columns renamed to `CANONICAL@group`; names of unknown columns."""
+    renamed: dict[str, str] = {}
+    ignored = []
+    for column in rows.columns:
+        found = event_column(column)
+        if found:
+            name = f"{canonical(found.event, arch).name}@{found.group}"
+            if name in renamed.values():
                 raise source.error(f"columns {printable(column)} and another both are {printable(name)}")
             renamed[column] = name
-            events[name] = (event, match[2])
-            groups.setdefault(match[2], {"pmu": "", "events": []})
-        elif not match and column not in NUMBERS and column not in TEXTS:
+            groups.setdefault(found.group, {"pmu": "", "events": []})
+        elif not holds_numbers(column) and column not in NUMBERS and column not in TEXTS:
             ignored.append(column)
-    return calls.rename(columns=renamed), events, ignored
+    return rows.rename(columns=renamed), ignored
 
 
-def _check_calls(source: Source, calls: pd.DataFrame, is_call: np.ndarray, row_numbers: np.ndarray) -> None:
-    if not is_call.any():
+def _add_weight_bytes(rows: pd.DataFrame) -> None:
+    """Bytes of the weights that each operation reads, where the capture is too old to have the column."""
+    if "weight_bytes" in rows:
+        return
+    rows["weight_bytes"] = math.nan
+    if "type" in rows and "shape" in rows:
+        is_product = ~rows["op"].isin(("embedding", "embed"))
+        bits = rows["type"].map(_BITS_IN_OLD_CAPTURES).where(is_product)
+        rows["weight_bytes"] = rows["shape"].map(n_weights) * bits / 8
+
+
+def _check_calls(source: Source, whole: pd.DataFrame, row_numbers: np.ndarray) -> None:
+    """Calls have numbers that increase and starts that do not go back. row_numbers: the line of each."""
+    if whole.empty:
         raise source.error("no call rows in it (rows with an empty op)")
-    numbers = calls["call"].to_numpy()[is_call]
-    starts = calls["start_ns"].to_numpy()[is_call]
-    for name, values, strictly in (("call", numbers, True), ("start_ns", starts, False)):
+    for name, strictly in (("call", True), ("start_ns", False)):
+        values = whole[name].to_numpy()
         back = np.flatnonzero(values[1:] <= values[:-1] if strictly else values[1:] < values[:-1])
         if len(back):
-            row = int(row_numbers[is_call][back[0] + 1])
-            raise source.error(f"{name} goes from {values[back[0]]} to {values[back[0] + 1]}", row)
+            at = int(back[0])
+            raise source.error(f"{name} goes from {values[at]} to {values[at + 1]}", int(row_numbers[at + 1]))
 
 
-def _add_counts(
-    builder: TableBuilder,
-    calls: pd.DataFrame,
-    event_columns: dict[str, tuple[str, str]],
-    groups: dict[str, dict[str, Any]],
-) -> set[str]:
-    """Adds the call rows' counts; names of the events that had to be scaled."""
+def _add_counts(builder: TableBuilder, calls: Calls, groups: dict[str, dict[str, Any]]) -> set[str]:
+    """Adds the counts of whole calls; names of the events that had to be scaled."""
     scaled = set()
-    n = len(calls)
-    start, duration = calls["start_s"].to_numpy(), calls["duration_s"].to_numpy()
-    for column, (event, group) in event_columns.items():
-        count, running = scaled_counts(calls, column, group)
+    whole, n = calls.whole, len(calls.whole)
+    start, duration = whole["start_s"].to_numpy(), whole["duration_s"].to_numpy()
+    for column, event, group in calls.events:
+        count, running = scaled_counts(whole, column, group)
         if (running[~np.isnan(count)] < 1).any():
             scaled.add(event)
         pmu = groups[group]["pmu"]
@@ -220,17 +230,3 @@ def _add_counts(
         columns["status"] = status.astype(np.int8)
         builder.add_arrays({**columns, "start_s": start, "duration_s": duration, "value": count, "running": running})
     return scaled
-
-
-def scaled_counts(calls: pd.DataFrame, column: str, group: str) -> tuple[np.ndarray, np.ndarray]:
-    """(counts scaled to the time the group was enabled, NaN where not counted; running share) of an event column."""
-    count = calls[column].to_numpy(dtype=np.float64, copy=True)
-    enabled, running = (f"{name}@{group}" for name in TIMES)
-    if enabled not in calls or running not in calls:
-        return count, np.where(np.isnan(count), 0.0, 1.0)
-    time_enabled = calls[enabled].to_numpy(dtype=np.float64)
-    time_running = calls[running].to_numpy(dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.clip(np.nan_to_num(time_running / time_enabled), 0.0, 1.0)
-        count = np.where(share > 0, count / share, np.nan)
-    return count, np.where(np.isnan(count), 0.0, share)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from analysis.phase import Phase, Step
+from analysis.phase import Phase, Step, StepFacts
 from analysis.verdicts import roofline_rule, stall_rule, topdown_rule
 from analysis.verdicts.combined import combine
-from analysis.verdicts.evidence import Context, Evidence, StepFacts, gather, gather_step
+from analysis.verdicts.evidence import Context, Evidence, gather, gather_step
 from analysis.verdicts.verdict import Check, Confidence, Family, Judgement, Outcome, Verdict
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Family",
     "Judgement",
     "Outcome",
-    "StepFacts",
     "Verdict",
     "gather",
     "gather_step",

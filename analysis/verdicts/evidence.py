@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
 from analysis.cores import GENERIC, Core, load
 from analysis.metrics import Subject
-from analysis.phase import OK, Count, GroupedCounts, Phase, Step
+from analysis.phase import OK, Phase, Step, StepFacts, summed
 from analysis.verdicts.thresholds import THRESHOLDS, Thresholds
 from analysis.verdicts.verdict import Confidence
 
@@ -34,14 +34,6 @@ class Context:
     whole_machine: bool = True
     mixed_cores: bool = False
     thresholds: Thresholds = THRESHOLDS
-
-
-@dataclass(frozen=True)
-class StepFacts:
-    """Of one step: its frequency in Hz (NaN if unknown) and how often its threads changed CPU (0 if unknown)."""
-
-    frequency: float = math.nan
-    migrations: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -136,41 +128,12 @@ def _mostly_moved(phase: Phase, context: Context, slow: set[int], moved: int) ->
 
 def narrowed(phase: Phase, steps: Sequence[Step]) -> Phase:
     """The phase over `steps` only: counts, groups, tokens and time summed anew."""
-    names: dict[str, None] = dict.fromkeys(group for step in steps for group in step.groups)
-    groups: GroupedCounts = {
-        name: _summed([(step.groups.get(name, {}), step.duration_s) for step in steps]) for name in names
-    }
+    counts, groups = summed(steps)
     return replace(
         phase,
         n_tokens=sum(step.n_eval for step in steps),
         duration_s=sum(step.duration_s for step in steps),
         steps=list(steps),
-        counts=_summed([(step.counts, step.duration_s) for step in steps]),
+        counts=counts,
         groups=groups,
-    )
-
-
-def _summed(spans: Sequence[tuple[dict[str, Count], float]]) -> dict[str, Count]:
-    total = sum(duration for _, duration in spans)
-    events: Iterable[str] = dict.fromkeys(event for counts, _ in spans for event in counts)
-    return {event: _sum([(counts.get(event), duration) for counts, duration in spans], total) for event in events}
-
-
-def _sum(spans: Sequence[tuple[Count | None, float]], total: float) -> Count:
-    """One event over several spans, scaled up by time for those in which it was not counted."""
-    counted = [(count, duration) for count, duration in spans if count is not None and count.status == OK]
-    if not counted:
-        seen = next(count for count, _ in spans if count is not None)
-        return replace(seen, value=math.nan, running=0.0, samples=0)
-    covered = sum(duration for _, duration in counted)
-    tells = any(count.running is not None for count, _ in counted) or covered < total
-    share = sum((1.0 if count.running is None else count.running) * duration for count, duration in counted)
-    value = sum(count.value for count, _ in counted)
-    groups = {count.group for count, _ in counted}
-    return Count(
-        value=value * total / covered if covered < total else value,
-        running=share / total if tells and total > 0 else None,
-        group=groups.pop() if len(groups) == 1 else None,
-        samples=sum(count.samples for count, _ in counted),
-        unit=counted[0][0].unit,
     )

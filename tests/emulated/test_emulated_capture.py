@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from emulate import breakdown, plugin
+from emulate import instruction_shares, plugin
 from emulate.__main__ import emulated_capture
 from emulate.capture import GROUP
+
+from analysis.calls import Calls
 
 PROMPT = "The quick brown fox jumps over the lazy dog, then counts: 1, 2, 3, 5, 8, 13, 21, 34."
 CACHES = plugin.Caches(l1=(32 << 10, 4), l2=(512 << 10, 8), l3=(2 << 20, 16))
@@ -116,10 +118,10 @@ def test_analysis_reads_it_and_claims_no_stalls(emulated: Emulated, command: str
 
 
 def test_the_break_down_covers_all_instructions(emulated: Emulated) -> None:
-    rows = breakdown.counts_of(emulated.path)
-    text = breakdown.render(rows)
+    rows = instruction_shares.counts_of(emulated.path)
+    text = instruction_shares.render(rows)
     assert "gemv ffn_gate+ffn_up" in text
     for _, part in rows.groupby("phase"):
-        operations, whole, tokens = breakdown.per_token(part)
+        operations, whole, tokens = instruction_shares.per_token(Calls(part))
         assert operations["INST_RETIRED"].sum() == pytest.approx(whole["INST_RETIRED"], rel=0.01)
         assert tokens == part[part["op"] == ""]["n_eval"].sum()

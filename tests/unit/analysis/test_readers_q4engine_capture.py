@@ -67,10 +67,10 @@ def test_call_rows_are_the_table(tmp_path: Path) -> None:
 def test_operations_keep_raw_counts(tmp_path: Path) -> None:
     calls = parsed(tmp_path, HEADER + COLUMNS + ROWS).calls
     assert calls is not None
-    assert list(calls["op"]) == ["", "gemm", "barrier", "", ""]
-    assert list(calls["CPU_CYCLES@g0"].iloc[:2]) == [2520000000.0, 2500000000.0]
-    assert calls["CPU_CYCLES@g0"].iloc[3] == 14000000.0
-    assert calls["layer"].iloc[1] == 3
+    assert list(calls.rows["op"]) == ["", "gemm", "barrier", "", ""]
+    assert list(calls.rows["CPU_CYCLES@g0"].iloc[:2]) == [2520000000.0, 2500000000.0]
+    assert calls.rows["CPU_CYCLES@g0"].iloc[3] == 14000000.0
+    assert calls.parts["layer"].iloc[0] == 3
 
 
 def test_unknown_columns_and_keys(tmp_path: Path) -> None:

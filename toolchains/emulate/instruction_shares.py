@@ -1,4 +1,4 @@
-"""``PYTHONPATH=toolchains python -m emulate.breakdown CAPTURE.csv``: instructions per token of every operation.
+"""``PYTHONPATH=toolchains python -m emulate.instruction_shares CAPTURE.csv``: instructions a token by operation.
 
 For captures with a row for each operation (``q4engine run --capture … --per-op``, ``make emulate``) that count
 INST_RETIRED in all of them. Operations of all layers are added up; matrix products stand apart by the weight that they
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.calls import Calls
 from analysis.errors import AnalysisError
 from analysis.readers import read
 
@@ -36,10 +37,10 @@ def counts_of(path: Path) -> pd.DataFrame:
     AnalysisError where there are no operations or no instructions in it.
     """
     table = read(path)
-    rows = table.calls
-    if rows is None or (rows["op"] == "").all():
+    if table.calls is None or table.calls.parts.empty:
         raise AnalysisError(f"{path}: no rows of operations in it; captures have them with --per-op")
-    events = {str(column).partition("@")[0]: column for column in rows.columns if "@" in str(column)}
+    rows = table.calls.rows
+    events = {column.event: column.column for column in table.calls.events}
     if INSTRUCTIONS not in events:
         raise AnalysisError(f"{path}: {INSTRUCTIONS} was not counted")
     found = rows.rename(columns={column: event for event, column in events.items()})
@@ -54,20 +55,20 @@ def operation_names(rows: pd.DataFrame) -> pd.Series:
     return rows["op"].where(~products, rows["op"] + " " + tensors)
 
 
-def per_token(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, int]:
+def per_token(calls: Calls) -> tuple[pd.DataFrame, pd.Series, int]:
     """Sums of one phase, divided by its tokens: by operation (most instructions first), of the calls; the tokens."""
-    calls, operations = rows[rows["op"] == ""], rows[rows["op"] != ""]
-    tokens = int(calls["n_eval"].sum())
-    events = [INSTRUCTIONS, *(event for _, names, _ in COLUMNS for event in names if event in rows)]
+    whole, operations = calls.whole, calls.parts
+    tokens = int(whole["n_eval"].sum())
+    events = [INSTRUCTIONS, *(event for _, names, _ in COLUMNS for event in names if event in whole)]
     parts = operations.groupby(operation_names(operations), sort=False)[events].sum() / tokens
-    return parts.sort_values(INSTRUCTIONS, ascending=False), calls[events].sum() / tokens, tokens
+    return parts.sort_values(INSTRUCTIONS, ascending=False), whole[events].sum() / tokens, tokens
 
 
 def render(rows: pd.DataFrame) -> str:
     """The tables of all phases, in the order in which they began."""
     lines: list[str] = []
     for phase, part in rows.groupby("phase", sort=False):
-        operations, whole, tokens = per_token(part)
+        operations, whole, tokens = per_token(Calls(part))
         lines += [f"{phase}: {tokens} tokens, per token"]
         headings = [heading for heading, events, _ in COLUMNS if set(events) & set(operations)]
         lines.append("  ".join(["operation".ljust(44), "M instr.", " share", *headings]).rstrip())
@@ -90,7 +91,9 @@ def _line(name: str, counts: pd.Series, whole: pd.Series) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="emulate.breakdown", description="Instructions per token by operation.")
+    parser = argparse.ArgumentParser(
+        prog="emulate.instruction_shares", description="Instructions a token by operation."
+    )
     parser.add_argument("capture", type=Path)
     path = parser.parse_args().capture
     try:

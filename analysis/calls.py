@@ -1,0 +1,116 @@
+"""The rows of our own captures: calls into the executor, and what its threads did in them.
+
+The one place that knows how a row of a call differs from a row of an operation, in which columns events stand, how
+their counts are scaled, and what a call tells of itself beside its counts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.phase import StepFacts
+
+TIMES = ("time_enabled_ns", "time_running_ns")
+"""Columns `NAME@GROUP` that say how long a group was asked for and how long it counted."""
+
+_COLUMN = re.compile(r"(.+)@([\w.-]+)")
+_SHAPE = re.compile(r"(\d{1,9})x(\d{1,9})")
+
+
+class EventColumn(NamedTuple):
+    """One event of one group: `column` is its name in the rows, `EVENT@GROUP`."""
+
+    column: str
+    event: str
+    group: str
+
+
+class Calls:
+    """All rows of a capture, in its order, with the columns that docs/capture-format.md names plus `start_s` and
+    `duration_s`. `whole`: a row a call.  `parts`: a row for each operation, layer and thread, none without `--per-op`.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    @cached_property
+    def _is_whole(self) -> pd.Series:
+        return self.rows["op"] == ""
+
+    @cached_property
+    def whole(self) -> pd.DataFrame:
+        return self.rows[self._is_whole]
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        return self.rows[~self._is_whole]
+
+    def parts_of(self, calls: Iterable[int] | None) -> pd.DataFrame:
+        """Rows of operations in the calls of these numbers, in all without."""
+        return self.parts if calls is None else self.parts[self.parts["call"].isin(list(calls))]
+
+    @cached_property
+    def events(self) -> list[EventColumn]:
+        """The columns that hold counts, in the capture's order."""
+        found = (event_column(str(column)) for column in self.rows.columns)
+        return [column for column in found if column is not None]
+
+    @cached_property
+    def n_threads(self) -> int:
+        """Threads that have rows of their own, 0 where none has."""
+        return int(self.rows["thread"].nunique()) if "thread" in self.rows else 0
+
+    @cached_property
+    def facts(self) -> dict[int, StepFacts]:
+        """What each call tells beside its counts, by its number; {} where the capture has none of these columns."""
+        if "freq_hz" not in self.whole and "migrations" not in self.whole:
+            return {}
+        frequency, migrations = (self._numbers(name) for name in ("freq_hz", "migrations"))
+        return {
+            int(call): StepFacts(float(speed), float(moves) if moves > 0 else 0.0)
+            for call, speed, moves in zip(self.whole["call"], frequency, migrations, strict=True)
+        }
+
+    def _numbers(self, name: str) -> np.ndarray:
+        if name not in self.whole:
+            return np.full(len(self.whole), math.nan)
+        values: np.ndarray = self.whole[name].to_numpy(dtype=np.float64)
+        return values
+
+
+def event_column(name: str) -> EventColumn | None:
+    """The event and group of a column's name, None for a column that counts nothing."""
+    match = _COLUMN.fullmatch(name)
+    return EventColumn(name, match[1], match[2]) if match and match[1] not in TIMES else None
+
+
+def holds_numbers(name: str) -> bool:
+    """Whether a column's name is one of an event or of a group's times."""
+    return bool(_COLUMN.fullmatch(name))
+
+
+def n_weights(shape: object) -> float:
+    """Rows times columns of a row's `shape`, `576x1536`; 0 where it tells none."""
+    match = _SHAPE.fullmatch(str(shape).replace(" ", ""))
+    return float(match[1]) * float(match[2]) if match else 0.0
+
+
+def scaled_counts(rows: pd.DataFrame, column: str, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """(counts scaled to the time the group was enabled, NaN where not counted; running share) of an event column."""
+    count = rows[column].to_numpy(dtype=np.float64, copy=True)
+    enabled, running = (f"{name}@{group}" for name in TIMES)
+    if enabled not in rows or running not in rows:
+        return count, np.where(np.isnan(count), 0.0, 1.0)
+    time_enabled = rows[enabled].to_numpy(dtype=np.float64)
+    time_running = rows[running].to_numpy(dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.clip(np.nan_to_num(time_running / time_enabled), 0.0, 1.0)
+        count = np.where(share > 0, count / share, np.nan)
+    return count, np.where(np.isnan(count), 0.0, share)
