@@ -19,6 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// What the caller says that a call is. It is a label of its record and changes nothing else.
+enum q4_phase {
+    Q4_PHASE_NONE, // no part of the run: not recorded
+    Q4_PHASE_PREFILL,
+    Q4_PHASE_DECODE,
+    Q4_PHASE_VERIFY, // tokens that were guessed are checked together
+    Q4_N_PHASES
+};
+
 enum q4_thread_fact {
     Q4_FACT_TID,
     Q4_FACT_FIRST_CPU, // on which the thread began and ended its part of the call
@@ -40,7 +49,7 @@ struct q4_record {
     q4_ticks own;              // spent at the two ends of the slowest walk and behind the call, for the record alone
     size_t n_past, n_tokens;
     bool all_logits;
-    int phase;      // the caller's name for it
+    enum q4_phase phase;
     size_t n_words; // of a reading, by the groups selected for the call
 };
 
@@ -62,7 +71,8 @@ struct q4_record_block {
 };
 
 enum q4_record_level {
-    Q4_RECORD_CALLS = 1,      // stamps and readings at the two ends of each thread's walk
+    Q4_RECORD_NOTHING,        // no recorder has this level
+    Q4_RECORD_CALLS,          // stamps and readings at the two ends of each thread's walk
     Q4_RECORD_OPERATIONS,     // stamps at every operation, readings at the two ends
     Q4_RECORD_ALL_OPERATIONS, // both at every operation
 };

@@ -42,7 +42,7 @@ struct q4_call {
     const int32_t *tokens;
     size_t n_tokens, n_past;
     bool all_logits;
-    int phase;     // for the record; 0: the call is not recorded
+    enum q4_phase phase;
     float *logits; // [1 or n_tokens][vocabulary]
 };
 

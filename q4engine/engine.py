@@ -30,17 +30,18 @@ if TYPE_CHECKING:
     from q4engine.tokenizer import Tokenizer
 
 Backend = Literal["native", "numpy"]
-Phase = Literal["prefill", "decode"]
+Phase = Literal["prefill", "decode", "verify"]
+"""What a call is, as its caller says: a label for people, which changes nothing else.
+
+prefill: a prompt, or a part of one. decode: a token that was sampled. verify: guessed tokens, checked together.
+"""
 
 DEFAULT_BATCH = 512
 DEFAULT_CONTEXT = 4096
 
 
 class Call(NamedTuple):
-    """One call of the executor: ``n_eval`` tokens after ``n_past`` in the cache.
-
-    ``phase`` is a label for people: decode where a single token goes on from others, else prefill.
-    """
+    """One call of the executor: ``n_eval`` tokens after ``n_past`` in the cache."""
 
     n_past: int
     n_eval: int
@@ -48,8 +49,13 @@ class Call(NamedTuple):
     all_logits: bool = False
 
 
-PHASES: tuple[Phase, ...] = ("prefill", "decode")
+PHASES: tuple[Phase, ...] = ("prefill", "decode", "verify")
 """By the numbers that native records have for them, from 1 on; 0 is for calls that are not recorded."""
+
+
+def phase_of(n_past: int, n_eval: int) -> Phase:
+    """What a call is taken for whose caller does not say: a single token after others is decode, else prefill."""
+    return "decode" if n_eval == 1 and n_past else "prefill"
 
 
 class CallObserver(Protocol):
@@ -185,8 +191,10 @@ class Session:
             except ValueError as error:
                 raise Q4Error(str(error)) from None
 
-    def decode(self, tokens: Sequence[int], *, all_logits: bool = False) -> np.ndarray:
+    def decode(self, tokens: Sequence[int], *, all_logits: bool = False, phase: Phase | None = None) -> np.ndarray:
         """Append tokens; float32 logits of the last, [vocab_size], or with ``all_logits`` of all, [n, vocab_size].
+
+        ``phase`` is what observers are told (``phase_of`` where it is None).
 
         More than ``n_batch`` tokens are evaluated in batches, with the same bits. ContextFullError (before anything is
         computed) where they do not fit; Q4Error on a token out of range or a value that is not finite.
@@ -195,7 +203,7 @@ class Session:
         if self.n_past + len(ids) > self.n_ctx:
             raise ContextFullError(self.n_past, len(ids), self.n_ctx)
         vocab = self.engine.config.vocab_size
-        phase: Phase = "decode" if len(ids) == 1 and self.n_past else "prefill"
+        phase = phase or phase_of(self.n_past, len(ids))
         logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
         for start in range(0, len(ids), self.n_batch):
             batch = ids[start : start + self.n_batch]

@@ -8,6 +8,7 @@
 #endif
 #include <Python.h>
 
+extern PyMethodDef q4_constants_methods[];
 extern PyMethodDef q4_counters_methods[];
 extern PyMethodDef q4_gguf_methods[];
 extern PyMethodDef q4_probe_methods[];

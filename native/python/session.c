@@ -35,8 +35,8 @@ PyDoc_STRVAR(
     "decode(tokens, n_past, all_logits, logits, phase=1, /) -> bool\n\n"
     "Runs the plan once. tokens: int32 buffer of 1 to n_batch tokens, the first at position n_past.\n"
     "logits: writable float32 buffer of [vocabulary], the last position's, or with all_logits of\n"
-    "[tokens, vocabulary]. recorded: False for a call that is no part of the run. ValueError where the call does not\n"
-    "fit or a value is not finite.");
+    "[tokens, vocabulary]. phase: of constants()['phases'], 'none' for a call that is no part of the run.\n"
+    "Returns whether recorded is to be called now. ValueError where the call does not fit or a value is not finite.");
 
 static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_buffer *logits, Py_ssize_t n_past,
                        int all, int phase) {
@@ -49,11 +49,13 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
         (uintptr_t)tokens->buf % sizeof(int32_t) || (uintptr_t)logits->buf % sizeof(float) ||
         (size_t)logits->len != rows * vocabulary * sizeof(float))
         return q4_fail("buffers do not match the call");
+    if (phase < Q4_PHASE_NONE || phase >= Q4_N_PHASES)
+        return q4_fail("there is no phase of this number");
     struct q4_call call = {.tokens = tokens->buf,
                            .n_tokens = n,
                            .n_past = (size_t)n_past,
                            .all_logits = all,
-                           .phase = phase,
+                           .phase = (enum q4_phase)phase,
                            .logits = logits->buf};
     char error[Q4_ERROR_SIZE];
     bool ok;
@@ -69,7 +71,7 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
     SessionObject *self = (SessionObject *)object;
     Py_buffer tokens, logits;
     Py_ssize_t n_past;
-    int all, phase = 1;
+    int all, phase = Q4_PHASE_PREFILL;
     if (!PyArg_ParseTuple(args, "y*npw*|i", &tokens, &n_past, &all, &logits, &phase))
         return NULL;
     bool ok = run_decode(self, &tokens, &logits, n_past, all, phase);

@@ -10,9 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from q4engine.engine import Engine
-from q4engine.profiling.recording import Facts
-
-_CALLS = 1  # native/recorder.h: only the ends of each thread's walk
+from q4engine.profiling.recording import Facts, Level
 
 
 class Target(Protocol):
@@ -44,7 +42,7 @@ class Own:
         self.migrations = 0
         self._cpus: dict[int, int] = {}
         if self._session.recorder is not None:
-            self._session.recorder.record(_CALLS, [])
+            self._session.recorder.record(int(Level.CALLS), [])
 
     def prepare(self, depth: Sequence[int]) -> None:
         self._session.truncate(0)

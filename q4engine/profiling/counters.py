@@ -17,7 +17,10 @@ from q4engine.profiling.recording import Record
 
 AVAILABLE = "available"
 
-_HEAD_WORDS = 3  # number of events, time enabled, time running (native/pmu.h)
+HEAD_WORDS = 3
+"""Of a group's reading: number of events, time enabled, time running."""
+MOST_GROUPS, MOST_EVENTS = 32, 16
+"""That the native module counts together, and in a group."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Group:
     @property
     def words(self) -> int:
         """Of a reading (native/pmu.h)."""
-        return _HEAD_WORDS + len(self.events)
+        return HEAD_WORDS + len(self.events)
 
 
 @dataclass(frozen=True)

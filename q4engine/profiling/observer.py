@@ -28,9 +28,8 @@ from q4engine.profiling.perf_ctl import PerfControl
 from q4engine.profiling.perfetto import Trace
 from q4engine.profiling.plan import plan_counters
 from q4engine.profiling.recording import Level, Record, kv_bytes_per_position, operations
-from q4engine.profiling.streamline import OperationChannels
+from q4engine.profiling.streamline import PHASE_COLORS, OperationChannels
 
-COLORS: dict[Phase, annotate.Color] = {"prefill": annotate.BLUE, "decode": annotate.ORANGE}
 COST_WARNING_PERCENT = 2.0
 
 # How long the sinks that want to hear of calls soon wait for them, and how much gathers for those that do not.
@@ -143,7 +142,7 @@ class Observer:
         self.perf: PerfControl | None = None
         self.cost = Cost()
         self._n_calls = 0
-        self._n_phase_calls: dict[Phase, int] = {"prefill": 0, "decode": 0}
+        self._n_phase_calls: dict[Phase, int] = dict.fromkeys(PHASES, 0)
         self._counted: tuple[int, ...] = ()
         self._announced: deque[Announced] = deque()
         self._late: deque[Record] = deque()
@@ -326,7 +325,9 @@ def _attach_annotations(observer: Observer, what: Observation, stack: ExitStack)
     if what.streamline == "off":
         return
     streamline = stack.enter_context(annotate.streamline(what.streamline, what.endpoints))
-    observer.announce.append(lambda text, call, time_ns: streamline.marker(text, COLORS[call.phase], time_ns=time_ns))
+    observer.announce.append(
+        lambda text, call, time_ns: streamline.marker(text, PHASE_COLORS[call.phase], time_ns=time_ns)
+    )
     if what.operation_channels:
         engine = observer.session.engine
         observer.live.append(OperationChannels(streamline, operations(engine), kv_bytes_per_position(engine)))

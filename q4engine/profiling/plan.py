@@ -14,7 +14,7 @@ from pathlib import Path
 from analysis.events import ARM, SOFTWARE_EVENTS
 from q4engine.errors import Q4Error, shown
 from q4engine.machine import architecture, read_text
-from q4engine.profiling.counters import Counters, Group
+from q4engine.profiling.counters import MOST_GROUPS, Counters, Group
 from q4engine.profiling.events import (
     CYCLES,
     MIGRATIONS,
@@ -31,7 +31,6 @@ from q4engine.profiling.pmus import Pmu, core_pmus
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.ENOSYS)
-_MOST_GROUPS = 32  # native/pmu.h
 
 
 def plan_counters(
@@ -56,8 +55,8 @@ def plan_counters(
         return Counters(state=refusal)
     counters = Counters(missing=missing)
     _group(counters, usable, attempt)
-    if len(counters.groups) > _MOST_GROUPS:
-        raise Q4Error(f"--events: they make {len(counters.groups)} groups, at most {_MOST_GROUPS} can take turns")
+    if len(counters.groups) > MOST_GROUPS:
+        raise Q4Error(f"--events: they make {len(counters.groups)} groups, at most {MOST_GROUPS} can take turns")
     if not counters.groups:
         nothing = any(why == _NO_PMU for _, why in missing)
         counters.state = NO_HARDWARE if nothing else f"none of the events can be had: {missing_text(missing)}"

@@ -19,7 +19,7 @@ _NAMES = {"embed": "embedding", "quantize": "quantize_activations"}
 
 
 class Level(IntEnum):
-    """How much a session records (native/recorder.h)."""
+    """How much a session records, by the native module's numbers."""
 
     OFF = 0
     CALLS = 1
@@ -108,7 +108,7 @@ def kv_bytes_per_position(engine: Engine) -> int:
 
 
 class Facts(NamedTuple):
-    """Of one thread in one call."""
+    """Of one thread in one call, in the native module's order."""
 
     tid: int
     first_cpu: int

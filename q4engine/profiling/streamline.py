@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from annotate import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Channel, Color, CounterClass, Streamline, encode
+from annotate import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Channel, Color, Counter, CounterClass, Streamline, encode
+from q4engine.engine import Phase
 from q4engine.profiling.recording import BARRIER, Operation, Record
 
+PHASE_COLORS: dict[Phase, Color] = {"prefill": BLUE, "decode": ORANGE, "verify": PURPLE}
 _COLORS: dict[str, Color] = {"gemm": BLUE, "gemv": ORANGE, "attention": GREEN, "swiglu": PURPLE, BARRIER: RED}
 MOST_BYTES = encode.MAX_MESSAGE_BYTES
 _HEADER_BYTES = 5  # of a message: its type and length; its time follows
@@ -77,12 +79,7 @@ class OperationChannels:
         self._kv_bytes = kv_bytes
         self._channels: dict[str, Channel] = {}
         self._batches: dict[tuple[bool, bool, int], list[_Batch]] = {}
-        self._speed = {
-            phase: streamline.counter(
-                "Speed", phase, units="tokens/s", scale=100, counter_class=CounterClass.ABSOLUTE, color=color
-            )
-            for phase, color in (("prefill", BLUE), ("decode", ORANGE))
-        }
+        self._speeds: dict[Phase, Counter] = {}
         self._cache = streamline.counter("KV cache", "in use", units="B", counter_class=CounterClass.ABSOLUTE)
 
     def write(self, record: Record) -> None:
@@ -94,7 +91,7 @@ class OperationChannels:
             stamps = record.stamps[: len(record.stamps) // record.n_threads]
             for batch in self._batches_of(record):
                 self._streamline.batch(partial(batch.encoded, stamps), batch.n_bytes, batch.channels)
-        self._speed[call.phase].value(record.tokens_per_second, time_ns=record.end_ns)
+        self._speed(call.phase).value(record.tokens_per_second, time_ns=record.end_ns)
         self._cache.value((call.n_past + call.n_eval) * self._kv_bytes, time_ns=record.end_ns)
 
     def _batches_of(self, record: Record) -> list[_Batch]:
@@ -124,6 +121,18 @@ class OperationChannels:
         half = len(annotations) // 2
         yield from self._cut(annotations[:half], time_bytes)
         yield from self._cut(annotations[half:], time_bytes)
+
+    def _speed(self, phase: Phase) -> Counter:
+        if phase not in self._speeds:
+            self._speeds[phase] = self._streamline.counter(
+                "Speed",
+                phase,
+                units="tokens/s",
+                scale=100,
+                counter_class=CounterClass.ABSOLUTE,
+                color=PHASE_COLORS[phase],
+            )
+        return self._speeds[phase]
 
     def _channel(self, name: str) -> Channel:
         if name not in self._channels:

@@ -104,6 +104,19 @@ def test_a_first_token_alone_is_prefill_and_a_failed_call_has_no_after(tmp_path:
     assert [what for what, _, _ in listener.heard] == ["before", "after", "before"]
 
 
+def test_the_caller_says_what_a_call_is(tmp_path: Path) -> None:
+    """Two guessed tokens checked together are no prompt, a prompt of one token behind another is no decoding."""
+    session = Engine.load(write(tmp_path), n_threads=1).session(n_batch=2)
+    listener = Listener(session)
+    session.observers.append(listener)
+    session.decode([1, 2, 3], phase="verify")
+    session.decode([1], phase="prefill")
+    session.decode([1], phase="verify")
+    session.decode([1])
+    phases = [call.phase for when, call, _ in listener.heard if when == "after"]
+    assert phases == ["verify", "verify", "prefill", "verify", "decode"]
+
+
 def test_a_warm_up_is_not_observed(tmp_path: Path) -> None:
     session = Engine.load(write(tmp_path), n_threads=1).session()
     listener = Listener(session)

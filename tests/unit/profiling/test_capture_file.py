@@ -127,6 +127,16 @@ def test_weight_bytes_are_those_of_the_file(name: str, tmp_path: Path) -> None:
         assert read + biases == weight_bytes_per_token(Engine.load(session.engine.gguf.path, backend="numpy"))
 
 
+def test_a_call_has_the_phase_that_its_caller_gave(model: Path, tmp_path: Path) -> None:
+    session = Engine.load(model, n_threads=1).session(n_ctx=64)
+    with observe(session, Observation(capture=tmp_path / "c.csv", events="none")):
+        session.decode([1, 2, 3])
+        session.decode([4, 5], phase="verify")
+        session.decode([6])
+    _, rows = read_capture(tmp_path / "c.csv")
+    assert [row["phase"] for row in rows] == ["prefill", "verify", "decode"]
+
+
 def test_all_logits_makes_every_product_of_a_prompt_a_gemm(model: Path, tmp_path: Path) -> None:
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=tmp_path / "c.csv", per_op=True, events="none")):

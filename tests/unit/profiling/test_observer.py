@@ -23,8 +23,9 @@ from annotate import Endpoints
 from q4engine.cli import main
 from q4engine.engine import Call, Engine
 from q4engine.profiling.counters import Counters
-from q4engine.profiling.observer import COLORS, Observation, Observer, observe
+from q4engine.profiling.observer import Observation, Observer, observe
 from q4engine.profiling.recording import Level, Record
+from q4engine.profiling.streamline import PHASE_COLORS
 
 TEXTS = ["past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, n_eval 1", "past 13, n_eval 1"]
 
@@ -66,7 +67,7 @@ def test_all_share_one_stamp_a_call(model: Path, tmp_path: Path, endpoints: Endp
         (stream,) = daemon.streams
     markers = [message for message in stream.messages if message.kind == "marker"]
     assert [marker.text for marker in markers] == TEXTS
-    prefill, decode = ((c.red, c.green, c.blue) for c in (COLORS["prefill"], COLORS["decode"]))
+    prefill, decode = ((c.red, c.green, c.blue) for c in (PHASE_COLORS["prefill"], PHASE_COLORS["decode"]))
     assert [marker.color for marker in markers] == [prefill] * 2 + [decode] * 3 and prefill != decode
     with (tmp_path / "m.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
