@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from host import prefer_own_tools
 
 REPO = Path(__file__).resolve().parent.parent
 SMOLLM2 = REPO / ".models" / "smollm2-135m-instruct-q4_0.gguf"
@@ -19,7 +20,9 @@ ArmRunner = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hypothesis without its time limit per example: a busy machine is no failure. Absent in the emulated Python."""
+    """Tools of `make setup` first, and Hypothesis without its time limit per example: a busy machine is no failure.
+    The emulated Python has no Hypothesis."""
+    prefer_own_tools()
     if config.pluginmanager.hasplugin("hypothesispytest"):
         from hypothesis import settings
 

@@ -44,6 +44,7 @@ TOOLCHAINS = ("gnu", "clang", "zig")
 # A wheel's platform promises that it runs there. zig links against the glibc that its target names; the others link
 # against whatever glibc the cross packages bring, so their wheels promise nothing beyond "Linux".
 PLATFORMS = {"gnu": "linux_aarch64", "clang": "linux_aarch64", "zig": "manylinux_2_28_aarch64"}
+CROSS_GCC = 12  # bookworm's; floors of kernels are this compiler's
 # The arm64 Python for emulation (arm64_python.py) is Debian bookworm's, which has this glibc.
 EMULATED_GLIBC = (2, 36)
 
@@ -90,6 +91,13 @@ def cross_gcc_glibc() -> tuple[int, int] | None:
         return None
     numbers = {name: int(value) for name, value in re.findall(r"#define (__GLIBC(?:_MINOR)?__) (\d+)", macros)}
     return numbers["__GLIBC__"], numbers["__GLIBC_MINOR__"]
+
+
+def cross_gcc_version() -> int | None:
+    """The major version of an aarch64 gcc that can link; None without one."""
+    if cross_gcc_glibc() is None:
+        return None
+    return int(run(["aarch64-linux-gnu-gcc", "-dumpversion"]).split(".")[0])
 
 
 def default_toolchain() -> str:

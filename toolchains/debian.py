@@ -55,8 +55,8 @@ def keyring(state: Path) -> Path:
     return keyring(state)
 
 
-def download(state: Path, architecture: str, packages: Sequence[str]) -> list[Path]:
-    """Fetches the packages, signatures checked by apt."""
+def download(state: Path, architecture: str, packages: Sequence[str], dependencies: bool) -> list[Path]:
+    """Fetches the packages, signatures checked by apt; with `dependencies` all that they need, but no C library."""
     for folder in ("lists/partial", "cache/archives/partial", "debs"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -65,16 +65,27 @@ def download(state: Path, architecture: str, packages: Sequence[str]) -> list[Pa
     config = state / "apt.conf"
     config.write_text(APT_CONFIG.format(state=state, architecture=architecture))
     run(["apt-get", "-c", config, "-qq", "update"])
-    run(["apt-get", "-c", config, "-qq", "download", *packages], cwd=state / "debs")
-    return sorted((state / "debs").glob("*.deb"))
+    if not dependencies:
+        run(["apt-get", "-c", config, "-qq", "download", *packages], cwd=state / "debs")
+        return sorted((state / "debs").glob("*.deb"))
+    options = ["--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1"]
+    run(["apt-get", "-c", config, "-qq", "-y", *options, "install", *packages])
+    fetched = sorted((state / "cache/archives").glob("*.deb"))
+    # This machine's own: programs of its are linked against it, and a loader takes no other's.
+    return [path for path in fetched if not path.name.startswith(("libc6_", "libc-bin_"))]
 
 
-def unpack(root: Path, architecture: str, packages: Sequence[str], what: str) -> None:
-    """Unpacks the packages into `root` unless they are there already; `what` is said where they are not."""
+def unpack(root: Path, architecture: str, packages: Sequence[str], what: str, *, dependencies: bool = False) -> None:
+    """Unpacks the packages into `root` unless they are there already; `what` is said where they are not.
+
+    With `dependencies`, what they depend on too, but for the C library.
+    """
     key = "\n".join((RELEASE, *packages))
     stamp = root.parent / f"{root.name}.stamp"
     if stamp_matches(stamp, key):
         return
+    if os.environ.get("Q4_NO_APT"):
+        raise ToolError(f"{what}: not here, and Q4_NO_APT is set")
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise ToolError(f"{what} needs apt-get and dpkg (Debian or Ubuntu)")
     say(f"setting up {what}")
@@ -83,6 +94,6 @@ def unpack(root: Path, architecture: str, packages: Sequence[str], what: str) ->
     root.parent.mkdir(parents=True, exist_ok=True)
     # not below build/: apt splits its configuration at spaces, which the path of a checkout may have
     with tempfile.TemporaryDirectory() as state:
-        for package in download(Path(state), architecture, packages):
+        for package in download(Path(state), architecture, packages, dependencies):
             run(["dpkg", "-x", package, root])
     stamp.write_text(key)

@@ -7,12 +7,14 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 BUILD = REPO / "build"
 DIST = REPO / "dist"
+OWN_TOOLS = BUILD / "tools"  # system_tools.py
 NATIVE_ARM = platform.machine() in ("aarch64", "arm64")
 
 
@@ -24,6 +26,13 @@ class UsageError(ToolError):
     """A request that cannot be met as it was written."""
 
 
+def prefer_own_tools() -> None:
+    """Programs that `make setup` unpacked come before this machine's, here and in what is started from here."""
+    own, path = str(OWN_TOOLS / "bin"), os.environ.get("PATH", os.defpath)
+    if own not in path.split(os.pathsep):
+        os.environ["PATH"] = own + os.pathsep + path
+
+
 def say(message: str) -> None:
     """Progress of a step that takes a while."""
     print(f"q4engine: {message}", flush=True)
@@ -31,6 +40,7 @@ def say(message: str) -> None:
 
 def main(program: Callable[[], int]) -> None:
     """Runs a script's main function; what goes wrong becomes one line and exit code 1, wrong usage 2."""
+    prefer_own_tools()
     try:
         sys.exit(program())
     except (ToolError, OSError) as error:
@@ -63,15 +73,25 @@ def find_program(*names: str) -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
+def python_includes() -> list[Path]:
+    """Folders with this Python's headers, or with those that `make setup` unpacked; empty without any."""
+    own = Path(sysconfig.get_paths()["include"])
+    found = [own] if (own / "Python.h").exists() else list(OWN_TOOLS.glob("libpython*/usr/include/python3.*"))
+    return [*found, found[0].parent] if found else []
+
+
 def apt_install(packages: Sequence[str], reason: str) -> None:
     """Installs Debian packages where we may (root, apt); otherwise raises a ToolError that names the command."""
     command = f"apt-get install -y {' '.join(packages)}"
+    if os.environ.get("Q4_NO_APT"):
+        raise ToolError(f"{reason}, and Q4_NO_APT is set; install it with: {command}")
     if not shutil.which("apt-get"):
         raise ToolError(f"{reason}; this system has no apt-get: install what Debian calls {' '.join(packages)}")
     if os.geteuid() != 0:
         raise ToolError(f"{reason}; install it with: sudo {command}")
     say(f"installing {' '.join(packages)}")
-    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages]
+    wait = "DPkg::Lock::Timeout=600"  # for another apt that runs
+    install = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "-o", wait, *packages]
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     first = subprocess.run(install, env={**os.environ, **quiet}, capture_output=True)
     if first.returncode != 0:  # package lists absent or out of date

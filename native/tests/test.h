@@ -49,6 +49,13 @@ typedef bool (*test_case)(struct rng *r, const void *subject, char *what, size_t
 // Runs cases of a test; counts and prints. Skips what the filter excludes.
 void run_cases(const char *name, test_case run, const void *subject);
 extern struct options options;
+// Cases so far, of all tests.
+struct outcome {
+    size_t passed, failed;
+};
+extern struct outcome outcome;
+// From here on a memory fault ends the program with the name of the case that ran.
+void report_faults(void);
 
 // Whether n elements of `size` bytes are equal; writes the first difference to `what`.
 bool same_bits(const void *got, const void *expected, size_t n, size_t size, char *what, size_t what_size);

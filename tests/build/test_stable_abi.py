@@ -6,10 +6,10 @@ import ctypes
 import re
 import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
+from host import python_includes
 
 PROTOTYPE = re.compile(r"^(?!typedef)\w[\w ]*?\**(\w+)\([^;{]*\)[^;{]*;$", re.MULTILINE)
 FLAGS = ("-std=c11", "-Werror=implicit-function-declaration", "-DPy_LIMITED_API=0x030B0000")
@@ -30,17 +30,17 @@ def compiler() -> str:
 
 
 @pytest.fixture(scope="module")
-def real_include() -> str:
-    path = sysconfig.get_paths()["include"]
-    if not Path(path, "Python.h").exists():
+def real_include() -> list[str]:
+    found = python_includes()
+    if not found:
         pytest.skip("this Python came without its headers")
-    return path
+    return [f"-isystem{path}" for path in found]
 
 
-def compile_and_run(compiler: str, include: str, source: str, folder: Path) -> str:
+def compile_and_run(compiler: str, include: list[str], source: str, folder: Path) -> str:
     path, program = folder / "probe.c", folder / "probe"
     path.write_text(source)
-    subprocess.run([compiler, *FLAGS, "-isystem", include, path, "-o", program], check=True, capture_output=True)
+    subprocess.run([compiler, *FLAGS, *include, path, "-o", program], check=True, capture_output=True)
     return subprocess.run([program], check=True, capture_output=True, text=True).stdout
 
 
@@ -50,7 +50,9 @@ def test_every_declared_function_is_exported(text: str) -> None:
     assert [name for name in names if not hasattr(ctypes.pythonapi, name)] == []
 
 
-def test_declarations_agree_with_the_real_header(text: str, compiler: str, real_include: str, tmp_path: Path) -> None:
+def test_declarations_agree_with_the_real_header(
+    text: str, compiler: str, real_include: list[str], tmp_path: Path
+) -> None:
     declarations = [match[0] for match in PROTOTYPE.finditer(text)]
     names = [match[1] for match in PROTOTYPE.finditer(text)]
     lines = [f"#undef {name}" for name in names] + declarations
@@ -58,13 +60,13 @@ def test_declarations_agree_with_the_real_header(text: str, compiler: str, real_
     for extra, fails in (("", False), ("int PyList_New(void);", True)):
         source = tmp_path / "declarations.c"
         source.write_text("\n".join(["#include <string.h>", "#include <Python.h>", *lines, extra, ""]))
-        command = [compiler, *FLAGS, "-isystem", real_include, "-fsyntax-only", source]
+        command = [compiler, *FLAGS, *real_include, "-fsyntax-only", source]
         result = subprocess.run(command, capture_output=True, text=True)
         assert (result.returncode != 0) == fails, result.stderr
 
 
 def test_constants_and_layouts_agree(
-    text: str, compiler: str, real_include: str, repo_root: Path, tmp_path: Path
+    text: str, compiler: str, real_include: list[str], repo_root: Path, tmp_path: Path
 ) -> None:
     constants = re.findall(r"^#define ((?:METH|PyBUF|Py_tp|Py_bf|Py_mod|Py_TPFLAGS)_\w+) ", text, re.MULTILINE)
     assert len(constants) > 20
@@ -73,7 +75,7 @@ def test_constants_and_layouts_agree(
     prints += [f'printf("{field} %zu\\n", offsetof(Py_buffer, {field}));' for field in ("ndim", "format", "internal")]
     body = "\n".join(prints)
     source = f"#include <stddef.h>\n#include <stdio.h>\n#include <Python.h>\nint main(void) {{\n{body}\nreturn 0;\n}}\n"
-    ours = compile_and_run(compiler, str(repo_root / "native/python/stable_abi"), source, tmp_path)
+    ours = compile_and_run(compiler, [f"-isystem{repo_root}/native/python/stable_abi"], source, tmp_path)
     theirs = compile_and_run(compiler, real_include, source, tmp_path)
     assert ours == theirs
 
