@@ -167,13 +167,13 @@ class Engine:
 
 
 class Session:
-    """One timeline: the KV cache and how many tokens it holds (``n_past``)."""
+    """One timeline: the KV cache and the tokens that it holds."""
 
     def __init__(self, engine: Engine, n_ctx: int, n_batch: int) -> None:
         self.engine = engine
         self.n_ctx = n_ctx
         self.n_batch = n_batch
-        self.n_past = 0
+        self._tokens: list[int] = []
         self.observers: list[CallObserver] = []
         """Told of every call of the executor; see also :meth:`unobserved`."""
         self.collect: Callable[[], object] | None = None
@@ -191,7 +191,36 @@ class Session:
             except ValueError as error:
                 raise Q4Error(str(error)) from None
 
-    def decode(self, tokens: Sequence[int], *, all_logits: bool = False, phase: Phase | None = None) -> np.ndarray:
+    @property
+    def n_past(self) -> int:
+        """How many tokens the cache holds."""
+        return len(self._tokens)
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The tokens that the cache holds, the oldest first; they grow and shrink with it."""
+        return self._tokens
+
+    def sync(self, tokens: Sequence[int], *, phase: Phase | None = None) -> np.ndarray:
+        """Hold these tokens and no others; float32 logits of the last, [vocab_size].
+
+        What the session holds is kept as far as ``tokens`` begin with it (:meth:`held`), the rest is forgotten, and
+        only what is new is evaluated: the same bits as from an empty session. Errors and ``phase`` as of
+        :meth:`decode`; where the tokens do not fit, those that were kept stay.
+        """
+        ids = self._check(tokens, 0)
+        kept = self.held(tokens)
+        self.truncate(kept)
+        return self.decode(ids[kept:], phase=phase)
+
+    def held(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens, from the first on, are in the cache; the last never counts: it gives the logits."""
+        most = min(len(self._tokens), len(tokens) - 1)
+        return next((i for i in range(most) if self._tokens[i] != tokens[i]), max(most, 0))
+
+    def decode(
+        self, tokens: Sequence[int] | np.ndarray, *, all_logits: bool = False, phase: Phase | None = None
+    ) -> np.ndarray:
         """Append tokens; float32 logits of the last, [vocab_size], or with ``all_logits`` of all, [n, vocab_size].
 
         ``phase`` is what observers are told (``phase_of`` where it is None).
@@ -199,7 +228,7 @@ class Session:
         More than ``n_batch`` tokens are evaluated in batches, with the same bits. ContextFullError (before anything is
         computed) where they do not fit; Q4Error on a token out of range or a value that is not finite.
         """
-        ids = self._check(tokens)
+        ids = self._check(tokens, self.n_past)
         if self.n_past + len(ids) > self.n_ctx:
             raise ContextFullError(self.n_past, len(ids), self.n_ctx)
         vocab = self.engine.config.vocab_size
@@ -214,7 +243,7 @@ class Session:
             self._call(call, batch, out)
             for observer in self.observers:
                 observer.after(call)
-            self.n_past += len(batch)
+            self._tokens += batch.tolist()
         return logits if all_logits else logits[0]
 
     @contextmanager
@@ -235,11 +264,12 @@ class Session:
         """Forget all tokens from position ``n_past`` on."""
         if not 0 <= n_past <= self.n_past:
             raise ValueError(f"cannot go from {self.n_past} tokens to {n_past}")
-        self.n_past = n_past
+        del self._tokens[n_past:]
         if self._reference is not None:
             self._reference.n_past = n_past
 
-    def _check(self, tokens: Sequence[int]) -> np.ndarray:
+    def _check(self, tokens: Sequence[int] | np.ndarray, first: int) -> np.ndarray:
+        """As int32; Q4Error where one is not in the vocabulary. first: the position of the first."""
         ids = np.asarray(tokens, np.int64)
         if ids.ndim != 1 or len(ids) == 0:
             raise Q4Error("there are no tokens to evaluate")
@@ -247,8 +277,7 @@ class Session:
         if len(bad):
             at = int(bad[0])
             raise Q4Error(
-                f"token {ids[at]} at position {self.n_past + at} is not in the vocabulary of "
-                f"{self.engine.config.vocab_size}"
+                f"token {ids[at]} at position {first + at} is not in the vocabulary of {self.engine.config.vocab_size}"
             )
         return ids.astype(np.int32)
 

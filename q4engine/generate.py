@@ -1,4 +1,4 @@
-"""The generation loop: prompt in, tokens out one by one, with the times of each phase."""
+"""The generation loop: prompt in, tokens out one by one, with the times of each part."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from q4engine.errors import ContextFullError, Q4Error
 if TYPE_CHECKING:
     import numpy as np
 
+    from q4engine.engine import Phase
+
 StopReason = Literal["stop token", "length", "context full", "interrupted", "error"]
 
 
@@ -20,9 +22,15 @@ class Decoder(Protocol):
     """What generation needs of a session."""
 
     n_ctx: int
-    n_past: int
 
-    def decode(self, tokens: Sequence[int]) -> np.ndarray: ...
+    @property
+    def tokens(self) -> Sequence[int]: ...
+
+    def held(self, tokens: Sequence[int]) -> int: ...
+
+    def sync(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray: ...
+
+    def decode(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray: ...
 
 
 class TokenSampler(Protocol):
@@ -94,8 +102,7 @@ class Timings:
 class Generation:
     """One answer. Iterate over it once for its tokens; a token that ends the text is not among them.
 
-    ``tokens`` holds those given so far, ``evaluated`` all that the session has seen of the prompt and of them, and
-    ``stop_reason`` says afterwards why it ended.
+    ``tokens`` holds those given so far, and ``stop_reason`` says afterwards why it ended.
     """
 
     def __init__(
@@ -106,14 +113,12 @@ class Generation:
         n_predict: int,
         stop_tokens: Collection[int],
         timings: Timings | None = None,
-        history: Sequence[int] = (),
     ) -> None:
+        self.prompt = prompt
         self.timings = timings if timings is not None else Timings()
         self.tokens: list[int] = []
-        self.evaluated = list(history)
         self.stop_reason: StopReason = "interrupted"
         self._session = session
-        self._prompt = prompt
         self._sampler = sampler
         self._n_predict = n_predict
         self._stop_tokens = stop_tokens
@@ -126,12 +131,12 @@ class Generation:
             raise
 
     def _tokens(self) -> Iterator[int]:
-        with self.timings.prompt.measured(len(self._prompt)):
-            logits = self._session.decode(self._prompt)
-        self.evaluated += self._prompt
+        session = self._session
+        with self.timings.prompt.measured(len(self.prompt) - session.held(self.prompt)):
+            logits = session.sync(self.prompt, phase="prefill")
         while len(self.tokens) != self._n_predict:
             with self.timings.sample.measured(1):
-                token = self._sampler.sample(logits, self.evaluated)
+                token = self._sampler.sample(logits, session.tokens)
             if token in self._stop_tokens:
                 self.stop_reason = "stop token"
                 return
@@ -139,12 +144,11 @@ class Generation:
             yield token
             if len(self.tokens) == self._n_predict:
                 break
-            if self._n_predict < 0 and self._session.n_past >= self._session.n_ctx:
+            if self._n_predict < 0 and len(session.tokens) >= session.n_ctx:
                 self.stop_reason = "context full"
                 return
             with self.timings.evaluate.measured(1):
-                logits = self._session.decode([token])
-            self.evaluated.append(token)
+                logits = session.decode([token], phase="decode")
         self.stop_reason = "length"
 
 
@@ -155,12 +159,11 @@ def generate(
     n_predict: int = -1,
     stop_tokens: Collection[int] = (),
     timings: Timings | None = None,
-    history: Sequence[int] = (),
 ) -> Generation:
-    """Tokens that continue ``prompt``.
+    """Tokens that continue ``prompt``: all that the session is to hold before them. It evaluates what it lacks.
 
     ``n_predict``: how many at most; -1 goes on until a stop token or a full context. A number that the context cannot
     hold raises the session's ContextFullError when it is reached: nothing is ever forgotten silently.
-    ``history``: the tokens that the session holds already, for the repetition penalty. ``timings`` are added to.
+    ``timings`` are added to; the prompt's tokens are those that were evaluated.
     """
-    return Generation(session, prompt, sampler, n_predict, stop_tokens, timings, history)
+    return Generation(session, prompt, sampler, n_predict, stop_tokens, timings)

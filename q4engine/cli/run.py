@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
+from q4engine.cli.answer import finish, messages, print_json, stream
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.cli.signals import Terminated
+from q4engine.conversation import Conversation
 from q4engine.errors import Q4Error
-from q4engine.generate import Generation, Timings, generate
 from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
 
 if TYPE_CHECKING:
-    from q4engine.engine import Engine, Session
-    from q4engine.sampling import Sampler
-    from q4engine.tokenizer import ChatTemplate, Tokenizer
+    from q4engine.engine import Engine
+    from q4engine.tokenizer import ChatTemplate
 
 _EXIT_INTERRUPTED = 130
 
@@ -147,30 +145,6 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-st", "--single-turn", action="store_true", help="end after the answer to the prompt")
 
 
-@dataclass
-class Conversation:
-    """What one command works with: an engine, its one session and the timings of all turns."""
-
-    engine: Engine
-    session: Session
-    tokenizer: Tokenizer
-    template: ChatTemplate | None
-    sampler: Sampler
-    timings: Timings
-
-    def tokenise(self, text: str, whole: bool) -> list[int]:
-        """``whole``: the text is all of the prompt, so that a begin token belongs before it unless it is there."""
-        with self.timings.tokenise.measured(0):
-            ids = self.tokenizer.encode(text, add_bos=False)
-            bos = self.tokenizer.vocabulary.bos_id
-            if whole and self.tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
-                ids.insert(0, bos)
-        self.timings.tokenise.tokens += len(ids)
-        if not ids:
-            raise Q4Error("the prompt is empty")
-        return ids
-
-
 def run(args: argparse.Namespace) -> int:
     """Generate; the text goes to stdout, summary and notes to stderr."""
     path = options.model_path(args)
@@ -215,7 +189,7 @@ def _conversation(
         )
         wanted = False
     template = _template(engine) if wanted else None
-    return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings), Timings())
+    return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings))
 
 
 def _template(engine: Engine) -> ChatTemplate:
@@ -229,106 +203,27 @@ def _template(engine: Engine) -> ChatTemplate:
 
 def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -> int:
     """One prompt, one answer."""
-    text = prompt
     if conversation.template is not None:
-        text = conversation.template.render(messages(args, prompt))
-    elif args.system_prompt is not None:
-        note("note: --system-prompt has no effect without a chat template")
-    ids = conversation.tokenise(text, whole=True)
+        generation = conversation.answer(messages(args, prompt), args.predict)
+    else:
+        if args.system_prompt is not None:
+            note("note: --system-prompt has no effect without a chat template")
+        generation = conversation.complete(prompt, args.predict)
     if args.verbose:
-        note(f"prompt: {len(ids)} tokens: {ids}")
-    generation = generate(
-        conversation.session,
-        ids,
-        conversation.sampler,
-        args.predict,
-        conversation.tokenizer.stop_ids,
-        conversation.timings,
-    )
+        note(f"prompt: {len(generation.prompt)} tokens: {generation.prompt}")
     parts: list[str] = []
     try:
         interrupted = stream(generation, conversation.tokenizer, parts, show=not args.json)
     except (Q4Error, Terminated) as error:
         if generation.tokens:  # an error in the prompt leaves nothing to sum up
             if args.json:
-                _print_json(args, conversation, generation, "".join(parts), error)
+                print_json(args, conversation, generation, "".join(parts), error)
             finish(args, conversation, None)
         raise
     if args.json:
-        _print_json(args, conversation, generation, "".join(parts))
+        print_json(args, conversation, generation, "".join(parts))
     finish(args, conversation, generation)
     return _EXIT_INTERRUPTED if interrupted else 0
-
-
-def messages(args: argparse.Namespace, prompt: str) -> list[dict[str, str]]:
-    """The messages that open a conversation."""
-    system: str | None = args.system_prompt
-    if system is None:
-        return [{"role": "user", "content": prompt}]
-    content = options.unescape(system) if args.escape else system
-    return [{"role": "system", "content": content}, {"role": "user", "content": prompt}]
-
-
-def stream(generation: Generation, tokenizer: Tokenizer, parts: list[str], show: bool = True) -> bool:
-    """Writes the text as it comes, a newline at its end, and adds it to ``parts``; returns whether Ctrl-C ended it."""
-    decoder = tokenizer.stream_decoder()
-    interrupted = False
-
-    def put(text: str) -> None:
-        parts.append(text)
-        if show and text:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-    try:
-        for token in generation:
-            put(decoder.push(token))
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        put(decoder.flush())
-        if show and (text := "".join(parts)) and not text.endswith("\n"):
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-    return interrupted
-
-
-def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
-    """The summary on stderr."""
-    sys.stdout.flush()
-    note("")
-    if generation is not None and generation.stop_reason in ("context full", "interrupted"):
-        session = conversation.session
-        note(f"{generation.stop_reason}: {session.n_past} of {session.n_ctx} tokens of context are used")
-    if args.temperature > 0:
-        note(f"{'seed':>16}      = {conversation.sampler.seed}")
-    for line in conversation.timings.lines():
-        note(line)
-
-
-def _print_json(
-    args: argparse.Namespace,
-    conversation: Conversation,
-    generation: Generation,
-    text: str,
-    error: BaseException | None = None,
-) -> None:
-    """``stop_reason`` says why the text ends; ``error``, there where one ended it, is what stderr says too."""
-    data = {
-        "text": text,
-        "model": str(options.model_path(args)),
-        "n_prompt": conversation.timings.prompt.tokens,
-        "n_generated": len(generation.tokens),
-        "tokens": generation.tokens,
-        "stop_reason": generation.stop_reason,
-        **({"error": str(error)} if isinstance(error, Q4Error) else {}),
-        "n_ctx": conversation.session.n_ctx,
-        "threads": conversation.engine.n_threads,
-        "backend": conversation.engine.backend,
-        "seed": conversation.sampler.seed,
-        "timings": conversation.timings.as_dict(),
-    }
-    print(json.dumps(data, ensure_ascii=False, indent=2))
 
 
 def _describe(conversation: Conversation) -> None:

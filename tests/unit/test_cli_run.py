@@ -197,12 +197,12 @@ def test_a_signal_keeps_text_and_summary(
 def test_a_logit_that_is_not_finite_keeps_what_was_generated(
     q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from q4engine.engine import Session
+    from q4engine.engine import Phase, Session
 
     decode = Session.decode
 
-    def broken(self: Session, tokens: list[int]) -> np.ndarray:
-        logits = decode(self, tokens)
+    def broken(self: Session, tokens: list[int], *, phase: Phase) -> np.ndarray:
+        logits = decode(self, tokens, phase=phase)
         return logits * np.float32("nan") if self.n_past == 6 else logits
 
     monkeypatch.setattr(Session, "decode", broken)

@@ -17,7 +17,7 @@ from models.spec import ModelSpec
 from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine.cpus import default_thread_count, parse_cpu_mask
-from q4engine.engine import Call, Engine, Session
+from q4engine.engine import Backend, Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
 
@@ -68,6 +68,59 @@ def test_truncate_goes_back_in_time(tmp_path: Path) -> None:
     session.decode([9, 8, 7])
     session.truncate(2)
     assert session.decode([3]).tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_sync_evaluates_what_is_new(backend: Backend, tmp_path: Path) -> None:
+    """Longer, shorter, different in the middle, the same again: always the logits of an empty session."""
+    engine = Engine.load(write(tmp_path), n_threads=1, backend=backend)
+    session = engine.session()
+    listener = Listener(session)
+    session.observers.append(listener)
+    tokens = [1, 2, 3, 4, 5, 6]
+    for wanted, n_past, n_eval in (
+        (tokens[:4], 0, 4),
+        (tokens, 4, 2),
+        (tokens, 5, 1),
+        (tokens[:3], 2, 1),
+        ([1, 2, 9, 4, 5, 6], 2, 4),
+        ([7], 0, 1),
+    ):
+        listener.heard.clear()
+        held = session.held(wanted)
+        logits = session.sync(wanted)
+        assert [(call.n_past, call.n_eval) for when, call, _ in listener.heard if when == "after"] == [(n_past, n_eval)]
+        assert held == n_past and list(session.tokens) == wanted and session.n_past == len(wanted)
+        if backend == "native":
+            assert logits.tobytes() == engine.session().decode(wanted).tobytes()
+        else:  # whose sums hang on the number of tokens
+            np.testing.assert_allclose(logits, engine.session().decode(wanted), rtol=1e-3, atol=1e-4)
+
+
+def test_what_sync_refuses_leaves_the_session_usable(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session(n_ctx=4)
+    session.decode([1, 2, 3])
+    for wrong in ([], [1, 2, 320], [1, -1]):
+        with pytest.raises(Q4Error):
+            session.sync(wrong)
+        assert list(session.tokens) == [1, 2, 3]
+    with pytest.raises(Q4Error, match="token 320 at position 2"):
+        session.sync([1, 2, 320])
+    with pytest.raises(ContextFullError, match="2 tokens are in it, 3 more were given, it holds 4"):
+        session.sync([1, 2, 9, 9, 9])
+    assert list(session.tokens) == [1, 2]
+    assert session.sync([1, 2, 3, 4]).shape == (320,)
+
+
+def test_tokens_follow_the_cache(tmp_path: Path) -> None:
+    session = Engine.load(write(tmp_path), n_threads=1).session(n_batch=2)
+    session.decode([1, 2, 3])
+    session.decode([4])
+    with session.unobserved():
+        session.decode([5])
+    assert list(session.tokens) == [1, 2, 3, 4, 5]
+    session.truncate(2)
+    assert list(session.tokens) == [1, 2] and session.n_past == 2
 
 
 class Listener:

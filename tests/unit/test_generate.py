@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from q4engine.engine import Phase
 from q4engine.errors import Q4Error
 from q4engine.generate import Stopwatch, Timings, generate
 
@@ -18,14 +19,24 @@ class CountingSession:
 
     def __init__(self, n_ctx: int = 100) -> None:
         self.n_ctx = n_ctx
-        self.n_past = 0
+        self.tokens: list[int] = []
         self.calls: list[list[int]] = []
+        self.phases: list[Phase] = []
 
-    def decode(self, tokens: Sequence[int]) -> np.ndarray:
-        if self.n_past + len(tokens) > self.n_ctx:
-            raise Q4Error(f"the context is full: {self.n_past + len(tokens)} of {self.n_ctx}")
+    def held(self, tokens: Sequence[int]) -> int:
+        return min(len(self.tokens), len(tokens) - 1)
+
+    def sync(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray:
+        kept = self.held(tokens)
+        del self.tokens[kept:]
+        return self.decode(tokens[kept:], phase=phase)
+
+    def decode(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray:
+        if len(self.tokens) + len(tokens) > self.n_ctx:
+            raise Q4Error(f"the context is full: {len(self.tokens) + len(tokens)} of {self.n_ctx}")
         self.calls.append(list(tokens))
-        self.n_past += len(tokens)
+        self.phases.append(phase)
+        self.tokens += tokens
         logits = np.zeros(10, np.float32)
         logits[(tokens[-1] + 1) % 10] = 1
         return logits
@@ -47,7 +58,8 @@ def test_stops_at_a_stop_token() -> None:
     assert generation.stop_reason == "stop token"
     assert session.calls == [[1, 5], [6], [7], [8]]
     assert sampler.histories == [[1, 5], [1, 5, 6], [1, 5, 6, 7], [1, 5, 6, 7, 8]]
-    assert generation.evaluated == [1, 5, 6, 7, 8]
+    assert session.tokens == [1, 5, 6, 7, 8]
+    assert session.phases == ["prefill", "decode", "decode", "decode"]
 
 
 def test_stops_after_n_and_does_not_evaluate_the_last() -> None:
@@ -56,7 +68,7 @@ def test_stops_after_n_and_does_not_evaluate_the_last() -> None:
     assert list(generation) == [1, 2, 3]
     assert generation.stop_reason == "length"
     assert session.calls == [[0], [1], [2]]
-    assert generation.evaluated == [0, 1, 2]
+    assert session.tokens == [0, 1, 2]
 
 
 def test_n_0_only_reads_the_prompt() -> None:
@@ -69,7 +81,7 @@ def test_without_a_limit_it_ends_with_the_context() -> None:
     session = CountingSession(n_ctx=4)
     generation = generate(session, [0, 1], Greedy())
     assert list(generation) == [2, 3, 4]
-    assert generation.stop_reason == "context full" and session.n_past == 4
+    assert generation.stop_reason == "context full" and len(session.tokens) == 4
 
 
 def test_a_limit_that_does_not_fit_is_an_error_when_reached() -> None:
@@ -86,11 +98,13 @@ def test_the_last_position_of_the_context_still_gives_a_token() -> None:
         list(generate(CountingSession(n_ctx=4), [0, 1, 2, 3, 4], Greedy(), 1))
 
 
-def test_history_comes_before_the_prompt() -> None:
-    sampler = Greedy()
-    generation = generate(CountingSession(), [4], sampler, 2, history=[1, 2, 3])
-    assert list(generation) == [5, 6]
+def test_what_the_session_holds_is_history_and_no_work() -> None:
+    session, sampler, timings = CountingSession(), Greedy(), Timings()
+    session.tokens = [1, 2, 3]
+    assert list(generate(session, [1, 2, 3, 4], sampler, 2, timings=timings)) == [5, 6]
+    assert session.calls == [[4], [5]] and session.phases == ["prefill", "decode"]
     assert sampler.histories == [[1, 2, 3, 4], [1, 2, 3, 4, 5]]
+    assert timings.prompt.tokens == 1
 
 
 def test_an_interrupted_generation_says_so() -> None:

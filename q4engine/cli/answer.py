@@ -1,0 +1,88 @@
+"""How an answer is shown: its text as it comes, the summary behind it, or all of it as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from q4engine.cli import options
+from q4engine.cli.options import note
+from q4engine.errors import Q4Error
+
+if TYPE_CHECKING:
+    from q4engine.conversation import Conversation, Message
+    from q4engine.generate import Generation
+    from q4engine.tokenizer import Tokenizer
+
+
+def messages(args: argparse.Namespace, prompt: str) -> list[Message]:
+    """The messages that open a conversation."""
+    system: str | None = args.system_prompt
+    if system is None:
+        return [{"role": "user", "content": prompt}]
+    content = options.unescape(system) if args.escape else system
+    return [{"role": "system", "content": content}, {"role": "user", "content": prompt}]
+
+
+def stream(generation: Generation, tokenizer: Tokenizer, parts: list[str], show: bool = True) -> bool:
+    """Writes the text as it comes, a newline at its end, and adds it to ``parts``; returns whether Ctrl-C ended it."""
+    decoder = tokenizer.stream_decoder()
+    interrupted = False
+
+    def put(text: str) -> None:
+        parts.append(text)
+        if show and text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    try:
+        for token in generation:
+            put(decoder.push(token))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        put(decoder.flush())
+        if show and (text := "".join(parts)) and not text.endswith("\n"):
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+    return interrupted
+
+
+def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
+    """The summary on stderr."""
+    sys.stdout.flush()
+    note("")
+    if generation is not None and generation.stop_reason in ("context full", "interrupted"):
+        session = conversation.session
+        note(f"{generation.stop_reason}: {session.n_past} of {session.n_ctx} tokens of context are used")
+    if args.temperature > 0:
+        note(f"{'seed':>16}      = {conversation.sampler.seed}")
+    for line in conversation.timings.lines():
+        note(line)
+
+
+def print_json(
+    args: argparse.Namespace,
+    conversation: Conversation,
+    generation: Generation,
+    text: str,
+    error: BaseException | None = None,
+) -> None:
+    """``stop_reason`` says why the text ends; ``error``, there where one ended it, is what stderr says too."""
+    data = {
+        "text": text,
+        "model": str(options.model_path(args)),
+        "n_prompt": conversation.timings.prompt.tokens,
+        "n_generated": len(generation.tokens),
+        "tokens": generation.tokens,
+        "stop_reason": generation.stop_reason,
+        **({"error": str(error)} if isinstance(error, Q4Error) else {}),
+        "n_ctx": conversation.session.n_ctx,
+        "threads": conversation.engine.n_threads,
+        "backend": conversation.engine.backend,
+        "seed": conversation.sampler.seed,
+        "timings": conversation.timings.as_dict(),
+    }
+    print(json.dumps(data, ensure_ascii=False, indent=2))
