@@ -1,20 +1,16 @@
-"""Metrics by hand, why a value is missing, bootstrap intervals, and the bytes per token of a model file."""
+"""Every metric by hand, and why one is missing."""
 
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from analysis import bootstrap, metrics, model_bytes
+from analysis import metrics
 from analysis.cores import load
-from analysis.errors import AnalysisError
 from analysis.formula import NotMeasured, Undefined, parse
-from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, Count, Phase, Step
+from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, Count, Phase
 
 N1, A76 = load("neoverse-n1"), load("cortex-a76")
 
@@ -146,97 +142,3 @@ def test_windows_of_perfs_rotation() -> None:
 def test_printed_percentages_are_shares() -> None:
     counts = {"metric:Backend Stalled Cycles": Count(84.38, None, unit="%")}
     assert metrics.metric(phase(counts), "be", N1).value == pytest.approx(0.8438)
-
-
-def _steps(n: int, *, seed: int = 1) -> list[Step]:
-    generator = np.random.default_rng(seed)
-    steps = []
-    for i in range(n):
-        cycles = float(generator.uniform(90, 110))
-        counts = plain(CPU_CYCLES=cycles, STALL_BACKEND=cycles * float(generator.normal(0.5, 0.05)))
-        steps.append(Step(i, 1, float(i), 1.0, counts))
-    return steps
-
-
-def test_bootstrap_is_repeatable_and_holds_the_ratio() -> None:
-    steps, formula = _steps(50), parse("STALL_BACKEND / CPU_CYCLES")
-    low, high = bootstrap.bootstrap(steps, formula) or (0.0, 0.0)
-    assert (low, high) == bootstrap.bootstrap(steps, formula)
-    whole = sum(s.counts["STALL_BACKEND"].value for s in steps) / sum(s.counts["CPU_CYCLES"].value for s in steps)
-    assert low < whole < high
-    # the standard error of 50 draws with a deviation of 0.05 is 0.007, an interval about four of those
-    assert 0.5 * 0.028 < high - low < 1.5 * 0.028
-
-
-def test_bootstrap_covers_about_95_percent() -> None:
-    formula = parse("STALL_BACKEND / CPU_CYCLES")
-    hits = 0
-    for seed in range(60):
-        low, high = bootstrap.bootstrap(_steps(40, seed=seed), formula) or (1.0, 0.0)
-        hits += low < 0.5 < high
-    assert 50 <= hits <= 60
-
-
-def test_bootstrap_needs_steps_that_counted_all_events() -> None:
-    steps, formula = _steps(8), parse("STALL_BACKEND / CPU_CYCLES")
-    assert bootstrap.bootstrap(steps, formula) is not None
-    del steps[3].counts["STALL_BACKEND"]
-    assert bootstrap.bootstrap(steps, formula) is None
-
-
-def test_equal_steps_give_an_interval_of_one_point() -> None:
-    steps = [Step(i, 1, float(i), 1.0, plain(CPU_CYCLES=100, STALL_BACKEND=25)) for i in range(10)]
-    low, high = bootstrap.bootstrap(steps, parse("STALL_BACKEND / CPU_CYCLES")) or (0.0, 1.0)
-    assert low == high == 0.25
-
-
-def _string(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
-
-
-def _gguf(tensors: dict[str, tuple[tuple[int, ...], int]], *, version: int = 3, kv_heads: int = 2) -> bytes:
-    """A GGUF header of shapes (fastest dimension first) and types, with enough bytes behind it for the tensors."""
-    numbers = {"block_count": 3, "attention.head_count": 4, "attention.head_count_kv": kv_heads, "embedding_length": 64}
-    entries = [_string(f"llama.{key}") + struct.pack("<II", 4, value) for key, value in numbers.items()]
-    entries.append(_string("tokens") + struct.pack("<IIQ", 9, 8, 2) + _string("a") + _string("bc"))
-    entries.append(_string("scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 1, 2))
-    table = [
-        _string(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}QIQ", *shape, kind, 0)
-        for name, (shape, kind) in tensors.items()
-    ]
-    head = b"GGUF" + struct.pack("<IQQ", version, len(table), len(entries))
-    return head + b"".join(entries) + b"".join(table) + bytes(100_000)
-
-
-F32, Q4_0, Q8_0 = 0, 2, 8
-
-
-def test_bytes_per_token_of_a_model_file(tmp_path: Path) -> None:
-    untied = {"token_embd.weight": ((64, 100), Q8_0), "blk.0.w": ((64, 32), Q4_0), "output.weight": ((64, 100), F32)}
-    (tmp_path / "synthetic.gguf").write_bytes(_gguf(untied))
-    found = model_bytes.read(tmp_path / "synthetic.gguf")
-    assert found.weights == 64 * 32 // 32 * 18 + 64 * 100 * 4
-    assert found.kv == 2 * 3 * 2 * 16 * 2
-    tied = {name: tensor for name, tensor in untied.items() if name != "output.weight"}
-    (tmp_path / "synthetic-tied.gguf").write_bytes(_gguf(tied, version=2))
-    assert model_bytes.read(tmp_path / "synthetic-tied.gguf").weights == 64 * 32 // 32 * 18 + 64 * 100 // 32 * 34
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "ends early"),
-        (b"GGML" + bytes(100), "magic"),
-        (b"GGUF" + struct.pack("<I", 1) + bytes(100), "version 1"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "cannot be"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1 << 62), "cannot be"),
-        (_gguf({"w": ((64, 64), 99)}), "unknown type 99"),
-        (_gguf({"w": ((1 << 40, 64), F32)}), "larger than the file"),
-        (_gguf({"w": ((64,) * 4, F32)})[:200], "ends early|passes the end"),
-    ],
-)
-def test_broken_model_files(tmp_path: Path, data: bytes, message: str) -> None:
-    path = tmp_path / "synthetic-broken.gguf"
-    path.write_bytes(data)
-    with pytest.raises(AnalysisError, match=message):
-        model_bytes.read(path)

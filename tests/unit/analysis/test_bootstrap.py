@@ -1,0 +1,55 @@
+"""Intervals over steps: repeatable, of the right width, none without enough steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis import bootstrap
+from analysis.formula import parse
+from analysis.phase import Count, Step
+
+
+def plain(**counts: float) -> dict[str, Count]:
+    return {event: Count(value, 1.0) for event, value in counts.items()}
+
+
+def _steps(n: int, *, seed: int = 1) -> list[Step]:
+    generator = np.random.default_rng(seed)
+    steps = []
+    for i in range(n):
+        cycles = float(generator.uniform(90, 110))
+        counts = plain(CPU_CYCLES=cycles, STALL_BACKEND=cycles * float(generator.normal(0.5, 0.05)))
+        steps.append(Step(i, 1, float(i), 1.0, counts))
+    return steps
+
+
+def test_bootstrap_is_repeatable_and_holds_the_ratio() -> None:
+    steps, formula = _steps(50), parse("STALL_BACKEND / CPU_CYCLES")
+    low, high = bootstrap.bootstrap(steps, formula) or (0.0, 0.0)
+    assert (low, high) == bootstrap.bootstrap(steps, formula)
+    whole = sum(s.counts["STALL_BACKEND"].value for s in steps) / sum(s.counts["CPU_CYCLES"].value for s in steps)
+    assert low < whole < high
+    # the standard error of 50 draws with a deviation of 0.05 is 0.007, an interval about four of those
+    assert 0.5 * 0.028 < high - low < 1.5 * 0.028
+
+
+def test_bootstrap_covers_about_95_percent() -> None:
+    formula = parse("STALL_BACKEND / CPU_CYCLES")
+    hits = 0
+    for seed in range(60):
+        low, high = bootstrap.bootstrap(_steps(40, seed=seed), formula) or (1.0, 0.0)
+        hits += low < 0.5 < high
+    assert 50 <= hits <= 60
+
+
+def test_bootstrap_needs_steps_that_counted_all_events() -> None:
+    steps, formula = _steps(8), parse("STALL_BACKEND / CPU_CYCLES")
+    assert bootstrap.bootstrap(steps, formula) is not None
+    del steps[3].counts["STALL_BACKEND"]
+    assert bootstrap.bootstrap(steps, formula) is None
+
+
+def test_equal_steps_give_an_interval_of_one_point() -> None:
+    steps = [Step(i, 1, float(i), 1.0, plain(CPU_CYCLES=100, STALL_BACKEND=25)) for i in range(10)]
+    low, high = bootstrap.bootstrap(steps, parse("STALL_BACKEND / CPU_CYCLES")) or (0.0, 1.0)
+    assert low == high == 0.25
