@@ -27,7 +27,7 @@ static bool counter_is_the_clock(void) {
     return read && (strcmp(name, "tsc\n") == 0 || strcmp(name, "arch_sys_counter\n") == 0);
 }
 
-// Both at one moment: of two tries the one that less came between.
+// The clock and the counter at the same moment: of two attempts the one in which less time passed between the readings.
 static void read_both(const struct q4_recorder *r, uint64_t *ns, q4_ticks *ticks) {
     q4_ticks least = UINT64_MAX;
     for (int i = 0; i < 2; i++) {
@@ -46,7 +46,7 @@ static void read_both(const struct q4_recorder *r, uint64_t *ns, q4_ticks *ticks
 
 // ---- the log -----------------------------------------------------------------------------------
 
-// Memory that nobody has touched yet costs a fault for each page, of 10 µs and more in virtual machines.
+// Blocks are touched when they are made: the first touch of a page is a fault, of 10 µs and more in virtual machines.
 #define BLOCK_BYTES ((size_t)8 << 20)
 #define RECORDS_PER_BLOCK 2048
 
@@ -72,7 +72,7 @@ bool q4_records_due(struct q4_recorder *r) {
 }
 
 void q4_records_clear(struct q4_recorder *r) {
-    while (r->blocks && r->blocks->next) { // one stays for the calls to come
+    while (r->blocks && r->blocks->next) { // keeps one, the oldest, for the calls to come
         struct q4_record_block *next = r->blocks->next;
         q4_free(r->blocks, r->block_bytes);
         r->blocks = next;
@@ -198,7 +198,7 @@ bool q4_record_call_stop(struct q4_recorder *r) {
     return true;
 }
 
-// Page faults and context switches of the calling thread so far; needs no permission.
+// Page faults and context switches of the calling thread since it started. Unlike counters they need no permission.
 static void thread_usage(int64_t *page_faults, int64_t *context_switches) {
     struct rusage usage;
     getrusage(RUSAGE_THREAD, &usage);
@@ -253,7 +253,7 @@ static double tick_ns(const struct q4_record *record) {
 
 uint64_t q4_record_own_ns(const struct q4_record *record) { return (uint64_t)((double)record->own * tick_ns(record)); }
 
-// On the clock; never back, whatever a CPU's counter says.
+// A stamp on the clock, by the call's two ends. Not before `before`, even where CPUs' counters disagree.
 static uint64_t to_ns(const struct q4_record *record, q4_ticks ticks, uint64_t before) {
     if (ticks <= record->start)
         return before;
@@ -293,7 +293,7 @@ static double mean_ns(uint64_t start) { return (double)(q4_now_ns() - start) / C
 
 void q4_recorder_cost(struct q4_recorder *r, double *mark_ns, double *reading_ns) {
     struct q4_thread_record *t = &r->threads[0];
-    struct q4_recorder marker = *r; // marks alone: no readings, no emulator told
+    struct q4_recorder marker = *r; // takes marks, but no readings, and tells no emulator
     marker.level = Q4_RECORD_OPERATIONS;
     marker.emulated = false;
     uint64_t start = q4_now_ns();

@@ -1,12 +1,12 @@
-// What calls leave behind for captures: when each thread reached each operation, and what its counters said there.
+// A log of calls for captures: when each thread was done with each operation, and what its counters said at that time.
 //
-// A thread marks 1 + 2 * n_ops boundaries: the start of its walk, then for each operation the end of its own work and
-// the end of the barrier behind it. One operation's end is the next one's start, so a mark costs one look at the clock,
-// and none where the thread had no part in the operation: that mark is the one before.
-// Counters are read there as well, or only at the two ends of the walk: a reading is a system call.
+// During a call every thread passes 1 + 2 * n_ops marks: the start of its walk over the plan, then for each operation
+// the end of its own work and the end of the barrier after it. The end of one operation is the start of the next, so a
+// mark takes one time stamp. Where the thread had nothing to do since the mark before, the two marks are equal and no
+// stamp is taken. Counters are read at every mark or, since a reading is a system call, only at the first and the last.
 //
-// Records stay here until somebody takes them, many at once: between two calls the caches are full of weights, and
-// whatever runs there costs several times what it costs in a loop.
+// The log grows until Python takes it, many calls at once. Directly after a call the caches are full of weights, so
+// that any code there takes several times as long as it does in a loop.
 #ifndef Q4_RECORDER_H
 #define Q4_RECORDER_H
 
@@ -37,31 +37,32 @@ enum q4_thread_fact {
     Q4_THREAD_FACTS
 };
 
-// A time of a thread: where the machine lets user code read it, the counter that the clock is made of, unordered. The
-// clock itself waits until all loads before it have arrived, which costs a memory-bound walk more than its own time.
+// A time stamp: the CPU's counter of time (TSC, CNTVCT) where user code may read it, else nanoseconds of the clock.
+// The counter is read without a barrier. clock_gettime reads it behind one, which waits for all loads before it: in a
+// walk that is bound by memory that wait is longer than the reading.
 typedef uint64_t q4_ticks;
 
-// One call. In memory the threads' parts follow it, each no longer than what it holds.
+// One call. The threads' parts follow it in memory, one behind the other, each as long as its marks need.
 struct q4_record {
     struct q4_record *next;
     uint64_t start_ns, end_ns; // CLOCK_MONOTONIC_RAW
     q4_ticks start, end;       // the same two moments
-    q4_ticks own;              // spent at the two ends of the slowest walk and behind the call, for the record alone
+    q4_ticks own;              // that recording took at the ends of the slowest thread's walk and after the call
     size_t n_past, n_tokens;
     bool all_logits;
     enum q4_phase phase;
-    size_t n_words; // of a reading, by the groups selected for the call
+    size_t n_words; // of one reading of the groups that count in the call
 };
 
-// A thread's part of the present call. Of a mark that equals the one before there is nothing but a bit that is not set.
+// A thread's part of the call that runs. Of a mark that equals the one before only a bit of `busy` is kept, a 0.
 struct q4_thread_record {
     int64_t facts[Q4_THREAD_FACTS];
-    uint64_t *busy;              // [n_busy_words] a bit for each mark
+    uint64_t *busy;              // [n_busy_words] a bit for each mark: 1 where it has a stamp of its own
     q4_ticks *stamps;            // of the marks whose bit is set
     uint64_t *counts;            // [n_words] for each reading, cumulative; NULL without counters
     size_t n_stamps, n_readings; // so far
-    size_t at;                   // the next mark
-    q4_ticks own;                // spent at the two ends of the walk
+    size_t at;                   // index of the next mark
+    q4_ticks own;                // that recording took at the two ends of the walk
     char padding[64];            // neighbours belong to other threads
 };
 
@@ -104,8 +105,8 @@ struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *gr
 struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu);
 void q4_recorder_free(struct q4_recorder *recorder);
 
-// Around a call, on the thread that makes it; n_past to phase of the record are the caller's. A call that is not
-// stopped leaves no record.
+// Around a call, on the thread that makes it. Of `call` the fields n_past to phase are read. A call that is started and
+// not stopped (it failed) leaves no record.
 void q4_record_call_start(struct q4_recorder *recorder, const struct q4_record *call);
 bool q4_record_call_stop(struct q4_recorder *recorder); // false: no memory
 
@@ -113,22 +114,22 @@ bool q4_record_call_stop(struct q4_recorder *recorder); // false: no memory
 void q4_record_start(struct q4_recorder *recorder, struct q4_thread_record *record);
 void q4_record_stop(struct q4_recorder *recorder, struct q4_thread_record *record);
 
-// Whether somebody should take the log now: it has more than remind_bytes, or the last reminder is
-// remind_ns ago (0: never).
+// Whether it is time to take the log: it has more than remind_bytes, or this function last said so remind_ns ago (0:
+// the time does not matter).
 bool q4_records_due(struct q4_recorder *recorder);
 
-// Ends the log: everything from recorder->first on.
+// Empties the log. Records that were read from recorder->first on are gone then.
 void q4_records_clear(struct q4_recorder *recorder);
 
-// A record with nothing left out: facts [threads][Q4_THREAD_FACTS], stamps [threads][n_marks] in nanoseconds of
+// Unpacks a record, equal marks included: facts [threads][Q4_THREAD_FACTS], stamps [threads][n_marks] in nanoseconds of
 // CLOCK_MONOTONIC_RAW, counts [threads][n_readings][n_words].
 void q4_record_expand(const struct q4_recorder *recorder, const struct q4_record *record, int64_t *facts,
                       uint64_t *stamps, uint64_t *counts);
 
-// Nanoseconds that recording added to a call, but for the marks in between.
+// Nanoseconds that recording added to a call, those of the marks between the first and the last left out.
 uint64_t q4_record_own_ns(const struct q4_record *record);
 
-// Nanoseconds that a mark and a reading of the selected counters take the calling thread, by trying. Not within a call.
+// Measures what a mark and a reading of the selected counters take the calling thread, in nanoseconds. Not in a call.
 void q4_recorder_cost(struct q4_recorder *recorder, double *mark_ns, double *reading_ns);
 
 uint64_t q4_now_ns(void); // CLOCK_MONOTONIC_RAW
@@ -147,7 +148,7 @@ static inline q4_ticks q4_record_now(const struct q4_recorder *r) {
     return q4_now_ns();
 }
 
-// A mark that is not the one before.
+// Takes a stamp for the thread's next mark.
 static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t) {
     q4_ticks now = q4_record_now(r);
     t->stamps[t->n_stamps++] = now;
@@ -160,8 +161,8 @@ static inline void q4_record_reading(const struct q4_recorder *r, struct q4_thre
     q4_pmu_read(r->pmu, (size_t)(t - r->threads), t->counts + t->n_readings++ * r->present.n_words);
 }
 
-// The thread has come past its part of an operation, or the barrier behind it. busy: it did something since the last
-// mark.
+// The thread passes its next mark: the end of its work on an operation, or of the barrier after it. busy: it did
+// something, or waited, since the mark before.
 static inline void q4_record_mark(const struct q4_recorder *r, struct q4_thread_record *t, bool busy) {
     if (r->level == Q4_RECORD_CALLS)
         return;

@@ -19,12 +19,10 @@ static struct q4_pmu *open_counters(SessionObject *self, PyObject *list) {
 
 const char q4_session_record_doc[] =
     "record(level, groups, /) -> None\n\n"
-    "Records the calls to come. level: 0 not at all, 1 the ends of each thread's walk, 2 stamps at every operation "
-    "and\n"
-    "counters at the ends, 3 both at every operation. groups: events counted together, [[(type, config, "
-    "exclude_kernel), …], …] with perf_event_attr's numbers; those of this thread and of "
-    "the\n"
-    "model's. OSError where the kernel refuses an event on any thread; nothing is recorded then.";
+    "Records the calls to come. level, of constants()['levels']: nothing, the two ends of each thread's walk,\n"
+    "stamps at every operation and counters at the two ends, or both at every operation. groups: events counted\n"
+    "together, on this thread and the model's: [[(type, config, exclude_kernel), …], …], perf_event_attr's\n"
+    "numbers. OSError where the kernel refuses an event on any thread; nothing is recorded then.";
 
 PyObject *q4_session_record(PyObject *object, PyObject *args) {
     SessionObject *self = (SessionObject *)object;
@@ -92,13 +90,11 @@ PyObject *q4_session_remind(PyObject *object, PyObject *args) {
 
 const char q4_session_recorded_doc[] =
     "recorded() -> list[tuple[int, int, int, bool, int, int, int, bytes, bytes, bytes]]\n\n"
-    "Of every call that succeeded since the last look, the oldest first: n_past, n_eval, phase, all_logits, start and\n"
-    "end (CLOCK_MONOTONIC_RAW ns), ns that recording took but for the marks, then arrays: stamps, uint64 [threads, "
-    "marks]; facts, int64 [threads, 5] (thread id, "
-    "first CPU, last CPU, page faults,\n"
-    "context switches); counts, uint64 [threads, marks, words]. Marks: start of the thread's walk, then for each\n"
-    "operation the end of its work and the end of the barrier behind it, equal to the mark before where there was\n"
-    "none; at level 1 the two ends of the walk.";
+    "Takes the log: of every call that succeeded since it was last taken, the oldest first, n_past, n_eval, phase,\n"
+    "all_logits, start and end (CLOCK_MONOTONIC_RAW ns), ns that recording took but for the marks, then arrays:\n"
+    "stamps, uint64 [threads, marks]; facts, int64 [threads, thread_facts]; counts, uint64 [threads, marks, words].\n"
+    "Marks: the start of the thread's walk, then for each operation the end of its work and the end of the barrier\n"
+    "after it, equal to the mark before where there was none; at level 'calls' the two ends of the walk.";
 
 static PyObject *words(size_t n) { return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * sizeof(uint64_t))); }
 

@@ -32,9 +32,10 @@ from q4engine.profiling.streamline import PHASE_COLORS, OperationChannels
 
 COST_WARNING_PERCENT = 2.0
 
-# How long the sinks that want to hear of calls soon wait for them, and how much gathers for those that do not.
 _OFTEN_NS = 500_000_000
+"""How often the ``often`` sinks are given what was recorded."""
 _LATE_BYTES = 64 << 20
+"""Records that are kept for the ``late`` sinks until they are written in the middle of a run."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class Sink(Protocol):
     def write(self, record: Record) -> None: ...
 
 
-# CLOCK_MONOTONIC_RAW without a Python function around it: between two calls the caches are cold, and all that is
-# done there costs several times what it costs in a loop.
+# CLOCK_MONOTONIC_RAW without a Python function around it: between two calls the caches are cold, so that any code
+# takes several times as long as it does in a loop.
 _now = partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
 
 
@@ -98,7 +99,10 @@ class Recorded(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A call as it waits for its record: stamp of its start, groups that count in it; without a recorder, its end."""
+    """A call that ``before`` saw and whose record is still to come.
+
+    counted: the groups that count in it. end_ns: 0 but where nothing records, and ``after`` saw its end.
+    """
 
     call: Call
     start_ns: int
@@ -121,11 +125,11 @@ class Cost:
 
 
 class Observer:
-    """Hears of the session's calls, and hands them on when there is time.
+    """Takes what the session's calls leave behind, and gives it to the sinks.
 
-    Where nobody wants to hear of a call before it starts or as soon as it is over, it is left alone: the native
-    recorder notes all there is to know, and this class takes its log now and then. Between two calls the caches are
-    full of weights, so that a few lines of Python take 10 µs and more there.
+    The native recorder notes all there is to know of a call, and this class takes its log now and then. It does
+    nothing around a call unless somebody has to hear of that call before it starts or as soon as it is over: between
+    two calls the caches are full of weights, so that a few lines of Python take 10 µs and more.
 
     ``announce`` is told before each call; ``live`` sinks hear of a call right after it, ``often`` sinks within half a
     second, ``late`` ones (which write much) after the run.
@@ -167,7 +171,7 @@ class Observer:
         self._mark_ns, self._reading_ns = recorder.record_cost()
 
     def attach(self) -> None:
-        """Hears of the session's calls from now on. The sinks are in place by then."""
+        """Takes part in the session's calls from now on; the sinks are added before."""
         takes_turns = len(self.counters.rotation) > 1
         if not self.level or self.announce or self.live or self.perf or takes_turns:
             self.session.observers.append(self)
@@ -200,7 +204,7 @@ class Observer:
         self.cost.observing_ns += _now() - ended_ns
 
     def drain(self) -> None:
-        """Hands on what waits; to the ``late`` sinks only where much waits for them."""
+        """Gives the sinks what was recorded; the ``late`` ones only once much of it waits for them."""
         with uninterrupted():  # each call is told to all sinks or to none
             for record in self._records():
                 self._n_calls += 1
@@ -224,7 +228,7 @@ class Observer:
                     sink.write(record)
 
     def finish(self) -> None:
-        """After the run: everything that waits, to everyone. Hears no more of the session's calls."""
+        """After the run: takes no more part in the session's calls, and gives all sinks what waits for them."""
         if self in self.session.observers:
             self.session.observers.remove(self)
         self.session.collect = None
@@ -237,7 +241,7 @@ class Observer:
             self.session.recorder.record(0, [])
 
     def _select(self, phase: Phase) -> None:
-        """Groups that do not fit together take turns, in each phase anew."""
+        """Has the groups count whose turn it is; the turns of each phase are counted apart."""
         counted = self.counters.turn(self._n_phase_calls[phase])
         if counted != self._counted:
             self.session.recorder.select(sum(1 << index for index in counted))  # type: ignore[union-attr]
@@ -266,7 +270,11 @@ class Observer:
             yield record
 
     def _announcement(self, recorded: Recorded) -> tuple[int, tuple[int, ...]]:
-        """Start and groups as announced, if it was: the last one before the call. Calls that failed have no record."""
+        """Start of a recorded call and the groups that counted in it.
+
+        As the last announcement before it said, where calls are announced: those before that one were of calls that
+        failed, which leave no record.
+        """
         start_ns, counted = recorded.start_ns, self._counted
         while self._announced and self._announced[0].start_ns <= recorded.start_ns:
             _, start_ns, counted, _ = self._announced.popleft()
