@@ -21,7 +21,7 @@ import numpy as np
 from q4engine.cpus import default_thread_count
 from q4engine.errors import ContextFullError, Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorInfo
-from q4engine.models import GRAPHS, ModelConfig
+from q4engine.models import ModelConfig, read_model
 from q4engine.models.graph import Activation, Graph, Op, RopeStyle, usual_scale
 
 if TYPE_CHECKING:
@@ -115,10 +115,8 @@ class Engine:
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))
         try:
-            config = ModelConfig.from_gguf(file)
+            config, graph = read_model(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
-            graph = Graph(file)
-            GRAPHS[config.architecture](graph, config)
             native = _build_native(file, config, graph, threads, cpu_mask) if backend == "native" else None
             return cls(file, config, graph, native, threads, time.perf_counter() - start)
         except BaseException:
@@ -146,7 +144,7 @@ class Engine:
         """The model in plain NumPy, made on first use."""
         from q4engine.reference import ReferenceModel
 
-        return ReferenceModel(self.gguf, self.config)
+        return ReferenceModel(self.graph)
 
     @property
     def kernels(self) -> list[KernelChoice]:

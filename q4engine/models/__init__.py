@@ -1,13 +1,63 @@
-"""Model architectures: hyper-parameters (config), the language their graphs are written in (graph), one file each."""
+"""Model architectures, one file each: their traits, the keys that they read, their graph (config, graph, keys)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from q4engine.models import llama, qwen2
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf import GGUFFile
 from q4engine.models.config import ModelConfig
 from q4engine.models.graph import Graph
+from q4engine.models.keys import KeyReader
+from q4engine.models.llama import Llama
+from q4engine.models.qwen2 import Qwen2
 
-GRAPHS: dict[str, Callable[[Graph, ModelConfig], None]] = {"llama": llama.build, "qwen2": qwen2.build}
+ARCHITECTURES: dict[str, type[ModelConfig]] = {
+    "llama": Llama,
+    "qwen2": Qwen2,
+}
+"""By GGUF's names, ``general.architecture``."""
 
-__all__ = ["GRAPHS", "Graph", "ModelConfig"]
+__all__ = ["ARCHITECTURES", "Graph", "ModelConfig", "read_model"]
+
+
+def read_model(file: GGUFFile) -> tuple[ModelConfig, Graph]:
+    """A file's hyper-parameters and graph, checked against its tensors and vocabulary before anything trusts them.
+
+    A Q4Error names the key or tensor that is missing, out of range or contradicts another.
+    """
+    architecture = file.metadata.string("general.architecture")
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise Q4Error(f"{file.path}: the architecture {shown(architecture)} is not supported, expected {known}")
+    config = ARCHITECTURES[architecture].read(KeyReader(file, architecture))
+    graph = Graph(file)
+    config.build(graph)
+    _check_all_used(file, config, graph)
+    _check_vocabulary(file, config)
+    return config, graph
+
+
+def _check_all_used(file: GGUFFile, config: ModelConfig, graph: Graph) -> None:
+    """A tensor that the graph leaves out would change the result."""
+    for name in file.tensors:
+        if name not in graph.tensors:
+            raise Q4Error(
+                f"{file.path}: tensor {shown(name)} is not part of a {config.architecture} model "
+                f"of {config.n_layers} layers, which would leave it out"
+            )
+
+
+def _check_vocabulary(file: GGUFFile, config: ModelConfig) -> None:
+    """The tokenizer has as many tokens as the embedding has rows, and its special tokens are among them."""
+    meta, rows = file.metadata, f"tensor 'token_embd.weight' has {config.vocab_size} rows"
+    stated = meta.integer(f"{config.architecture}.vocab_size", config.vocab_size)
+    if stated != config.vocab_size:
+        raise Q4Error(f"{file.path}: key '{config.architecture}.vocab_size' is {stated}, but {rows}")
+    if "tokenizer.ggml.tokens" in meta:
+        n_tokens = len(meta.string_array("tokenizer.ggml.tokens"))
+        if n_tokens != config.vocab_size:
+            raise Q4Error(f"{file.path}: the vocabulary has {n_tokens} tokens, but {rows}")
+    for key in meta:
+        if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
+            token = meta.integer(key)
+            if not 0 <= token < config.vocab_size:
+                raise Q4Error(f"{file.path}: key {shown(key)} is {token}, expected 0 to {config.vocab_size - 1}")

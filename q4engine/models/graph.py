@@ -110,8 +110,9 @@ class Graph:
     tables: list[TensorInfo] = field(default_factory=list)
     """Embeddings, whose rows are read one by one."""
     rope_tables: list[RopeTable] = field(default_factory=list)
+    tensors: set[str] = field(default_factory=set)
+    """The names of all tensors that it uses."""
     _quantized: set[int] = field(default_factory=set)
-    _used: set[str] = field(default_factory=set)
 
     def rope_table(self, dim: int, base: float, factors: str | None = None) -> int:
         """The index of a table of angles for ``dim`` elements of a head; ``factors`` names a tensor of dim / 2."""
@@ -211,7 +212,7 @@ class Graph:
         """A tensor of the model in a type that the engine computes with; Q4Error where it is missing or another."""
         info = self.file.tensor(name if full or self.layer is None else f"blk.{self.layer}.{name}", shape)
         info.require_usable()
-        self._used.add(info.name)
+        self.tensors.add(info.name)
         return info
 
     def _vector_tensor(self, name: str, size: int, *, full: bool = False) -> TensorInfo:

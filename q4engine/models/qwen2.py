@@ -1,10 +1,15 @@
-"""Qwen2: Qwen1.5, 2 and 2.5. Llama's decoder with a bias on Q, K and V, and RoPE over the halves of a head.
-
-Both differences are properties of the configuration (``qkv_bias``, ``rope_style``), so the graph is Llama's.
-"""
+"""Qwen2: Qwen1.5, 2 and 2.5. Llama's decoder with a bias on Q, K and V, and RoPE over the halves of a head."""
 
 from __future__ import annotations
 
-from q4engine.models.llama import build
+from typing import ClassVar
 
-__all__ = ["build"]
+from q4engine.models.graph import RopeStyle
+from q4engine.models.llama import Llama
+
+
+class Qwen2(Llama):
+    """Keys, sizes and graph are Llama's."""
+
+    rope_style: ClassVar[RopeStyle] = RopeStyle.NEOX
+    qkv_bias: ClassVar[bool] = True

@@ -9,6 +9,7 @@ import pytest
 from models.llama2c import import_llama2c
 
 from q4engine.gguf import GGUFFile, TensorType
+from q4engine.models import read_model
 from q4engine.reference import ReferenceModel
 
 BOS = 1
@@ -28,7 +29,7 @@ def test_greedy_text(tmp_path: Path, shared_data: Path, kind: TensorType) -> Non
     folder = shared_data / "tinyllamas"
     path = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "stories.gguf", kind)
     with GGUFFile.open(path) as file:
-        session = ReferenceModel(file).session(512)
+        session = ReferenceModel(read_model(file)[1]).session(512)
         tokens = file.metadata.strings("tokenizer.ggml.tokens")
         ids: list[int] = []
         token = BOS

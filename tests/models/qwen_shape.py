@@ -24,6 +24,7 @@ from q4engine.gguf.types import TensorType
 
 QWEN_SHAPE = ModelSpec(
     architecture="qwen2",
+    qkv_bias=True,
     n_layers=24,
     dim=1024,
     n_heads=16,
@@ -36,13 +37,14 @@ QWEN_SHAPE = ModelSpec(
     rms_eps=1e-6,
     weight_type=TensorType.Q4_0,
     types={"output": TensorType.Q6_K},
+    pre_tokenizer="qwen2",
     name="synthetic random weights in the shape of Qwen1.5-0.5B",
 )
 
 
 def write_qwen_shape(path: Path, vocab: Path | None = None, spec: ModelSpec = QWEN_SHAPE) -> Path:
     """Write the model; ``vocab`` is a GGUF whose vocabulary is taken instead of a synthetic one."""
-    vocabulary = from_gguf(vocab) if vocab else synthetic_bpe(spec.vocab_size, "qwen2")
+    vocabulary = from_gguf(vocab) if vocab else synthetic_bpe(spec.vocab_size, spec.pre_tokenizer)
     if len(vocabulary.tokens) != spec.vocab_size:
         raise Q4Error(f"{vocab}: has {len(vocabulary.tokens)} tokens, expected {spec.vocab_size}")
     rng = np.random.default_rng(spec.seed)

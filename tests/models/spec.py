@@ -20,7 +20,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A decoder of architecture ``llama`` (NORM RoPE) or ``qwen2`` (NEOX RoPE, QKV bias).
+    """A decoder of the kind that q4engine/models/llama.py describes, under the name ``architecture``.
 
     ``types`` overrides ``weight_type`` for a role: token_embd, output, attn_q, attn_k, attn_v, attn_output, ffn_gate,
     ffn_up, ffn_down. Where a tensor's columns are no multiple of the type's block it becomes ``fallback_type``.
@@ -38,10 +38,12 @@ class ModelSpec:
     tied_output: bool = False
     rope_freq_base: float = 10000.0
     rope_freqs: bool = False
+    qkv_bias: bool = False
     rms_eps: float = 1e-5
     weight_type: TensorType = TensorType.Q4_0
     fallback_type: TensorType = TensorType.F16
     types: dict[str, TensorType] = field(default_factory=dict)
+    pre_tokenizer: str = "gpt-2"
     seed: int = 1
     name: str = "synthetic tiny random"
 
@@ -73,7 +75,7 @@ class ModelSpec:
             self._weight("attn_k", prefix + "attn_k.weight", kv_dim, self.dim),
             self._weight("attn_v", prefix + "attn_v.weight", kv_dim, self.dim),
         ]
-        if self.architecture == "qwen2":
+        if self.qkv_bias:
             for role, size in (("attn_q", q_dim), ("attn_k", kv_dim), ("attn_v", kv_dim)):
                 table.append(TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.5))
         return [

@@ -1,4 +1,4 @@
-"""Tiny random models of both architectures, for tests: ``write_tiny(path, TINY_QWEN2.with_changes(n_kv_heads=4))``.
+"""Tiny random models of every architecture, for tests: ``write_tiny(path, TINY_QWEN2.with_changes(n_kv_heads=4))``.
 
 As a script: ``python tests/models/tiny.py OUT.gguf --architecture qwen2 --type q4_0``.
 """
@@ -21,8 +21,8 @@ from models.write import write_model
 from q4engine.gguf.types import USABLE_TYPES, TensorType
 
 TINY_LLAMA = ModelSpec()
-TINY_QWEN2 = ModelSpec("qwen2", rope_freq_base=1e6, rms_eps=1e-6)
-PRE_TOKENIZERS = {"llama": "gpt-2", "qwen2": "qwen2"}
+TINY_QWEN2 = ModelSpec("qwen2", qkv_bias=True, rope_freq_base=1e6, rms_eps=1e-6, pre_tokenizer="qwen2")
+TINY = {spec.architecture: spec for spec in (TINY_LLAMA, TINY_QWEN2)}
 
 MIXED_TYPES = {
     "token_embd": TensorType.Q8_0,
@@ -38,7 +38,7 @@ MIXED_TYPES = {
 def write_tiny(path: Path, spec: ModelSpec = TINY_LLAMA) -> Path:
     """Write the model that ``spec`` and its seed determine; returns ``path``."""
     rng = np.random.default_rng(spec.seed)
-    vocabulary = synthetic_bpe(spec.vocab_size, PRE_TOKENIZERS[spec.architecture])
+    vocabulary = synthetic_bpe(spec.vocab_size, spec.pre_tokenizer)
     write_model(path, spec, vocabulary, lambda tensor: random_tensor(tensor, rng))
     return path
 
@@ -46,12 +46,13 @@ def write_tiny(path: Path, spec: ModelSpec = TINY_LLAMA) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--architecture", choices=sorted(PRE_TOKENIZERS), default="llama")
+    parser.add_argument("--architecture", choices=sorted(TINY), default="llama")
     parser.add_argument("--type", choices=sorted(kind.name.lower() for kind in USABLE_TYPES), default="q4_0")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    spec = TINY_LLAMA if args.architecture == "llama" else TINY_QWEN2
-    write_tiny(args.out, spec.with_changes(weight_type=TensorType[args.type.upper()], seed=args.seed))
+    write_tiny(
+        args.out, TINY[args.architecture].with_changes(weight_type=TensorType[args.type.upper()], seed=args.seed)
+    )
 
 
 if __name__ == "__main__":

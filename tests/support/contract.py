@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from q4engine.gguf import GGUFFile, TensorInfo, TensorType
-from q4engine.models.config import ModelConfig
+from q4engine.models.llama import Llama
 
 F = np.float32
 BLOCK, SUPER, KV_BLOCK, SPAN_BLOCKS = 32, 256, 64, 8
@@ -150,7 +150,7 @@ def _q6_k(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return q.reshape(*raw.shape[:2], SUPER), scales, raw[..., 208:210].copy().view(np.float16)[..., 0].astype(F)
 
 
-def rope_table(positions: np.ndarray, config: ModelConfig, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def rope_table(positions: np.ndarray, config: Llama, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Cosines and sines, float32 [n, rope_dim / 2]: float64 without fma."""
     angles = positions[:, None].astype(np.float64) * _frequencies(config, factors)
     n = np.rint(angles * float.fromhex("0x1.45f306dc9c883p-1"))
@@ -166,7 +166,7 @@ def rope_table(positions: np.ndarray, config: ModelConfig, factors: np.ndarray |
     return np.choose(turn, [c, -s, -c, s]).astype(F), np.choose(turn, [s, c, -s, -c]).astype(F)
 
 
-def _frequencies(config: ModelConfig, factors: np.ndarray | None) -> np.ndarray:
+def _frequencies(config: Llama, factors: np.ndarray | None) -> np.ndarray:
     mantissa, exponent = np.frexp(config.rope_freq_base)  # in [1/2, 1)
     mantissa, exponent = mantissa * 2, exponent - 1
     if mantissa > float.fromhex("0x1.6a09e667f3bcdp0"):
@@ -191,8 +191,8 @@ def _frequencies(config: ModelConfig, factors: np.ndarray | None) -> np.ndarray:
 def rope(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, style: str) -> np.ndarray:
     """x [n, heads, head_dim]"""
     pairs = cos.shape[-1]
-    first = slice(0, 2 * pairs, 2) if style == "norm" else slice(0, pairs)
-    second = slice(1, 2 * pairs, 2) if style == "norm" else slice(pairs, 2 * pairs)
+    first = slice(0, 2 * pairs, 2) if style == "NORM" else slice(0, pairs)
+    second = slice(1, 2 * pairs, 2) if style == "NORM" else slice(pairs, 2 * pairs)
     a, b, c, s = x[..., first], x[..., second], cos[:, None], sin[:, None]
     out = x.copy()
     out[..., first] = fma(a, c, -(b * s))
@@ -254,7 +254,7 @@ def _merge_all(states: list[State]) -> State:
     return m, total, acc
 
 
-def forward(file: GGUFFile, config: ModelConfig, tokens: list[int]) -> np.ndarray:
+def forward(file: GGUFFile, config: Llama, tokens: list[int]) -> np.ndarray:
     """Logits float32 [n, vocabulary] of all positions."""
 
     def matrix(name: str) -> Matrix:
@@ -272,8 +272,8 @@ def forward(file: GGUFFile, config: ModelConfig, tokens: list[int]) -> np.ndarra
         q, k, v = (matrix(f"blk.{layer}.attn_{part}.weight").times(h) for part in "qkv")
         if config.qkv_bias:
             q, k, v = (y + vector(f"blk.{layer}.attn_{part}.bias") for y, part in ((q, "q"), (k, "k"), (v, "v")))
-        q = rope(q.reshape(n, -1, config.head_dim), cos, sin, config.rope_style)
-        k = rope(k.reshape(n, -1, config.head_dim), cos, sin, config.rope_style)
+        q = rope(q.reshape(n, -1, config.head_dim), cos, sin, config.rope_style.name)
+        k = rope(k.reshape(n, -1, config.head_dim), cos, sin, config.rope_style.name)
         a = attention(q, half(k), half(v).reshape(n, -1, config.head_dim)).reshape(n, -1)
         x = x + matrix(f"blk.{layer}.attn_output.weight").times(a)
         h = rms_norm(x, vector(f"blk.{layer}.ffn_norm.weight"), config.rms_eps)

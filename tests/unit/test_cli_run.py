@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from cli_runs import Cli, Result
 from heard_signals import heard
-from models.tiny import TINY_LLAMA, write_tiny
+from models.spec import ModelSpec
+from models.tiny import TINY, write_tiny
 
 from q4engine.generate import Generation
 
@@ -312,6 +313,7 @@ def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) 
     assert result.code == 130 and "total time" in result.err
 
 
-def test_qwen2_too(q4: Cli, tmp_path: Path) -> None:
-    path = write_tiny(tmp_path / "synthetic.gguf", TINY_LLAMA.with_changes(architecture="qwen2"))
+@pytest.mark.parametrize("spec", TINY.values(), ids=TINY)
+def test_every_architecture(q4: Cli, tmp_path: Path, spec: ModelSpec) -> None:
+    path = write_tiny(tmp_path / "synthetic.gguf", spec)
     assert q4("run", path, "-p", "abc", "-n", "3", "--temp", "0").code == 0

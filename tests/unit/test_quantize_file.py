@@ -23,7 +23,7 @@ from q4engine.gguf import GGUFArray, GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
 from q4engine.gguf.quantize import TARGETS, quantize_file
 from q4engine.gguf.write import GGUFWriter
-from q4engine.models.config import ModelConfig
+from q4engine.models import read_model
 
 SPEC = TINY_LLAMA.with_changes(weight_type=TensorType.F32, n_ffn=172)  # 172 columns of ffn_down fit no block
 
@@ -59,7 +59,7 @@ def test_policy(tmp_path: Path, target: str, dim: int, embedding: str, matrix: s
     assert summary.n_converted == 16
     assert summary.n_bytes_after < summary.n_bytes_before
     with GGUFFile.open(out) as file:
-        ModelConfig.from_gguf(file)
+        read_model(file)
 
 
 def test_the_gguf_package_reads_it_and_values_are_near(tmp_path: Path) -> None:

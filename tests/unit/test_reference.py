@@ -12,7 +12,8 @@ from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
-from q4engine.models.config import ModelConfig
+from q4engine.models import read_model
+from q4engine.models.graph import RopeStyle
 from q4engine.reference import ReferenceModel
 
 TOKENS = [256, 3, 77, 77, 12, 319, 0, 45, 200, 131, 9]
@@ -29,9 +30,13 @@ SPECS = {
 }
 
 
+def reference(file: GGUFFile) -> ReferenceModel:
+    return ReferenceModel(read_model(file)[1])
+
+
 def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
     """float64, no cache, whole sequence at once; RoPE as multiplication of complex numbers, heads by einsum."""
-    c = ModelConfig.from_gguf(file)
+    c, _ = read_model(file)
     w = {name: dequantize_tensor(info).astype(np.float64) for name, info in file.tensors.items()}
     n, group = len(tokens), c.n_heads // c.n_kv_heads
     pair = np.arange(c.rope_dim // 2)
@@ -42,7 +47,7 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
         return x * weight * (np.mean(x * x, axis=1, keepdims=True) + c.rms_eps) ** -0.5
 
     def rotate(x: np.ndarray) -> np.ndarray:
-        if c.architecture == "llama":
+        if c.rope_style is RopeStyle.NORM:
             turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turn
             return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
         half = c.rope_dim // 2
@@ -71,7 +76,7 @@ def test_equals_the_naive_formulation(tmp_path: Path, spec: ModelSpec) -> None:
     """Up to float32 rounding; the logits spread over several units, so a wrong graph is far off."""
     with GGUFFile.open(write_tiny(tmp_path / "m.gguf", spec)) as file:
         expected = naive_logits(file, TOKENS)
-        logits = ReferenceModel(file).session(32).decode(TOKENS, all_logits=True)
+        logits = reference(file).session(32).decode(TOKENS, all_logits=True)
     assert logits.dtype == np.float32
     assert logits.shape == (len(TOKENS), spec.vocab_size)
     assert expected.std() > 1
@@ -81,7 +86,7 @@ def test_equals_the_naive_formulation(tmp_path: Path, spec: ModelSpec) -> None:
 @pytest.mark.parametrize("spec", [TINY_LLAMA, TINY_QWEN2], ids=["llama", "qwen2"])
 def test_cutting_the_prompt_changes_only_rounding(tmp_path: Path, spec: ModelSpec) -> None:
     with GGUFFile.open(write_tiny(tmp_path / "m.gguf", spec)) as file:
-        model = ReferenceModel(file)
+        model = reference(file)
         whole = model.session(32).decode(TOKENS, all_logits=True)
         session = model.session(len(TOKENS))
         parts = [session.decode([token]) for token in TOKENS[:3]]
@@ -94,7 +99,7 @@ def test_cutting_the_prompt_changes_only_rounding(tmp_path: Path, spec: ModelSpe
 
 def test_refusals_leave_the_timeline_as_it_was(tmp_path: Path) -> None:
     with GGUFFile.open(write_tiny(tmp_path / "m.gguf")) as file:
-        session = ReferenceModel(file).session(4)
+        session = reference(file).session(4)
         session.decode([1, 2, 3])
         with pytest.raises(ContextFullError, match="3 tokens are in it, 2 more were given, it holds 4"):
             session.decode([4, 5])
@@ -105,7 +110,7 @@ def test_refusals_leave_the_timeline_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(Q4Error, match="at least one"):
             session.decode([])
         assert session.n_past == 3
-        expected = ReferenceModel(file).session(4).decode([1, 2, 3, 4])
+        expected = reference(file).session(4).decode([1, 2, 3, 4])
         np.testing.assert_allclose(session.decode([4]), expected, atol=1e-4)
 
 
@@ -118,4 +123,4 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float) -> 
     content[offset : offset + 4] = np.float32(value).tobytes()
     path.write_bytes(content)
     with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'blk\.1\.ffn_up\.weight' holds values"):
-        ReferenceModel(file).session(4).decode([1])
+        reference(file).session(4).decode([1])

@@ -1,4 +1,4 @@
-"""ModelConfig: hyper-parameters of valid files, and one clear error for each contradiction."""
+"""Reading a model: hyper-parameters of valid files, and one clear error for each contradiction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from gguf_bytes import ARRAY, F32, I32, STRING, U32, File, Tensor, array, pair, 
 
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile
-from q4engine.models.config import ModelConfig
+from q4engine.models import read_model
+from q4engine.models.graph import RopeStyle
 
 F32_TYPE, F16_TYPE, Q4_0_TYPE, Q5_0_TYPE = 0, 1, 2, 6
 
@@ -64,7 +65,7 @@ def write(
 
 def refusal(path: Path, **changes) -> str:
     with GGUFFile.open(write(path, **changes)) as file, pytest.raises(Q4Error) as caught:
-        ModelConfig.from_gguf(file)
+        read_model(file)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable()
@@ -78,10 +79,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_valid_file(path: Path) -> None:
     with GGUFFile.open(write(path)) as file:
-        config = ModelConfig.from_gguf(file)
+        config, _ = read_model(file)
     assert (config.n_layers, config.dim, config.n_ffn, config.n_ctx_train) == (1, 32, 64, 128)
     assert (config.n_heads, config.n_kv_heads, config.head_dim, config.rope_dim) == (4, 2, 8, 8)
-    assert (config.rope_style, config.rope_freq_base, config.rope_freqs) == ("norm", 10000.0, False)
+    assert (config.rope_style, config.rope_freq_base, config.rope_freqs) == (RopeStyle.NORM, 10000.0, False)
     assert (config.vocab_size, config.tied_output, config.qkv_bias) == (3, True, False)
 
 
@@ -94,7 +95,7 @@ def test_optional_tensors(path: Path) -> None:
     struct.pack_into("<4f", content, offset, 1.0, 1.0, 2.0, 32.0)
     path.write_bytes(content)
     with GGUFFile.open(path) as file:
-        config = ModelConfig.from_gguf(file)
+        config, _ = read_model(file)
     assert not config.tied_output
     assert config.rope_freqs
 
@@ -109,7 +110,7 @@ def test_rope_factors(path: Path, factor: float) -> None:
     struct.pack_into("<4f", content, offset, 1.0, 8.0, factor, 1.0)
     path.write_bytes(content)
     with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'rope_freqs.weight' has .* as element 2"):
-        ModelConfig.from_gguf(file)
+        read_model(file)
 
 
 def test_architecture(path: Path) -> None:
@@ -213,4 +214,4 @@ def test_tokens_of_the_wrong_element_type(path: Path) -> None:
     tensors = [Tensor(n, tuple(reversed(s)), F32_TYPE, i * 8192) for i, (n, s) in enumerate(SHAPES.items())]
     path.write_bytes(File(pairs=pairs, tensors=tensors).build() + bytes(len(SHAPES) * 8192))
     with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'tokenizer\.ggml\.tokens' is an array of FLOAT32"):
-        ModelConfig.from_gguf(file)
+        read_model(file)

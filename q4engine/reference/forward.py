@@ -1,0 +1,189 @@
+"""Each kind of operation as one function in plain float32 NumPy, written to be read.
+
+n is the number of tokens that an operation serves, T of all tokens so far. Arrays that ``Call.rows`` gives are views:
+writing to them is writing to the buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from q4engine.models.graph import NONE, Activation, Graph, Op, RopeStyle
+from q4engine.reference.weights import Weights
+
+
+class KVCache:
+    """Keys and values of every layer that stores them: [n_ctx, KV heads, head_dim]."""
+
+    def __init__(self, graph: Graph, n_ctx: int) -> None:
+        stores = [op for op in graph.ops if op.kind == "kv_store"]
+        shapes = {op.layer: (n_ctx, op.index("heads"), op.index("head_dim")) for op in stores}
+        self.keys = {layer: np.zeros(shape, np.float32) for layer, shape in shapes.items()}
+        self.values = {layer: np.zeros(shape, np.float32) for layer, shape in shapes.items()}
+
+
+@dataclass
+class Call:
+    """One call of the executor: its tokens, and the buffers that its operations fill, a row for each token."""
+
+    graph: Graph
+    weights: Weights
+    cache: KVCache
+    tokens: np.ndarray
+    positions: np.ndarray
+    all_logits: bool
+    buffers: list[np.ndarray] = field(init=False)
+    _turns: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        widths = [buffer.width for buffer in self.graph.buffers.values()]
+        self.buffers = [np.empty((len(self.tokens), width), np.float32) for width in widths]
+
+    def served(self, op: Op) -> slice:
+        """The tokens that the operation serves: all, or the last alone."""
+        return slice(-1 if op.last and not self.all_logits else 0, None)
+
+    def rows(self, op: Op, name: str) -> np.ndarray:
+        """A buffer of the operation, its rows of the tokens served: [n, width], a view."""
+        return self.buffers[op.index(name)][self.served(op)]
+
+    def turns(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines and sines of each pair at each position, [tokens, dim / 2], worked out once a call."""
+        if index not in self._turns:
+            table = self.graph.rope_tables[index]
+            frequencies = table.base ** (-2 * np.arange(table.dim // 2, dtype=np.float64) / table.dim)
+            if table.factors != NONE:
+                frequencies = frequencies / self.vector(table.factors)
+            angles = self.positions[:, None] * frequencies
+            self._turns[index] = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        return self._turns[index]
+
+    def vector(self, index: int) -> np.ndarray:
+        """Norm weights, or biases side by side."""
+        parts = [self.weights[tensor.name] for tensor in self.graph.vectors[index]]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def embed(call: Call, op: Op) -> None:
+    table = call.weights[call.graph.tables[op.index("table")].name]
+    call.rows(op, "out")[:, : table.shape[1]] = table[call.tokens[call.served(op)]] * np.float32(op.fields["scale"])
+
+
+def rms_norm(call: Call, op: Op) -> None:
+    """x / sqrt(mean(x²) + eps) · weight, for each piece x of a row."""
+    x = _pieces(call.rows(op, "source"), op.index("source_col"), op.index("count"), op.index("width"))
+    scaled = x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(op.fields["eps"]))
+    scaled *= call.vector(op.index("vector"))
+    _pieces(call.rows(op, "out"), op.index("out_col"), op.index("count"), op.index("width"))[...] = scaled
+
+
+def quantize(call: Call, op: Op) -> None:
+    """Nothing: products here are of float32."""
+
+
+def matmul(call: Call, op: Op) -> None:
+    """x · Wᵀ + bias, tensor by tensor, side by side from ``out_col`` on."""
+    x, out, column, bias = call.rows(op, "source"), call.rows(op, "out"), op.index("out_col"), op.index("bias")
+    for index, tensor in enumerate(call.graph.weights[op.index("weight")]):
+        weight = call.weights[tensor.name]  # [rows, columns]
+        place = out[:, column : column + len(weight)]
+        if op.fields["add"]:
+            place += x @ weight.T
+        else:
+            np.matmul(x, weight.T, out=place)
+        if bias != NONE:
+            place += call.weights[call.graph.vectors[bias][index].name]
+        column += len(weight)
+
+
+def rope(call: Call, op: Op) -> None:
+    """Rotates the first elements of every head by position · frequency, in place.
+
+    NORM pairs neighbours (2i, 2i+1), NEOX pairs the halves (i, i + dim / 2).
+    """
+    x = _pieces(call.rows(op, "source"), op.index("source_col"), op.index("heads"), op.index("head_dim"))
+    cos, sin = (turn[call.served(op), None, :] for turn in call.turns(op.index("table")))  # [n, 1, dim / 2]
+    half = cos.shape[-1]
+    if op.index("style") == RopeStyle.NORM:
+        first, second = slice(0, 2 * half, 2), slice(1, 2 * half, 2)
+    else:
+        first, second = slice(0, half), slice(half, 2 * half)
+    a, b = x[..., first], x[..., second]
+    x[..., first], x[..., second] = a * cos - b * sin, a * sin + b * cos
+
+
+def kv_store(call: Call, op: Op) -> None:
+    x, positions = call.rows(op, "source"), call.positions[call.served(op)]
+    heads, head_dim = op.index("heads"), op.index("head_dim")
+    call.cache.keys[op.layer][positions] = _pieces(x, op.index("key_col"), heads, head_dim)
+    call.cache.values[op.layer][positions] = _pieces(x, op.index("value_col"), heads, head_dim)
+
+
+def attention(call: Call, op: Op) -> None:
+    """Causal attention over the layer's cache. Heads come in groups of heads / kv_heads that share one KV head."""
+    heads, head_dim, group = op.index("heads"), op.index("head_dim"), op.index("heads") // op.index("kv_heads")
+    q = _pieces(call.rows(op, "source"), op.index("source_col"), heads, head_dim)
+    out = _pieces(call.rows(op, "out"), 0, heads, head_dim)
+    end = int(call.positions[-1]) + 1
+    keys, values = call.cache.keys[op.layer][:end], call.cache.values[op.layer][:end]  # [T, kv_heads, head_dim]
+    distance = call.positions[call.served(op), None] - np.arange(end)  # [n, T]
+    unseen = distance < 0
+    if op.index("window"):
+        unseen |= distance >= op.index("window")
+    scale, cap = np.float32(op.fields["scale"]), np.float32(op.fields["logit_cap"])
+    for head in range(heads):
+        scores = q[:, head] @ keys[:, head // group].T * scale  # [n, T]
+        if cap:
+            scores = cap * np.tanh(scores / cap)
+        scores[unseen] = -np.inf
+        out[:, head] = softmax(scores) @ values[:, head // group]
+
+
+def swiglu(call: Call, op: Op) -> None:
+    """The activation of the gate, the first half of a row, times the second half."""
+    x, out = call.rows(op, "source"), call.rows(op, "out")
+    width = out.shape[1]
+    out[...] = ACTIVATIONS[Activation(op.index("activation"))](x[:, :width]) * x[:, width : 2 * width]
+
+
+OPERATIONS: dict[str, Callable[[Call, Op], None]] = {
+    "embed": embed,
+    "rms_norm": rms_norm,
+    "quantize": quantize,
+    "matmul": matmul,
+    "rope": rope,
+    "kv_store": kv_store,
+    "attention": attention,
+    "swiglu": swiglu,
+}
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """x · sigmoid(x), by tanh, which cannot overflow."""
+    y: np.ndarray = np.float32(0.5) * x * (1 + np.tanh(np.float32(0.5) * x))
+    return y
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """x · Φ(x) by its usual approximation: Φ(x) = (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2."""
+    inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x * x * x)
+    y: np.ndarray = np.float32(0.5) * x * (1 + np.tanh(inner))
+    return y
+
+
+ACTIVATIONS: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {Activation.SILU: silu, Activation.GELU: gelu}
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    weights: np.ndarray = np.exp(x - x.max(axis=-1, keepdims=True))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
+
+
+def _pieces(rows: np.ndarray, column: int, count: int, width: int) -> np.ndarray:
+    """``count`` pieces of ``width`` columns from ``column`` on: [n, count, width], a view."""
+    return rows[:, column : column + count * width].reshape(len(rows), count, width)
