@@ -1,5 +1,5 @@
 """Writes tests/golden/fingerprints.json from the portable kernels. Only a deliberate change of the arithmetic
-(docs/arithmetic.md) is a reason to run it: ``python tests/golden/refresh_fingerprints.py``.
+(docs/arithmetic.md), or a model more, is a reason to run it: ``python tests/golden/refresh_fingerprints.py``.
 """
 
 from __future__ import annotations
