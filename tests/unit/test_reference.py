@@ -15,6 +15,8 @@ from q4engine.gguf.dequantize import dequantize_tensor
 from q4engine.models import read_model
 from q4engine.models.graph import RopeStyle
 from q4engine.reference import ReferenceModel
+from q4engine.reference.decoder import Decoder
+from q4engine.reference.weights import Weights
 
 TOKENS = [256, 3, 77, 77, 12, 319, 0, 45, 200, 131, 9]
 
@@ -122,5 +124,23 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float) -> 
     content = bytearray(path.read_bytes())
     content[offset : offset + 4] = np.float32(value).tobytes()
     path.write_bytes(content)
-    with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'blk\.1\.ffn_up\.weight' holds values"):
-        reference(file).session(4).decode([1])
+    with GGUFFile.open(path) as file:
+        graph, weights = read_model(file)[1], Weights(file)
+        with pytest.raises(Q4Error, match=r"'blk\.1\.ffn_up\.weight' holds values"):
+            Decoder(graph, weights, 4).decode([1])
+        with pytest.raises(Q4Error, match=r"tensor 'blk\.2\.ffn_up\.weight' is missing"):
+            _ = weights["blk.2.ffn_up.weight"]
+
+
+def test_decoders_share_the_weights_and_nothing_else(tmp_path: Path) -> None:
+    with GGUFFile.open(write_tiny(tmp_path / "m.gguf")) as file:
+        model = reference(file)
+        first, second = model.session(16), model.session(16)
+        expected = first.decode(TOKENS)
+        second.decode(TOKENS[::-1])
+        table = model.weights["token_embd.weight"]
+        assert second.weights["token_embd.weight"] is table and not np.shares_memory(
+            first.cache.keys[0], second.cache.keys[0]
+        )
+        first.n_past = 4  # what was behind is forgotten
+        np.testing.assert_allclose(first.decode(TOKENS[4:]), expected, atol=1e-4)
