@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from analysis import cores
+from analysis import cores, outputs
 from analysis.cores import Core
 from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
@@ -145,15 +145,32 @@ def expand(patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def write(path: Path, data: str | bytes) -> None:
-    """Write an output file; raises AnalysisError with its name where that fails."""
-    try:
-        if isinstance(data, bytes):
-            path.write_bytes(data)
-        else:
-            path.write_text(data, encoding="utf-8")
-    except OSError as error:
-        raise AnalysisError(f"cannot be written: {error.strerror or error}", path=path) from error
+def refuse_conflicts(given: argparse.Namespace, captures: Sequence[Path]) -> None:
+    """AnalysisError where a file to be written is one that is read, under whatever name."""
+    wanted = [(f"--{name}", getattr(given, name, None)) for name in ("plot", "html")]
+    read: list[tuple[str, Path | None]] = [("the capture", path) for path in captures]
+    read += [(f"--{name}", getattr(given, name)) for name in ("markers", "model")]
+    if refused := outputs.conflict(wanted, read):
+        raise AnalysisError(refused)
+
+
+def write(*files: tuple[Path | None, Callable[[], str | bytes]]) -> None:
+    """Write output files, each whole or not at all; a path of None is not wanted.
+
+    AnalysisError with the names of all that cannot be written.
+    """
+    failed = []
+    for path, contents in files:
+        if path is not None:
+            data = contents()
+            try:
+                outputs.write(path, data)
+            except OSError as error:
+                failed.append(AnalysisError(f"cannot be written: {error.strerror or error}", path=path))
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        raise AnalysisError("; ".join(map(str, failed)))
 
 
 def _core(text: str) -> Core:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.command_line import OK, Parser, add_input_options, file, options_of, picture, positive, run, write
+from analysis.command_line import (
+    OK,
+    Parser,
+    add_input_options,
+    file,
+    options_of,
+    picture,
+    positive,
+    refuse_conflicts,
+    run,
+    write,
+)
 from analysis.judging import load
 
 
@@ -20,12 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--compute-peak", type=positive, metavar="GOP/s", help="measured arithmetic peak, 10^9 op/s")
     add_input_options(parser)
     given = parser.parse_args(arguments)
+    refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
     from analysis.reports import figure, roofline_chart
 
     compute_peak = given.compute_peak * 1e9 if given.compute_peak else None
-    if given.plot:
-        write(given.plot, roofline_chart.picture(capture, compute_peak, figure.form_of(given.plot)))
+    write((given.plot, lambda: roofline_chart.picture(capture, compute_peak, figure.form_of(given.plot))))
     sys.stdout.write(roofline_chart.render(capture, compute_peak))
     return OK
 

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 
 from analysis import combinations
 from analysis.combinations import Combination
-from analysis.command_line import OK, Parser, add_input_options, expand, options_of, pattern, picture, run, write
+from analysis.command_line import (
+    OK,
+    Parser,
+    add_input_options,
+    expand,
+    options_of,
+    pattern,
+    picture,
+    refuse_conflicts,
+    run,
+    write,
+)
 from analysis.errors import printable
 from analysis.judging import load
 from analysis.reports import scaling_chart
@@ -32,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     add_input_options(parser)
     given = parser.parse_args(arguments)
     options = options_of(given)
-    captures = [load(path, options) for path in expand(given.captures)]
+    paths = expand(given.captures)
+    refuse_conflicts(given, paths)
+    captures = [load(path, options) for path in paths]
     found = combinations.gather(captures)
     if given.plot:
         from analysis.reports import figure
@@ -40,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         models = dict.fromkeys(str(capture.header.get("model", "unnamed model")) for capture in captures)
         cpus = dict.fromkeys(str(capture.header.get("cpu", "unnamed CPU")) for capture in captures)
         title = printable(f"{', '.join(models)} on {', '.join(cpus)}", 90)
-        write(given.plot, scaling_chart.picture(found, title, figure.form_of(given.plot)))
+        write((given.plot, lambda: scaling_chart.picture(found, title, figure.form_of(given.plot))))
     sys.stdout.write(_data(found) if given.json else scaling_chart.render(found))
     return OK
 

@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.command_line import OK, Parser, add_input_options, expand, file, options_of, pattern, picture, run, write
+from analysis.command_line import (
+    OK,
+    Parser,
+    add_input_options,
+    expand,
+    file,
+    options_of,
+    pattern,
+    picture,
+    refuse_conflicts,
+    run,
+    write,
+)
 from analysis.errors import AnalysisError
 from analysis.judging import load
 from analysis.reports import data, groups, text
@@ -19,16 +31,16 @@ def main(arguments: Sequence[str]) -> int:
     paths = expand(given.captures)
     if len(paths) > 1 and (given.plot or given.html):
         raise AnalysisError("--plot and --html draw one capture at a time")
+    refuse_conflicts(given, paths)
     options = options_of(given)
     captures = [load(path, options) for path in paths]
-    if given.plot:
-        from analysis.reports import figure, pictures
+    if given.plot or given.html:
+        from analysis.reports import figure, html, pictures
 
-        write(given.plot, pictures.stalls(captures[0], figure.form_of(given.plot)))
-    if given.html:
-        from analysis.reports import html
-
-        write(given.html, html.render(captures[0]))
+        write(
+            (given.plot, lambda: pictures.stalls(captures[0], figure.form_of(given.plot))),
+            (given.html, lambda: html.render(captures[0])),
+        )
     if given.json:
         sys.stdout.write(data.render(captures))
     elif given.group_by:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from analysis.command_line import OK, Parser, add_input_options, file, options_of, picture, run, write
+from analysis.command_line import (
+    OK,
+    Parser,
+    add_input_options,
+    file,
+    options_of,
+    picture,
+    refuse_conflicts,
+    run,
+    write,
+)
 from analysis.errors import printable
 from analysis.judging import Capture, load
 
@@ -20,11 +30,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the steps over time")
     add_input_options(parser)
     given = parser.parse_args(arguments)
+    refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
     if given.plot:
         from analysis.reports import figure, pictures
 
-        write(given.plot, pictures.timeline(capture, figure.form_of(given.plot)))
+        write((given.plot, lambda: pictures.timeline(capture, figure.form_of(given.plot))))
     sys.stdout.write(render(capture))
     return OK
 

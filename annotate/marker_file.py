@@ -4,10 +4,13 @@ Columns: time_ns (CLOCK_MONOTONIC_RAW), n_past and n_eval (tokens), phase.
 """
 
 import csv
+import io
 import os
-from pathlib import Path
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
+
+from analysis.outputs import Rows
 
 COLUMNS = ("time_ns", "n_past", "n_eval", "phase")
 
@@ -15,22 +18,24 @@ COLUMNS = ("time_ns", "n_past", "n_eval", "phase")
 class MarkerFile:
     """Writes each marker as it comes, so that the file is complete up to the last call also after a crash.
 
-    OSError where the file cannot be written.
+    It appears with the first one; a file of the name from before stays until then. OSError where it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        # Line buffering flushes at each row's end.
-        self._file = Path(path).open("w", encoding="utf-8", newline="", buffering=1)  # noqa: SIM115
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(COLUMNS)
+        self._rows = Rows(path, _line(COLUMNS))
 
     def write(self, time_ns: int, n_past: int, n_eval: int, phase: str) -> None:
         """One marker: CLOCK_MONOTONIC_RAW nanoseconds, tokens before the call, tokens in it, the phase's name."""
-        self._rows.writerow((time_ns, n_past, n_eval, phase))
+        self._rows.write(_line((time_ns, n_past, n_eval, phase)))
+
+    @property
+    def closed(self) -> bool:
+        """Also after an error."""
+        return not self._rows.is_open
 
     def close(self) -> None:
         """Closes the file; closing twice is fine."""
-        self._file.close()
+        self._rows.close()
 
     def __enter__(self) -> Self:
         return self
@@ -39,3 +44,9 @@ class MarkerFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _line(cells: Iterable[object]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()

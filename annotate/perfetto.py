@@ -4,12 +4,14 @@ Events are streamed to a file beside the target, which takes the target's name w
 nanoseconds and are written as microseconds with three decimals, so none is lost.
 """
 
+import io
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
+
+from analysis.outputs import Output
 
 Value = str | int | float | bool | None
 Scope = Literal["thread", "process", "global"]
@@ -37,13 +39,8 @@ class TraceWriter:
     ) -> None:
         self._pid = os.getpid() if pid is None else pid
         head = json.dumps(dict(metadata or {}), allow_nan=False)
-        self._target = Path(path)
-        if self._target.exists() and not self._target.is_file():
-            self._beside = self._target  # a pipe or a device is written as it is, never replaced
-        else:
-            self._target = self._target.resolve()  # a link stays a link; what it points to is replaced
-            self._beside = self._target.with_name(f".{self._target.name}.{os.getpid()}.partial")
-        self._file: IO[str] = self._beside.open("w", encoding="utf-8")
+        self._output = Output(path)
+        self._file = io.TextIOWrapper(self._output.file, encoding="utf-8")
         self._file.write(f'{{"displayTimeUnit":"ns","otherData":{head},"traceEvents":[')
         self._separator = "\n"
 
@@ -113,22 +110,15 @@ class TraceWriter:
         if self._file.closed:
             return
         try:
-            with self._file:
-                self._file.write("\n]}\n")
-            if self._beside != self._target:
-                self._beside.replace(self._target)
-        except OSError:
-            self._remove()
-            raise
+            self._file.write("\n]}\n")
+            self._file.flush()
+            self._output.keep()
+        finally:
+            self._output.drop()
 
     def abort(self) -> None:
         """Removes what was written; a file of the target's name from before stays as it was."""
-        if self._file.closed:
-            return
-        try:
-            self._file.close()
-        finally:
-            self._remove()
+        self._output.drop()
 
     def __enter__(self) -> Self:
         return self
@@ -140,10 +130,6 @@ class TraceWriter:
             self.close()
         else:
             self.abort()
-
-    def _remove(self) -> None:
-        if self._beside != self._target:
-            self._beside.unlink(missing_ok=True)
 
     def _event(self, event: Mapping[str, object], **times_ns: int) -> None:
         self._write(_json(event), **times_ns)

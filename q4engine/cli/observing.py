@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from analysis.outputs import conflict
 from q4engine.cli.options import check_events, file, model_path, note, text
 
 if TYPE_CHECKING:
@@ -59,29 +57,11 @@ def check_observing(args: argparse.Namespace) -> None:
 
 def _check_files(args: argparse.Namespace) -> None:
     """Usage error where two outputs are one file, or where one would replace what is read or what the text goes to."""
-    taken = {_identity(model_path(args)): "the model"}
-    if args.file is not None:
-        taken[_identity(args.file)] = "the prompt"
-    for stream, name in enumerate(("standard input", "standard output", "standard error")):
-        with suppress(OSError):
-            status = os.fstat(stream)
-            if stat.S_ISREG(status.st_mode):  # pipes and terminals may take it beside the text
-                taken[status.st_dev, status.st_ino] = name
-    for option, path in (("--markers", args.markers), ("--capture", args.capture), ("--trace", args.trace)):
-        if path is None:
-            continue
-        other = taken.setdefault(_identity(path), option)
-        if other != option:
-            args.parser.error(f"{option} {path} is the file of {other}: give another")
-
-
-def _identity(path: Path) -> object:
-    """What two names of one file have in common, whether it exists or not."""
-    try:
-        status = path.stat()
-    except OSError:
-        return path.resolve()
-    return status.st_dev, status.st_ino
+    streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
+    read = [("the model", model_path(args)), ("the prompt", args.file), *streams]
+    refused = conflict([(f"--{name}", getattr(args, name)) for name in ("markers", "capture", "trace")], read)
+    if refused:
+        args.parser.error(refused)
 
 
 @contextmanager

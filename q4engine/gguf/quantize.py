@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from analysis.outputs import conflict
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.dequantize import dequantize
 from q4engine.gguf.reader import GGUFFile, TensorInfo
@@ -83,7 +84,7 @@ def quantize_file(
     cannot be read, hold values that are not finite or too large, or cannot be written.
     """
     source, out = Path(source), Path(out)
-    if out.exists() and source.exists() and out.samefile(source):
+    if conflict([("the output", out)], [("the source", source)]):
         raise Q4Error(f"{out}: is the file to read, expected another name to write")
     with GGUFFile.open(source) as file:
         table = [NewTensor(info.name, choose_type(info, target), info.shape) for info in file.tensors.values()]

@@ -6,9 +6,7 @@ costs nothing to carry over.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
+from analysis.outputs import Output
 from q4engine.errors import Q4Error
 from q4engine.gguf.reader import DEFAULT_ALIGNMENT, MAGIC
 from q4engine.gguf.types import TensorType, ValueType
@@ -57,20 +56,18 @@ class GGUFWriter:
             raise Q4Error(f"{path}: is a directory, expected the name of a file to write")
         if path.exists() and not path.is_file():  # the rename would put a file in a device's place
             raise Q4Error(f"{path}: is no regular file, expected the name of a file to write")
-        self._target = Path(os.path.realpath(path))  # a link stays one
-        self._beside = self._target.with_name(f".{path.name}.{os.getpid()}.part")
         self._alignment = alignment
         self._sizes = [tensor.n_bytes for tensor in table]
         self._current = 0
         self._left = self._sizes[0] if table else 0
         try:
-            self._file = self._beside.open("wb")
+            self._output = Output(path)
         except OSError as error:
             raise self._failure(error) from None
         try:
             self._put(self._head(pairs, table))
         except BaseException:
-            self._discard()
+            self._output.drop()
             raise
 
     def write(self, data: np.ndarray | bytes) -> None:
@@ -95,12 +92,11 @@ class GGUFWriter:
             if kind is None:
                 if self._current != len(self._sizes):
                     raise ValueError(f"only {self._current} of {len(self._sizes)} tensors were written")
-                self._file.close()
-                self._beside.replace(self._target)
+                self._output.keep()
         except OSError as error:
             raise self._failure(error) from None
         finally:
-            self._discard()
+            self._output.drop()
 
     def _head(self, pairs: Sequence[bytes], table: Sequence[NewTensor]) -> bytes:
         parts = [MAGIC, struct.pack("<IQQ", _VERSION, len(table), len(pairs)), *pairs]
@@ -115,18 +111,12 @@ class GGUFWriter:
 
     def _put(self, data: np.ndarray | bytes) -> None:
         try:
-            self._file.write(data.data if isinstance(data, np.ndarray) else data)
+            self._output.file.write(data.data if isinstance(data, np.ndarray) else data)
         except OSError as error:
             raise self._failure(error) from None
 
     def _failure(self, error: OSError) -> Q4Error:
         return Q4Error(f"{self.path}: cannot be written: {error.strerror or error}")
-
-    def _discard(self) -> None:
-        """Drop what lies beside the target; nothing does after a rename."""
-        with contextlib.suppress(OSError):  # a full disk is reported once, by the write that hit it
-            self._file.close()
-        self._beside.unlink(missing_ok=True)
 
 
 def _string(text: str) -> bytes:

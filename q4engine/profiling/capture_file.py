@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.outputs import Rows
 from q4engine.engine import Call
 from q4engine.errors import Q4Error
 from q4engine.profiling.counters import Counters, Counts
@@ -29,6 +30,7 @@ _LINE_LENGTH = 40
 
 class Capture:
     """Writes a capture. Every call's rows are handed to the kernel whole, so the file is well-formed at any time.
+    It appears with the first call's; a file of the name from before stays until then.
 
     header: the keys besides those that only this class knows. per_op: a row for each operation and thread as well.
     Q4Error where the file cannot be written.
@@ -49,38 +51,29 @@ class Capture:
         self._heads: dict[tuple[str, int, int], str] = {}
         self._events = [(index, group) for index, group in enumerate(counters.groups) if group.names]
         try:
-            self._file = self._path.open("wb", buffering=0)
+            self._rows = Rows(self._path, self._head(header))
         except OSError as error:
             raise self._failed(error) from None
-        self._hand_over(self._head(header))
 
     def write(self, record: Record) -> None:
         """The rows of one call."""
         rows = [self._call_row(record)]
         if self._per_op:
             rows += self._operation_rows(record)
-        self._hand_over("".join(rows).encode())
-
-    def close(self, observer_cost_percent: float | None) -> None:
-        """Completes the header; closing twice is fine."""
-        if self._file.closed:
-            return
         try:
-            if self._file.seekable() and self._path.is_file():
-                cost = "" if observer_cost_percent is None else f"{_COST}{observer_cost_percent:.3f}"
-                self._file.seek(self._room)
-                self._file.write((cost or "# state: complete").ljust(_LINE_LENGTH).encode())
-            self._file.close()
+            self._rows.write("".join(rows).encode())
         except OSError as error:
             raise self._failed(error) from None
 
-    def _hand_over(self, data: bytes) -> None:
-        view = memoryview(data)
+    def close(self, observer_cost_percent: float | None) -> None:
+        """Completes the header; closing twice is fine."""
+        if not self._rows.is_open:
+            return
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            cost = "" if observer_cost_percent is None else f"{_COST}{observer_cost_percent:.3f}"
+            self._rows.rewrite(self._room, (cost or "# state: complete").ljust(_LINE_LENGTH).encode())
+            self._rows.close()
         except OSError as error:
-            self._file.close()
             raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> Q4Error:

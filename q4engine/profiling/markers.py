@@ -29,7 +29,7 @@ class Markers:
     def close(self) -> None:
         """A marker of no tokens ends the last call."""
         with self._named_errors(), self._markers:
-            if self._last is not None:
+            if self._last is not None and not self._markers.closed:
                 call = self._last.call
                 self._markers.write(self._last.end_ns, call.n_past + call.n_eval, 0, "end")
 

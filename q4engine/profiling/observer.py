@@ -204,36 +204,43 @@ class Observer:
         self.cost.observing_ns += _now() - ended_ns
 
     def drain(self) -> None:
-        """Gives the sinks what was recorded; the ``late`` ones only once much of it waits for them."""
+        """Gives the sinks what was recorded; the ``late`` ones only once much of it waits for them.
+
+        Q4Error with the names of all that failed.
+        """
+        failed: list[str] = []
         with uninterrupted():  # each call is told to all sinks or to none
             for record in self._records():
                 self._n_calls += 1
                 self.cost.first_ns = self.cost.first_ns or record.start_ns
                 self.cost.last_ns = record.end_ns
-                for sink in (*self.live, *self.often):
-                    sink.write(record)
+                failed += _told(record, self.live) + _told(record, self.often)
                 if self.late:
                     self._late.append(record)
                     self._late_bytes += record.n_bytes
+        _raise_any(failed)
         if self._late_bytes > _LATE_BYTES:
             self.drain_late()
 
     def drain_late(self) -> None:
         """Gives the ``late`` sinks what waits for them."""
         self._late_bytes = 0
+        failed: list[str] = []
         while self._late:
             with uninterrupted():
                 record = self._late.popleft()
-                for sink in self.late:
-                    sink.write(record)
+                failed += _told(record, self.late)
+        _raise_any(failed)
 
     def finish(self) -> None:
         """After the run: takes no more part in the session's calls, and gives all sinks what waits for them."""
         if self in self.session.observers:
             self.session.observers.remove(self)
         self.session.collect = None
-        self.drain()
-        self.drain_late()
+        failed: list[str] = []
+        _guarded(self.drain, failed)
+        _guarded(self.drain_late, failed)
+        _raise_any(failed)
 
     def stop(self) -> None:
         """Ends the recording."""
@@ -294,22 +301,66 @@ def observe(session: Session, what: Observation, note: Callable[[str], None] = l
 
     note: takes one line for the user where something cannot be had. Q4Error where a file or pipe cannot be opened.
     """
-    with ExitStack() as stack:
+    with _all_failures(note) as failed, ExitStack() as stack:
         counters = _counters(session, what, note)
         observer = Observer(session, what.level, counters)
         observer.start()
         if observer.counters is not counters:
             note(f"note: no counters: {observer.counters.state}")
         stack.callback(observer.stop)
+        stack.callback(_warn_of_cost, observer, note)
         _attach_annotations(observer, what, stack)
-        _attach_markers(observer, what, stack)
-        _attach_files(observer, what, stack, note)
-        stack.callback(observer.finish)
+        _attach_markers(observer, what, stack, failed)
+        _attach_files(observer, what, stack, failed)
+        stack.callback(_guarded, observer.finish, failed)
         if what.perf_ctl:  # last, so that it is the first to end: perf does not count what is written after the run
             observer.perf = PerfControl(what.perf_ctl, what.perf_phase)
             stack.callback(observer.perf.close)
         observer.attach()
         yield observer
+
+
+def _told(record: Record, sinks: list[Sink]) -> list[str]:
+    """Tells all sinks, those too that come after one that fails: what is wrong with it is returned, and it is left out
+    from then on."""
+    failed = []
+    for sink in list(sinks):
+        try:
+            sink.write(record)
+        except Q4Error as error:
+            failed.append(str(error))
+            sinks.remove(sink)
+    return failed
+
+
+def _raise_any(failed: list[str]) -> None:
+    if failed:
+        raise Q4Error("; ".join(failed))
+
+
+@contextmanager
+def _all_failures(note: Callable[[str], None]) -> Iterator[list[str]]:
+    """What is put into the list is told when the block ends, with the Q4Error that ends it if one does."""
+    failed: list[str] = []
+    try:
+        yield failed
+    except Q4Error as error:
+        if failed:
+            raise Q4Error("; ".join([str(error), *failed])) from None
+        raise
+    except BaseException:  # a signal's: that is what the command says at its end
+        for text in failed:
+            note(f"error: {text}")
+        raise
+    _raise_any(failed)
+
+
+def _guarded(close: Callable[[], None], failed: list[str]) -> None:
+    """Lets the others close too."""
+    try:
+        close()
+    except Q4Error as error:
+        failed.append(str(error))
 
 
 def _counters(session: Session, what: Observation, note: Callable[[str], None]) -> Counters:
@@ -341,15 +392,15 @@ def _attach_annotations(observer: Observer, what: Observation, stack: ExitStack)
         observer.live.append(OperationChannels(streamline, operations(engine), kv_bytes_per_position(engine)))
 
 
-def _attach_markers(observer: Observer, what: Observation, stack: ExitStack) -> None:
+def _attach_markers(observer: Observer, what: Observation, stack: ExitStack, failed: list[str]) -> None:
     if what.markers is None:
         return
     sink = Markers(what.markers)
-    stack.callback(sink.close)
+    stack.callback(_guarded, sink.close, failed)
     observer.often.append(sink)
 
 
-def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note: Callable[[str], None]) -> None:
+def _attach_files(observer: Observer, what: Observation, stack: ExitStack, failed: list[str]) -> None:
     engine = observer.session.engine
     plan = operations(engine)
     header = capture_header(engine, what.command)
@@ -357,13 +408,12 @@ def _attach_files(observer: Observer, what: Observation, stack: ExitStack, note:
         header["read_peak_gbps"] = f"{what.read_peak_gbps:.2f}"
     if what.capture is not None:
         capture = Capture(what.capture, header, plan, observer.counters, what.per_op)
-        stack.callback(lambda: capture.close(observer.cost.percent))
+        stack.callback(_guarded, lambda: capture.close(observer.cost.percent), failed)
         (observer.late if what.per_op else observer.often).append(capture)
     if what.trace is not None:
         trace = Trace(what.trace, header, plan, observer.counters, kv_bytes_per_position(engine))
-        stack.callback(trace.close)
+        stack.callback(_guarded, trace.close, failed)
         observer.late.append(trace)
-    stack.callback(lambda: _warn_of_cost(observer, note))
 
 
 def _warn_of_cost(observer: Observer, note: Callable[[str], None]) -> None:

@@ -30,6 +30,7 @@ class Trace:
         self._counters = counters
         self._kv_bytes = kv_bytes
         self._named: set[int] = set()
+        self._has_calls = False
         self._kinds: dict[tuple[int, str, int], SliceKind] = {}
         try:
             known = {key: str(value) for key, value in metadata.items() if value is not None}
@@ -40,15 +41,20 @@ class Trace:
 
     def write(self, record: Record) -> None:
         """The slices of one call."""
+        self._has_calls = True
         try:
             self._write(record)
         except OSError as error:
+            self._trace.abort()
             raise self._failed(error) from None
 
     def close(self) -> None:
-        """Completes the file; closing twice is fine."""
+        """Completes the file; closing twice is fine. Without a call there is none: one from before stays."""
         try:
-            self._trace.close()
+            if self._has_calls:
+                self._trace.close()
+            else:
+                self._trace.abort()
         except OSError as error:
             raise self._failed(error) from None
 

@@ -16,6 +16,7 @@ from heard_signals import heard
 from models.spec import ModelSpec
 from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
+from analysis.outputs import Output
 from q4engine.cli import main
 from q4engine.cli import quantize as command
 from q4engine.errors import Q4Error
@@ -175,18 +176,18 @@ def test_a_signal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def signalled(writer: GGUFWriter, data: np.ndarray | bytes) -> None:
         write(writer, data)
-        seen.extend(path.name for path in tmp_path.glob(".out.gguf.*.part"))
+        seen.extend(path.name for path in tmp_path.glob(".q4-*.part"))
         os.kill(os.getpid(), number)
 
-    discard = GGUFWriter._discard
+    drop = Output.drop
 
-    def signalled_again(writer: GGUFWriter) -> None:
+    def signalled_again(output: Output) -> None:
         if number != signal.SIGINT:
             os.kill(os.getpid(), number)
-        discard(writer)
+        drop(output)
 
     monkeypatch.setattr(GGUFWriter, "write", signalled)
-    monkeypatch.setattr(GGUFWriter, "_discard", signalled_again)
+    monkeypatch.setattr(Output, "drop", signalled_again)
     with heard(number):
         assert main(["quantize", str(source), str(out)]) == 128 + number
     assert len(seen) == 1 and list(tmp_path.iterdir()) == [source]

@@ -246,8 +246,9 @@ def test_a_full_disk_is_one_error(model: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
-    with pytest.raises(Q4Error, match="/dev/full"), observe(session, Observation(capture=Path("/dev/full"))):
-        pass
+    full = pytest.raises(Q4Error, match=r"/dev/full: the capture cannot be written: No space left on device$")
+    with full, observe(session, Observation(capture=Path("/dev/full"))):
+        session.decode([1, 2, 3])
 
 
 def synthetic_record(number: int, counted: tuple[int, ...], readings: list[list[int]], tid: int = 7) -> Record:

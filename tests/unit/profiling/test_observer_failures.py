@@ -112,6 +112,35 @@ def test_a_disk_that_becomes_full_is_one_error_that_names_the_file(model: Path, 
             session.decode([token])
 
 
+def test_a_disk_that_becomes_full_leaves_whole_rows_and_all_files_are_named(model: Path, tmp_path: Path) -> None:
+    paths = {option: tmp_path / option for option in ("markers", "capture", "trace")}
+    session = Engine.load(model, n_threads=1).session(n_ctx=64)
+    with (
+        pytest.raises(Q4Error) as caught,
+        files_of_at_most(1500),
+        observe(session, Observation(**paths, events="none")),  # type: ignore[arg-type]
+    ):
+        for token in range(60):
+            session.decode([token])
+    for option, path in paths.items():
+        assert str(caught.value).count(f"{path}: the {option} cannot be written: File too large") == 1
+    for option in ("markers", "capture"):
+        text = paths[option].read_text()
+        rows = [line for line in text.splitlines() if not line.startswith("#")]
+        assert text.endswith("\n") and len(rows) > 2 and len({row.count(",") for row in rows}) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["capture", "markers"]
+
+
+def test_files_from_before_stay_until_there_is_a_row(model: Path, tmp_path: Path) -> None:
+    paths = {option: tmp_path / option for option in ("markers", "capture", "trace")}
+    for path in paths.values():
+        path.write_text("earlier")
+    session = Engine.load(model, n_threads=1).session(n_ctx=64)
+    with pytest.raises(Interrupt), observe(session, Observation(**paths, events="none")):  # type: ignore[arg-type]
+        raise Interrupt
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(paths, "earlier")
+
+
 def test_a_reader_that_leaves_is_an_error_of_its_file(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
