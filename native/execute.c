@@ -38,12 +38,14 @@ void q4_quantize_columns(struct run *r, const struct q4_op *op, size_t token, si
     const struct q4_buffer *b = &r->m->buffers[op->in];
     const struct q4_buffer_data *data = &r->s->buffers[op->in];
     const float *x = q4_row(r, op->in, token) + first;
-    size_t at = token * b->width + first, at8 = at / Q4_BLOCK, at8k = at / Q4_SUPER;
+    size_t at = token * b->width + first;
     bool ok = true;
-    if (b->forms[Q4_ACT_Q8])
-        ok &= r->m->ops->quantize_q8(x, n, data->q[Q4_ACT_Q8] + at, data->d[Q4_ACT_Q8] + at8, data->sum + at8);
-    if (b->forms[Q4_ACT_Q8K])
-        ok &= r->m->ops->quantize_q8k(x, n, data->q[Q4_ACT_Q8K] + at, data->d[Q4_ACT_Q8K] + at8k);
+    for (int f = 0; f < Q4_ACT_FORMS; f++) {
+        size_t block = q4_act_traits[f].block;
+        if (b->forms[f] && block)
+            ok &= r->m->ops->quantize[f](x, n, data->q[f] + at, data->d[f] + at / block,
+                                         data->sum[f] ? data->sum[f] + at / block : NULL);
+    }
     if (!ok)
         q4_report(r, op, token);
 }
@@ -151,7 +153,9 @@ static void swiglu(struct run *r, const struct q4_op *op, struct range range, si
 static void embed(struct run *r, const struct q4_op *op, size_t token) {
     const struct q4_table *t = &r->m->tables[op->table];
     const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
-    if (!r->m->ops->dequantize_row(q4_row(r, op->out, token), source, t->type, t->columns))
+    float *y = q4_row(r, op->out, token);
+    t->type->dequantize(y, source, t->columns);
+    if (!r->m->ops->all_finite(y, t->columns))
         q4_report(r, op, token);
 }
 

@@ -8,7 +8,7 @@
 void q4_set_form(struct q4_acts *acts, const struct q4_buffer_data *data, enum q4_act_form form) {
     acts->q = data->q[form];
     acts->d = data->d[form];
-    acts->sum = form == Q4_ACT_Q8 ? data->sum : NULL;
+    acts->sum = data->sum[form];
 }
 
 // Rows of a unit. GEMV takes several units at once.
@@ -43,7 +43,7 @@ static struct q4_acts matmul_acts(const struct run *r, const struct q4_op *op, c
     const struct q4_buffer *b = &r->m->buffers[op->in];
     const struct q4_buffer_data *data = &r->s->buffers[op->in];
     struct q4_acts acts = {.k = b->width, .x = data->x, .x_stride = b->width};
-    q4_set_form(&acts, data, q4_act_form_of(kernel->layout->type));
+    q4_set_form(&acts, data, r->m->weights[op->weight].type->acts);
     for (size_t i = 0; i < b->n_packings; i++)
         if (b->packings[i] == kernel->packing)
             acts.packed = data->packed[i];
@@ -104,10 +104,10 @@ size_t q4_through_scratch(void) { return sizeof(struct column_block); }
 
 static void quantize_block(struct run *r, const struct q4_op *quantize, struct range range, struct column_block *c) {
     const struct q4_ops *ops = r->m->ops;
-    if (ops->quantize_q8(c->gate, range.n * Q4_BLOCK, c->q, c->d, c->sum))
+    if (ops->quantize[Q4_ACT_Q8](c->gate, range.n * Q4_BLOCK, c->q, c->d, c->sum))
         return;
     for (size_t t = 0; t < range.n; t++) // which of them?
-        if (!ops->quantize_q8(c->gate + t * Q4_BLOCK, Q4_BLOCK, c->q, c->d, c->sum))
+        if (!ops->quantize[Q4_ACT_Q8](c->gate + t * Q4_BLOCK, Q4_BLOCK, c->q, c->d, c->sum))
             q4_report(r, quantize, range.first + t);
 }
 

@@ -16,7 +16,7 @@ static bool quantize_beside(const struct run *r, const struct q4_op *op) {
     if (op == r->m->plan)
         return false;
     const struct q4_op *before = op - 1;
-    size_t block = r->m->buffers[op->in].forms[Q4_ACT_Q8K] ? Q4_SUPER : Q4_BLOCK;
+    size_t block = r->m->buffers[op->in].block;
     bool whole =
         before->kind == Q4_OP_SWIGLU || (before->kind == Q4_OP_ATTENTION && r->m->params.head_dim % block == 0);
     return whole && before->out == op->in && q4_token_range(r, before).n == 1;

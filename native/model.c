@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include "memory.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +18,11 @@ const char *const q4_op_kind_names[Q4_OP_KINDS] = {"embed", "rms_norm", "quantiz
 // ---- weights ------------------------------------------------------------------------------------
 
 static bool place_weight(struct q4_model *model, struct q4_weight *w, char *error) {
-    if (!q4_select_kernels(w->type, model->features, &w->kernels))
-        FAIL("%s: no kernel for tensors of type %s", w->name, q4_type_name(w->type));
+    w->kernels = q4_select_kernels(w->type, model->features);
     const struct q4_layout *layout = w->kernels.gemv->layout;
     if (w->rows == 0 || w->k == 0 || w->k % layout->block_columns)
         FAIL("%s: %zu rows of %zu columns; %s needs a positive number of rows and columns in multiples of %zu", w->name,
-             w->rows, w->k, q4_type_name(w->type), layout->block_columns);
+             w->rows, w->k, w->type->name, layout->block_columns);
     if (w->rows >= Q4_MAX_ROWS)
         FAIL("%s: %zu rows; fewer than %zu are supported", w->name, w->rows, Q4_MAX_ROWS);
     size_t panels = (w->rows + layout->rows - 1) / layout->rows, panel;
@@ -70,7 +71,7 @@ static bool check_matmul(struct q4_model *m, const struct q4_op *op, char *error
     if (op->vector != Q4_NONE && (!in_range(op->vector, m->n_vectors) || m->vectors[op->vector].n != w->rows))
         FAIL("%s: the bias does not have %zu elements", op->name, w->rows);
     struct q4_buffer *in = &m->buffers[op->in];
-    in->forms[q4_act_form_of(w->type)] = true;
+    in->forms[w->type->acts] = true;
     const struct q4_act_packing *packing = w->kernels.gemm->packing;
     for (size_t i = 0; packing && i < in->n_packings; i++)
         if (in->packings[i] == packing)
@@ -196,11 +197,10 @@ bool q4_model_check_plan(struct q4_model *m, char *error) {
     if (!check_params(&m->params, error))
         return false;
     for (size_t i = 0; i < m->n_tables; i++) {
-        size_t columns, bytes;
         struct q4_table *t = &m->tables[i];
-        if (!q4_type_block(t->type, &columns, &bytes) || t->columns == 0 || t->columns % columns)
-            FAIL("an embedding of type %d with %zu columns", t->type, t->columns);
-        t->row_bytes = t->columns / columns * bytes;
+        if (t->columns == 0 || t->columns % t->type->columns)
+            FAIL("an embedding of type %s with %zu columns", t->type->name, t->columns);
+        t->row_bytes = q4_row_bytes(t->type, t->columns);
     }
     for (size_t i = 0; i < m->n_ops; i++)
         if (!check_op(m, &m->plan[i], error))
@@ -210,8 +210,12 @@ bool q4_model_check_plan(struct q4_model *m, char *error) {
     if (!check_logits(m))
         FAIL("the logits replace what was in their buffer, which no other operation uses");
     for (size_t i = 0; i < m->n_buffers; i++) {
-        const struct q4_buffer *b = &m->buffers[i];
-        if ((b->forms[Q4_ACT_Q8] && b->width % Q4_BLOCK) || (b->forms[Q4_ACT_Q8K] && b->width % Q4_SUPER))
+        struct q4_buffer *b = &m->buffers[i];
+        b->block = 1;
+        for (int f = 0; f < Q4_ACT_FORMS; f++)
+            if (b->forms[f] && q4_act_traits[f].block)
+                b->block = q4_common_multiple(b->block, q4_act_traits[f].block);
+        if (b->width % b->block)
             FAIL("a buffer of %zu columns cannot be quantised", b->width);
     }
     for (size_t i = 0; i < m->n_ops; i++)

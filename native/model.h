@@ -16,7 +16,7 @@
 // V; gate and up): fewer barriers, longer streams.
 struct q4_weight {
     char name[Q4_NAME_SIZE];
-    int type;
+    const struct q4_type *type; // of the model's variant
     size_t rows, k, bytes;
     struct q4_kernel_pair kernels;
     uint8_t *data; // in the model's arena
@@ -39,7 +39,7 @@ struct q4_vector { // norm weights, biases
 
 struct q4_table { // an embedding: rows are read where the file is mapped, a few a call
     const uint8_t *data;
-    int type;
+    const struct q4_type *type;
     size_t rows, columns, row_bytes;
 };
 
@@ -48,6 +48,7 @@ struct q4_table { // an embedding: rows are read where the file is mapped, a few
 struct q4_buffer {
     size_t width;
     bool forms[Q4_ACT_FORMS];
+    size_t block; // columns in which they can be written: whole blocks of all of them
     const struct q4_act_packing *packings[Q4_MAX_PACKINGS];
     size_t n_packings;
 };

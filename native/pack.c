@@ -29,11 +29,7 @@ struct pack_job {
     _Atomic bool no_memory;
 };
 
-static size_t row_bytes(const struct q4_weight *w) {
-    size_t columns, bytes;
-    q4_type_block(w->type, &columns, &bytes);
-    return w->k / columns * bytes;
-}
+static size_t row_bytes(const struct q4_weight *w) { return q4_row_bytes(w->type, w->k); }
 
 static size_t panel_count(const struct q4_weight *w) {
     size_t rows = w->kernels.gemv->layout->rows;
@@ -72,12 +68,21 @@ static const uint8_t *panel_rows(const struct q4_sources *sources, size_t row, s
     return gathered;
 }
 
+// The first row that has a weight that is not finite; n where all are.
+static size_t bad_row(const struct q4_weight *w, const uint8_t *rows, size_t n) {
+    size_t i = 0;
+    while (i < n && w->type->finite(rows + i * row_bytes(w), w->k / w->type->columns))
+        i++;
+    return i;
+}
+
 static void pack_panel(struct pack_job *job, size_t weight, size_t panel, uint8_t *gathered) {
     const struct q4_weight *w = &job->model->weights[weight];
     const struct q4_layout *layout = w->kernels.gemv->layout;
-    size_t row = panel * layout->rows, n = q4_min_size(layout->rows, w->rows - row), bytes = row_bytes(w), bad;
+    size_t row = panel * layout->rows, n = q4_min_size(layout->rows, w->rows - row), bytes = row_bytes(w);
     const uint8_t *rows = panel_rows(&job->sources[weight], row, n, bytes, gathered);
-    if (!q4_weights_finite(w->type, rows, n, w->k, &bad))
+    size_t bad = bad_row(w, rows, n);
+    if (bad < n)
         report(job, weight, row + bad);
     layout->pack(w->data + panel * q4_panel_bytes(layout, w->k), rows, bytes, n, w->k);
 }

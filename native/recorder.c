@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "recorder.h"
 
+#include "memory.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "memory.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,14 +23,15 @@ static void *carve(struct carver *c, size_t count, size_t size) {
 
 static void carve_buffer(struct carver *c, const struct q4_buffer *b, struct q4_buffer_data *data, size_t n_batch) {
     data->x = carve(c, n_batch, b->width * sizeof(float));
-    static const size_t block[Q4_ACT_FORMS] = {[Q4_ACT_Q8] = Q4_BLOCK, [Q4_ACT_Q8K] = Q4_SUPER};
-    for (int f = Q4_ACT_Q8; f < Q4_ACT_FORMS; f++)
-        if (b->forms[f]) {
-            data->q[f] = carve(c, n_batch, b->width);
-            data->d[f] = carve(c, n_batch, b->width / block[f] * sizeof(float));
-            if (f == Q4_ACT_Q8)
-                data->sum = carve(c, n_batch, b->width / block[f] * sizeof(int32_t));
-        }
+    for (int f = 0; f < Q4_ACT_FORMS; f++) {
+        size_t block = q4_act_traits[f].block;
+        if (!b->forms[f] || block == 0)
+            continue;
+        data->q[f] = carve(c, n_batch, b->width);
+        data->d[f] = carve(c, n_batch, b->width / block * sizeof(float));
+        if (q4_act_traits[f].sums)
+            data->sum[f] = carve(c, n_batch, b->width / block * sizeof(int32_t));
+    }
     for (size_t i = 0; i < b->n_packings; i++) {
         const struct q4_act_packing *p = b->packings[i];
         data->packed[i] = carve(c, (n_batch + p->tile - 1) / p->tile, p->bytes(b->width));

@@ -13,7 +13,7 @@ struct q4_buffer_data {
     float *x; // [n_batch][width]
     int8_t *q[Q4_ACT_FORMS];
     float *d[Q4_ACT_FORMS];
-    int32_t *sum;
+    int32_t *sum[Q4_ACT_FORMS];
     uint8_t *packed[Q4_MAX_PACKINGS];
 };
 

@@ -4,7 +4,7 @@
 
 _Static_assert(Q6B_BYTES == Q6B_ROWS * sizeof(q4_block_q6_k), "q6b is as dense as GGUF's Q6_K");
 
-// Column c of a super-block as a signed number -32 .. 31 (matmul/portable.c has the order of GGUF's bits).
+// Column c of a super-block as a signed number -32 .. 31 (types/q6_k.c has the order of GGUF's bits).
 static int weight_at(const q4_block_q6_k *block, size_t c) {
     size_t half = c / 128, quarter = c % 128 / 32, l = c % 32;
     int low = block->ql[half * 64 + (quarter & 1) * 32 + l] >> (quarter >> 1) * 4 & 15;

@@ -70,7 +70,7 @@ const struct q4_kernel q4_arch_kernels[] = {
 };
 
 bool q4_quantize_q8_neon(const float *, size_t, int8_t *, float *, int32_t *);
-bool q4_quantize_q8k_neon(const float *, size_t, int8_t *, float *);
+bool q4_quantize_q8k_neon(const float *, size_t, int8_t *, float *, int32_t *);
 bool q4_kv_store_neon(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
 void q4_rope_neon(float *, const float *, size_t, enum q4_rope_style);
 void q4_swiglu_neon(float *, const float *, const float *, size_t);
@@ -83,8 +83,8 @@ static struct q4_ops ops_neon, ops_fhm;
 static void fill_ops(void) {
     ops_neon = q4_ops_base;
     ops_neon.name = "neon";
-    ops_neon.quantize_q8 = q4_quantize_q8_neon;
-    ops_neon.quantize_q8k = q4_quantize_q8k_neon;
+    ops_neon.quantize[Q4_ACT_Q8] = q4_quantize_q8_neon;
+    ops_neon.quantize[Q4_ACT_Q8K] = q4_quantize_q8k_neon;
     ops_neon.rope = q4_rope_neon;
     ops_neon.kv_store = q4_kv_store_neon;
     ops_neon.swiglu = q4_swiglu_neon;

@@ -48,7 +48,8 @@ bool q4_quantize_q8_neon(const float *x, size_t n, int8_t *q, float *d, int32_t 
     return worst < INFINITY_BITS;
 }
 
-bool q4_quantize_q8k_neon(const float *x, size_t n, int8_t *q, float *d) {
+bool q4_quantize_q8k_neon(const float *x, size_t n, int8_t *q, float *d, int32_t *sum) {
+    (void)sum;
     uint32_t worst = 0;
     for (size_t b = 0; b < n / Q4_SUPER; b++, x += Q4_SUPER, q += Q4_SUPER) {
         uint32_t bits = max_magnitude(x, Q4_SUPER);

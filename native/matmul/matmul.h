@@ -9,12 +9,13 @@
 
 #include "../ops/ops.h"
 #include "../q4.h"
+#include "../types/types.h"
 
 #define Q4_MAX_PANEL_ROWS 32
 
 struct q4_layout {
     const char *name;
-    int type;             // enum q4_type
+    int type;             // enum q4_type_number
     size_t rows;          // rows a panel
     size_t block_columns; // columns a block: 1 (floats), 32 or 256
     size_t block_bytes;   // bytes of one block of one panel (all its rows)
@@ -27,23 +28,14 @@ static inline size_t q4_panel_bytes(const struct q4_layout *layout, size_t k) {
     return k / layout->block_columns * layout->block_bytes;
 }
 
-// Which form of the activations a weight type multiplies.
-enum q4_act_form {
-    Q4_ACT_F32, // as they are: F32, F16, BF16 weights
-    Q4_ACT_Q8,  // int8 blocks of 32, fp16 scale: Q4_0, Q4_1, Q8_0
-    Q4_ACT_Q8K, // int8 blocks of 256, fp32 scale: Q6_K
-    Q4_ACT_FORMS
-};
-enum q4_act_form q4_act_form_of(int type);
-
 // Activations of a batch, token-major. Only what the weights' form needs is set.
 struct q4_acts {
     size_t k;       // columns
     const float *x; // [token][x_stride]
     size_t x_stride;
     const int8_t *q;    // [token][k]
-    const float *d;     // [token][k / block]; for Q8 fp16 values kept as fp32
-    const int32_t *sum; // Q8: [token][k / 32], the sum of a block's q
+    const float *d;     // [token][k / block]
+    const int32_t *sum; // [token][k / block], where the form has sums
     // what a GEMM kernel's `packing` made of q, d and sum: [tile of tokens][bytes], tile 0 starting at token 0
     const uint8_t *packed;
 };
@@ -86,19 +78,16 @@ struct q4_kernel {
     void (*run)(const struct q4_task *task);
 };
 
-// Kernels of this architecture, best first, ending with {0}; the portable ones follow them in the search.
+// Kernels of this architecture, best first, ending with {0}; the type's portable one follows them in the search.
 extern const struct q4_kernel q4_arch_kernels[];
-extern const struct q4_kernel q4_portable_kernels[];
 // The best variant of the other operations.
 const struct q4_ops *q4_arch_ops(uint32_t features);
 
-// The pair of kernels for weights of a type: gemv for one token, gemm for more, both on gemv->layout.
+// The pair of kernels for weights of a type: gemv for one token, gemm for more, both on gemv->layout. The portable one
+// twice where the architecture has no such pair.
 struct q4_kernel_pair {
     const struct q4_kernel *gemv, *gemm;
 };
-bool q4_select_kernels(int type, uint32_t features, struct q4_kernel_pair *pair);
-
-// Whether all weights of n_rows rows of k columns are finite (scales, for quantised types). On false *bad is the row.
-bool q4_weights_finite(int type, const uint8_t *rows, size_t n_rows, size_t k, size_t *bad);
+struct q4_kernel_pair q4_select_kernels(const struct q4_type *type, uint32_t features);
 
 #endif

@@ -5,6 +5,7 @@
 #define Q4_OPS_H
 
 #include "../q4.h"
+#include "../types/types.h"
 
 #define Q4_JOIN_(a, b) a##_##b
 #define Q4_JOIN(a, b) Q4_JOIN_(a, b)
@@ -44,11 +45,11 @@ enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX };
 // fp16).
 struct q4_ops {
     const char *name;
+    const struct q4_type *const *types; // of the same variant, ending with NULL
     // y[i] = (x[i] / sqrt(mean(x^2) + eps)) * w[i]
     bool (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
-    // x[n] to int8 blocks of 32 (d: fp16 values kept as fp32; sum: of the q of a block) or of 256 (d: fp32)
-    bool (*quantize_q8)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
-    bool (*quantize_q8k)(const float *x, size_t n, int8_t *q, float *d);
+    // x[n] to a form's q[n], d[n / block] and, where it has them, sum[n / block]; NULL for floats as they are
+    bool (*quantize[Q4_ACT_FORMS])(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
     // rotates one head in place; cos_sin: rope_dim/2 cosines, then as many sines
     void (*rope)(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);
     // one position's key and value of one head into the cache
@@ -70,8 +71,6 @@ struct q4_ops {
     void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
     // y[i] += x[i]
     void (*add)(float *y, const float *x, size_t n);
-    // one row of a GGUF tensor to fp32
-    bool (*dequantize_row)(float *y, const void *row, int type, size_t n);
     // whether all of x[n] is finite
     bool (*all_finite)(const float *x, size_t n);
     // y[16 rows] of weights [column][16 rows]; one accumulator a row, columns in order

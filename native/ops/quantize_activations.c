@@ -47,7 +47,8 @@ bool Q4_NAME(q4_quantize_q8)(const float *x, size_t n, int8_t *q, float *d, int3
     return finite;
 }
 
-bool Q4_NAME(q4_quantize_q8k)(const float *x, size_t n, int8_t *q, float *d) {
+bool Q4_NAME(q4_quantize_q8k)(const float *x, size_t n, int8_t *q, float *d, int32_t *sum) {
+    (void)sum;
     bool finite = true;
     for (size_t b = 0; b < n / Q4_SUPER; b++, x += Q4_SUPER, q += Q4_SUPER) {
         uint32_t bits = max_magnitude(x, Q4_SUPER);

@@ -3,7 +3,7 @@
 
 bool Q4_NAME(q4_rms_norm)(float *, const float *, const float *, size_t, float);
 bool Q4_NAME(q4_quantize_q8)(const float *, size_t, int8_t *, float *, int32_t *);
-bool Q4_NAME(q4_quantize_q8k)(const float *, size_t, int8_t *, float *);
+bool Q4_NAME(q4_quantize_q8k)(const float *, size_t, int8_t *, float *, int32_t *);
 void Q4_NAME(q4_rope)(float *, const float *, size_t, enum q4_rope_style);
 bool Q4_NAME(q4_kv_store)(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
 void Q4_NAME(q4_attention)(float *, q4_attn_state *, const float *, const q4_attn_args *);
@@ -11,7 +11,7 @@ void Q4_NAME(q4_attention_merge)(float *, q4_attn_state *, const float *, q4_att
 void Q4_NAME(q4_attention_finish)(float *, float, size_t);
 void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
 void Q4_NAME(q4_add)(float *, const float *, size_t);
-bool Q4_NAME(q4_dequantize_row)(float *, const void *, int, size_t);
+extern const struct q4_type *const Q4_NAME(q4_types)[];
 bool Q4_NAME(q4_all_finite)(const float *, size_t);
 void Q4_NAME(q4_dot16_f32)(float[16], const float *, const float *, size_t);
 void Q4_NAME(q4_dot16_f16)(float[16], const uint16_t *, const float *, size_t);
@@ -22,9 +22,9 @@ void Q4_NAME(q4_dot16_bf16)(float[16], const uint16_t *, const float *, size_t);
 
 const struct q4_ops Q4_NAME(q4_ops) = {
     .name = Q4_STRING(Q4_VARIANT),
+    .types = Q4_NAME(q4_types),
     .rms_norm = Q4_NAME(q4_rms_norm),
-    .quantize_q8 = Q4_NAME(q4_quantize_q8),
-    .quantize_q8k = Q4_NAME(q4_quantize_q8k),
+    .quantize = {[Q4_ACT_Q8] = Q4_NAME(q4_quantize_q8), [Q4_ACT_Q8K] = Q4_NAME(q4_quantize_q8k)},
     .rope = Q4_NAME(q4_rope),
     .kv_store = Q4_NAME(q4_kv_store),
     .attention = Q4_NAME(q4_attention),
@@ -33,7 +33,6 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .attention_finish = Q4_NAME(q4_attention_finish),
     .swiglu = Q4_NAME(q4_swiglu),
     .add = Q4_NAME(q4_add),
-    .dequantize_row = Q4_NAME(q4_dequantize_row),
     .all_finite = Q4_NAME(q4_all_finite),
     .dot16_f32 = Q4_NAME(q4_dot16_f32),
     .dot16_f16 = Q4_NAME(q4_dot16_f16),

@@ -82,6 +82,15 @@ static bool parse_team(struct q4_model *m, int n_threads, PyObject *cpus) {
     return m->team != NULL || q4_fail("threads could not be started");
 }
 
+// The type in the model's variant.
+static bool find_type(const struct q4_model *m, int number, const char *what, const struct q4_type **type) {
+    *type = q4_find_type(m->ops->types, number);
+    if (*type == NULL)
+        PyErr_Format(PyExc_ValueError, "%s has the type number %d, which the engine does not compute with", what,
+                     number);
+    return *type != NULL;
+}
+
 static bool parse_tables(ModelObject *self, PyObject *tables) {
     struct q4_model *m = &self->model;
     size_t n = (size_t)PyList_Size(tables);
@@ -92,14 +101,17 @@ static bool parse_tables(ModelObject *self, PyObject *tables) {
     m->n_tables = n;
     for (size_t i = 0; i < n; i++) {
         struct q4_table *t = &m->tables[i];
+        int type;
         Py_ssize_t rows, columns;
-        if (!parse_item(tables, i, "y*inn", &self->held[i], &t->type, &rows, &columns))
+        if (!parse_item(tables, i, "y*inn", &self->held[i], &type, &rows, &columns))
             return false;
         self->n_held = i + 1;
-        size_t block, bytes, size;
-        if (rows <= 0 || columns <= 0 || !q4_type_block(t->type, &block, &bytes) || (size_t)columns % block ||
-            !q4_mul_size((size_t)columns / block * bytes, (size_t)rows, &size) || size != (size_t)self->held[i].len ||
-            (uintptr_t)self->held[i].buf % sizeof(float))
+        size_t size;
+        if (!find_type(m, type, "an embedding", &t->type))
+            return false;
+        if (rows <= 0 || columns <= 0 || (size_t)columns % t->type->columns ||
+            !q4_mul_size(q4_row_bytes(t->type, (size_t)columns), (size_t)rows, &size) ||
+            size != (size_t)self->held[i].len || (uintptr_t)self->held[i].buf % sizeof(float))
             return q4_fail("an embedding's size or alignment does not match its type and shape");
         t->data = self->held[i].buf;
         t->rows = (size_t)rows;
@@ -184,9 +196,10 @@ static bool parse_weights(struct q4_model *m, PyObject *weights) {
     for (size_t i = 0; i < n; i++) {
         struct q4_weight *w = &m->weights[i];
         const char *name;
+        int type;
         Py_ssize_t columns, rows;
         PyObject *sources, *buffer;
-        if (!parse_item(weights, i, "sinO", &name, &w->type, &columns, &sources))
+        if (!parse_item(weights, i, "sinO", &name, &type, &columns, &sources) || !find_type(m, type, name, &w->type))
             return false;
         if (!PyList_Check(sources) || PyList_Size(sources) == 0 || columns <= 0)
             return q4_fail("a weight needs columns and a list of sources");
@@ -224,14 +237,13 @@ static bool hold_source(struct held_sources *held, const struct q4_weight *w, Py
     if (held->n == held->room)
         return q4_fail("the list of a weight's sources has changed");
     Py_ssize_t rows;
-    size_t columns, bytes, size;
+    size_t size;
     char error[Q4_ERROR_SIZE];
     Py_buffer *buffer = &held->buffers[held->n];
     if (!parse_item(list, i, "y*n", buffer, &rows))
         return false;
     held->list[held->n++] = (struct q4_source){.data = buffer->buf, .rows = (size_t)rows};
-    q4_type_block(w->type, &columns, &bytes);
-    if (q4_mul_size(w->k / columns * bytes, (size_t)rows, &size) && size == (size_t)buffer->len &&
+    if (q4_mul_size(q4_row_bytes(w->type, w->k), (size_t)rows, &size) && size == (size_t)buffer->len &&
         (uintptr_t)buffer->buf % sizeof(float) == 0)
         return true;
     PyOS_snprintf(error, sizeof error, "%s: a source's size or alignment does not match its type and shape", w->name);
@@ -372,9 +384,9 @@ static PyObject *model_kernels(PyObject *object, PyObject *unused) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < m->n_weights; i++) {
         const struct q4_weight *w = &m->weights[i];
-        PyObject *row = Py_BuildValue("(ssnnnsss)", w->name, q4_type_name(w->type), (Py_ssize_t)w->rows,
-                                      (Py_ssize_t)w->k, (Py_ssize_t)w->bytes, w->kernels.gemv->layout->name,
-                                      w->kernels.gemv->name, w->kernels.gemm->name);
+        PyObject *row = Py_BuildValue("(ssnnnsss)", w->name, w->type->name, (Py_ssize_t)w->rows, (Py_ssize_t)w->k,
+                                      (Py_ssize_t)w->bytes, w->kernels.gemv->layout->name, w->kernels.gemv->name,
+                                      w->kernels.gemm->name);
         if (row == NULL || PyList_Append(list, row) < 0)
             Py_CLEAR(list);
         Py_XDECREF(row);

@@ -1,17 +1,17 @@
 // quantize_rows for Python: checks sizes, releases the GIL, calls the core.
 #include "bindings.h"
 
+#include "../q4.h"
 #include "../quantize.h"
 
 #include <string.h>
 
-PyDoc_STRVAR(
-    quantize_rows_doc,
-    "quantize_rows(x, out, type, rows, columns, method, /) -> int\n\n"
-    "Quantise float32 rows (a contiguous buffer) to the GGUF type number `type` (Q4_0, Q4_1, Q8_0, Q6_K, F16)\n"
-    "into the writable buffer `out`. `method` is 'search' or 'reference'. Returns `rows`, or the index of the\n"
-    "first row with a value that is not finite or does not fit. ValueError where sizes do not match.\n"
-    "Runs without the GIL.");
+PyDoc_STRVAR(quantize_rows_doc,
+             "quantize_rows(x, out, type, rows, columns, method, /) -> int\n\n"
+             "Quantise float32 rows (a contiguous buffer) to the GGUF type number `type` into the writable buffer\n"
+             "`out`. `method` is 'search' or 'reference'. Returns `rows`, or the index of the first row with a value\n"
+             "that is not finite or does not fit. ValueError where sizes do not match.\n"
+             "Runs without the GIL.");
 
 static bool parse_method(const char *name, enum q4_quantize_method *method) {
     if (strcmp(name, "search") == 0)
@@ -25,10 +25,11 @@ static bool parse_method(const char *name, enum q4_quantize_method *method) {
 
 // Whether the buffers are exactly as large as rows x columns of float and of the type.
 static bool sizes_match(const Py_buffer *x, const Py_buffer *out, int type, size_t rows, size_t columns) {
-    size_t block, bytes, n, in_size, out_size;
-    return q4_type_block(type, &block, &bytes) && columns % block == 0 && q4_mul_size(rows, columns, &n) &&
-           q4_mul_size(n, sizeof(float), &in_size) && q4_mul_size(n / block, bytes, &out_size) &&
-           in_size == (size_t)x->len && out_size == (size_t)out->len && (uintptr_t)x->buf % sizeof(float) == 0;
+    const struct q4_type *t = q4_find_type(q4_types_base, type);
+    size_t n, in_size, out_size;
+    return columns % t->columns == 0 && q4_mul_size(rows, columns, &n) && q4_mul_size(n, sizeof(float), &in_size) &&
+           q4_mul_size(n / t->columns, t->bytes, &out_size) && in_size == (size_t)x->len &&
+           out_size == (size_t)out->len && (uintptr_t)x->buf % sizeof(float) == 0;
 }
 
 static PyObject *quantize_rows(PyObject *self, PyObject *args) {

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE // POSIX beyond C11
 #include "../cpu.h"
 #include "../matmul/matmul.h"
+#include "../memory.h"
 #include "../probe.h"
 #include "../threads.h"
 
@@ -99,9 +100,7 @@ static uint64_t random_bits(void) {
 
 // One panel of random rows, copied to all others: values do not change the speed, where they lie does.
 static uint8_t *random_weights(const struct q4_layout *layout, size_t k, size_t rows) {
-    size_t columns, bytes, panel = q4_panel_bytes(layout, k);
-    q4_type_block(layout->type, &columns, &bytes);
-    size_t row_bytes = k / columns * bytes;
+    size_t panel = q4_panel_bytes(layout, k), row_bytes = q4_row_bytes(q4_find_type(q4_types_base, layout->type), k);
     uint8_t *gguf = must(malloc(layout->rows * row_bytes));
     for (size_t i = 0; i < layout->rows * row_bytes; i++)
         gguf[i] = (uint8_t)random_bits() & 0x3f; // every fp16 in it is finite and small
@@ -120,10 +119,9 @@ static void random_acts(struct q4_acts *acts, int type, size_t k, size_t tokens)
     int32_t *sum = must(calloc(k / 32 * tokens, sizeof *sum));
     for (size_t i = 0; i < k * tokens; i++)
         x[i] = (float)(random_bits() % 2000) * 0.001f - 1.0f;
-    if (q4_act_form_of(type) == Q4_ACT_Q8)
-        q4_ops_base.quantize_q8(x, k * tokens, q, d, sum);
-    else if (q4_act_form_of(type) == Q4_ACT_Q8K)
-        q4_ops_base.quantize_q8k(x, k * tokens, q, d);
+    enum q4_act_form form = q4_find_type(q4_types_base, type)->acts;
+    if (q4_act_traits[form].block)
+        q4_ops_base.quantize[form](x, k * tokens, q, d, sum);
     *acts = (struct q4_acts){.k = k, .x = x, .x_stride = k, .q = q, .d = d, .sum = sum};
 }
 

@@ -39,6 +39,7 @@ int main(int argc, char **argv) {
     }
     report_faults();
     test_self();
+    test_types();
     test_matmul();
     test_ops();
     test_attention();

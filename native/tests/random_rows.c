@@ -53,10 +53,8 @@ static void random_block(struct rng *r, int type, enum kind kind, uint8_t *block
         memset(block + offsetof(q4_block_q6_k, scales), rng_next(r) & 1 ? 0x80 : 0x7f, 16);
 }
 
-void random_rows(struct rng *r, int type, uint8_t *rows, size_t n_rows, size_t k) {
-    size_t columns, bytes;
-    q4_type_block(type, &columns, &bytes);
+void random_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k) {
     enum kind kind = rng_next(r) % KINDS;
-    for (size_t i = 0; i < n_rows * (k / columns); i++)
-        random_block(r, type, kind, rows + i * bytes, bytes);
+    for (size_t i = 0; i < n_rows * (k / type->columns); i++)
+        random_block(r, type->number, kind, rows + i * type->bytes, type->bytes);
 }

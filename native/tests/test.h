@@ -63,8 +63,9 @@ bool same_bits(const void *got, const void *expected, size_t n, size_t size, cha
 // The matrix test with a kernel of one's own choice: what the self-test corrupts.
 bool matmul_case(struct rng *r, const void *kernel, char *what, size_t size);
 // Random GGUF rows of a type.
-void random_rows(struct rng *r, int type, uint8_t *rows, size_t n_rows, size_t k);
+void random_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k);
 
+void test_types(void);
 void test_matmul(void);
 void test_ops(void);
 void test_attention(void);
@@ -73,7 +74,12 @@ void test_threads(void);
 void test_pmu(void);
 void test_self(void);
 
+// The type with GGUF's number, in the base variant.
+static inline const struct q4_type *base_type(int number) { return q4_find_type(q4_types_base, number); }
+
 // Calls visit for each distinct table of operations that some subset of the features selects.
 void each_ops(void (*visit)(const struct q4_ops *ops));
+// … and for each type of each variant that these tables have.
+void each_type(void (*visit)(const char *variant, const struct q4_type *type));
 
 #endif

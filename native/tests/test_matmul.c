@@ -13,21 +13,9 @@ struct shape {
     size_t y_stride;
 };
 
-static size_t block_columns(int type) {
-    size_t columns, bytes;
-    q4_type_block(type, &columns, &bytes);
-    return columns;
-}
-
-static size_t row_bytes(int type, size_t k) {
-    size_t columns, bytes;
-    q4_type_block(type, &columns, &bytes);
-    return k / columns * bytes;
-}
-
 // Small in two dimensions where it is large in the third.
 static struct shape random_shape(struct rng *r, const struct q4_kernel *kernel) {
-    size_t block = block_columns(kernel->layout->type);
+    size_t block = base_type(kernel->layout->type)->columns;
     struct shape s = {.rows = rng_range(r, 1, 70), .k = block * rng_range(r, 1, 6), .tokens = 1};
     if (kernel->max_tokens > 1)
         s.tokens = rng_next(r) % 4 ? rng_range(r, 1, 16) : rng_range(r, 1, 70);
@@ -74,22 +62,22 @@ static void random_q(struct rng *r, int8_t *q, size_t n) {
 
 static void random_acts(struct rng *r, enum q4_act_form form, struct q4_acts *acts, const struct shape *s) {
     acts->k = s->k;
-    if (form == Q4_ACT_F32) {
+    size_t block = q4_act_traits[form].block, n = s->tokens * s->k;
+    if (block == 0) {
         acts->x_stride = s->k + rng_range(r, 0, 3);
-        size_t n = (s->tokens - 1) * acts->x_stride + s->k;
+        n = (s->tokens - 1) * acts->x_stride + s->k;
         float *x = slot_place(&slots[SLOT_X], r, n * sizeof *x, sizeof *x);
         rng_fill(r, x, n, 65504.0f);
         acts->x = x;
         return;
     }
-    size_t block = form == Q4_ACT_Q8 ? Q4_BLOCK : Q4_SUPER, n = s->tokens * s->k;
     int8_t *q = slot_place(&slots[SLOT_Q], r, n, 1);
     float *d = slot_place(&slots[SLOT_D], r, n / block * sizeof *d, sizeof *d);
     random_q(r, q, n);
     fill_scales(r, d, n / block, form == Q4_ACT_Q8);
     acts->q = q;
     acts->d = d;
-    if (form == Q4_ACT_Q8) {
+    if (q4_act_traits[form].sums) {
         int32_t *sum = slot_place(&slots[SLOT_SUM], r, n / block * sizeof *sum, sizeof *sum);
         for (size_t b = 0; b < n / block; b++) {
             sum[b] = 0;
@@ -103,7 +91,7 @@ static void random_acts(struct rng *r, enum q4_act_form form, struct q4_acts *ac
 static uint8_t *pack_weights(struct rng *r, const struct q4_layout *layout, const uint8_t *rows,
                              const struct shape *s) {
     size_t panel = q4_panel_bytes(layout, s->k), panels = (s->rows + layout->rows - 1) / layout->rows;
-    size_t bytes = row_bytes(layout->type, s->k);
+    size_t bytes = q4_row_bytes(base_type(layout->type), s->k);
     uint8_t *packed = slot_place(&slots[SLOT_WEIGHTS], r, panels * panel, layout->block_bytes % 64 == 0 ? 64 : 32);
     memset(packed, 0, panels * panel);
     for (size_t p = 0; p < panels; p++) {
@@ -145,7 +133,8 @@ static void run_tasks(struct rng *r, const struct q4_kernel *kernel, struct q4_t
 }
 
 // y as it should be, canaries included.
-static float *expected_y(int type, const uint8_t *rows, const struct q4_acts *acts, const struct shape *s) {
+static float *expected_y(const struct q4_type *type, const uint8_t *rows, const struct q4_acts *acts,
+                         const struct shape *s) {
     size_t n = (s->tokens - 1) * s->y_stride + s->rows;
     float *y = malloc(n * sizeof *y), *row = malloc(s->k * sizeof *row);
     for (size_t i = 0; i < n; i++)
@@ -158,12 +147,11 @@ static float *expected_y(int type, const uint8_t *rows, const struct q4_acts *ac
                            .y = y,
                            .y_stride = s->y_stride,
                            .ops = &q4_ops_base};
-    bool is_float = q4_act_form_of(type) == Q4_ACT_F32;
-    for (const struct q4_kernel *k = q4_portable_kernels; !is_float && k->name; k++)
-        if (k->layout->type == type)
-            k->run(&task);
+    bool is_float = type->acts == Q4_ACT_F32;
+    if (!is_float)
+        type->kernel->run(&task);
     for (size_t i = 0; is_float && i < s->rows; i++) {
-        q4_ops_base.dequantize_row(row, rows + i * row_bytes(type, s->k), type, s->k);
+        type->dequantize(row, rows + i * q4_row_bytes(type, s->k), s->k);
         for (size_t t = 0; t < s->tokens; t++) {
             float acc = 0.0f;
             for (size_t c = 0; c < s->k; c++)
@@ -198,12 +186,12 @@ static void random_additions(struct rng *r, struct q4_task *task, float *expecte
 
 bool matmul_case(struct rng *r, const void *subject, char *what, size_t size) {
     const struct q4_kernel *kernel = subject;
-    int type = kernel->layout->type;
+    const struct q4_type *type = base_type(kernel->layout->type);
     struct shape s = random_shape(r, kernel);
     struct q4_acts acts = {0};
-    uint8_t *rows = malloc(s.rows * row_bytes(type, s.k));
+    uint8_t *rows = malloc(s.rows * q4_row_bytes(type, s.k));
     random_rows(r, type, rows, s.rows, s.k);
-    random_acts(r, q4_act_form_of(type), &acts, &s);
+    random_acts(r, type->acts, &acts, &s);
     if (kernel->packing)
         pack_acts(r, kernel->packing, &acts, &s);
     size_t n = (s.tokens - 1) * s.y_stride + s.rows;
@@ -243,24 +231,29 @@ static void print_features(uint32_t features) {
 static void list_kernel(const struct q4_kernel *k) {
     if (options.filter && strstr(k->name, options.filter) == NULL)
         return;
-    printf("%s: %s, layout %s of %zu rows, %s, needs", k->name, q4_type_name(k->layout->type), k->layout->name,
+    printf("%s: %s, layout %s of %zu rows, %s, needs", k->name, base_type(k->layout->type)->name, k->layout->name,
            k->layout->rows, k->max_tokens == 1 ? "gemv" : "gemm");
     print_features(k->features);
     printf("%s%s\n", k->features ? "" : " nothing", k->features & ~options.features ? " (absent)" : "");
 }
 
-static void test_table(const struct q4_kernel *k) {
-    for (; k->name; k++) {
-        if (options.list)
-            list_kernel(k);
-        else if ((k->features & ~options.features) == 0)
-            run_cases(k->name, matmul_case, k);
-        else if (options.filter == NULL || strstr(k->name, options.filter))
-            printf("skip %s: the CPU lacks a feature\n", k->name);
-    }
+static void test_kernel(const char *name, const struct q4_kernel *k) {
+    if (options.list)
+        list_kernel(k);
+    else if ((k->features & ~options.features) == 0)
+        run_cases(name, matmul_case, k);
+    else if (options.filter == NULL || strstr(name, options.filter))
+        printf("skip %s: the CPU lacks a feature\n", name);
+}
+
+static void test_portable(const char *variant, const struct q4_type *type) {
+    char name[80];
+    snprintf(name, sizeof name, "%s/%s", variant, type->kernel->name);
+    test_kernel(name, type->kernel);
 }
 
 void test_matmul(void) {
-    test_table(q4_arch_kernels);
-    test_table(q4_portable_kernels);
+    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
+        test_kernel(k->name, k);
+    each_type(test_portable);
 }

@@ -67,9 +67,9 @@ static bool all_finite_case(struct rng *r, const void *subject, char *what, size
     return verdict(ops->all_finite(x, n) == (kind == 3), what, size);
 }
 
-// Both activation quantisations; where a value is not finite only the verdict counts.
-static bool quantize_case(struct rng *r, const struct q4_ops *ops, bool q8k, char *what, size_t size) {
-    size_t block = q8k ? Q4_SUPER : Q4_BLOCK, blocks = rng_range(r, 1, 20), n = block * blocks;
+// A form of activations; where a value is not finite only the verdict counts.
+static bool quantize_case(struct rng *r, const struct q4_ops *ops, enum q4_act_form form, char *what, size_t size) {
+    size_t block = q4_act_traits[form].block, blocks = rng_range(r, 1, 20), n = block * blocks;
     float *x = random_floats(SLOT_X, r, n, rng_next(r) & 1 ? 65504.0f : 3e38f);
     if (rng_next(r) % 8 == 0)
         x[rng_range(r, 0, n - 1)] = rng_next(r) & 1 ? -INFINITY : NAN;
@@ -80,9 +80,8 @@ static bool quantize_case(struct rng *r, const struct q4_ops *ops, bool q8k, cha
     int32_t *sum = slot_place(&slots[SLOT_SUM], r, blocks * sizeof *sum, sizeof *sum), sum_expected[20] = {0};
     memset(sum, 0, blocks * sizeof *sum);
     snprintf(what, size, "%zu values", n);
-    bool finite = q8k ? base->quantize_q8k(x, n, q_expected, d_expected)
-                      : base->quantize_q8(x, n, q_expected, d_expected, sum_expected);
-    bool got = q8k ? ops->quantize_q8k(x, n, q, d) : ops->quantize_q8(x, n, q, d, sum);
+    bool finite = base->quantize[form](x, n, q_expected, d_expected, sum_expected);
+    bool got = ops->quantize[form](x, n, q, d, sum);
     bool right = got == finite && (!finite || (same_bits(q, q_expected, n, 1, what, size) &&
                                                same_bits(d, d_expected, blocks, sizeof *d, what, size) &&
                                                same_bits(sum, sum_expected, blocks, sizeof *sum, what, size)));
@@ -91,11 +90,11 @@ static bool quantize_case(struct rng *r, const struct q4_ops *ops, bool q8k, cha
 }
 
 static bool quantize_q8_case(struct rng *r, const void *subject, char *what, size_t size) {
-    return quantize_case(r, subject, false, what, size);
+    return quantize_case(r, subject, Q4_ACT_Q8, what, size);
 }
 
 static bool quantize_q8k_case(struct rng *r, const void *subject, char *what, size_t size) {
-    return quantize_case(r, subject, true, what, size);
+    return quantize_case(r, subject, Q4_ACT_Q8K, what, size);
 }
 
 static bool rope_case(struct rng *r, const void *subject, char *what, size_t size) {
@@ -137,31 +136,13 @@ static bool add_case(struct rng *r, const void *subject, char *what, size_t size
     return right;
 }
 
-static bool dequantize_case(struct rng *r, const void *subject, char *what, size_t size) {
-    static const int types[] = {Q4_TYPE_F32,  Q4_TYPE_F16,  Q4_TYPE_BF16, Q4_TYPE_Q4_0,
-                                Q4_TYPE_Q4_1, Q4_TYPE_Q8_0, Q4_TYPE_Q6_K};
-    const struct q4_ops *ops = subject;
-    int type = types[rng_next(r) % 7];
-    size_t columns, bytes;
-    q4_type_block(type, &columns, &bytes);
-    size_t blocks = rng_range(r, 1, columns == 1 ? 300 : 12), n = columns * blocks;
-    uint8_t *row = slot_place(&slots[SLOT_WEIGHTS], r, blocks * bytes, columns == 1 ? bytes : 2);
-    random_rows(r, type, row, 1, n);
-    float *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y);
-    snprintf(what, size, "%s, %zu values", q4_type_name(type), n);
-    bool right = base->dequantize_row(expected, row, type, n) == ops->dequantize_row(y, row, type, n);
-    right = verdict(right && same_bits(y, expected, n, sizeof *y, what, size), what, size);
-    free(expected);
-    return right;
-}
-
 static bool dot16_case(struct rng *r, const void *subject, char *what, size_t size) {
     static const int types[] = {Q4_TYPE_F32, Q4_TYPE_F16, Q4_TYPE_BF16};
     const struct q4_ops *ops = subject;
     int type = types[rng_next(r) % 3];
     size_t n = random_n(r), bytes = type == Q4_TYPE_F32 ? 4 : 2;
     uint8_t *w = slot_place(&slots[SLOT_WEIGHTS], r, n * 16 * bytes, bytes);
-    random_rows(r, type, w, 1, n * 16);
+    random_rows(r, base_type(type), w, 1, n * 16);
     float *x = random_floats(SLOT_X, r, n, 65504.0f), *y = place_floats(SLOT_Y, r, 16), expected[16];
     const struct q4_ops *each[] = {base, ops};
     for (size_t i = 0; i < 2; i++) {
@@ -173,7 +154,7 @@ static bool dot16_case(struct rng *r, const void *subject, char *what, size_t si
         else
             each[i]->dot16_bf16(to, (const uint16_t *)w, x, n);
     }
-    snprintf(what, size, "%s, %zu columns", q4_type_name(type), n);
+    snprintf(what, size, "%s, %zu columns", base_type(type)->name, n);
     return verdict(same_bits(y, expected, 16, sizeof *y, what, size), what, size);
 }
 
@@ -189,7 +170,6 @@ static void test_variant(const struct q4_ops *ops) {
         {"rope", rope_case},
         {"swiglu", swiglu_case},
         {"add", add_case},
-        {"dequantize_row", dequantize_case},
         {"dot16", dot16_case},
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

@@ -32,7 +32,7 @@ static void pack_block_q8_0(panel_q8_0 *p, size_t row, const q4_block_q8_0 *bloc
         store_group(p->q[row / 16], c, row, load4((const uint8_t *)block->qs + 4 * c) ^ 0x80808080u); // w + 128
 }
 
-// The 16 columns of sub-block s as w + 32, four to a word (the format is described in matmul/portable.c).
+// The 16 columns of sub-block s as w + 32, four to a word (the format is described in types/q6_k.c).
 static void unpack_q6_k(uint32_t w[4], const q4_block_q6_k *block, size_t s) {
     size_t half = s / 8, quarter = s % 8 / 2, l = s % 2 * 16;
     const uint8_t *low = block->ql + half * 64 + (quarter & 1) * 32 + l, *high = block->qh + half * 32 + l;

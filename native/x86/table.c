@@ -58,7 +58,7 @@ extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
 
 #define DECLARE_OPS(ISA)                                                                                               \
     bool q4_quantize_q8_vector_##ISA(const float *, size_t, int8_t *, float *, int32_t *);                             \
-    bool q4_quantize_q8k_vector_##ISA(const float *, size_t, int8_t *, float *);                                       \
+    bool q4_quantize_q8k_vector_##ISA(const float *, size_t, int8_t *, float *, int32_t *);                            \
     void q4_rope_vector_##ISA(float *, const float *, size_t, enum q4_rope_style);                                     \
     bool q4_kv_store_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);               \
     bool q4_kv_store_16_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t, size_t);    \
@@ -73,8 +73,8 @@ static struct q4_ops ops_avx2, ops_avx512;
 
 #define FILL_OPS(ISA)                                                                                                  \
     ops_##ISA = q4_ops_##ISA;                                                                                          \
-    ops_##ISA.quantize_q8 = q4_quantize_q8_vector_##ISA;                                                               \
-    ops_##ISA.quantize_q8k = q4_quantize_q8k_vector_##ISA;                                                             \
+    ops_##ISA.quantize[Q4_ACT_Q8] = q4_quantize_q8_vector_##ISA;                                                       \
+    ops_##ISA.quantize[Q4_ACT_Q8K] = q4_quantize_q8k_vector_##ISA;                                                     \
     ops_##ISA.rope = q4_rope_vector_##ISA;                                                                             \
     ops_##ISA.kv_store = q4_kv_store_vector_##ISA;                                                                     \
     ops_##ISA.kv_store_16 = q4_kv_store_16_vector_##ISA;                                                               \

@@ -83,9 +83,10 @@ bool Q4_JOIN(q4_quantize_q8_vector, ISA)(const float *x, size_t n, int8_t *q, fl
     return finite;
 }
 
-bool Q4_JOIN(q4_quantize_q8k_vector, ISA)(const float *x, size_t n, int8_t *q, float *d) {
+bool Q4_JOIN(q4_quantize_q8k_vector, ISA)(const float *x, size_t n, int8_t *q, float *d, int32_t *unused) {
     bool finite = true;
     int32_t sum;
+    (void)unused;
     for (size_t b = 0; b < n / Q4_SUPER; b++)
         d[b] = quantize_block(x + b * Q4_SUPER, q + b * Q4_SUPER, &sum, Q4_SUPER, &finite) / 127.0f;
     return finite;

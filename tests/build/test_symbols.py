@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from elf import Library, extract_native
 
-TABLES = ("q4_arch_kernels", "q4_portable_kernels", "q4_ops_")
+TABLES = ("q4_arch_kernels", "q4_kernel_", "q4_type_", "q4_ops_")
 
 
 @pytest.fixture(params=["host", "aarch64"])
@@ -35,7 +35,7 @@ def dispatched(library: Library) -> dict[str, list[int]]:
 
 def test_every_kernel_and_operation_has_a_symbol(library: Library) -> None:
     tables = dispatched(library)
-    assert {"q4_arch_kernels", "q4_portable_kernels", "q4_ops_base"} <= tables.keys()
+    assert {"q4_arch_kernels", "q4_kernel_q4_0", "q4_type_q4_0_base", "q4_ops_base"} <= tables.keys()
     for table, addresses in tables.items():
         names = [library.functions.get(address) for address in addresses]
         assert names, table

@@ -15,9 +15,7 @@
 
 // Any finite weights will do: no kernel's work depends on values.
 static const uint8_t *pack_weights(const struct q4_layout *layout, size_t rows, size_t k) {
-    size_t columns, bytes;
-    q4_type_block(layout->type, &columns, &bytes);
-    size_t row_bytes = k / columns * bytes, panel = q4_panel_bytes(layout, k);
+    size_t row_bytes = q4_row_bytes(q4_find_type(q4_types_base, layout->type), k), panel = q4_panel_bytes(layout, k);
     size_t panels = (rows + layout->rows - 1) / layout->rows;
     uint8_t *packed = q4_cost_allocate(panels * panel), *source = q4_cost_allocate(layout->rows * row_bytes);
     for (size_t p = 0; p < panels; p++) {
@@ -28,18 +26,15 @@ static const uint8_t *pack_weights(const struct q4_layout *layout, size_t rows, 
     return packed;
 }
 
-static void quantize(struct q4_acts *acts, int type, size_t tokens) {
-    size_t k = acts->k, blocks = k / Q4_BLOCK;
+static void quantize(struct q4_acts *acts, const struct q4_type *type, size_t tokens) {
+    size_t k = acts->k, blocks = k / q4_act_traits[type->acts].block;
     float *x = q4_cost_allocate(k * sizeof *x), *d = q4_cost_allocate(tokens * blocks * sizeof *d);
     int8_t *q = q4_cost_allocate(tokens * k);
     int32_t *sum = q4_cost_allocate(tokens * blocks * sizeof *sum);
     for (size_t t = 0; t < tokens; t++) {
         for (size_t i = 0; i < k; i++)
             x[i] = (float)q4_cost_random() - 8388608.0f;
-        if (q4_act_form_of(type) == Q4_ACT_Q8K)
-            q4_ops_base.quantize_q8k(x, k, q + t * k, d + t * (k / Q4_SUPER));
-        else
-            q4_ops_base.quantize_q8(x, k, q + t * k, d + t * blocks, sum + t * blocks);
+        q4_ops_base.quantize[type->acts](x, k, q + t * k, d + t * blocks, sum + t * blocks);
     }
     acts->q = q;
     acts->d = d;
@@ -57,7 +52,7 @@ static void pack_activations(struct q4_acts *acts, const struct q4_act_packing *
 
 static void run_kernel(const struct q4_kernel *kernel, size_t rows, size_t k, size_t tokens) {
     struct q4_acts acts = {.k = k};
-    quantize(&acts, kernel->layout->type, tokens);
+    quantize(&acts, q4_find_type(q4_types_base, kernel->layout->type), tokens);
     if (kernel->packing)
         pack_activations(&acts, kernel->packing, tokens);
     struct q4_task task = {.weights = pack_weights(kernel->layout, rows, k),
@@ -82,7 +77,7 @@ static int usage(const char *program) {
 static void list_kernels(uint32_t features) {
     for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
         if ((k->features & ~features) == 0)
-            printf("kernel,%s,%s,%s,%zu\n", k->name, q4_type_name(k->layout->type),
+            printf("kernel,%s,%s,%s,%zu\n", k->name, q4_find_type(q4_types_base, k->layout->type)->name,
                    k->max_tokens == 1 ? "gemv" : "gemm", k->layout->block_columns);
 }
 

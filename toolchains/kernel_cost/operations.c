@@ -29,7 +29,7 @@ static void quantize_q8(const struct q4_ops *ops, size_t n) {
     int32_t *sum = q4_cost_allocate(n);
     int8_t *q = q4_cost_allocate(n);
     q4_cost_begin();
-    ops->quantize_q8(x, n, q, d, sum);
+    ops->quantize[Q4_ACT_Q8](x, n, q, d, sum);
     q4_cost_end();
 }
 
@@ -37,7 +37,7 @@ static void quantize_q8k(const struct q4_ops *ops, size_t n) {
     float *x = random_floats(n), *d = random_floats(n);
     int8_t *q = q4_cost_allocate(n);
     q4_cost_begin();
-    ops->quantize_q8k(x, n, q, d);
+    ops->quantize[Q4_ACT_Q8K](x, n, q, d, NULL);
     q4_cost_end();
 }
 

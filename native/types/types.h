@@ -1,0 +1,93 @@
+// GGUF's tensor types: one file of this folder each, and one line of the list. Each file is compiled once a variant, as
+// those of native/ops are; `q4_ops.types` is the list of one variant.
+#ifndef Q4_TYPES_H
+#define Q4_TYPES_H
+
+#include "../acts.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The list: GGUF's name, the file's, GGUF's number.
+#define Q4_TYPES(X)                                                                                                    \
+    X(F32, f32, 0)                                                                                                     \
+    X(F16, f16, 1)                                                                                                     \
+    X(Q4_0, q4_0, 2)                                                                                                   \
+    X(Q4_1, q4_1, 3)                                                                                                   \
+    X(Q8_0, q8_0, 8)                                                                                                   \
+    X(Q6_K, q6_k, 14)                                                                                                  \
+    X(BF16, bf16, 30)
+
+#define Q4_TYPE_NUMBER(NAME, FILE, NUMBER) Q4_TYPE_##NAME = NUMBER,
+enum q4_type_number { Q4_TYPES(Q4_TYPE_NUMBER) };
+#undef Q4_TYPE_NUMBER
+
+// ---- GGUF's blocks, byte for byte. fp16 values are kept as their bits ---------------------------
+#define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q8_0 and of 8-bit activations
+#define Q4_SUPER 256 // columns in a super-block of Q6_K and of its activations
+
+typedef struct {
+    uint16_t d;               // scale
+    uint8_t qs[Q4_BLOCK / 2]; // byte i: column i in the low nibble, column i + 16 in the high one; value - 8
+} q4_block_q4_0;
+
+typedef struct {
+    uint16_t d, m; // w = d * q + m
+    uint8_t qs[Q4_BLOCK / 2];
+} q4_block_q4_1;
+
+typedef struct {
+    uint16_t d;
+    int8_t qs[Q4_BLOCK];
+} q4_block_q8_0;
+
+typedef struct {
+    uint8_t ql[Q4_SUPER / 2];     // low 4 bits
+    uint8_t qh[Q4_SUPER / 4];     // high 2 bits
+    int8_t scales[Q4_SUPER / 16]; // one a sub-block of 16 columns
+    uint16_t d;                   // super-scale; w = d * scale * (q - 32)
+} q4_block_q6_k;
+
+_Static_assert(sizeof(q4_block_q4_0) == 18, "Q4_0 block");
+_Static_assert(sizeof(q4_block_q4_1) == 20, "Q4_1 block");
+_Static_assert(sizeof(q4_block_q8_0) == 34, "Q8_0 block");
+_Static_assert(sizeof(q4_block_q6_k) == 210, "Q6_K super-block");
+
+// ---- what a type is -----------------------------------------------------------------------------
+struct q4_kernel;
+
+enum q4_quantize_method {
+    Q4_QUANTIZE_SEARCH, // the scale, of a grid with least-squares refit, that has the smallest squared error per block
+    Q4_QUANTIZE_REFERENCE, // the bytes of the gguf package, where it has a method of its own
+    Q4_QUANTIZE_METHODS
+};
+
+struct q4_type {
+    int number;
+    const char *name;
+    size_t columns, bytes; // of a block
+    enum q4_act_form acts; // the form of the activations that its rows are multiplied with
+    // whether all scales (of floats: all values) of a row of so many blocks are finite
+    bool (*finite)(const void *row, size_t blocks);
+    // n weights, whole blocks, to fp32
+    void (*dequantize)(float *y, const void *row, size_t n);
+    // the product as it is written down, for any number of tokens
+    const struct q4_kernel *kernel;
+    // Writes one block, of values that are finite; false where a scale or value is beyond fp16. NULL: rows are not
+    // quantised to this type.
+    bool (*quantize[Q4_QUANTIZE_METHODS])(const float *x, void *block);
+};
+
+extern const struct q4_type *const q4_types_base[]; // ends with NULL, as each variant's list does
+
+// The type with GGUF's number; NULL where the list has none.
+static inline const struct q4_type *q4_find_type(const struct q4_type *const *types, int number) {
+    while (*types && (*types)->number != number)
+        types++;
+    return *types;
+}
+
+static inline size_t q4_row_bytes(const struct q4_type *type, size_t k) { return k / type->columns * type->bytes; }
+
+#endif
