@@ -42,9 +42,10 @@ NATIVE: Layers = (
     ("kv_cache.[ch]", "fuse.[ch]", "pack.c"),
     ("model.[ch]",),
     ("plan.[ch]", "execute/operations.[ch]"),  # the list of classes: who walks a plan needs no more of execute/
-    ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "quantize_search.c", "sampling.[ch]"),
-    ("types/*", "matmul/*", "arm/*", "x86/*"),  # but see KERNELS
+    ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "sampling.[ch]"),
+    ("types/[!t]*", "types/types.c", "matmul/*", "arm/*", "x86/*"),  # but see KERNELS
     ("ops/*",),
+    ("types/types.h", "acts.[ch]"),  # what a type and a form of activations are; the types themselves stand above
     ("cpu.[ch]", "emulator.[ch]", "memory.[ch]", "peak.[ch]", "pmu.[ch]", "q4.[ch]", "threads.[ch]"),
 )
 # Kernels include their own kind and these, and nobody else includes them.
