@@ -1,5 +1,7 @@
-// Reading GGUF files: the one loop that is too long for Python.
+// Reading GGUF files: the one loop that is too long for Python, and which tensor types the core computes with.
 #include "bindings.h"
+
+#include "../types/types.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -36,7 +38,28 @@ static PyObject *skip_strings(PyObject *self, PyObject *args) {
     return PyLong_FromSsize_t(end);
 }
 
+PyDoc_STRVAR(tensor_types_doc,
+             "tensor_types() -> list[tuple[str, int, int, int, bool]]\n\n"
+             "The tensor types that the core computes with: GGUF's name and number, weights and bytes of a block,\n"
+             "whether quantize_rows writes it.");
+
+static PyObject *tensor_types(PyObject *self, PyObject *unused) {
+    (void)self;
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    for (const struct q4_type *const *types = q4_types_base; list && *types; types++) {
+        const struct q4_type *t = *types;
+        PyObject *row = Py_BuildValue("(sinnN)", t->name, t->number, (Py_ssize_t)t->columns, (Py_ssize_t)t->bytes,
+                                      PyBool_FromLong(t->quantize[Q4_QUANTIZE_SEARCH] != NULL));
+        if (row == NULL || PyList_Append(list, row) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
 PyMethodDef q4_gguf_methods[] = {
+    {"tensor_types", tensor_types, METH_NOARGS, tensor_types_doc},
     {"skip_strings", skip_strings, METH_VARARGS, skip_strings_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -30,18 +30,20 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Target:
-    """What ``--type`` stands for: the type of matrices, ``general.file_type``, whether some tensors keep more bits."""
+    """What ``--type`` stands for: the type of matrices, whether some tensors keep more bits."""
 
     type: TensorType
-    file_type: int
     spares_embedding: bool
 
 
 TARGETS: dict[str, Target] = {
-    "q4_0": Target(TensorType.Q4_0, 2, True),
-    "q4_1": Target(TensorType.Q4_1, 3, True),
-    "q8_0": Target(TensorType.Q8_0, 7, False),
-    "f16": Target(TensorType.F16, 1, False),
+    target.type.name.lower(): target
+    for target in (
+        Target(TensorType.Q4_0, spares_embedding=True),
+        Target(TensorType.Q4_1, spares_embedding=True),
+        Target(TensorType.Q8_0, spares_embedding=False),
+        Target(TensorType.F16, spares_embedding=False),
+    )
 }
 
 _SPARED = frozenset({"token_embd.weight", "output.weight"})
@@ -127,7 +129,7 @@ def _native_quantize(rows: np.ndarray, out: np.ndarray, kind: TensorType, method
 def _metadata_pairs(file: GGUFFile, target: Target) -> list[bytes]:
     """The pairs of the source, with the two that tell how it is quantised put in their place or at the end."""
     told = {
-        "general.file_type": uint32_pair("general.file_type", target.file_type),
+        "general.file_type": uint32_pair("general.file_type", target.type.file_type),
         "general.quantization_version": uint32_pair("general.quantization_version", _QUANTIZATION_VERSION),
     }
     pairs = [told.pop(key) if key in told else file.metadata.raw(key) for key in file.metadata]

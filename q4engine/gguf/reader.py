@@ -21,7 +21,7 @@ import numpy as np
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.cursor import MAX_NAME_BYTES, Cursor
 from q4engine.gguf.metadata import GGUFArray, Metadata
-from q4engine.gguf.types import TensorType, ValueType
+from q4engine.gguf.types import USABLE_NAMES, TensorType, ValueType
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -77,7 +77,7 @@ class TensorInfo:
         if not self.type.usable:
             raise Q4Error(
                 f"{self._file.path}: tensor {shown(self.name)} has the unsupported type {self.type_name}, "
-                "expected F32, F16, BF16, Q4_0, Q4_1, Q8_0 or Q6_K"
+                f"expected {USABLE_NAMES}"
             )
 
 

@@ -5,9 +5,16 @@ Source of the facts: the GGUF specification (ggml/docs/gguf.md) and ggml's type 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
+
+from q4engine.gguf import decoders
+
+Decoder = Callable[[np.ndarray], np.ndarray]
+"""Blocks as uint8 [n, bytes of a block] to float32 [n, weights of a block]."""
 
 
 class ValueType(IntEnum):
@@ -59,118 +66,88 @@ FLOAT_TYPES = frozenset({ValueType.FLOAT32, ValueType.FLOAT64})
 
 
 class TensorType(IntEnum):
-    """ggml's tensor types. Numbers that ggml has withdrawn keep their names, but have no size."""
+    """ggml's tensor types, a row each: number, weights and bytes of a block. Those that the engine computes with have
+    also ``general.file_type`` of a model that is mostly of the type, and what decodes the blocks.
+
+    The native core computes with the same ones (native/types). Numbers that ggml has withdrawn keep their names, but
+    have no size.
+    """
+
+    block_size: int
+    """Weights in a block; 0 where the size of the type is not known."""
+    block_bytes: int
+    """Bytes of a block; 0 where the size of the type is not known."""
+    file_type: int
+    decode: Decoder | None
+
+    def __new__(
+        cls,
+        number: int,
+        block_size: int = 0,
+        block_bytes: int = 0,
+        file_type: int = -1,
+        decode: Decoder | None = None,
+    ) -> Self:
+        kind = int.__new__(cls, number)
+        kind._value_ = number
+        kind.block_size, kind.block_bytes = block_size, block_bytes
+        kind.file_type, kind.decode = file_type, decode
+        return kind
 
     UNKNOWN = -1
-    F32 = 0
-    F16 = 1
-    Q4_0 = 2
-    Q4_1 = 3
+    F32 = 0, 1, 4, 0, decoders.f32
+    F16 = 1, 1, 2, 1, decoders.f16
+    Q4_0 = 2, 32, 18, 2, decoders.q4_0
+    Q4_1 = 3, 32, 20, 3, decoders.q4_1
     Q4_2 = 4
     Q4_3 = 5
-    Q5_0 = 6
-    Q5_1 = 7
-    Q8_0 = 8
-    Q8_1 = 9
-    Q2_K = 10
-    Q3_K = 11
-    Q4_K = 12
-    Q5_K = 13
-    Q6_K = 14
-    Q8_K = 15
-    IQ2_XXS = 16
-    IQ2_XS = 17
-    IQ3_XXS = 18
-    IQ1_S = 19
-    IQ4_NL = 20
-    IQ3_S = 21
-    IQ2_S = 22
-    IQ4_XS = 23
-    I8 = 24
-    I16 = 25
-    I32 = 26
-    I64 = 27
-    F64 = 28
-    IQ1_M = 29
-    BF16 = 30
+    Q5_0 = 6, 32, 22
+    Q5_1 = 7, 32, 24
+    Q8_0 = 8, 32, 34, 7, decoders.q8_0
+    Q8_1 = 9, 32, 40
+    Q2_K = 10, 256, 84
+    Q3_K = 11, 256, 110
+    Q4_K = 12, 256, 144
+    Q5_K = 13, 256, 176
+    Q6_K = 14, 256, 210, 18, decoders.q6_k
+    Q8_K = 15, 256, 292
+    IQ2_XXS = 16, 256, 66
+    IQ2_XS = 17, 256, 74
+    IQ3_XXS = 18, 256, 98
+    IQ1_S = 19, 256, 50
+    IQ4_NL = 20, 32, 18
+    IQ3_S = 21, 256, 110
+    IQ2_S = 22, 256, 82
+    IQ4_XS = 23, 256, 136
+    I8 = 24, 1, 1
+    I16 = 25, 1, 2
+    I32 = 26, 1, 4
+    I64 = 27, 1, 8
+    F64 = 28, 1, 8
+    IQ1_M = 29, 256, 56
+    BF16 = 30, 1, 2, 32, decoders.bf16
     Q4_0_4_4 = 31
     Q4_0_4_8 = 32
     Q4_0_8_8 = 33
-    TQ1_0 = 34
-    TQ2_0 = 35
+    TQ1_0 = 34, 256, 54
+    TQ2_0 = 35, 256, 66
     IQ4_NL_4_4 = 36
     IQ4_NL_4_8 = 37
     IQ4_NL_8_8 = 38
-    MXFP4 = 39
-    NVFP4 = 40
-    Q1_0 = 41
+    MXFP4 = 39, 32, 17
+    NVFP4 = 40, 64, 36
+    Q1_0 = 41, 128, 18
 
     @property
     def usable(self) -> bool:
         """Whether the engine computes with tensors of this type."""
-        return self in USABLE_TYPES
-
-    @property
-    def block_size(self) -> int:
-        """Weights in a block; 0 where the size of the type is not known."""
-        return BLOCKS.get(self, (0, 0))[0]
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of a block; 0 where the size of the type is not known."""
-        return BLOCKS.get(self, (0, 0))[1]
+        return self.decode is not None
 
     def row_bytes(self, columns: int) -> int:
         """Bytes of one row of ``columns`` weights (a multiple of the block size)."""
         return columns // self.block_size * self.block_bytes
 
 
-USABLE_TYPES = frozenset(
-    {
-        TensorType.F32,
-        TensorType.F16,
-        TensorType.BF16,
-        TensorType.Q4_0,
-        TensorType.Q4_1,
-        TensorType.Q8_0,
-        TensorType.Q6_K,
-    }
-)
-
-BLOCKS: dict[TensorType, tuple[int, int]] = {
-    TensorType.F32: (1, 4),
-    TensorType.F16: (1, 2),
-    TensorType.Q4_0: (32, 18),
-    TensorType.Q4_1: (32, 20),
-    TensorType.Q5_0: (32, 22),
-    TensorType.Q5_1: (32, 24),
-    TensorType.Q8_0: (32, 34),
-    TensorType.Q8_1: (32, 40),
-    TensorType.Q2_K: (256, 84),
-    TensorType.Q3_K: (256, 110),
-    TensorType.Q4_K: (256, 144),
-    TensorType.Q5_K: (256, 176),
-    TensorType.Q6_K: (256, 210),
-    TensorType.Q8_K: (256, 292),
-    TensorType.IQ2_XXS: (256, 66),
-    TensorType.IQ2_XS: (256, 74),
-    TensorType.IQ3_XXS: (256, 98),
-    TensorType.IQ1_S: (256, 50),
-    TensorType.IQ4_NL: (32, 18),
-    TensorType.IQ3_S: (256, 110),
-    TensorType.IQ2_S: (256, 82),
-    TensorType.IQ4_XS: (256, 136),
-    TensorType.I8: (1, 1),
-    TensorType.I16: (1, 2),
-    TensorType.I32: (1, 4),
-    TensorType.I64: (1, 8),
-    TensorType.F64: (1, 8),
-    TensorType.IQ1_M: (256, 56),
-    TensorType.BF16: (1, 2),
-    TensorType.TQ1_0: (256, 54),
-    TensorType.TQ2_0: (256, 66),
-    TensorType.MXFP4: (32, 17),
-    TensorType.NVFP4: (64, 36),
-    TensorType.Q1_0: (128, 18),
-}
-"""Weights and bytes of one block of each type."""
+USABLE_TYPES = tuple(kind for kind in TensorType if kind.usable)
+USABLE_NAMES = ", ".join(kind.name for kind in USABLE_TYPES[:-1]) + f" or {USABLE_TYPES[-1].name}"
+"""For messages that say what is expected."""

@@ -11,18 +11,6 @@ import numpy as np
 
 from models.spec import ModelSpec, TensorSpec
 from models.vocabulary import Vocabulary
-from q4engine.gguf.types import TensorType
-
-_FILE_TYPES = {
-    TensorType.F32: 0,
-    TensorType.F16: 1,
-    TensorType.Q4_0: 2,
-    TensorType.Q4_1: 3,
-    TensorType.Q8_0: 7,
-    TensorType.Q6_K: 18,
-    TensorType.BF16: 32,
-}
-"""general.file_type, by the type of most weights."""
 
 
 def write_model(
@@ -64,7 +52,7 @@ def _rows(tensor: TensorSpec) -> int:
 
 def _add_hyper_parameters(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     writer.add_name(spec.name)
-    writer.add_file_type(_FILE_TYPES[spec.weight_type])
+    writer.add_file_type(spec.weight_type.file_type)
     writer.add_quantization_version(2)
     writer.add_block_count(spec.n_layers)
     writer.add_context_length(spec.n_ctx_train)

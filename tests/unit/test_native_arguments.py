@@ -7,6 +7,7 @@ ASan and UBSan, where a stray access ends the process.
 from __future__ import annotations
 
 import random
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -118,6 +119,18 @@ def test_models_and_sessions_of_a_wrong_plan(arguments: dict[str, Any]) -> None:
 
     outcomes = Counter(outcome(call) for _ in range(1500))
     assert outcomes["done"] > 20 and outcomes["ValueError"] > 200
+
+
+@pytest.mark.parametrize("number", [-1, 4, 12, 1000])
+def test_a_type_that_the_core_lacks_is_refused(number: int, arguments: dict[str, Any]) -> None:
+    given = {key: value for key, value in arguments.items() if key != "_engine"}
+    message = f"has the type number {number}, which the engine does not compute with"
+    name, _, *rest = given["weights"][0]
+    with pytest.raises(ValueError, match=f"^{re.escape(name)} {message}"):
+        _native.Model(**given | {"weights": [(name, number, *rest), *given["weights"][1:]]})
+    data, _, *shape = given["tables"][0]
+    with pytest.raises(ValueError, match=f"^an embedding {message}"):
+        _native.Model(**given | {"tables": [(data, number, *shape)]})
 
 
 def test_decode_with_wrong_buffers(arguments: dict[str, Any]) -> None:
