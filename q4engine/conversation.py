@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from q4engine.errors import Q4Error
+from q4engine.errors import ContextFullError, Q4Error, TooManyTokensError
 from q4engine.generate import Generation, Timings, generate
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class Conversation:
     def _tokenise(self, text: str) -> list[int]:
         """A begin token belongs before it unless it is there."""
         with self.timings.tokenise.measured(0):
-            ids = self.tokenizer.encode(text, add_bos=False)
+            try:
+                ids = self.tokenizer.encode(text, add_bos=False, most=self.session.n_ctx)
+            except TooManyTokensError as error:
+                raise ContextFullError(0, error.at_least, self.session.n_ctx, or_more=True) from None
             bos = self.tokenizer.vocabulary.bos_id
             if self.tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
                 ids.insert(0, bos)

@@ -19,12 +19,21 @@ def shown(text: object, limit: int = 80) -> str:
     return f"{quoted[:limit]}…'"
 
 
-class ContextFullError(Q4Error):
-    """More tokens than the context has room for."""
+class TooManyTokensError(Q4Error):
+    """A text has more tokens than were asked for: ``at_least`` of them."""
 
-    def __init__(self, n_past: int, n_tokens: int, n_ctx: int) -> None:
+    def __init__(self, at_least: int, most: int) -> None:
+        super().__init__(f"the text has {at_least} tokens or more, expected at most {most}")
+        self.at_least = at_least
+
+
+class ContextFullError(Q4Error):
+    """More tokens than the context has room for; with ``or_more`` they were not counted to their end."""
+
+    def __init__(self, n_past: int, n_tokens: int, n_ctx: int, or_more: bool = False) -> None:
         super().__init__(
-            f"the context is full: {n_past} tokens are in it, {n_tokens} more were given, it holds {n_ctx} (set by -c)"
+            f"the context is full: {n_past} tokens are in it, {n_tokens} {'or ' if or_more else ''}more were given, "
+            f"it holds {n_ctx} (set by -c)"
         )
         self.n_past = n_past
         self.n_tokens = n_tokens

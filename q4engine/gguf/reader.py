@@ -29,6 +29,9 @@ DEFAULT_ALIGNMENT = 32
 MIN_ALIGNMENT = 8  # the specification asks for a multiple of 8
 MAX_ALIGNMENT = 1 << 16  # the largest page size in use; more would only be padding
 MAX_DIMS = 4
+# Each costs some 20 µs and 300 bytes. The largest models have some ten thousand tensors and some hundred keys.
+MAX_TENSORS = 1 << 16
+MAX_PAIRS = 1 << 14
 _MIN_PAIR_BYTES = 8 + 1 + 4 + 1  # key length, key, value type, value
 _MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8  # name length, name, n_dims, one dimension, type, offset
 
@@ -149,6 +152,8 @@ class GGUFFile:
     def _read_tensors(self, cursor: Cursor, n_tensors: int) -> dict[str, TensorInfo]:
         if n_tensors * _MIN_TENSOR_BYTES > cursor.end - cursor.position:
             raise cursor.error(f"the header says {n_tensors} tensors, more than a file of {cursor.end} bytes can hold")
+        if n_tensors > MAX_TENSORS:
+            raise cursor.error(f"the header says {n_tensors} tensors, expected at most {MAX_TENSORS}")
         rows = [_read_tensor_row(cursor, index) for index in range(n_tensors)]
         data_start = -(-cursor.position // self.alignment) * self.alignment
         tensors: dict[str, TensorInfo] = {}
@@ -219,6 +224,8 @@ def _read_header(cursor: Cursor) -> tuple[int, int, int]:
 def _read_metadata(cursor: Cursor, n_pairs: int) -> Metadata:
     if n_pairs * _MIN_PAIR_BYTES > cursor.end - cursor.position:
         raise cursor.error(f"the header says {n_pairs} metadata pairs, more than a file of {cursor.end} bytes can hold")
+    if n_pairs > MAX_PAIRS:
+        raise cursor.error(f"the header says {n_pairs} metadata pairs, expected at most {MAX_PAIRS}")
     values: dict[str, Any] = {}
     types: dict[str, ValueType] = {}
     spans: dict[str, slice] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cached_property
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile, Metadata
-from q4engine.tokenizer.merging import WordCache, merge_symbols
+from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
 
@@ -36,6 +38,10 @@ _TO_LETTERS = dict(enumerate(_LETTERS))
 _TO_BYTES = {letter: byte for byte, letter in enumerate(_LETTERS)}
 
 
+def _in_letters(word: str) -> str:
+    return word.encode().decode("latin-1").translate(_TO_LETTERS)
+
+
 class ByteLevelBPE:
     """Encodes text without special tokens. Words seen before are looked up."""
 
@@ -55,11 +61,11 @@ class ByteLevelBPE:
         _check_merges(metadata, merges)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
-        self._cache = WordCache(self._encode_word)
+        self._cache = WordCache(self._encode_word, self._fewest)
 
-    def encode(self, text: str, at_start: bool) -> list[int]:
-        """Ids of a text. ``at_start`` plays no part in byte-level BPE."""
-        return self._cache.ids(self._words.split(text))
+    def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
+        """Ids of a text. ``at_start`` plays no part in byte-level BPE. TooManyTokensError for more than ``most``."""
+        return self._cache.ids(self._words.split(text), most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""
@@ -71,8 +77,22 @@ class ByteLevelBPE:
         except KeyError:
             return text.encode()
 
+    @cached_property
+    def _longest(self) -> Callable[[str], int]:
+        return longest_made_of(self._vocabulary.tokens)
+
+    @cached_property
+    def _dropped(self) -> list[str]:
+        return [_LETTERS[byte] for byte in _RARE_BYTES if _LETTERS[byte] not in self._vocabulary.ids]
+
+    def _fewest(self, word: str) -> int:
+        """Tokens that a word has at least: bytes that may be dropped give none, and no token is longer than all are."""
+        letters = _in_letters(word)
+        kept = len(letters) - sum(map(letters.count, self._dropped))
+        return kept // self._longest(letters)
+
     def _encode_word(self, word: str) -> list[int]:
-        letters = word.encode().decode("latin-1").translate(_TO_LETTERS)
+        letters = _in_letters(word)
         ids = self._vocabulary.ids
         if self._takes_whole_words and letters in ids:
             return [ids[letters]]

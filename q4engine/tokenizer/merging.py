@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
+from q4engine.errors import TooManyTokensError
+
 _CACHE_WORDS = 1 << 15
 _CACHE_CHARS = 64
 
@@ -12,22 +14,47 @@ _CACHE_CHARS = 64
 class WordCache:
     """Ids of words, those of short words kept: texts repeat them. Never more than some thousand words."""
 
-    def __init__(self, encode_word: Callable[[str], list[int]]) -> None:
+    def __init__(self, encode_word: Callable[[str], list[int]], fewest: Callable[[str], int]) -> None:
+        """``fewest``: tokens that a word has at least, told without encoding it."""
         self._encode_word = encode_word
+        self._fewest = fewest
         self._known: dict[str, list[int]] = {}
 
-    def ids(self, words: Iterable[str]) -> list[int]:
-        """The ids of all words, one after the other."""
+    def ids(self, words: Iterable[str], most: int | None = None) -> list[int]:
+        """The ids of all words, one after the other. TooManyTokensError where there are more than ``most``.
+
+        A long word is not encoded where ``fewest`` says that it has more: that would take a kilobyte a letter.
+        """
         ids: list[int] = []
         cache = self._known
         for word in words:
             known = cache.get(word)
             if known is None:
+                if most is not None and len(word) > _CACHE_CHARS:
+                    _refuse_more(len(ids) + self._fewest(word), most)
                 known = self._encode_word(word)
                 if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
                     cache[word] = known
             ids += known
+            if most is not None:
+                _refuse_more(len(ids), most)
         return ids
+
+
+def _refuse_more(n_tokens: int, most: int) -> None:
+    if n_tokens > most:
+        raise TooManyTokensError(n_tokens, most)
+
+
+def longest_made_of(tokens: Iterable[str]) -> Callable[[str], int]:
+    """A function that tells of a text how long the longest of these tokens is that has no other letters; 1 without."""
+    by_length = [(len(token), frozenset(token)) for token in sorted(tokens, key=len, reverse=True)]
+
+    def longest(text: str) -> int:
+        letters = set(text)
+        return next((length for length, needed in by_length if needed <= letters), 1) or 1
+
+    return longest
 
 
 def merge_symbols(symbols: list[str], rank: Callable[[str, str], float | None]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile
-from q4engine.tokenizer.merging import WordCache, merge_symbols
+from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error, read_scores
 
 SPACE = "\u2581"
@@ -41,13 +42,20 @@ class SentencePieceBPE:
         # encoded one by one. The separator keeps neighbours in the joined string apart.
         crossing = re.search(f"[^{SPACE}\0]{SPACE}", "\0".join(self._ids))
         self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
-        self._cache = WordCache(self._encode_word)
+        self._cache = WordCache(self._encode_word, lambda word: len(word) // self._longest(word))
 
-    def encode(self, text: str, at_start: bool) -> list[int]:
-        """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space."""
+    @cached_property
+    def _longest(self) -> Callable[[str], int]:
+        return longest_made_of(self._ids)
+
+    def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
+        """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space.
+
+        TooManyTokensError for more than ``most``.
+        """
         if self.adds_space and at_start:
             text = " " + text
-        return self._cache.ids(self._split(text.replace(" ", SPACE)))
+        return self._cache.ids(self._split(text.replace(" ", SPACE)), most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from q4engine.errors import Q4Error, shown
+from q4engine.errors import Q4Error, TooManyTokensError, shown
 from q4engine.gguf import GGUFFile
 from q4engine.tokenizer.bpe import IGNORES_MERGES, ByteLevelBPE
 from q4engine.tokenizer.specials import SpecialTokens
@@ -62,13 +62,15 @@ class Tokenizer:
     def __len__(self) -> int:
         return len(self.vocabulary)
 
-    def encode(self, text: str, add_bos: bool | None = None, parse_special: bool = True) -> list[int]:
+    def encode(
+        self, text: str, add_bos: bool | None = None, parse_special: bool = True, most: int | None = None
+    ) -> list[int]:
         """Token ids of a text.
 
         ``add_bos``: put the begin token first (and the end token last where the model's metadata asks for one); None
         leaves it to the metadata, False adds neither. ``parse_special``: the texts of control tokens
         (``<|im_start|>``) become those tokens, else they are plain text. What is not valid UTF-8 (lone surrogates)
-        becomes U+FFFD.
+        becomes U+FFFD. ``most``: TooManyTokensError as soon as it is clear that there are more.
         """
         text = _without_surrogates(text)
         ids: list[int] = []
@@ -79,7 +81,9 @@ class Tokenizer:
             if isinstance(piece, int):
                 ids.append(piece)
             else:
-                ids += self._model.encode(piece, after_special)
+                ids += self._model.encode(piece, after_special, None if most is None else max(most - len(ids), 0))
+            if most is not None and len(ids) > most:
+                raise TooManyTokensError(len(ids), most)
             after_special = isinstance(piece, int)
         if self.add_eos and add_bos is not False:
             ids.append(self._required(self.vocabulary.eos_id, "eos_token_id"))

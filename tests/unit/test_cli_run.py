@@ -214,7 +214,7 @@ def test_a_logit_that_is_not_finite_keeps_what_was_generated(
 
 
 def test_an_error_before_the_first_token_is_all_that_is_said(q4: Cli, tiny: Path) -> None:
-    message = "error: the context is full: 0 tokens are in it, 2 more were given, it holds 1 (set by -c)\n"
+    message = "error: the context is full: 0 tokens are in it, 2 or more were given, it holds 1 (set by -c)\n"
     assert q4("run", tiny, "-p", "abc", "-c", "1", *RAW) == Result(1, "", message)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from q4engine.conversation import Conversation, Message
 from q4engine.engine import Call, Engine, Session
-from q4engine.errors import Q4Error
+from q4engine.errors import ContextFullError, Q4Error
 from q4engine.sampling import Sampler, SamplerSettings
 from q4engine.tokenizer import ChatTemplate
 
@@ -98,3 +98,10 @@ def test_a_text_without_tokens_is_an_error(engine: Engine) -> None:
     for begin in (lambda: talk.complete(""), lambda: talk.answer(empty)):
         with pytest.raises(Q4Error, match="the prompt is empty"):
             begin()
+
+
+def test_a_prompt_beyond_the_context_is_counted_no_further(engine: Engine) -> None:
+    talk = conversation(engine, templated=False)
+    n_ctx = talk.session.n_ctx
+    with pytest.raises(ContextFullError, match=rf"{n_ctx + 1} or more were given, it holds {n_ctx} \(set by -c\)"):
+        talk.complete("0 1 " * 1_000_000)

@@ -90,6 +90,14 @@ def test_absurd_counts(path: Path, count: int) -> None:
     refusal(path, File(n_tensors=count).build())
 
 
+def test_more_than_any_model_has(path: Path) -> None:
+    """What a file of that size can hold, but takes minutes to read."""
+    pairs = [pair(f"k{index}", U32, index) for index in range((1 << 14) + 1)]
+    assert "16385 metadata pairs, expected at most 16384" in refusal(path, File(pairs=pairs).build())
+    content = File(n_tensors=(1 << 16) + 1, data_bytes=0).build() + bytes(4_000_000)
+    assert "65537 tensors, expected at most 65536" in refusal(path, content)
+
+
 @pytest.mark.parametrize("count", [1 << 20, (1 << 64) - 1])
 def test_absurd_counts_are_named(path: Path, count: int) -> None:
     assert f"{count} metadata pairs" in refusal(path, File(n_pairs=count).build())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from gguf_bytes import F32, I32, STRING, U32, array, pair
 from vocab_files import BYTE, BYTE_TOKENS, KEY, NORMAL, bpe_file, open_pairs, spm_file, vocab_pairs
 
-from q4engine.errors import Q4Error
+from q4engine.errors import Q4Error, TooManyTokensError
 from q4engine.tokenizer import Tokenizer
 
 SPM_TOKENS = ["<unk>", "<s>", "</s>", "a"]
@@ -151,3 +152,44 @@ def test_a_vocabulary_of_special_tokens_only_is_quick(tmp_path: Path) -> None:
 
 def test_spm_unknown_id_defaults_only_where_it_exists(tmp_path: Path) -> None:
     assert Tokenizer.from_gguf(spm_file(tmp_path, {"a": -1.0})).vocabulary.unknown_id == 0
+
+
+WORDS = ("a" * 500, "ab" * 400, "abcd " * 300, " " * 300, "\x14a" * 300, "é一😀" * 200, "<|x|>" * 100, "", "a")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "spm", "words that cross spaces"])
+@pytest.mark.parametrize("text", WORDS)
+def test_more_tokens_than_wanted(tmp_path: Path, kind: str, text: str) -> None:
+    """Refused at the exact number, also where a long word is refused without encoding it."""
+    if kind == "bpe":
+        merges = ["a b", "c d", "ab cd", "a a", "aa aa"]
+        types = {"<|x|>": 3}
+        rare = BYTE_TOKENS[0x14]
+        full = [token for token in BYTE_TOKENS if token != rare]
+        made = [merge.replace(" ", "") for merge in merges]
+        pairs = vocab_pairs("gpt2", [*full, *made, *types], [1] * (255 + len(made)) + [3], merges)
+        gguf = open_pairs(tmp_path, pairs)
+    else:
+        crossing = {"d\u2581": -1.0} if kind != "spm" else {}
+        gguf = spm_file(
+            tmp_path, {"a": 0.0, "b": 0.0, "ab": -2.0, "aa": -3.0, "aaaa": -4.0, "\u2581": -1.0, **crossing}
+        )
+    tokenizer = Tokenizer.from_gguf(gguf)
+    whole = tokenizer.encode(text, add_bos=False)
+    assert tokenizer.encode(text, add_bos=False, most=len(whole)) == whole
+    for most in {len(whole) - 1, len(whole) // 2, 0} - {-1, len(whole)}:
+        with pytest.raises(TooManyTokensError) as caught:
+            tokenizer.encode(text, add_bos=False, most=most)
+        assert most < caught.value.at_least <= len(whole)
+
+
+def test_a_prompt_far_too_long_is_refused_before_it_costs_anything(tmp_path: Path) -> None:
+    """Encoding this one word would take a kilobyte a letter."""
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, ["a a", "aa aa"]))
+    text = "a" * 1_000_000
+    tracemalloc.start()
+    with pytest.raises(TooManyTokensError, match="the text has 250000 tokens or more, expected at most 4096"):
+        tokenizer.encode(text, most=4096)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
