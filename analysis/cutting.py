@@ -8,7 +8,7 @@ added: on big.LITTLE each phase comes once for every PMU.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +32,13 @@ from analysis.phase import (
 )
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
-from analysis.table import NAN, Table
+from analysis.table import NAN, Table, summarise
 from analysis.tally import Tally
 
 STRADDLE = ("split", "drop")
+CGROUP = "cgroup:"
+# Scopes of which each holds those behind it, from the whole machine to one CPU.
+_NESTED = ("", "node", "socket", "die", "cluster", "cache", "core", "cpu")
 
 
 def cut(
@@ -165,13 +168,14 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
     bin_s = _bin(series)
     pmus = _core_pmus([s.pmu for s in series])
     owners = _owners(series, pmus)
-    scopes = list(dict.fromkeys(s.scope for s in series)) if by_scope else [None]
+    part_of = _part_of(series, by_scope)
+    scopes = list(dict.fromkeys(part_of(s.scope) for s in series))
     phases = []
     for pmu in owners:
         for scope in scopes:
-            mine = [s for s in owners[pmu] if scope is None or s.scope == scope]
+            mine = [s for s in owners[pmu] if part_of(s.scope) == scope]
             if mine:
-                cut_phases = _count_spans(spans, mine, straddle, pmu, scope or "")
+                cut_phases = _count_spans(spans, mine, straddle, pmu, scope)
                 for phase in cut_phases:
                     phase.bin_s = bin_s
                     if len(pmus) > 1:
@@ -181,6 +185,15 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
         phases[0].notes += notes
     phases.sort(key=lambda p: p.start_s)
     return phases
+
+
+def _part_of(series: list[Series], by_scope: bool) -> Callable[[str], str]:
+    """Which scopes are judged apart: all if `by_scope`; else control groups, which are different programs."""
+    if by_scope:
+        return lambda scope: scope
+    if any(CGROUP in s.scope for s in series):
+        return lambda scope: CGROUP + scope.partition(CGROUP)[2] if CGROUP in scope else ""
+    return lambda scope: ""
 
 
 def _several_pmus(pmus: list[str]) -> str:
@@ -218,6 +231,7 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
     span_begin = np.array([s.start_s for s in spans])
     span_end = np.array([s.end_s for s in spans])
     begin, end = np.concatenate((step_begin, span_begin)), np.concatenate((step_end, span_end))
+    series, notes = _without_parts(series)
     counted = _counts(series, begin, end, straddle)
     of_steps, of_spans = counted[: len(steps)], counted[len(steps) :]
     straddling = _straddling(series, spans, straddle)
@@ -225,23 +239,41 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
     for number, span in enumerate(spans):
         mine = []
         for step in span.steps:
-            counts, kept_s = of_steps[at]
+            counts, groups, kept_s = of_steps[at]
             length = step.duration_s if straddle == "split" else kept_s
-            mine.append(replace(step, counts=counts, duration_s=length))
+            mine.append(replace(step, counts=counts, groups=groups, duration_s=length))
             at += 1
-        counts, kept_s = of_spans[number]
+        counts, groups, kept_s = of_spans[number]
         length = span.end_s - span.start_s if straddle == "split" else kept_s
         tokens = sum(s.n_eval for s in mine)
-        phase = Phase(span.label, span.generation, tokens, span.start_s, length, mine, counts, {}, scope, pmu)
+        phase = Phase(span.label, span.generation, tokens, span.start_s, length, mine, counts, groups, scope, pmu)
         phase.warmup = span.warmup
-        phase.notes = [*span.notes, *_scopes_note(series, scope), *straddling[number]]
+        phase.notes = [*span.notes, *_scopes_note(series), *notes, *straddling[number]]
         phases.append(phase)
     return phases
 
 
-def _scopes_note(series: list[Series], scope: str) -> list[str]:
+def _without_parts(series: list[Series]) -> tuple[list[Series], list[str]]:
+    """The series without those that others hold already: a total is never added to its parts. And a note on it."""
+    widest: dict[tuple[str, str], int] = {}
+    for one in series:
+        if (level := _level(one.scope)) is not None:
+            key = (one.event, one.source)
+            widest[key] = min(level, widest.get(key, level))
+    kept = [s for s in series if (level := _level(s.scope)) is None or level == widest[s.event, s.source]]
+    events = list(dict.fromkeys(s.event for s in series if s not in kept)) if len(kept) < len(series) else []
+    return kept, [f"both total and parts are listed, the total is used: {summarise(events)}"] if events else []
+
+
+def _level(scope: str) -> int | None:
+    """How far down the machine a scope lies; None for one that is no part of it, such as a thread."""
+    kind = scope.partition(CGROUP)[0].strip().partition(":")[0]
+    return _NESTED.index(kind) if kind in _NESTED else None
+
+
+def _scopes_note(series: list[Series]) -> list[str]:
     scopes = list(dict.fromkeys(s.scope for s in series))
-    if scope or len(scopes) < 2:
+    if len(scopes) < 2:
         return []
     return [f"summed over {len(scopes)} scopes ({scopes[0]} to {scopes[-1]})"]
 
@@ -259,20 +291,31 @@ def _straddling(series: list[Series], spans: list[Span], straddle: str) -> list[
 
 def _counts(
     series: list[Series], begin: np.ndarray, end: np.ndarray, straddle: str
-) -> list[tuple[dict[str, Count], float]]:
-    """For each span: its counts, summed over scopes, and the time its kept intervals cover."""
-    result: list[tuple[dict[str, Count], float]] = [({}, 0.0) for _ in begin]
-    by_event: dict[str, list[Series]] = {}
+) -> list[tuple[dict[str, Count], GroupedCounts, float]]:
+    """For each span: its counts, summed over scopes; the same by group; the time that its kept intervals cover."""
+    by_event: dict[str, dict[str, dict[str, list[Series]]]] = {}
     for one in series:
-        by_event.setdefault(one.event, []).append(one)
+        by_event.setdefault(one.event, {}).setdefault(one.source, {}).setdefault(one.group, []).append(one)
+    counts: list[dict[str, Count]] = [{} for _ in begin]
+    groups: list[GroupedCounts] = [{} for _ in begin]
     kept = np.zeros(len(begin))
-    for event, parts in by_event.items():
-        per_scope = [_counts_of_series(p, begin, end, straddle) for p in parts]
-        for number in range(len(begin)):
-            result[number][0][event] = _sum_over_scopes([c[number] for c, _ in per_scope], event)
-        for _, covered in per_scope:
-            kept = np.maximum(kept, covered)
-    return [(counts, float(kept[i])) for i, (counts, _) in enumerate(result)]
+    for event, by_source in by_event.items():
+        of_sources: list[list[Count]] = [[] for _ in begin]
+        for by_group in by_source.values():
+            of_groups: list[list[Count]] = [[] for _ in begin]
+            for group, parts in by_group.items():
+                per_scope = [_counts_of_series(p, begin, end, straddle) for p in parts]
+                for i in range(len(begin)):
+                    count = _sum_over_scopes([c[i] for c, _ in per_scope], event)
+                    of_groups[i].append(replace(count, group=group) if group else count)
+                    if group and len(by_source) == 1:
+                        groups[i].setdefault(group, {})[event] = of_groups[i][-1]
+                kept = np.maximum.reduce([kept, *(covered for _, covered in per_scope)])
+            for i, readings in enumerate(of_groups):
+                of_sources[i].append(max(readings, key=lambda c: (c.status == OK, c.running or 0.0)))
+        for i, parts_of_event in enumerate(of_sources):
+            counts[i][event] = _sum_over_scopes(parts_of_event, event)
+    return [(counts[i], groups[i], float(kept[i])) for i in range(len(begin))]
 
 
 def _counts_of_series(one: Series, begin: np.ndarray, end: np.ndarray, straddle: str) -> tuple[list[Count], np.ndarray]:

@@ -29,11 +29,18 @@ SOFTWARE_EVENTS = {
     "bpf-output": 10,
     "cgroup-switches": 11,
 }
-SOFTWARE_ALIASES = {"faults": "page-faults", "cs": "context-switches", "migrations": "cpu-migrations"}
+SOFTWARE_ALIASES = {
+    "faults": "page-faults",
+    "cs": "context-switches",
+    "migrations": "cpu-migrations",
+    "CPU-migrations": "cpu-migrations",  # Linux before 2.6.38
+}
 TOOL_EVENTS = ("duration_time", "user_time", "system_time")
 
 _MODIFIER = re.compile(r"(?<=[^:]):([ukhGHpPSDIWeb]+)$")
 _PMU_EVENT = re.compile(r"^([A-Za-z][\w.-]*)/(.*)/([ukhGHpPSDIWeb]*)$", re.DOTALL)
+# Events of one name on several PMUs, with `--no-merge`: `l3d_cache [armv8_cortex_a76]`, `cycles (cpu_core)`.
+_UNIQUE = re.compile(r"^(\S+) [\[(]([A-Za-z][\w.-]*)[\])]$")
 _RAW = re.compile(r"^r([0-9a-fA-F]{1,16})$")
 _TERM_CODE = re.compile(r"^(?:event|config)=(0x[0-9a-fA-F]+|\d+)$")
 _ARM_CORE_PMU = re.compile(r"^(armv[89]\w*|apple_\w+_pmu)$")
@@ -75,6 +82,13 @@ def _streamline_series() -> dict[tuple[str, str], str]:
     return {(row["title"], row["series"]): row["event"] for row in _rows("streamline_series.csv")}
 
 
+@cache
+def is_known_event(name: str) -> bool:
+    """Whether a spelling of perf's is one that we know: an Arm event, a generic one, the kernel's or perf's own."""
+    event = canonical(name).name
+    return event in arm_events() or is_software(event) or event in _perf_aliases(True) or bool(_RAW.match(event))
+
+
 def event_code(name: str) -> int | None:
     """Number of a canonical event on an Arm PMU; None where it has none. Raw names (`r8123`) are their own number."""
     if name in arm_events():
@@ -105,12 +119,15 @@ def canonical(name: str, arch: str = "aarch64") -> CanonicalEvent:
     `arch` is the machine's: generic names such as `cache-misses` and raw codes mean Arm's events on Arm only.
     """
     text, modifier, pmu = name.strip(), "", ""
+    unique = _UNIQUE.match(text)
+    if unique:
+        text, pmu = unique[1], unique[2]
     match = _MODIFIER.search(text)
     if match:
         text, modifier = text[: match.start()], match[1]
     in_pmu = _PMU_EVENT.match(text)
     if in_pmu:
-        pmu, text, modifier = in_pmu[1], in_pmu[2], in_pmu[3] or modifier
+        pmu, text, modifier = pmu or in_pmu[1], in_pmu[2], in_pmu[3] or modifier
     is_arm = arch in ARM and not is_other_pmu(pmu)
     if is_arm:
         return CanonicalEvent(_arm_name(text, pmu), pmu, modifier)

@@ -90,8 +90,20 @@ def _refills(level: str, event: str) -> tuple[Metric, ...]:
 
 METRICS: tuple[Metric, ...] = (
     Metric("ipc", "IPC", "instructions/cycle", ("INST_RETIRED / CPU_CYCLES",), section="flow"),
-    Metric("be", "back-end stalls / cycles", _PERCENT, ("STALL_BACKEND / CPU_CYCLES",), ("Backend Stalled Cycles",)),
-    Metric("fe", "front-end stalls / cycles", _PERCENT, ("STALL_FRONTEND / CPU_CYCLES",), ("Frontend Stalled Cycles",)),
+    Metric(
+        "be",
+        "back-end stalls / cycles",
+        _PERCENT,
+        ("STALL_BACKEND / CPU_CYCLES",),
+        ("backend_stalled_cycles", "Backend Stalled Cycles"),
+    ),
+    Metric(
+        "fe",
+        "front-end stalls / cycles",
+        _PERCENT,
+        ("STALL_FRONTEND / CPU_CYCLES",),
+        ("frontend_stalled_cycles", "Frontend Stalled Cycles"),
+    ),
     Metric("m", "memory stalls / back-end stalls", _PERCENT, ("STALL_BACKEND_MEM / STALL_BACKEND",)),
     Metric("mc", "memory stalls / cycles", _PERCENT, ("STALL_BACKEND_MEM / CPU_CYCLES",)),
     Metric("ase", "Advanced SIMD", _PERCENT, ("ASE_SPEC / INST_SPEC",), section=_MIX),

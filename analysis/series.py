@@ -29,6 +29,7 @@ class Series:
     scope: str
     pmu: str
     source: str
+    group: str
     total: Count
     has_values: bool
     frame: pd.DataFrame
@@ -156,5 +157,5 @@ def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, b
         rows, steps = rows[order], np.diff(start[order])
     is_repeated = bool(len(steps)) and not (steps > 0).all()
     kept = rows[np.concatenate(([True], steps > 0))] if is_repeated else rows
-    one = Series(key.event, key.scope, key.pmu, key.source, total, has_values, frame, kept, has_intervals)
+    one = Series(key.event, key.scope, key.pmu, key.source, key.group, total, has_values, frame, kept, has_intervals)
     return one, is_repeated

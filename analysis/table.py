@@ -16,6 +16,11 @@
 | group | category | name of the events counted together, '' if unknown |
 | source | category | the event's name as the capture spells it, modifiers included |
 
+A ratio's name is the one of `analysis.metric_names`, whatever tool printed it (`metric:backend_bound`, unit `%`); its
+spelling stands under `source`. Where a tool lists an event several times, each time with other neighbours, `group`
+tells the readings apart: they are readings of one event, never parts to add. Scopes of control groups are
+`cgroup:NAME`, also beside another (`cpu:0 cgroup:NAME`); they are different programs, never parts of one.
+
 `not counted` with a running share of 1 means that the workload did not run in the interval: nothing was missed. With a
 share of 0 other events had the counters. Scopes other than CPUs and threads are `function:NAME` of a functions report
 and `stat:p90` of a table of percentiles.
@@ -48,6 +53,7 @@ class Table:
     calls: of our own captures, every row with its own columns, else None.
     markers: `past N, n_eval M` found in the capture or beside it, on the capture's clock, in order of time.
     functions: of a functions report, one row per function, else None.
+    runs: further runs in the same file, each a table of its own (`perf stat --append`); `meta["run"]` counts from 1.
     """
 
     frame: pd.DataFrame
@@ -56,6 +62,7 @@ class Table:
     calls: Calls | None = None
     markers: list[Marker] = field(default_factory=list)
     functions: pd.DataFrame | None = None
+    runs: list[Table] = field(default_factory=list)
 
     @property
     def events(self) -> list[str]:

@@ -18,17 +18,23 @@ def read(path: str | Path, format: str | None = None, lenient: bool = False) -> 
     A folder that holds a Streamline export (`timeline.csv`) is read as that export. Malformed rows raise AnalysisError
     with file, line and reason; with `lenient` they are skipped, counted and named in `Table.notes`.
     """
-    from analysis.readers import formats
+    from analysis.readers import foreign, formats
     from analysis.readers.source import Source
+    from analysis.readers.surroundings import TITLE
 
     path = Path(path)
     if _is_file(path / "timeline.csv"):
         path = path / "timeline.csv"
     source = Source(path, lenient)
     chosen = formats.named(format) if format else formats.recognise(source.head)
+    if chosen is None and not format and source.holds(TITLE.encode()):
+        chosen = formats.named("perf-text")  # below more output of a program than is looked at line by line
     if chosen is None and format:
         raise AnalysisError(f"no format is called '{format}'; there are {', '.join(formats.NAMES)}")
+    if chosen is None and (other := foreign.command_for(source.head)):
+        raise source.error(f"is {other.what}: {other.advice}")
     if chosen is None:
+        source.check_text()
         raise source.error(f"no known capture format; known are {', '.join(formats.NAMES)}")
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
     return table

@@ -3,104 +3,176 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from analysis.readers.perf_csv_row import sniff_separator
+from analysis.readers import perf_csv_metrics
+from analysis.readers.foreign import command_for
+from analysis.readers.perf_csv_dialect import sniff
+from analysis.readers.surroundings import ELAPSED, TITLE, bare
 
 MOST_LINES = 2000
+MOST_CHARACTERS = 1000
+"""Of a line, when a format is looked for: no sign of a format stands farther behind."""
+
+Sign = Callable[[str], bool]
 
 
 class Format(NamedTuple):
-    """name: for `--format`. sample: one real line. pattern: finds that line, or another that only this format has.
+    """name: for `--format`. sample: one real line. module: holds `read(source) -> Table`.
 
-    module: holds `read(source) -> Table`. tells_running: False where the tool multiplexes without telling for how long
-    each event was counted.
+    sure: whether a line is that one, or another that only this format has. likely: the same of lines that other files
+    might have as well; asked for when no format is sure. tells_running: False where the tool multiplexes without
+    telling for how long each event was counted.
     """
 
     name: str
     sample: str
-    pattern: str
     module: str
+    sure: Sign
+    likely: Sign | None = None
     tells_running: bool = True
+
+
+def _begins(*starts: str) -> Sign:
+    return lambda line: line.lstrip("\ufeff ").startswith(starts)
+
+
+def _has_columns(*names: str) -> Sign:
+    wanted = set(names)
+    return lambda line: wanted <= {cell.strip(' "\ufeff') for cell in line.split(",")}
+
+
+def _fits(pattern: str) -> Sign:
+    """For patterns without nested or neighbouring repeats: they take time in proportion to the line."""
+    compiled = re.compile(pattern)
+    return lambda line: compiled.search(line) is not None
+
+
+def _never(line: str) -> bool:
+    return False
+
+
+def _is_interval_header(line: str) -> bool:
+    words = line.split()
+    return words[:2] == ["#", "time"] and len(words) > 2
+
+
+_TEXT_ROW = re.compile(
+    r" {2,40}(?:<not (?:counted|supported)>|\d[\d.,'’\u00a0\u202f]{0,40})(?: {1,9}msec)? {1,40}"
+    r"([A-Za-z][\w./=:-]{0,80})(?: {0,60}(?:[#(\[]|$))"
+)
+
+
+def _is_json_of_perf(line: str) -> bool:
+    keys = ('"counter-value"', '"metric-value"', '"metricgroup"', '"pcnt-running"')
+    return line.lstrip().startswith("{") and any(key in line for key in keys)
+
+
+def _is_object(line: str) -> bool:
+    return line.lstrip().startswith('{"') or line.strip() == "{"
 
 
 # In order of how sure a match is: the first that matches any of the file's first lines wins.
 FORMATS = (
-    Format("q4engine-capture", "# q4engine capture", r"^# q4engine capture\s*$", "q4engine_capture"),
-    Format("markers", "time_ns,n_past,n_eval,phase", r"^time_ns,n_past,n_eval\b", "markers_file"),
+    Format("q4engine-capture", "# q4engine capture", "q4engine_capture", _fits(r"^\ufeff?# q4engine capture\s*$")),
+    Format("markers", "time_ns,n_past,n_eval,phase", "markers_file", _begins("time_ns,n_past,n_eval")),
     Format(
         "streamline-timeline",
         "Index (s),Cycles:CPU Cycles [0],Stalls:Backend [0]",
-        r'^"?Index \(s\)"?\s*,',
         "streamline_timeline",
+        _begins("Index (s),", '"Index (s)",'),
     ),
-    Format("streamline-log", "When (s),Message,Channel", r'^(.*,)?"?When \(s\)"?\s*(,|$)', "streamline_log"),
+    Format("streamline-log", "When (s),Message,Channel", "streamline_log", _has_columns("When (s)")),
     Format(
         "streamline-functions",
         '"Periodic Samples: Periodic Samples","Counters: Cycles: CPU Cycles",uid,image,symbol,inlined from',
-        r'^("?(Periodic Samples|Counters):.*|.*,)"?symbol"?\s*(,|$)',
         "streamline_functions",
+        _has_columns("symbol"),
     ),
     Format(
-        "simpleperf-csv", "Performance counter statistics,", r"^Performance counter statistics,", "simpleperf", False
+        "simpleperf-csv",
+        "Performance counter statistics,",
+        "simpleperf",
+        _begins("Performance counter statistics,"),
+        tells_running=False,
+    ),
+    Format(
+        "simpleperf-text",
+        "Performance counter statistics:",
+        "simpleperf_text",
+        _begins("Performance counter statistics:"),
+        tells_running=False,
     ),
     Format(
         "topdown-csv",
         "time,group,stage,level,metric,value,units",
-        r"^(\w+,)*time,.*\bmetric,value\b",
         "topdown_csv",
+        _has_columns("metric", "value", "group"),
         tells_running=False,
     ),
     Format(
         "topdown-events-csv",
         "run,time,event,value",
-        r"^(\w+,)*time,(\w+,)*event,value\b",
         "topdown_csv",
+        _has_columns("run", "event", "value"),
         tells_running=False,
     ),
     Format(
-        "topdown-text", "Stage 1 (Topdown metrics)", r"^\s*Stage \d+ \(.*\)\s*$", "topdown_text", tells_running=False
+        "topdown-text",
+        "Stage 1 (Topdown metrics)",
+        "topdown_text",
+        _fits(r"\bStage \d{1,3} \([\w ]+\)\s*$|^[\s│]*CPU .{1,60} (?:metrics|topdown)\s*$"),
+        _fits(
+            r"[┃│|] *Metric *[┃│|].*[┃│|] *Unit|^\[(?:Cycle Accounting|Topdown|Speculative Operation Mix|General)\b.*\]"
+        ),
+        tells_running=False,
     ),
     Format(
         "pmu-ratio-table",
         "|Ratio               |   geomean|       p10|",
-        r"^\|\s*Ratio\s*\|\s*geomean\s*\|",
         "ratio_table",
+        _fits(r"^\|\s*Ratio\s*\|\s*geomean\s*\|"),
         tells_running=False,
-    ),
-    Format(
-        "perf-json",
-        '{"counter-value" : "48.000000", "unit" : "", "event" : "page-faults", "event-runtime" : 854925}',
-        r'^\s*\{\s*"[^"]+"\s*:.*\}\s*,?\s*$',
-        "perf_json",
     ),
     Format(
         "perf-text",
         "    44,847,565,198      cycles:u",
-        r"^\s*Performance counter stats for|^#\s+time\s.*\bcounts\b.*\bevents|seconds time elapsed\s*$"
-        r"|^\s{2,}(<not (counted|supported)>|\d[\d.,'’\u00a0\u202f]*)(\s+msec)?\s+[A-Za-z][\w./=:-]*\s*(#|\(|$)",
         "perf_text",
+        lambda line: TITLE in line or ELAPSED in line or _is_interval_header(line),
+        lambda line: _TEXT_ROW.match(line) is not None,
     ),
-    Format("perf-csv", "0.83,msec,task-clock,833928,100.00,0.509,CPUs utilized", "", "perf_csv"),
+    Format(
+        "perf-json",
+        '{"counter-value" : "48.000000", "unit" : "", "event" : "page-faults", "event-runtime" : 854925}',
+        "perf_json",
+        _is_json_of_perf,
+        _is_object,
+    ),
+    Format("perf-csv", "0.83,msec,task-clock,833928,100.00,0.509,CPUs utilized", "perf_csv", _never),
 )
 NAMES = tuple(f.name for f in FORMATS)
 
 
 def recognise(head: Sequence[str]) -> Format | None:
-    """The format of a file from its first lines; None if it is none that we read."""
-    lines = head[:MOST_LINES]
+    """The format of a file from its first lines; None if it is none that we read, or another command's."""
+    lines = [bare(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
     for candidate in FORMATS:
-        if candidate.pattern:
-            pattern = re.compile(candidate.pattern)
-            if any(pattern.search(line) for line in lines):
-                return candidate
-        elif sniff_separator(lines) is not None:
+        if any(candidate.sure(line) for line in lines):
+            return candidate
+    if command_for(head):
+        return None
+    rows = sniff(head[:MOST_LINES]) or perf_csv_metrics.header(head[:MOST_LINES])
+    if rows:
+        return named("perf-csv")
+    for candidate in FORMATS:
+        if candidate.likely and any(candidate.likely(line) for line in lines):
             return candidate
     return None
 
 
 def named(name: str | None) -> Format | None:
+    """The format called so, None if there is none."""
     return next((f for f in FORMATS if f.name == name), None)
 
 

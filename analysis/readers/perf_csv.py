@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from analysis.readers import perf_csv_fast
-from analysis.readers.perf_csv_row import parse, sniff_separator
-from analysis.readers.perf_rows import Malformed, PerfBuilder, is_transcript
+from analysis.readers import perf_csv_fast, perf_csv_metrics
+from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_csv_dialect import sniff
+from analysis.readers.perf_csv_row import Dialect, is_row_like, parse
+from analysis.readers.perf_rows import Malformed, check_length, is_transcript
 from analysis.readers.source import Source
-from analysis.table import Table
+from analysis.table import NAN, Table
 
 FORMAT = "perf-csv"
 RESERVE_FROM = 1 << 20
 
 
 def read(source: Source) -> Table:
-    separator = sniff_separator(source.head)
-    if separator is None:
+    """Raises AnalysisError where no separator fits, or a row is wrong."""
+    dialect = sniff(source.head)
+    if dialect is None:
+        if names := perf_csv_metrics.header(source.head):
+            return perf_csv_metrics.read(source, names)
         raise source.error("no separator splits its rows into perf's fields (time, scope, count, unit, event, …)")
     builder = PerfBuilder(source, FORMAT)
-    builder.meta["separator"] = separator
+    builder.meta["separator"] = dialect.separator
     for row, block in source.blocks():
         row, block = _without_header(builder, row, block)
         if len(block) > RESERVE_FROM and not builder.rows.n_rows:
             builder.rows.reserve(int(source.size / len(block) * block.count(b"\n") * 1.05))
-        if not perf_csv_fast.add_block(builder, separator, row, block):
-            add_lines(builder, separator, row, block)
+        if dialect.comma or not perf_csv_fast.add_block(builder, dialect.separator, row, block):
+            add_lines(builder, dialect, row, block)
     return builder.table()
 
 
@@ -38,8 +43,9 @@ def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, 
     return row, block[at:]
 
 
-def add_lines(builder: PerfBuilder, separator: str, row: int, block: bytes) -> None:
-    """The careful way: line by line."""
+def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) -> None:
+    """The careful way: line by line. Lines with no count in them are another program's output: skipped, counted."""
+    running = NAN  # of the group of metrics whose ratios follow
     for number_of_line, line in builder.source.decode_block(row, block):
         if not line.strip():
             continue
@@ -47,9 +53,18 @@ def add_lines(builder: PerfBuilder, separator: str, row: int, block: bytes) -> N
             builder.header_line(line)
             continue
         try:
-            parsed = parse(line, separator)
+            check_length(line)
+            parsed = parse(line, dialect)
         except Malformed as problem:
-            builder.source.reject(number_of_line, str(problem))
+            if is_row_like(line, dialect.separator):
+                builder.source.reject(number_of_line, str(problem))
+            else:
+                builder.n_skipped += 1
             continue
-        if parsed is not None:
-            builder.add(parsed)
+        if parsed.row is not None:
+            builder.add(parsed.row)
+            running = NAN
+        if parsed.running == parsed.running:
+            running = parsed.running
+        for metric in parsed.metrics:
+            builder.add(metric if metric.running == metric.running else metric._replace(running=running))

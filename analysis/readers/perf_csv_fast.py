@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.phase import NOT_COUNTED, NOT_SUPPORTED
+from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_csv_plain import Plain, plain
-from analysis.readers.perf_csv_row import TIME, parse
+from analysis.readers.perf_csv_row import TIME, Dialect, parse
 from analysis.readers.perf_rows import (
     LARGEST_COUNT,
     Malformed,
-    PerfBuilder,
     PerfRow,
     event_name,
     grouped_scope,
@@ -36,6 +36,10 @@ MOST_LAYOUTS = 8
 MOST_LONG_NAMES = 32
 # Numbers that no count can be stand for the two words while pandas parses the column as floats.
 COUNTED_AS = {b"<not counted>": (b"-1", -1.0, NOT_COUNTED), b"<not supported>": (b"-2", -2.0, NOT_SUPPORTED)}
+
+
+# Metrics that have names of their own are rows of the table; the careful parser knows them.
+NAMED_METRICS = (b"%  ", b"percent of ")
 
 
 class Layout(NamedTuple):
@@ -63,8 +67,9 @@ class Named(NamedTuple):
 
 @dataclass
 class Part:
-    """The columns of lines of one layout. time and scope: None where the rows have none."""
+    """The columns of lines of one layout. time and scope: None where the rows have none. lines: their numbers."""
 
+    lines: np.ndarray
     time: np.ndarray | None
     value: np.ndarray
     percent: np.ndarray
@@ -75,11 +80,13 @@ class Part:
 
 def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> bool:
     """Adds the block's rows; False, and nothing added, if it has to be parsed line by line."""
-    if len(block) < SMALLEST_BLOCK or (rows := plain(block, separator)) is None:
+    if len(block) < SMALLEST_BLOCK or any(named in block for named in NAMED_METRICS):
+        return False
+    if (rows := plain(block, separator)) is None:
         return False
     try:
         rows, spelled = _without_long_names(rows)
-        parts = [_columns(lines, spelled) for lines in _by_number_of_fields(rows)]
+        parts = [_columns(same, lines, spelled) for same, lines in _by_number_of_fields(rows)]
         timed = {part.time is not None for part in parts}
         if len(timed) > 1 or (timed == {False} and builder.n_timed):
             raise Irregular  # rows without a time among rows with one: a summary
@@ -117,24 +124,25 @@ def _separators(rows: Plain) -> tuple[np.ndarray, np.ndarray]:
     return ends, np.diff(before, prepend=0)
 
 
-def _by_number_of_fields(rows: Plain) -> list[Plain]:
-    """The block cut into blocks whose lines all have the same number of separators."""
+def _by_number_of_fields(rows: Plain) -> list[tuple[Plain, np.ndarray]]:
+    """The block cut into blocks whose lines all have the same number of separators, with the lines' numbers."""
     _, per_line = _separators(rows)
     kinds = np.unique(per_line)
     if len(kinds) == 1:
-        return [rows]
+        return [(rows, np.arange(len(per_line)))]
     if len(kinds) > MOST_LAYOUTS:
         raise Irregular
     lines = rows.block.split(b"\n")[:-1]
-    return [rows.with_block(b"\n".join(lines[i] for i in np.flatnonzero(per_line == kind)) + b"\n") for kind in kinds]
+    numbers = [np.flatnonzero(per_line == kind) for kind in kinds]
+    return [(rows.with_block(b"\n".join(lines[i] for i in same) + b"\n"), same) for same in numbers]
 
 
 def _parsed(line: str, separator: str) -> PerfRow:
     try:
-        row = parse(line, separator)
+        row = parse(line, Dialect(separator)).row
     except Malformed as problem:
         raise Irregular from problem
-    if row is None or row.is_summary or row.running != row.running:
+    if row is None or "cgroup:" in row.scope or row.is_summary or row.running != row.running:
         raise Irregular
     return row
 
@@ -158,7 +166,7 @@ def _layout(rows: Plain) -> Layout:
     return Layout(time, scope, event - 2, event - 1, event, event + 1, percent)
 
 
-def _columns(rows: Plain, spelled: dict[str, str]) -> Part:
+def _columns(rows: Plain, numbers_of_lines: np.ndarray, spelled: dict[str, str]) -> Part:
     layout, lines = _layout(rows), rows.block
     stand_ins = {}
     for word, (stand_in, value, _) in COUNTED_AS.items():
@@ -166,6 +174,8 @@ def _columns(rows: Plain, spelled: dict[str, str]) -> Part:
         if stand_ins[value]:
             lines = lines.replace(word, stand_in)
     if layout.time >= 0 and not _all_have_nine_decimals(lines, rows.mark):
+        raise Irregular
+    if not _have_two_decimals(lines, rows.mark, layout.percent):
         raise Irregular
     numbers = [i for i in (layout.time, layout.value, layout.runtime, layout.percent) if i >= 0]
     names = [i for i in (layout.scope, layout.unit, layout.event) if i >= 0]
@@ -182,12 +192,13 @@ def _columns(rows: Plain, spelled: dict[str, str]) -> Part:
             engine="c",
         )
         part = Part(
+            lines=numbers_of_lines,
             time=frame[layout.time].to_numpy() if layout.time >= 0 else None,
             value=frame[layout.value].to_numpy(copy=True),
             percent=frame[layout.percent].to_numpy(copy=True),
             scope=_named(frame[layout.scope].array, _scope) if layout.scope >= 0 else None,
             unit=_named(frame[layout.unit].array, unit_name),
-            event=_named(frame[layout.event].array, lambda name: event_name(spelled.get(name, name))),
+            event=_named(frame[layout.event].array, lambda name: _event(spelled.get(name, name))),
         )
     except ValueError as problem:  # a number that is none, or Malformed
         raise Irregular from problem
@@ -202,6 +213,25 @@ def _all_have_nine_decimals(lines: bytes, mark: str) -> bool:
     separators = np.flatnonzero(data == ord(mark))
     first = separators[np.searchsorted(separators, starts)]
     return bool((first - starts > 10).all() and (data[first - 10] == ord(".")).all())
+
+
+def _have_two_decimals(lines: bytes, mark: str, field: int) -> bool:
+    """Whether the field ends in a point and two digits on every line, all of which have the same number of fields."""
+    data = np.frombuffer(lines, dtype=np.uint8)
+    ends = np.flatnonzero((data == ord(mark)) | (data == ord("\n")))
+    per_line = int(lines.count(mark.encode(), 0, lines.index(b"\n"))) + 1
+    if len(ends) % per_line:
+        return False
+    ends = ends[field::per_line]
+    digits = (data[ends - 1] - ord("0") < 10) & (data[ends - 2] - ord("0") < 10)
+    return bool(digits.all() and (data[ends - 3] == ord(".")).all())
+
+
+def _event(name: str) -> str:
+    """The careful parser lets a name with one slash reach into the next field."""
+    if name.count("/") % 2:
+        raise Malformed("no slash ends the event")
+    return event_name(name)
 
 
 def _scope(text: str) -> str:
@@ -228,10 +258,11 @@ def _check_numbers(part: Part, runtime: np.ndarray, stand_ins: dict[float, int])
 
 
 def _joined(parts: list[Part]) -> Part:
-    """Parts of one block as one, in order of time; within one interval their order does not matter."""
+    """Parts of one block as one, in the order of the file."""
     times = [p.time for p in parts if p.time is not None]
-    order = np.argsort(np.concatenate(times), kind="stable") if times else slice(None)
+    order = np.argsort(np.concatenate([p.lines for p in parts]))
     return Part(
+        lines=np.arange(len(order)),
         time=np.concatenate(times)[order] if times else None,
         value=np.concatenate([p.value for p in parts])[order],
         percent=np.concatenate([p.percent for p in parts])[order],
@@ -241,7 +272,7 @@ def _joined(parts: list[Part]) -> Part:
     )
 
 
-def _joined_names(columns: list[Named], order: np.ndarray | slice) -> Named:
+def _joined_names(columns: list[Named], order: np.ndarray) -> Named:
     names: dict[str, int] = {}
     codes = []
     for column in columns:

@@ -1,15 +1,19 @@
-"""One row of `perf stat -x SEP`: `[time] [scope] value unit event runtime percent [metric value, metric unit]`.
+"""One row of `perf stat -x SEP`: `[time] [scope] value unit event [cgroup] [variance] runtime percent [metric, unit]`.
 
-Rows are parsed from both ends, since event names may hold the separator and are not quoted:
-`12,,armv8_pmuv3_0/event=0x4005,config1=1/,1000,100.00,,`.
+Rows are read from the left: an event's name ends at the separator, save within slashes
+(`12,,armv8_pmuv3_0/event=0x4005,config1=1/,1000,100.00,,`). Where the separator is a comma and the locale's decimal
+mark is one too, a number with decimals takes two fields. Perf before 4.0 ends its rows at the event.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from analysis.errors import printable
+from analysis.events import is_known_event
+from analysis.phase import OK
 from analysis.readers.perf_rows import (
     STATUS_TOKENS,
     Malformed,
@@ -17,76 +21,89 @@ from analysis.readers.perf_rows import (
     count,
     event_name,
     grouped_scope,
-    is_transcript,
+    metric_row,
     number,
     reading,
     share,
     thread_scope,
     unit_name,
+    with_cgroup,
 )
 from analysis.table import NAN
 
-SEPARATORS = (",", ";", "\t", "|", "::", ":", "!", "^", "~", "@", "%%", "  ", " ")
-
-TIME = re.compile(r"\s*\d+[.,]\d{9}\s*")
+TIME = re.compile(r"\s*\d{1,12}[.,]\d{9}\s*")
 _COUNT = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_RUNTIME = re.compile(r"\d+")
-_PERCENT = re.compile(r"\d+(?:\.\d+)?")
-_VARIANCE = re.compile(r"\d+(?:\.\d+)?%")
+_RUNTIME = re.compile(r"\d{1,20}")
+_PERCENT = re.compile(r"\d{1,5}\.\d{1,4}")
+_VARIANCE = re.compile(r"\d{1,6}(?:\.\d{1,4})?%|-?(?:nan|inf)%")
+_DECIMAL_COMMA = re.compile(r"\s*\d+,\d+%?\s*")
+_MODIFIER = re.compile(r"[ukhGHpPSDIWeb]{1,8}")
 
 
-def sniff_separator(head: Sequence[str]) -> str | None:
-    """The separator with which most of the first lines are rows of perf; None if with none any is.
+class Dialect(NamedTuple):
+    """separator: between fields. comma: the separator is a comma and so is the decimal mark."""
 
-    Only full rows count as evidence, those with a running time and a percentage behind the event.
-    """
-    lines = [line for line in head if line.strip() and not line.startswith("#") and not is_transcript(line)][:50]
-    best, most = None, 0
-    for separator in SEPARATORS:
-        good = sum(_is_full_row(line, separator) for line in lines if separator in line)
-        if good > most:
-            best, most = separator, good
-    return best
+    separator: str
+    comma: bool = False
 
 
-def _is_full_row(line: str, separator: str) -> bool:
-    try:
-        parsed = parse(line, separator)
-    except Malformed:
-        return False
-    return parsed is not None and parsed.running == parsed.running  # not NaN
+class Line(NamedTuple):
+    """What a line holds: a count, ratios, or the head of a group of metrics, with the share that those counted."""
+
+    row: PerfRow | None = None
+    metrics: tuple[PerfRow, ...] = ()
+    group: str = ""
+    running: float = NAN
 
 
-def parse(line: str, separator: str) -> PerfRow | None:
-    """One row, or None for a row that holds only a derived metric. Raises Malformed."""
-    fields = line.split(separator)
-    if separator != ",":
+def parse(line: str, dialect: Dialect) -> Line:
+    """Raises Malformed."""
+    fields = line.split(dialect.separator)
+    if dialect.separator != ",":
         fields = [f.replace(",", ".", 1) if is_decimal_comma(f) else f for f in fields]
-    time_s, is_summary, fields = _time(fields)
-    scope, fields = _scope(fields, separator)
-    if len(fields) >= 3 and not any(f.strip() for f in fields[:3]):
-        return None
+    time_s, is_summary, fields = _time(fields, dialect)
+    scope, fields = _scope(fields, dialect.separator)
+    if len(fields) >= 3 and not fields[0].strip():
+        return _without_count(fields, time_s, scope, dialect)
     if len(fields) < 2:
         raise Malformed(f"expected a count and an event, found '{printable(line)}'")
-    value, status = reading(fields[0].strip())
-    if len(fields) == 2:  # perf before 3.18: count and event only
-        return PerfRow(time_s, scope, value, status, "", event_name(fields[1]), NAN, is_summary)
-    unit, rest = unit_name(fields[1]), fields[2:]
-    event, running = _event(rest, separator)
-    return PerfRow(time_s, scope, value, status, unit, event, running, is_summary)
+    token, fields = _value(fields, dialect)
+    value, status = reading(token)
+    if len(fields) == 1 or (len(fields) == 2 and is_known_event(fields[0].strip())):  # perf before 3.14 has no unit
+        unit, rest = "", fields
+    else:
+        unit, rest = unit_name(fields[0]), fields[1:]
+    event, rest = _event(rest, dialect.separator)
+    cgroup, running, rest = _behind(rest, dialect)
+    row = PerfRow(time_s, with_cgroup(scope, cgroup), value, status, unit, event, running, is_summary)
+    return Line(row, () if is_summary or status != OK else _metrics(rest, row))
 
 
 def is_decimal_comma(field: str) -> bool:
-    return re.fullmatch(r"\s*\d+,\d+%?\s*", field) is not None
+    return _DECIMAL_COMMA.fullmatch(field) is not None
 
 
-def _time(fields: list[str]) -> tuple[float, bool, list[str]]:
+def is_row_like(line: str, separator: str) -> bool:
+    """Whether a line has a count, an event or perf's share of time in it: what is never passed over in silence."""
+    fields = line.split(separator)
+    return any(_is_value(f) or is_known_event(f[:200].strip()) for f in fields[:6]) or any(
+        _RUNTIME.fullmatch(a.strip()) and _PERCENT.fullmatch(b.strip().replace(",", ".")) for a, b in pairwise(fields)
+    )
+
+
+def _time(fields: list[str], dialect: Dialect) -> tuple[float, bool, list[str]]:
     first = fields[0].strip()
     if TIME.fullmatch(fields[0]) and len(fields) > 2:
-        return number(first, "the time"), False, fields[1:]
+        return number(first.replace(",", "."), "the time"), False, fields[1:]
+    if dialect.comma and len(fields) > 3 and fields[0][:1] == " " and first.isdigit() and _is_digits(fields[1], 9):
+        return number(f"{first}.{fields[1]}", "the time"), False, fields[2:]
     if first == "summary":
         return NAN, True, fields[1:]
     return NAN, False, fields
+
+
+def _is_digits(field: str, n: int) -> bool:
+    return len(field) == n and field.isascii() and field.isdigit()
 
 
 def _is_value(field: str) -> bool:
@@ -112,12 +129,103 @@ def _scope(fields: list[str], separator: str) -> tuple[str, list[str]]:
     raise Malformed(f"expected a count, found '{printable(separator.join(fields), 60)}'")
 
 
-def _event(rest: list[str], separator: str) -> tuple[str, float]:
-    """Event name and running share from what follows the unit: the name ends before runtime and percent."""
-    for at in range(len(rest) - 2, 0, -1):
-        if _RUNTIME.fullmatch(rest[at].strip()) and _PERCENT.fullmatch(rest[at + 1].strip()):
-            end = at - 1 if at > 1 and _VARIANCE.fullmatch(rest[at - 1].strip()) else at
-            return event_name(separator.join(rest[:end])), share(rest[at + 1].strip())
-    if len(rest) == 1:  # perf before 4.0 may end here
-        return event_name(rest[0]), NAN
-    raise Malformed(f"no running time and percentage after the event in '{printable(separator.join(rest), 60)}'")
+def _value(fields: list[str], dialect: Dialect) -> tuple[str, list[str]]:
+    """The count's digits, and the fields behind it. Counts with decimals have a unit, which is no number."""
+    token = fields[0].strip()
+    if dialect.comma and len(fields) > 3 and token.isdigit() and _is_digits(fields[1], 2) and fields[2].strip():
+        return f"{token}.{fields[1]}", fields[2:]
+    return token, fields[1:]
+
+
+def _event(rest: list[str], separator: str) -> tuple[str, list[str]]:
+    """The event's name and the fields behind it."""
+    if not rest:
+        raise Malformed("the event has no name")
+    end = 1
+    if "/" in separator or separator == ":":
+        # The separator cannot be told from the name's own: it reaches to the running time, over words alone.
+        while end < len(rest) and not _COUNT.fullmatch(rest[end].strip()) and not _is_variance(rest[end]):
+            end += 1
+        if separator == ":" and end == 2 and not _MODIFIER.fullmatch(rest[1]):
+            end = 1 if not rest[1].strip() else end
+    else:
+        slashes = rest[0].count("/")
+        while slashes % 2 and end < len(rest):
+            slashes += rest[end].count("/")
+            end += 1
+        if slashes % 2:
+            raise Malformed(f"no slash ends the event '{printable(rest[0], 60)}'")
+    return event_name(separator.join(rest[:end])), rest[end:]
+
+
+def _is_variance(field: str) -> bool:
+    return _VARIANCE.fullmatch(field.strip()) is not None
+
+
+def _behind(rest: list[str], dialect: Dialect) -> tuple[str, float, list[str]]:
+    """(control group, share of time counted, fields of the metric) from what follows the event."""
+    cgroup = ""
+    if rest and not _starts_numbers(rest, dialect) and not _COUNT.fullmatch(rest[0].strip()):
+        cgroup, rest = rest[0], rest[1:]
+    rest = _without_variance(rest, dialect)
+    if not rest and _is_name(cgroup):  # perf before 4.0 ends here
+        return cgroup, NAN, []
+    running, behind = _running(rest, dialect)
+    if running is None or not _is_name(cgroup):
+        shown = dialect.separator.join([*([cgroup] if cgroup else []), *rest])
+        hint = "" if dialect.comma or dialect.separator != "," else ", with a point for decimals"
+        raise Malformed(f"no running time and percentage{hint} after the event in '{printable(shown, 60)}'")
+    return cgroup, running, behind
+
+
+def _is_name(cgroup: str) -> bool:
+    """Whether a control group may be called so; an empty field stands for none."""
+    return not cgroup.strip() or re.fullmatch(r"[\w/][^<>\"']*", cgroup.strip()) is not None
+
+
+def _starts_numbers(rest: list[str], dialect: Dialect) -> bool:
+    return _running(_without_variance(rest, dialect), dialect)[0] is not None or _is_variance(rest[0])
+
+
+def _without_variance(rest: list[str], dialect: Dialect) -> list[str]:
+    if rest and _is_variance(rest[0]):
+        return rest[1:]
+    if dialect.comma and len(rest) > 1 and rest[0].isdigit() and re.fullmatch(r"\d\d%", rest[1]):
+        return rest[2:]
+    return rest
+
+
+def _running(rest: list[str], dialect: Dialect) -> tuple[float | None, list[str]]:
+    """The share after a running time, and what follows; None where there is none."""
+    if len(rest) < 2 or not _RUNTIME.fullmatch(rest[0].strip()):
+        return None, rest
+    if dialect.comma:
+        if len(rest) > 2 and rest[1].isdigit() and _is_digits(rest[2].strip(), 2):
+            return share(f"{rest[1]}.{rest[2].strip()}"), rest[3:]
+        return None, rest
+    return (share(rest[1].strip()), rest[2:]) if _PERCENT.fullmatch(rest[1].strip()) else (None, rest)
+
+
+def _metrics(rest: list[str], row: PerfRow) -> tuple[PerfRow, ...]:
+    """The ratio that perf worked out of the count and others, where it has a name."""
+    if len(rest) < 2 or "  " not in rest[1] or not _COUNT.fullmatch(rest[0].strip()):
+        return ()
+    found = metric_row(row.time_s, row.scope, number(rest[0].strip(), "the metric"), rest[1], row.running)
+    return (found,) if found else ()
+
+
+def _without_count(fields: list[str], time_s: float, scope: str, dialect: Dialect) -> Line:
+    """A further metric of the event above, or the head of a group of metrics: `,225849327050,100.00,,,,TopdownL1`."""
+    running, behind = _running(fields[1:], dialect)
+    filled = [f.strip() for f in behind if f.strip()]
+    if running is not None and len(filled) == 1:
+        return Line(group=event_name(filled[0]), running=running)
+    filled = [f.strip() for f in fields if f.strip()]
+    if any(f.strip() for f in fields[:3]):
+        if fields[0].strip() or not fields[1].strip() or running is None:
+            raise Malformed(f"expected a count, found '{printable(dialect.separator.join(fields), 60)}'")
+        filled = filled[2:]
+    if len(filled) != 2 or not _COUNT.fullmatch(filled[0]):
+        return Line()
+    found = metric_row(time_s, scope, number(filled[0], "the metric"), filled[1])
+    return Line(metrics=(found,) if found else (), running=NAN if running is None else running)

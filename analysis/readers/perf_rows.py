@@ -1,26 +1,24 @@
-"""What the dialects of `perf stat` (CSV, JSON, text) have in common: numbers, scopes, event names, intervals."""
+"""What rows of `perf stat` have in common in all its dialects: numbers, scopes, units, event and metric names."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from analysis.errors import printable
-from analysis.events import canonical
-from analysis.phase import NOT_COUNTED, NOT_SUPPORTED, OK
-from analysis.readers.source import Source
-from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
+from analysis.metric_names import is_known, metric_name
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK
+from analysis.table import NAN
 
 LARGEST_COUNT = float(1 << 64)
 LONGEST_ROW = 2000
 STATUS_TOKENS = {"<not counted>": NOT_COUNTED, "<not supported>": NOT_SUPPORTED}
-X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _EVENT = re.compile(r"[A-Za-z0-9_{][\w./:=,{}()\[\] #+*%&@!?~^$|-]*")
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.][A-Za-z0-9]+)+")
+_SHARE_UNIT = re.compile(r"%|percent(?: of [\w/ ]+)?")
 _TRANSCRIPT = re.compile(r"\$ |rc=-?\d+$")
 _SCOPES = (
     ("cpu", re.compile(r"CPU(\d+)")),
@@ -38,7 +36,10 @@ class Malformed(ValueError):
 
 
 class PerfRow(NamedTuple):
-    """One counter reading. time_s: end of the interval, NaN for none. value: NaN unless status is ok."""
+    """One counter reading, or a ratio that the tool printed, whose event starts with METRIC_PREFIX.
+
+    time_s: end of the interval, NaN for none. value: NaN unless status is ok. spelling: a ratio's name as printed.
+    """
 
     time_s: float
     scope: str
@@ -48,6 +49,7 @@ class PerfRow(NamedTuple):
     event: str
     running: float
     is_summary: bool = False
+    spelling: str = ""
 
 
 def number(text: str, what: str) -> float:
@@ -88,6 +90,8 @@ def unit_name(field: str) -> str:
     unit = field.strip()
     if not re.fullmatch(r"[\w%/.^ -]{0,24}", unit):
         raise Malformed(f"'{printable(unit, 40)}' is no unit")
+    if unit.endswith("/sec"):
+        raise Malformed(f"{unit} is the unit of a rate, not of a count")
     return unit
 
 
@@ -112,6 +116,43 @@ def thread_scope(text: str) -> str:
     return f"thread:{text}"
 
 
+def with_cgroup(scope: str, name: str) -> str:
+    """The scope of a control group, alone or beside a CPU or thread: `cgroup:A`, `cpu:0 cgroup:A`."""
+    cgroup = name.strip()
+    if not cgroup:
+        return scope
+    if len(cgroup) > 400:
+        raise Malformed(f"'{printable(cgroup, 40)}' is too long for a control group")
+    return f"{scope} cgroup:{cgroup}".strip()
+
+
+def metric_row(time_s: float, scope: str, value: float, text: str, running: float = NAN) -> PerfRow | None:
+    """A ratio from what perf prints behind its value: unit and name, such as `%  tma_backend_bound`.
+
+    None for perf's older phrases (`GHz`, `of all branches`), which repeat in words what is in the counts.
+    """
+    words = text.split()
+    at = next((i for i, word in enumerate(words) if _IDENTIFIER.fullmatch(word)), None)
+    if at is None:  # a name of one word, behind a unit that says what it is a share of
+        unit = " ".join(words[:-1])
+        if len(words) < 2 or not (_SHARE_UNIT.fullmatch(unit) and is_known(words[-1])):
+            return None
+        at = len(words) - 1
+    if at != len(words) - 1:
+        return None
+    return named_metric(time_s, scope, value, words[at], " ".join(words[:at]), running)
+
+
+def named_metric(time_s: float, scope: str, value: float, name: str, unit: str = "", running: float = NAN) -> PerfRow:
+    """A ratio under its one name. Raises Malformed where the name is none."""
+    spelling = event_name(" ".join(name.split()))
+    canonical = metric_name(spelling)
+    if not canonical:
+        raise Malformed(f"'{printable(spelling)}' is no name of a metric")
+    unit = "%" if unit.startswith("%") or _SHARE_UNIT.fullmatch(unit) else unit[:40]
+    return PerfRow(time_s, scope, value, OK, unit, METRIC_PREFIX + canonical, running, spelling=spelling)
+
+
 def check_length(line: str) -> None:
     """Before patterns whose time grows with the square of a line's length."""
     if len(line) > LONGEST_ROW:
@@ -121,97 +162,3 @@ def check_length(line: str) -> None:
 def is_transcript(line: str) -> bool:
     """The command and exit code of a pasted shell session."""
     return _TRANSCRIPT.match(line) is not None
-
-
-class PerfBuilder:
-    """Collects perf's rows; `table` gives them intervals and canonical events once all spellings are known."""
-
-    def __init__(self, source: Source, format_name: str) -> None:
-        self.source = source
-        self.rows = TableBuilder()
-        self.meta: dict[str, Any] = {"format": format_name, "path": str(source.path), "clock": "perf"}
-        self.summary: dict[str, float] = {}
-        self.n_summary = 0
-        self.n_timed = 0
-        self.n_untimed = 0
-        self.elapsed_s = NAN
-
-    def header_line(self, line: str) -> None:
-        text = line.lstrip("# ").strip()
-        if line.startswith("$ "):
-            self.meta["command"] = line[2:]
-        elif text.startswith("started on "):
-            self.meta["started"] = text.removeprefix("started on ")
-
-    def add(self, row: PerfRow) -> None:
-        # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`).
-        has_time = not math.isnan(row.time_s)
-        if row.is_summary or (not has_time and self.n_timed):
-            self.n_summary += 1
-            if row.status == OK:
-                self.summary[f"{row.scope} {row.event}".strip()] = row.value
-            return
-        self.n_timed += has_time
-        self.n_untimed += not has_time
-        self.rows.add(
-            "",
-            row.value,
-            start_s=row.time_s,
-            scope=row.scope,
-            status=row.status,
-            running=0.0 if row.status == NOT_SUPPORTED else row.running,
-            unit=row.unit,
-            source=row.event,
-        )
-
-    def table(self) -> Table:
-        rows, source = self.rows, self.source
-        if rows.n_rows == 0:
-            raise source.error(f"no counts in it ({self.meta['format']})")
-        if self.n_timed and self.n_untimed:
-            raise source.error("rows with and without a time are mixed: several captures in one file?")
-        self._intervals()
-        self._canonical_events()
-        notes = source.closing_notes()
-        if self.n_summary:
-            notes.append(f"{self.n_summary} summary row(s) set aside: they repeat the sums of the intervals")
-            self.meta["summary"] = self.summary
-        return Table(rows.frame(), self.meta, notes)
-
-    def _intervals(self) -> None:
-        if self.n_timed:
-            ends = self.rows.column("start_s")
-            try:
-                starts = starts_of_intervals(ends)
-            except ValueError as problem:
-                raise self.source.error(
-                    f"time goes back after {problem} counts: several captures in one file?"
-                ) from None
-            np.subtract(ends, starts, out=ends)
-            self.rows.replace("duration_s", ends)
-            self.rows.replace("start_s", starts)
-            return
-        seconds = self.elapsed_s if math.isfinite(self.elapsed_s) else self._duration_time()
-        if math.isfinite(seconds):
-            self.meta["elapsed_s"] = seconds
-        self.rows.replace("start_s", np.zeros(self.rows.n_rows))
-        self.rows.replace("duration_s", np.full(self.rows.n_rows, seconds))
-
-    def _duration_time(self) -> float:
-        """Seconds from perf's own event `duration_time` (ns), where it was asked for."""
-        code = self.rows.names["source"].codes.get("duration_time")
-        if code is None:
-            return NAN
-        at = np.flatnonzero(self.rows.column("source") == code)
-        return float(self.rows.column("value")[at[0]]) / 1e9
-
-    def _canonical_events(self) -> None:
-        spellings = list(self.rows.names["source"].codes)
-        events = [canonical(s) for s in spellings]
-        if any(e.pmu in X86_PMUS for e in events):
-            self.meta["arch"] = "x86_64"
-            events = [canonical(s, "x86_64") for s in spellings]
-        codes = self.rows.column("source")
-        for column, names in (("event", [e.name for e in events]), ("pmu", [e.pmu for e in events])):
-            lookup = np.array([self.rows.names[column].code(n) for n in names], dtype=np.int32)
-            self.rows.replace(column, lookup.astype(np.min_scalar_type(-len(spellings) - 1))[codes])

@@ -1,137 +1,197 @@
-"""`perf stat`'s table for people: `97,802,239,452      cycles      #  1.5 GHz    (50.02%)`.
+"""`perf stat`'s table for people: from "Performance counter stats for" to "seconds time elapsed", or the rows alone.
 
-The bracket is the share of time in which the event was counted; without one it was counted throughout. Thousands are
-separated as the locale has it, decimals as well.
+What stands around the table (output of the program, a shell's prompts, sums that somebody worked out below it) is
+skipped and counted. Within the table nothing is: a line that begins as a count does is read or refused.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from analysis.errors import printable
-from analysis.readers.perf_rows import (
-    Malformed,
-    PerfBuilder,
-    PerfRow,
-    check_length,
-    count,
-    event_name,
-    grouped_scope,
-    is_transcript,
-    number,
-    reading,
-    share,
-)
+from analysis.readers.locale_numbers import VALUE, plain
+from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
+from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count
+from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.source import Source
-from analysis.table import NAN, Table
+from analysis.readers.surroundings import ELAPSED, TITLE, bare, is_decoration
+from analysis.table import Table
 
 FORMAT = "perf-text"
 
-_BLANKS = "\u00a0\u202f\u2009"
-_ROW = re.compile(
-    r"\s*(?:(?P<time>\d+[.,]\d{9})\s+)?"
-    r"(?:(?P<group>CPU\d+|S\d+(?:-[DLCIS]+\d+)*|N\d+)\s+(?:\d+\s+(?=\S+\s+\S))?|(?P<thread>\S.*?-\d+)\s+)?"
-    rf"(?P<value><not counted>|<not supported>|\d[\d.,'’{_BLANKS}]*)\s+"
-    r"(?:(?P<unit>msec|sec|ns|Joules|[KMG]i?B|C|W|%)\s+)?"
-    r"(?P<event>\S+)"
-    r"(?:\s+#(?P<metric>.*?))?"
-    r"(?:\s+\(\s*\+-\s*[\d.,]+%\s*\))?"
-    r"(?:\s+\(\s*(?P<percent>\d+[.,]\d+)%\s*\))?"
-    r"(?:\s+\(\s*\+-\s*[\d.,]+%\s*\))?\s*"
-)
-_SECONDS = re.compile(
-    rf"\s*(?P<value>[\d.,'’{_BLANKS}]+)\s*(?:\+-\s*[\d.,]+\s+)?seconds (?P<what>time elapsed|user|sys)\b.*"
-)
-_CONTINUED = re.compile(r"\s+#.*?(?:\(\s*(?P<percent>\d+[.,]\d+)%\s*\))?\s*")
-_TITLE = re.compile(r"\s*Performance counter stats for (?P<what>.*?):?\s*")
+_SECONDS = re.compile(rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b")
+_INTERVAL_HEADER = re.compile(r"#\s+time\b")
+_RUNS = re.compile(r" \((\d{1,9}) runs\)$")
+
+
+@dataclass
+class _Pending:
+    """A count and the metrics that perf printed behind and below it, until the next count comes."""
+
+    row: PerfRow | None = None
+    metrics: list[PerfRow] = field(default_factory=list)
 
 
 def read(source: Source) -> Table:
-    builder = PerfBuilder(source, FORMAT)
-    last: PerfRow | None = None
-    for row, line in source.lines():
-        try:
-            check_length(line)
-            continued = _CONTINUED.fullmatch(line)
-            if continued and last:
-                # An event with two metrics takes two lines, and the bracket stands on the second.
-                last = last._replace(running=_running(continued["percent"])) if continued["percent"] else last
-                continue
-            if not line.strip() or _header(builder, line):
-                continue
-            match = _ROW.fullmatch(line)
-            if not match:
-                raise Malformed(f"expected a count and an event, found '{printable(line.strip())}'")
-            if last:
-                builder.add(last)
-            last = None
-            last = _row(match)
-        except Malformed as problem:
-            source.reject(row, str(problem))
-    if last:
-        builder.add(last)
-    return builder.table()
+    """Raises AnalysisError where a line of the table is wrong or no count is found."""
+    return _Reader(source).read()
 
 
-def _header(builder: PerfBuilder, line: str) -> bool:
-    """Takes what is no count: title, comments, continued metrics, closing times. False for all else."""
-    title = _TITLE.fullmatch(line)
-    seconds = _SECONDS.fullmatch(line)
-    if title:
-        if "target" in builder.meta:
-            raise builder.source.error("holds several runs of perf stat; read them one at a time")
-        builder.meta["target"] = title["what"].strip("'")
-    elif seconds:
-        value = decimal(seconds["value"])
-        if seconds["what"] == "time elapsed":
-            builder.elapsed_s = value
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.builder = PerfBuilder(source, FORMAT)
+        self.pending = _Pending()
+        self.columns: MetricColumns | None = None
+        self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
+        self.is_inside = True
+        self.is_table_of_runs = False
+        self.n_rows = 0  # of this run
+        self.ends: list[int] = []  # lines that end a table, the next of them first when reversed
+        self.titles: list[int] = []
+
+    def read(self) -> Table:
+        self._find_tables()
+        self.is_inside = not self.titles
+        for row, line in self.source.lines(exact=False):
+            text = bare(line)
+            try:
+                if text:
+                    self._take(row, text)
+            except Malformed as problem:
+                self.source.reject(row, str(problem))
+        self._flush()
+        self._give_up_unread()
+        return self.builder.table()
+
+    def _find_tables(self) -> None:
+        """Where tables begin and end, so that a table knows whether its end is still to come."""
+        for row, line in self.source.lines(exact=False):
+            if ELAPSED in line:
+                self.ends.append(row)
+            elif TITLE in line or (_INTERVAL_HEADER.match(bare(line)) if "time" in line[:200] else None):
+                self.titles.append(row)
+        self.ends.reverse()
+        self.titles.reverse()
+
+    def _take(self, row: int, text: str) -> None:
+        while self.ends and self.ends[-1] < row:
+            self.ends.pop()
+        while self.titles and self.titles[-1] <= row:
+            self.titles.pop()
+        if TITLE in text:
+            self._title(text)
+        elif _INTERVAL_HEADER.match(text):
+            self.is_inside = True
+            self.columns = columns_of(text[text.index("time") + 4 :])
+        elif match := (_SECONDS.match(text) if "seconds " in text else None):
+            self._seconds(match)
+        elif not self.is_inside:
+            if text.startswith("# started on"):
+                self._header(text)
+            else:
+                self.builder.n_skipped += 1
         else:
-            builder.meta[f"{seconds['what']}_s"] = value
-    elif line.startswith("#") or is_transcript(line):
-        builder.header_line(line)
-    else:
-        # perf ends some tables with advice, all of it behind these words.
-        return line.startswith(("Some events weren't", "\techo", "\tperf stat"))
-    return True
+            self._line(row, text)
 
+    def _title(self, text: str) -> None:
+        self._flush()
+        self._give_up_unread()
+        builder = self.builder
+        if not builder.n_timed:  # behind intervals stands their sum
+            builder.next_run()
+        what = text[text.index(TITLE) + len(TITLE) :].strip().rstrip(":")
+        runs = _RUNS.search(what)
+        if runs:
+            builder.meta["repeats"] = int(runs[1])
+            what = what[: runs.start()]
+        builder.meta["target"] = what.strip("'")
+        self.is_inside, self.n_rows, self.columns = True, 0, None
 
-def _row(match: re.Match[str]) -> PerfRow:
-    time_s = number(match["time"].replace(",", "."), "the time") if match["time"] else NAN
-    scope = ""
-    if match["group"]:
-        scope = grouped_scope(match["group"]) or ""
-        if not scope:
-            raise Malformed(f"'{printable(match['group'])}' is no group of CPUs")
-    elif match["thread"]:
-        scope = f"thread:{match['thread'].strip()}"
-    token, unit = match["value"], match["unit"] or ""
-    if not token.startswith("<"):
-        token = _plain(token, may_have_decimals=bool(unit) and unit != "ns")
-    value, status = reading(token)
-    return PerfRow(time_s, scope, value, status, unit, event_name(match["event"]), _running(match["percent"]))
+    def _seconds(self, match: re.Match[str]) -> None:
+        self._flush()
+        value = count(plain(match[1], may_have_decimals=True))
+        if match[2] == "time elapsed":
+            self.builder.elapsed_s = value
+            self.is_inside = self.is_table_of_runs = False
+        else:
+            self.builder.meta[f"{match[2]}_s"] = value
 
+    def _header(self, text: str) -> None:
+        if text.startswith("# started on"):
+            self._flush()
+        self.builder.header_line(text)
 
-def _running(percent: str | None) -> float:
-    return share(percent.replace(",", ".")) if percent else 1.0
+    def _line(self, row: int, text: str) -> None:
+        check_length(text)
+        if self.is_table_of_runs or "# Table of individual measurements" in text:
+            self.is_table_of_runs = "# Final result" not in text
+            return
+        if text.startswith("#") and not re.match(r"#\s+[\d.]", text):
+            self._header(text)
+            return
+        if text.startswith("$ "):
+            self.builder.header_line(text)
+        if is_decoration(text):
+            self.builder.n_skipped += 1
+            return
+        if self.columns is None and self.unread is not None and is_value_line(text):
+            self.columns = columns_of(self.unread[1])
+            self.unread = None
+        if self.columns is not None and is_value_line(text):
+            self._add_all(self.columns.rows(text))
+            return
+        found = parse(text)
+        if found is None:
+            self._no_row(row, text)
+        else:
+            self._found(found)
 
+    def _found(self, found: TextLine) -> None:
+        self._give_up_unread()
+        pending = self.pending
+        if found.row or found.group:
+            self._flush()
+            self.pending = _Pending(found.row, list(found.metrics))
+            if found.group and found.running is not None:
+                self.pending.metrics = [m._replace(running=found.running) for m in found.metrics]
+        elif found.running is not None and pending.row:
+            pending.row = pending.row._replace(running=found.running)
+            pending.metrics += found.metrics
+        elif found.running is not None and not found.metrics and pending.metrics:
+            pending.metrics[-1] = pending.metrics[-1]._replace(running=found.running)
+        else:
+            running = found.running
+            pending.metrics += [m if running is None else m._replace(running=running) for m in found.metrics]
 
-def _plain(text: str, may_have_decimals: bool) -> str:
-    """A locale's number in Python's spelling. Whole counts have separators of thousands only."""
-    whole, point, decimals = text, "", ""
-    cut = re.fullmatch(r"(.*)([.,])(\d+)", text)
-    if may_have_decimals and cut:
-        whole, point, decimals = cut.groups()
-    groups = re.split(rf"[.,'’{_BLANKS}]", whole)
-    if any(len(g) != 3 for g in groups[1:]) and not _is_indian(groups):
-        raise Malformed(f"'{printable(text)}' is no number")
-    return "".join(groups) + ("." + decimals if point else "")
+    def _no_row(self, row: int, text: str) -> None:
+        is_closed = bool(self.ends) and (not self.titles or self.ends[-1] < self.titles[-1])
+        if is_row_like(text) or (is_closed and self.unread is not None):
+            raise Malformed(f"expected a count and an event, found '{printable(text.strip())}'")
+        if not self.n_rows and not self.pending.row and not self.pending.metrics:
+            self._give_up_unread()
+            self.unread = (row, text)
+        elif is_closed or text.startswith("  "):
+            raise Malformed(f"expected a count and an event, found '{printable(text.strip())}'")
+        else:
+            self.builder.n_skipped += 1
 
+    def _give_up_unread(self) -> None:
+        if self.unread is not None:
+            row, text = self.unread
+            self.unread = None
+            self.source.reject(row, f"expected a count and an event, found '{printable(text.strip())}'")
 
-def _is_indian(groups: list[str]) -> bool:
-    """Lakh and crore: 44,84,75,65,198."""
-    return len(groups) > 1 and len(groups[-1]) == 3 and all(len(g) == 2 for g in groups[1:-1])
+    def _flush(self) -> None:
+        """The count that is complete, with its metrics: they were counted for the same share of the time."""
+        pending, self.pending = self.pending, _Pending()
+        running = pending.row.running if pending.row else 1.0
+        filled = [m if m.running == m.running else m._replace(running=running) for m in pending.metrics]
+        self._add_all([*([pending.row] if pending.row else []), *filled])
 
-
-def decimal(text: str) -> float:
-    """Seconds, with nine decimals in any locale."""
-    return count(_plain(text, may_have_decimals=True))
+    def _add_all(self, rows: list[PerfRow]) -> None:
+        for row in rows:
+            self.builder.add(row)
+        self.n_rows += len(rows)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from analysis.metric_names import metric_name
 from analysis.phase import METRIC_PREFIX
 from analysis.readers.perf_rows import Malformed, event_name, is_transcript, number
 from analysis.readers.source import Source
@@ -32,13 +33,13 @@ def read(source: Source) -> Table:
         try:
             if len(cells) != len(columns):
                 raise Malformed(f"{len(cells)} cells, expected {len(columns)}")
-            name = METRIC_PREFIX + event_name(cells[0])
+            name = METRIC_PREFIX + (metric_name(event_name(cells[0])) or cells[0])
             values = [number(c, f"{column} of {cells[0]}") for column, c in zip(columns[1:], cells[1:], strict=True)]
         except Malformed as problem:
             source.reject(row, str(problem))
             continue
         for column, value in zip(columns[1:], values, strict=True):
-            builder.add(name, value, start_s=0.0, scope="" if column == MEAN else f"stat:{column}")
+            builder.add(name, value, start_s=0.0, source=cells[0], scope="" if column == MEAN else f"stat:{column}")
     if not builder.n_rows:
         raise source.error("no ratios in it")
     meta = {"format": FORMAT, "path": str(source.path), "clock": ""}

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 from analysis.errors import printable
 from analysis.phase import OK
-from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, count, event_name, number, share
+from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_rows import Malformed, PerfRow, count, event_name, number, share
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -24,7 +25,7 @@ _PERCENT = re.compile(r"\((\d+(?:\.\d+)?)%\)")
 
 
 @dataclass
-class _Block:
+class Block:
     """The counts between two title lines. end_s: time since the start of the recording."""
 
     rows: list[tuple[int, PerfRow]] = field(default_factory=list)
@@ -32,9 +33,15 @@ class _Block:
 
 
 def read(source: Source) -> Table:
-    blocks = _blocks(source)
-    builder = PerfBuilder(source, FORMAT)
+    """Raises AnalysisError where a row is wrong or no block of counts is found."""
+    return table_of(source, _blocks(source), FORMAT)
+
+
+def table_of(source: Source, blocks: list[Block], format_name: str, n_skipped: int = 0) -> Table:
+    """The blocks as intervals, or the only one as the whole. n_skipped: lines around them."""
+    builder = PerfBuilder(source, format_name)
     builder.meta["clock"] = "simpleperf"
+    builder.n_skipped = n_skipped
     if len(blocks) == 1:
         builder.elapsed_s = blocks[0].end_s
         for _, row in blocks[0].rows:
@@ -58,14 +65,14 @@ def read(source: Source) -> Table:
     return table
 
 
-def _blocks(source: Source) -> list[_Block]:
-    blocks: list[_Block] = []
+def _blocks(source: Source) -> list[Block]:
+    blocks: list[Block] = []
     for number_of_line, line in source.lines():
         fields = [f.strip() for f in line.split(",")]
         if not any(fields):
             continue
         if fields[0] == "Performance counter statistics":
-            blocks.append(_Block())
+            blocks.append(Block())
             continue
         if not blocks:
             source.reject(number_of_line, f"expected 'Performance counter statistics,', found '{printable(line)}'")
@@ -85,7 +92,7 @@ def _is_heading(fields: list[str]) -> bool:
     return "count" in fields and "event_name" in fields
 
 
-def _is_cumulative(blocks: list[_Block]) -> bool:
+def _is_cumulative(blocks: list[Block]) -> bool:
     """`--interval` prints sums since the start, or with `--interval-only-values` not; the file does not say which."""
     before: dict[tuple[str, str], float] = {}
     for block in blocks:
@@ -106,11 +113,11 @@ def _row(fields: list[str]) -> PerfRow:
     percents = [m[1] for m in map(_PERCENT.fullmatch, fields[at + 2 :]) if m]
     running = share(percents[0]) if percents else 1.0
     unit = "msec" if matched[2] else ""
-    return PerfRow(NAN, _scope(fields[:at]), count(matched[1]), OK, unit, event_name(fields[at + 1]), running)
+    return PerfRow(NAN, scope_of(fields[:at]), count(matched[1]), OK, unit, event_name(fields[at + 1]), running)
 
 
-def _scope(fields: list[str]) -> str:
-    """From `cpu`, `comm,pid,tid` or `comm,pid,tid,cpu` before the count."""
+def scope_of(fields: list[str]) -> str:
+    """The scope from `cpu`, `comm,pid,tid` or `comm,pid,tid,cpu` before the count."""
     if not fields:
         return ""
     numbers = fields if len(fields) == 1 else fields[1:]

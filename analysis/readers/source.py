@@ -56,7 +56,7 @@ class Source:
     def reject(self, row: int, reason: str) -> None:
         """A malformed row: an error, or, if lenient, one more to count."""
         if not self.lenient:
-            raise self.error(reason, row)
+            raise self.error(f"{reason} (--lenient skips such lines)", row)
         self._rejected += 1
         self._first_rejected = self._first_rejected or f"line {row}: {reason}"
 
@@ -79,29 +79,50 @@ class Source:
         if cut is head and len(head) == HEAD_BYTES:
             next(iter(self.lines()), None)  # one endless first line: let the line reader say what is wrong with it
             return head.decode("utf-8", "ignore").splitlines()[:1]
-        return [self._decode(raw, row) for row, raw in enumerate(cut.splitlines(), 1)]
+        return [self._decode(raw, row, exact=False) for row, raw in enumerate(cut.splitlines(), 1)]
 
-    def _decode(self, raw: bytes, row: int) -> str:
+    def _decode(self, raw: bytes, row: int, exact: bool = True) -> str:
         if len(raw) > LONGEST_LINE:
             raise self.error(f"longer than {LONGEST_LINE >> 20} MiB, which no capture's line is", row)
         if b"\0" in raw:
             raise self.error("binary data, not a capture (a NUL byte)", row)
         try:
-            return raw.decode("utf-8-sig" if row == 1 else "utf-8").rstrip("\r\n")
+            errors = "strict" if exact else "backslashreplace"
+            return raw.decode("utf-8-sig" if row == 1 else "utf-8", errors).rstrip("\r\n")
         except UnicodeDecodeError as problem:
             raise self.error(f"not UTF-8 text (byte 0x{raw[problem.start]:02x})", row) from None
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """(1-based row, line without its end) for every line."""
+    def lines(self, exact: bool = True) -> Iterator[tuple[int, str]]:
+        """(1-based row, line without its end) for every line.
+
+        exact: bytes that are no UTF-8 are an error; without it they are escaped: what a program printed around its
+        counters is nobody's business here.
+        """
         with self._open() as file, self._progress() as advance:
             row = done = reported = 0
             while raw := file.readline(LONGEST_LINE + 1):
                 row += 1
-                yield row, self._decode(raw, row)
+                yield row, self._decode(raw, row, exact)
                 done += len(raw)
                 if done - reported > BLOCK_BYTES:
                     advance(done - reported)
                     reported = done
+
+    def check_text(self) -> None:
+        """Raises AnalysisError where the first lines are no UTF-8."""
+        for row, _ in self.lines():
+            if row > len(self.head):
+                break
+
+    def holds(self, text: bytes) -> bool:
+        """Whether the bytes stand anywhere in the file."""
+        with self._open() as file:
+            rest = b""
+            while read := file.read(BLOCK_BYTES):
+                if text in rest + read:
+                    return True
+                rest = read[-len(text) :]
+        return False
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """(row of the first line, block of whole lines), all bytes in order, `\\n` at every line's end."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 
-from analysis.phase import METRIC_PREFIX, NOT_COUNTED, OK
+from analysis.phase import NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, rows_after
-from analysis.readers.perf_rows import Malformed, PerfBuilder, PerfRow, event_name
+from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_rows import Malformed, PerfRow, event_name, named_metric
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -53,13 +54,14 @@ def _row(cells: dict[str, str], what: str) -> PerfRow:
         raise Malformed("time is negative")
     value = cell_number(cells["value"], "value")
     status = NOT_COUNTED if math.isnan(value) else OK
-    name = event_name(cells[what])
-    if what == "metric":
-        name = METRIC_PREFIX + name
-    elif value < 0:
+    if what == "event" and value < 0:
         raise Malformed("the count is negative")
     cpu = cells.get("cpu") or cells.get("core") or ""
     if cpu and not cpu.isdigit():
         raise Malformed(f"cpu should be a number, found '{cpu}'")
     running = 0.0 if status == NOT_COUNTED else NAN
-    return PerfRow(time_s, f"cpu:{int(cpu)}" if cpu else "", value, status, cells.get("units", ""), name, running)
+    scope = f"cpu:{int(cpu)}" if cpu else ""
+    if what == "metric":
+        metric = named_metric(time_s, scope, value, cells["metric"], cells.get("units", ""), running)
+        return metric._replace(status=status)
+    return PerfRow(time_s, scope, value, status, cells.get("units", ""), event_name(cells["event"]), running)

@@ -1,37 +1,163 @@
-"""Arm topdown-tool's text: `Backend Stalled Cycles. 84.38% cycles` under `[Cycle Accounting]`. All of it is ratios."""
+"""Arm topdown-tool on a terminal: ratios only.
+
+Old versions print a line a metric, `Backend Stalled Cycles. 84.38% cycles` under `[Cycle Accounting]`; newer ones a
+tree whose leaves are tables of metric, value and unit.
+Columns of single cores stand beside their aggregate: the aggregate is read. Output of the program around it is skipped.
+"""
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass, field
+from typing import Any
 
 from analysis.errors import printable
-from analysis.phase import METRIC_PREFIX
-from analysis.readers.perf_rows import Malformed, check_length, event_name, is_transcript, number
+from analysis.phase import NOT_COUNTED, OK
+from analysis.readers.perf_rows import Malformed, PerfRow, check_length, named_metric, number
 from analysis.readers.source import Source
+from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table, TableBuilder
 
 FORMAT = "topdown-text"
+MISSING = ("", "-", "nan", "n/a", "none")
 
-_HEADING = re.compile(r"\s*(Stage \d+ \(.*\)|[=-]{3,}|\[.*\]|CPU .*|.*:)\s*")
-_METRIC = re.compile(r"\s*(?P<name>[A-Za-z][^.]*?)\.*\s+(?P<value>\d+(?:\.\d+)?)(?P<percent>%?)\s*(?P<unit>.*?)\s*")
+_BARS = re.compile(r"[┃│|]")
+_RULE = re.compile(r"[\s┃│|┏┓┗┛┡┩┢┪┣┫┳┻┯┷╇╈╋┼┬┴├┤┌┐└┘╭╮╰╯━─═+=*»«.-]*")
+_MARKS = " »«*→←>"
+_TREE = re.compile(r"[\s│|├└─`+-]*")
+_CPU = re.compile(r"CPU (.{1,60}?)(?: metrics| topdown)?")
+_RUN = re.compile(r"Run \d{1,9}")
+_HEADING = re.compile(r"Stage \d{1,3} \(.*\)|\[[^\]]*\]")
+_METRIC = re.compile(
+    r"(?P<name>[A-Za-z][^.%]{0,100}?)(?:\.{1,80}| )\s{0,80}(?P<value>\d[\d.]{0,30})(?P<percent>%?)(?P<unit>(?: [^.]*)?)"
+)
+
+
+@dataclass
+class _State:
+    """Of the file so far. columns: of the table that is open. node: the tree's last label. cpu: of the section."""
+
+    columns: list[str] = field(default_factory=list)
+    node: str = ""
+    cpu: str = ""
+    is_inside: bool = False
+    skipped: int = 0
+    cores_set_aside: bool = False
+
+
+@dataclass
+class _Run:
+    """Ratios by CPU and name: a metric that belongs to two nodes of the tree is printed twice."""
+
+    rows: dict[tuple[str, str], PerfRow] = field(default_factory=dict)
 
 
 def read(source: Source) -> Table:
-    builder = TableBuilder()
-    for row, line in source.lines():
+    """Raises AnalysisError where a metric's value is no number, or there is no metric."""
+    state = _State()
+    runs = [_Run()]
+    for row, line in source.lines(exact=False):
+        text = bare(line).strip()
         try:
-            check_length(line)
-            if not line.strip() or _HEADING.fullmatch(line) or is_transcript(line):
+            if _RUN.fullmatch(text):
+                runs += [_Run()] if runs[-1].rows else []
                 continue
-            match = _METRIC.fullmatch(line)
-            if not match:
-                raise Malformed(f"expected 'name.... value unit', found '{printable(line.strip())}'")
-            unit = " ".join((match["percent"], match["unit"])).strip()
-            name = METRIC_PREFIX + event_name(match["name"])
-            builder.add(name, number(match["value"], "the value"), start_s=0.0, unit=unit, running=NAN)
+            found = _line(text, state)
+            if found:
+                _keep(runs[-1], state.cpu, found)
         except Malformed as problem:
             source.reject(row, str(problem))
-    if not builder.n_rows:
+    runs = [run for run in runs if run.rows]
+    if not runs:
         raise source.error("no metrics in it")
-    meta = {"format": FORMAT, "path": str(source.path), "clock": ""}
-    return Table(builder.frame(), meta, source.closing_notes())
+    return _tables(source, runs, state)
+
+
+def _line(text: str, state: _State) -> PerfRow | None:
+    """The ratio of a line, None where it has none."""
+    if not text or _RULE.fullmatch(text):
+        return None
+    check_length(text)
+    cells = [cell.strip(_MARKS) for cell in _BARS.split(text.strip(_MARKS))]
+    if (len(cells) > 3 and "Value" in cells) or ("Metric" in cells and "Unit" in cells):
+        state.columns = [cell for cell in cells if cell]
+        state.is_inside = True
+        return None
+    if len(cells) > len(state.columns) and state.columns and text.strip(_MARKS)[-1:] in "┃│|":
+        return _cells(cells[:-1][-len(state.columns) :], state)
+    plain = text[_TREE.match(text).end() :] if _TREE.match(text) else text  # type: ignore[union-attr]
+    cpu = _CPU.fullmatch(plain)
+    if cpu:
+        state.cpu, state.columns, state.is_inside = cpu[1], [], True
+    elif _HEADING.fullmatch(plain):
+        state.is_inside, state.columns = True, []
+    elif plain != text:
+        state.node, state.columns = re.sub(r"\s*\([^)]*\)$", "", plain), []
+    elif state.is_inside and (match := _METRIC.fullmatch(plain)):
+        return _metric(match["name"], match["value"], f"{match['percent']} {match['unit']}")
+    elif state.is_inside and (".." in plain or re.search(r"\d%", plain)) and not is_decoration(plain):
+        raise Malformed(f"expected 'name.... value unit', found '{printable(plain)}'")
+    else:
+        state.skipped += 1
+    return None
+
+
+def _cells(cells: list[str], state: _State) -> PerfRow | None:
+    by_column = dict(zip(state.columns, cells, strict=True))
+    name = by_column.get("Metric", state.node)
+    total = next((c for c in state.columns if c == "Value" or c.startswith("Aggregated")), None)
+    values = [c for c in state.columns if c not in ("Metric", "Unit")]
+    if total is None and len(values) == 1:
+        total = values[0]
+    if total is None or not name:
+        raise Malformed(f"a table of topdown-tool without a value for all cores: {printable(', '.join(state.columns))}")
+    state.cores_set_aside |= len(values) > 1
+    return _metric(name, by_column[total], by_column.get("Unit", ""))
+
+
+def _metric(name: str, value: str, unit: str) -> PerfRow:
+    unit = " ".join(unit.split())
+    percent = value.endswith("%")
+    digits = value.rstrip("%")
+    unit = f"% {unit}".strip() if percent and not unit.startswith("%") else unit
+    if digits.lower() in MISSING:
+        return named_metric(0.0, "", NAN, name, unit, 0.0)._replace(status=NOT_COUNTED)
+    return named_metric(0.0, "", number(digits, "the value"), name, unit)
+
+
+def _keep(run: _Run, cpu: str, row: PerfRow) -> None:
+    known = run.rows.get((cpu, row.event))
+    if known is None or known.status != OK:
+        run.rows[cpu, row.event] = row
+    elif row.status == OK and not math.isclose(row.value, known.value):
+        raise Malformed(f"{printable(row.spelling)} is {known.value:g} and {row.value:g} in one run")
+
+
+def _tables(source: Source, runs: list[_Run], state: _State) -> Table:
+    notes = source.closing_notes()
+    if state.cores_set_aside:
+        notes.append("columns of single cores set aside: the aggregate holds them all")
+    if state.skipped:
+        notes.append(f"{state.skipped} line(s) around topdown-tool's tables skipped")
+    cpus = list(dict.fromkeys(cpu for run in runs for cpu, _ in run.rows))
+    tables = []
+    for n, run in enumerate(runs, 1):
+        builder = TableBuilder()
+        for (cpu, event), row in run.rows.items():
+            builder.add(
+                event,
+                row.value,
+                start_s=0.0,
+                pmu=cpu if len(cpus) > 1 else "",
+                status=row.status,
+                running=row.running,
+                unit=row.unit,
+                source=row.spelling,
+            )
+        meta: dict[str, Any] = {"format": FORMAT, "path": str(source.path), "clock": ""}
+        meta |= {"cpu": cpus[0]} if len(cpus) == 1 and cpus[0] else {}
+        meta |= {"run": n} if len(runs) > 1 else {}
+        tables.append(Table(builder.frame(), meta, [*notes]))
+    tables[0].runs = tables[1:]
+    return tables[0]

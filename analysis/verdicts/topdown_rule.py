@@ -11,12 +11,15 @@ from analysis.verdicts.weigh import blocked, compared, percent, problem, stopped
 RULE = "top-down"
 # Names of the core files' formulas, and what Arm's topdown-tool calls the same percentages.
 CLASSES = {
-    "backend_bound": ("Backend Bound",),
-    "frontend_bound": ("Frontend Bound",),
-    "retiring": ("Retiring",),
-    "bad_speculation": ("Bad Speculation",),
+    "backend_bound": ("backend_bound", "Backend Bound"),
+    "frontend_bound": ("frontend_bound", "Frontend Bound"),
+    "retiring": ("retiring", "Retiring"),
+    "bad_speculation": ("bad_speculation", "Bad Speculation"),
 }
-LEVEL_2 = {"backend_mem_bound": ("Backend Memory Bound",), "backend_core_bound": ("Backend Core Bound",)}
+LEVEL_2 = {
+    "backend_mem_bound": ("backend_mem_bound", "Backend Memory Bound"),
+    "backend_core_bound": ("backend_core_bound", "Backend Core Bound"),
+}
 _OUTCOMES = {
     "frontend_bound": Outcome.FRONTEND,
     "retiring": Outcome.RETIRING,

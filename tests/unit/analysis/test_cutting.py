@@ -121,18 +121,37 @@ def test_user_and_kernel_are_parts(tmp_path: Path) -> None:
     assert phase.notes == ["cycles:u, cycles:k are all CPU_CYCLES; cycles:u and cycles:k are added and used"]
 
 
-def test_an_event_listed_twice_counts_once(tmp_path: Path) -> None:
-    row = "     1.000000000,{},,cycles,1000,50.00,,\n"
-    (phase,) = cut(parsed(tmp_path, row.format(5) + row.format(6)))
-    assert phase.counts["CPU_CYCLES"].value == 5
-    assert phase.notes == ["listed more than once, the first is used: cycles"]
+def test_an_event_listed_twice_is_paired_with_its_neighbours(tmp_path: Path) -> None:
+    rows = [("cycles", 2000, 50.1), ("r70", 80, 50.1), ("cycles", 1000, 49.9), ("r73", 600, 49.9)]
+    text = "".join(f"     1.000000000,{value},,{event},1000,{share:.2f},,\n" for event, value, share in rows)
+    (phase,) = cut(parsed(tmp_path, text))
+    assert phase.counts["CPU_CYCLES"].value == 2000  # counted for the larger share of the time
+    for event, value, cycles in (("LD_SPEC", 80, 2000), ("DP_SPEC", 600, 1000)):
+        together = phase.together(event, "CPU_CYCLES")
+        assert together is not None
+        assert [together[e].value for e in (event, "CPU_CYCLES")] == [value, cycles]
+    assert phase.notes == []
+
+
+def test_control_groups_are_apart_and_their_cpus_together(tmp_path: Path) -> None:
+    rows = [("0", "A", 5), ("1", "A", 6), ("0", "B", 7), ("1", "B", 8)]
+    text = "".join(f"CPU{cpu},{value},,cycles,{name},1000,100.00,,\n" for cpu, name, value in rows)
+    phases = cut(parsed(tmp_path, text))
+    assert [(p.scope, p.counts["CPU_CYCLES"].value) for p in phases] == [("cgroup:A", 11), ("cgroup:B", 15)]
+
+
+def test_a_total_is_not_added_to_its_parts(tmp_path: Path) -> None:
+    text = "Index (s),Cycles:CPU Cycles,Cycles:CPU Cycles [0],Cycles:CPU Cycles [1]\n0,10,4,6\n1,10,5,5\n"
+    (phase,) = cut(parsed(tmp_path, text))
+    assert phase.counts["CPU_CYCLES"].value == 20
+    assert "both total and parts are listed, the total is used: CPU_CYCLES" in phase.notes
 
 
 def test_metrics_are_averaged_over_time(tmp_path: Path) -> None:
     text = "time,group,stage,level,metric,value,units\n1.0,T,1,1,Retiring,10,%\n4.0,T,1,1,Retiring,30,%\n"
     (phase,) = cut(parsed(tmp_path, text))
-    assert phase.counts["metric:Retiring"].value == pytest.approx((10 * 1 + 30 * 3) / 4)
-    assert phase.counts["metric:Retiring"].unit == "%"
+    assert phase.counts["metric:retiring"].value == pytest.approx((10 * 1 + 30 * 3) / 4)
+    assert phase.counts["metric:retiring"].unit == "%"
 
 
 def test_percentiles_are_no_scopes(tmp_path: Path) -> None:

@@ -78,11 +78,11 @@ READINGS = {
         ("", "STALL_FRONTEND", 706422.0, OK, 100.0),
     ],
     "armlp_khadas_edge2_a76_stride.topdown-tool.txt": [
-        ("", "metric:Frontend Stalled Cycles", 0.0, OK, None),
-        ("", "metric:Backend Stalled Cycles", 84.38, OK, None),
-        ("", "metric:LL Cache Read MPKI", 172.029, OK, None),
-        ("", "metric:LL Cache Read Miss Ratio", 0.864, OK, None),
-        ("", "metric:LL Cache Read Hit Ratio", 0.136, OK, None),
+        ("", "metric:frontend_stalled_cycles", 0.0, OK, None),
+        ("", "metric:backend_stalled_cycles", 84.38, OK, None),
+        ("", "metric:ll_cache_read_mpki", 172.029, OK, None),
+        ("", "metric:ll_cache_read_miss_ratio", 0.864, OK, None),
+        ("", "metric:ll_cache_read_hit_ratio", 0.136, OK, None),
     ],
     "aosp_applaunch_simpleperf.csv": [
         ("", "CPU_CYCLES", 6595722690.0, OK, 100.0),
@@ -245,7 +245,7 @@ def test_ratio_table(shared_data: Path) -> None:
     assert len(table.frame) == 23 * 8
     assert of(table, "metric:stall_backend_mem_pkc") == [90.73]
     assert of(table, "metric:stall_backend_mem_pkc", "stat:p90") == [97.67]
-    assert of(table, "metric:flop-sve-pkc", "stat:p100") == [1871.86]
+    assert of(table, "metric:flop_sve_pkc", "stat:p100") == [1871.86]
     assert of(table, "metric:ipc") == [1.81]
 
 

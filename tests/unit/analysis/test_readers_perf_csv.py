@@ -63,7 +63,7 @@ def test_duration_time_is_the_duration(tmp_path: Path) -> None:
 )
 def test_malformed_rows_name_file_line_and_reason(tmp_path: Path, line: str, reason: str) -> None:
     good = "5,,cycles,100,100.00,,\n"
-    path = written(tmp_path, f"# started on a day\n{good}{line}\n{good}")
+    path = written(tmp_path, f"# started on a day\n{good}{line}\n{good.replace('cycles', 'instructions')}")
     with pytest.raises(AnalysisError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: line 3: ")
@@ -74,6 +74,9 @@ def test_malformed_rows_name_file_line_and_reason(tmp_path: Path, line: str, rea
 
 
 def test_time_that_goes_back_is_two_captures(tmp_path: Path) -> None:
-    rows = "     2.000000000,5,,cycles,100,100.00,,\n     1.000000000,5,,cycles,100,100.00,,\n"
-    with pytest.raises(AnalysisError, match="time goes back"):
-        parsed(tmp_path, rows)
+    stamps = [1.0, 2.0, 3.0, 1.0, 2.0]
+    table = parsed(tmp_path, "".join(f"     {t:.9f},5,,cycles,100,100.00,,\n" for t in stamps))
+    assert [spans(run) for run in (table, *table.runs)] == [[(0, 1), (1, 2), (2, 3)], [(0, 1), (1, 2)]]
+    assert [run.meta["run"] for run in (table, *table.runs)] == [1, 2]
+    with pytest.raises(AnalysisError, match="time goes back from 3 to 2 s"):
+        parsed(tmp_path, "".join(f"     {t:.9f},5,,cycles,100,100.00,,\n" for t in [1.0, 2.0, 3.0, 2.0]))

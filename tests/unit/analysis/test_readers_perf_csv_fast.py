@@ -18,8 +18,6 @@ def big_capture(
     events = ["cycles", "armv8_pmuv3_0/stall_backend/", "r4005", "task-clock"]
     if long_names:
         events += ["armv8_pmuv3_0/event=0x2a,config1=1/", "armv8_pmuv3_0/event=0x17,config1=1,period=5/"]
-        if separator in ("|", "::", "%%", "!"):
-            events.append(f"r17{separator}u{separator}k")
     lines = ["# started on a synthetic day", ""]
     for i in range(1, n_intervals + 1):
         for scope in scopes:

@@ -43,9 +43,9 @@ def test_json_metric_only(tmp_path: Path) -> None:
         tmp_path, '{"interval" : 1.0, "GHz" : "2.9", "insn  per cycle" : "1.2", "branch-misses %" : "3.5"}\n'
     )
     assert readings(table) == [
-        ("", "metric:GHz", 2.9, "ok", None),
-        ("", "metric:insn per cycle", 1.2, "ok", None),
-        ("", "metric:branch-misses", 3.5, "ok", None),
+        ("", "metric:ghz", 2.9, "ok", None),
+        ("", "metric:ipc", 1.2, "ok", None),
+        ("", "metric:branch_misses", 3.5, "ok", None),
     ]
 
 

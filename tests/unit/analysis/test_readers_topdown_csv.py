@@ -19,9 +19,9 @@ def test_topdown_metrics(tmp_path: Path) -> None:
     )
     table = parsed(tmp_path, text)
     assert readings(table) == [
-        ("", "metric:Retiring", 17.02, "ok", None),
-        ("", "metric:Backend Bound", None, "not counted", 0.0),
-        ("", "metric:Retiring", 20.5, "ok", None),
+        ("", "metric:retiring", 17.02, "ok", None),
+        ("", "metric:backend_bound", None, "not counted", 0.0),
+        ("", "metric:retiring", 20.5, "ok", None),
     ]
     assert spans(table) == [(0.0, 0.1), (0.0, 0.1), (0.1, 0.25)]
     assert set(table.frame["unit"]) == {"%"}

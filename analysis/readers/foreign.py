@@ -1,0 +1,60 @@
+"""Files that people hand over by mistake, though another command reads them, or none does: what to do with each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MOST_LINES = 400
+MOST_CHARACTERS = 1000
+
+
+class Foreign(NamedTuple):
+    """what: the file is. advice: what reads it. pattern: finds one of its first lines."""
+
+    what: str
+    advice: str
+    pattern: re.Pattern[str]
+
+
+FOREIGN = (
+    Foreign(
+        "a trace for a viewer",
+        "open it in ui.perfetto.dev; the counts are in the capture (--capture) of the same run",
+        re.compile(r'"traceEvents"\s*:|"ph"\s*:\s*"[XCiBEM]"'),
+    ),
+    Foreign(
+        "a list of samples by perf script",
+        "read it with `python -m analysis.functions FILE --markers MARKERS`",
+        re.compile(
+            r"^\s{0,40}\S.{0,200}?\s-?\d{1,9}(?:/-?\d{1,9})?\s+(?:\[\d{1,5}\]\s+)?(?:[.\w]{1,9}\s+)?\d{1,12}\.\d{6,9}:\s"
+        ),
+    ),
+    Foreign(
+        "a report by perf report",
+        "it holds shares of samples, no counts; for functions by phase export `perf script`, for stalls `perf stat`",
+        re.compile(r"^#\s+(?:Children\s+Self|Overhead)\s+(?:Samples\s+)?Command\b"),
+    ),
+    Foreign(
+        "a web page or a picture",
+        "captures are CSV, JSON or text",
+        re.compile(r"^\s{0,40}<(?:!DOCTYPE|html|svg|\?xml)\b", re.IGNORECASE),
+    ),
+    Foreign(
+        "a report of these commands (--json)",
+        "name the capture that it was made from",
+        re.compile(r'^\s{0,8}"(?:captures|phases|functions|verdicts)"\s*:\s*[\[{]'),
+    ),
+    Foreign(
+        "an answer of `q4engine run --json`",
+        "it holds no counts; record them with `q4engine run --capture FILE.csv`",
+        re.compile(r'^\{"(?:text|answer)"\s*:.*"stop_reason"'),
+    ),
+)
+
+
+def command_for(head: Sequence[str]) -> Foreign | None:
+    """What a file is that no reader takes, from its first lines; None for one that we do not know."""
+    lines = [line[:MOST_CHARACTERS] for line in head[:MOST_LINES]]
+    return next((kind for kind in FOREIGN if any(kind.pattern.search(line) for line in lines)), None)

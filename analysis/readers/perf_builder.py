@@ -1,0 +1,222 @@
+"""Perf's rows become a table once all are there: runs apart, intervals from their ends, one name for each event.
+
+A file may hold several runs: `perf stat --append`, a shell's `>>`, a log of many commands. A run ends where the next
+begins: at `# started on`, at a title, where the time starts anew, or where the same rows repeat from the first on.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from analysis.events import canonical
+from analysis.phase import METRIC_PREFIX, NOT_SUPPORTED, OK
+from analysis.readers.perf_groups import group_numbers
+from analysis.readers.perf_rows import PerfRow
+from analysis.readers.source import Source
+from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
+
+X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
+RESTART = 1.5
+"""A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
+
+
+class PerfBuilder:
+    """Collects perf's rows; `table` gives them intervals and canonical events once all spellings are known."""
+
+    def __init__(self, source: Source, format_name: str) -> None:
+        self.source = source
+        self.rows = TableBuilder()
+        self.meta: dict[str, Any] = {"format": format_name, "path": str(source.path), "clock": "perf"}
+        self.summary: dict[str, float] = {}
+        self.n_summary = 0
+        self.n_timed = 0
+        self.n_untimed = 0
+        self.elapsed_s = NAN
+        self.n_skipped = 0
+        self._starts: list[int] = []
+        self._metas: list[dict[str, Any]] = []
+
+    def header_line(self, line: str) -> None:
+        """Takes what a comment, or the command line above it, tells about the run that follows."""
+        text = line.lstrip("# ").strip()
+        if line.startswith("$ "):
+            self.meta["command"] = line[2:]
+        elif text.startswith("started on "):
+            self.next_run()
+            self.meta["started"] = text.removeprefix("started on ")
+
+    def next_run(self) -> None:
+        """What follows belongs to another run. Nothing happens before the first row of a run."""
+        if self.rows.n_rows == (self._starts[-1] if self._starts else 0):
+            return
+        self._check_times()
+        self._metas.append(self._closed_meta())
+        self._starts.append(self.rows.n_rows)
+        for key in ("target", "started", "command", "user_s", "sys_s", "elapsed_s", "summary"):
+            self.meta.pop(key, None)
+        self.n_timed = self.n_untimed = 0
+        self.elapsed_s, self.summary = NAN, {}
+
+    def add(self, row: PerfRow) -> None:
+        # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`).
+        has_time = not math.isnan(row.time_s)
+        if row.is_summary or (not has_time and self.n_timed):
+            self.n_summary += 1
+            if row.status == OK:
+                self.summary[f"{row.scope} {row.event}".strip()] = row.value
+            return
+        self.n_timed += has_time
+        self.n_untimed += not has_time
+        is_metric = row.event.startswith(METRIC_PREFIX)
+        self.rows.add(
+            row.event if is_metric else "",
+            row.value,
+            start_s=row.time_s,
+            scope=row.scope,
+            status=row.status,
+            running=0.0 if row.status == NOT_SUPPORTED else row.running,
+            unit=row.unit,
+            source=row.spelling if is_metric else row.event,
+        )
+
+    def table(self) -> Table:
+        """The first run's table; the others stand in its `runs`."""
+        if self.rows.n_rows == 0:
+            raise self.source.error(f"no counts in it ({self.meta['format']})")
+        if self._starts and self._starts[-1] == self.rows.n_rows:  # a title with nothing below it
+            self._starts.pop()
+            self.meta |= self._metas.pop()
+        self._check_times()
+        self._metas.append(self._closed_meta())
+        runs = self._runs()
+        for begin, end, meta in runs:
+            self._intervals(begin, end, meta)
+        self._canonical_events()
+        self._groups([(begin, end) for begin, end, _ in runs])
+        return self._tables(runs)
+
+    def _check_times(self) -> None:
+        if self.n_timed and self.n_untimed:
+            raise self.source.error("rows with and without a time are mixed: several captures in one file?")
+
+    def _closed_meta(self) -> dict[str, Any]:
+        known = {"summary": self.summary} if self.summary else {}
+        elapsed = {"elapsed_s": self.elapsed_s} if math.isfinite(self.elapsed_s) else {}
+        return {**self.meta, **elapsed, **known}
+
+    def _runs(self) -> list[tuple[int, int, dict[str, Any]]]:
+        """(first row, row behind the last, what is known) of every run."""
+        bounds = [0, *self._starts, self.rows.n_rows]
+        runs = []
+        for (begin, end), meta in zip(pairwise(bounds), self._metas, strict=True):
+            inner = [begin, *self._restarts(begin, end), end]
+            runs += [(first, last, dict(meta)) for first, last in pairwise(inner)]
+        return runs
+
+    def _restarts(self, begin: int, end: int) -> list[int]:
+        """Rows at which the time starts anew, or the same sequence of rows does."""
+        ends = self.rows.column("start_s")[begin:end]
+        if math.isnan(ends[0]):
+            return self._repeats(begin, end)
+        found: list[int] = []
+        first = float(ends[0])
+        for at in (np.flatnonzero(ends[1:] < ends[:-1]) + 1).tolist():
+            if ends[at] > RESTART * first:
+                raise self.source.error(
+                    f"time goes back from {ends[at - 1]:g} to {ends[at]:g} s after {begin + at} counts: "
+                    "lines of several captures in one file?"
+                )
+            found.append(begin + at)
+            first = float(ends[at])
+        return found
+
+    def _repeats(self, begin: int, end: int) -> list[int]:
+        codes = [self.rows.column(name)[begin:end].astype(np.int64) for name in ("source", "scope")]
+        keys = codes[0] * len(self.rows.names["scope"].codes) + codes[1]
+        again = np.flatnonzero(keys[1:] == keys[0]) + 1
+        n = int(again[0]) if len(again) else 0
+        if not n or len(keys) % n or len(np.unique(keys[:n])) < n or not (keys[n:] == keys[:-n]).all():
+            return []
+        return list(range(begin + n, end, n))
+
+    def _intervals(self, begin: int, end: int, meta: dict[str, Any]) -> None:
+        stamps = self.rows.column("start_s")[begin:end]
+        durations = self.rows.column("duration_s")[begin:end]
+        if math.isfinite(stamps[0]):
+            starts = starts_of_intervals(stamps)
+            np.subtract(stamps, starts, out=durations)
+            stamps[:] = starts
+            return
+        seconds = meta.get("elapsed_s", NAN)
+        seconds = seconds if math.isfinite(seconds) else self._duration_time(begin, end)
+        if math.isfinite(seconds):
+            meta["elapsed_s"] = seconds
+        stamps[:], durations[:] = 0.0, seconds
+
+    def _duration_time(self, begin: int, end: int) -> float:
+        """Seconds from perf's own event `duration_time` (ns), where it was asked for."""
+        code = self.rows.names["source"].codes.get("duration_time")
+        if code is None:
+            return NAN
+        at = np.flatnonzero(self.rows.column("source")[begin:end] == code)
+        return float(self.rows.column("value")[begin + at[0]]) / 1e9 if len(at) else NAN
+
+    def _canonical_events(self) -> None:
+        names = self.rows.names
+        is_metric = self.rows.column("event") != 0
+        ratios = self.rows.column("event")[is_metric].copy()
+        spellings = list(names["source"].codes)
+        events = [canonical(s) for s in spellings]
+        if any(e.pmu in X86_PMUS for e in events) or any(s.startswith("tma_") for s in spellings):
+            self.meta["arch"] = "x86_64"
+            events = [canonical(s, "x86_64") for s in spellings]
+        codes = self.rows.column("source")
+        for column, found in (("event", [e.name for e in events]), ("pmu", [e.pmu for e in events])):
+            lookup = np.array([names[column].code(n) for n in found], dtype=np.int32)
+            width = np.min_scalar_type(-max(len(names[column].codes), 1) - 1)
+            self.rows.replace(column, lookup.astype(width)[codes])
+        if len(ratios):
+            self.rows.column("event")[is_metric] = ratios
+            self.rows.column("pmu")[is_metric] = 0
+
+    def _groups(self, runs: list[tuple[int, int]]) -> None:
+        """Names the groups of runs in which an event is listed more than once: it belongs to its neighbours."""
+        columns = {name: self.rows.column(name) for name in ("start_s", "scope", "source", "running", "event")}
+        metrics = [code for name, code in self.rows.names["event"].codes.items() if name.startswith(METRIC_PREFIX)]
+        groups: np.ndarray | None = None
+        for begin, end in runs:
+            part = {name: values[begin:end] for name, values in columns.items()}
+            numbers = group_numbers(
+                part["start_s"],
+                part["scope"],
+                part["source"],
+                part["running"],
+                np.isin(part["event"], metrics) if metrics else None,
+            )
+            if numbers is not None:
+                groups = np.zeros(self.rows.n_rows, dtype=np.int32) if groups is None else groups
+                groups[begin:end] = numbers
+        if groups is not None:
+            names = ["", *(f"g{n}" for n in range(groups.max()))]
+            self.rows.replace("group", np.array([self.rows.names["group"].code(n) for n in names])[groups])
+
+    def _tables(self, runs: list[tuple[int, int, dict[str, Any]]]) -> Table:
+        arch = {"arch": self.meta["arch"]} if "arch" in self.meta else {}
+        notes = self.source.closing_notes()
+        if self.n_summary:
+            notes.append(f"{self.n_summary} summary row(s) set aside: they repeat the sums of the intervals")
+        if self.n_skipped:
+            notes.append(f"{self.n_skipped} line(s) around perf's table skipped")
+        frame = self.rows.frame()
+        tables = []
+        for number, (begin, end, meta) in enumerate(runs, 1):
+            of_run = frame if len(runs) == 1 else frame.iloc[begin:end].reset_index(drop=True)
+            mine = {**meta, **arch, **({"run": number} if len(runs) > 1 else {})}
+            tables.append(Table(of_run, mine, [*notes]))
+        if len(runs) > 1:
+            tables[0].runs = tables[1:]
+        return tables[0]

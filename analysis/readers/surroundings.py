@@ -1,0 +1,36 @@
+"""What people paste around a table: quote marks of mail, fences of Markdown, colours of a terminal, shell prompts."""
+
+from __future__ import annotations
+
+import re
+
+from analysis.readers.perf_rows import is_transcript
+
+TITLE = "Performance counter stats for "
+ELAPSED = "seconds time elapsed"
+"""Between the two stands `perf stat`'s table for people."""
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;:?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})[\w+-]{0,20}\s{0,12}|\s{0,12}</?(?:pre|code|details|summary)>\s{0,12}")
+_CUT = re.compile(r"\s*(?:\[?\(?(?:\.{2,}|…)\)?\]?|\[(?:snip|cut)\])\s*")
+_VERBOSE = re.compile(r"\s{0,8}\S{1,200}: -?\d{1,20} \d{1,20} \d{1,20}\s{0,8}")
+"""What `perf stat -v` tells of each counter: value, time enabled, time running."""
+
+
+def bare(line: str) -> str:
+    """The line without colours, the quote marks of mail before it and blanks behind it."""
+    text = _ESCAPE.sub("", line) if "\x1b" in line else line
+    while (inner := text.lstrip()).startswith(">"):
+        text = inner[1:]
+    return text.rstrip()
+
+
+def is_decoration(text: str) -> bool:
+    """A line that no tool of measurement prints as a part of its table: a fence, dots for what was cut, a prompt."""
+    return (
+        is_transcript(text)
+        or "perf stat " in text
+        or _CUT.fullmatch(text) is not None
+        or _FENCE.fullmatch(text) is not None
+        or _VERBOSE.fullmatch(text) is not None
+    )

@@ -1,0 +1,34 @@
+"""Files of another command are named as what they are. All input is synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from capture_tables import written
+
+from analysis.errors import AnalysisError
+from analysis.readers import formats, read
+from analysis.readers.foreign import FOREIGN, command_for
+
+FILES = {
+    "ui.perfetto.dev": '{"traceEvents":[\n{"ph":"X","name":"decode","ts":1,"dur":2}\n]}\n',
+    "analysis.functions": "q4engine 11634/11635 [002] 10314.002559:     250000 cycles:u:  7f5a2c0 main+0x10 (/bin/x)\n",
+    "export `perf script`": "# Overhead  Command  Shared Object  Symbol\n 5.00%  x  y  z\n",
+    "captures are CSV": "<!DOCTYPE html>\n<html></html>\n",
+    "name the capture": '{\n "captures": [\n  {}\n ]\n}\n',
+    "q4engine run --capture": '{"text": "Hello", "tokens": [1], "stop_reason": "length"}\n',
+}
+
+
+@pytest.mark.parametrize("advice", FILES)
+def test_what_reads_it(tmp_path: Path, advice: str) -> None:
+    with pytest.raises(AnalysisError) as caught:
+        read(written(tmp_path, FILES[advice]))
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_capture_is_taken_for_another_commands() -> None:
+    assert len(FOREIGN) == len(FILES)
+    assert not any(command_for([format_.sample]) for format_ in formats.FORMATS)

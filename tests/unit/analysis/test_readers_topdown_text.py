@@ -1,0 +1,75 @@
+"""topdown-tool on a terminal: trees, tables, old lines. All input is synthetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from capture_tables import parsed, readings, written
+
+from analysis.errors import AnalysisError
+from analysis.readers import read
+
+TREE = """Monitoring command: a.out. Hit Ctrl-C to stop.
+CPU Neoverse V2 metrics
+├── Stage 1 (Topdown metrics)
+│   └── Topdown Level 1 (Topdown_L1)
+│       └── ┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━┳━━━━━━┓
+│           ┃ Metric          ┃ Aggregated (0,2-3) ┃ #0    ┃ #2    ┃ Unit ┃
+│           ┡━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━╇━━━━━━┩
+│           │ Backend Bound   │ 73.28              │ 71.97 │ 75.68 │ %    │
+│         » │ Bad Speculation │                    │ 0.84  │ 1.07  │ %    │ «
+│           └─────────────────┴────────────────────┴───────┴───────┴──────┘
+└── Topdown metrics
+    ├── Frontend Bound (frontend_bound)
+    │   ├── ┏━━━━━━━┳━━━━━━┓
+    │   │   ┃ Value ┃ Unit ┃
+    │   │   ┡━━━━━━━╇━━━━━━┩
+    │   │   │ 12.09 │ %    │
+    │   │   └───────┴──────┘
+"""
+
+
+def test_tree_with_columns_of_cores_and_unnamed_values(tmp_path: Path) -> None:
+    table = parsed(tmp_path, TREE)
+    assert readings(table) == [
+        ("", "metric:backend_bound", 73.28, "ok", None),
+        ("", "metric:bad_speculation", None, "not counted", 0.0),
+        ("", "metric:frontend_bound", 12.09, "ok", None),
+    ]
+    assert table.meta["cpu"] == "Neoverse V2"
+    assert any("the aggregate holds them all" in note for note in table.notes)
+
+
+def test_plain_box_of_a_terminal_without_unicode(tmp_path: Path) -> None:
+    text = "CPU Cortex-A720 metrics\n`-- Stage 2 (uarch metrics)\n    `-- MPKI (MPKI)\n        `-- +---------+\n"
+    text += "            | Metric      | Value  | Unit                          |\n            |----+----|\n"
+    text += "            | Branch MPKI | 16.583 | misses per 1,000 instructions |\n"
+    assert readings(parsed(tmp_path, text)) == [("", "metric:branch_mpki", 16.583, "ok", None)]
+
+
+def test_two_clusters_are_apart_and_runs_follow_each_other(tmp_path: Path) -> None:
+    both = TREE + TREE.replace("Neoverse V2", "Cortex-A55").replace("73.28", "20.00")
+    assert list(parsed(tmp_path, both).frame["pmu"].unique()) == ["Neoverse V2", "Cortex-A55"]
+    runs = parsed(tmp_path, f"Run 1\n{TREE}Run 2\n{TREE.replace('73.28', '20.00')}")
+    assert [r.frame["value"].iloc[0] for r in (runs, *runs.runs)] == [73.28, 20.0]
+
+
+def test_a_metric_in_two_nodes_is_one_and_two_values_of_it_are_refused(tmp_path: Path) -> None:
+    assert len(parsed(tmp_path, TREE + TREE).frame) == 3
+    with pytest.raises(AnalysisError, match=r"Backend Bound is 73\.28 and 20 in one run"):
+        read(written(tmp_path, TREE + TREE.replace("73.28", "20.00")))
+
+
+OLD = "Done. Result 5\nStage 1 (Topdown metrics)\n===========\n[Topdown Level 1]\nFrontend Bound... 12.50% slots\n"
+
+
+def test_old_lines(tmp_path: Path) -> None:
+    assert readings(parsed(tmp_path, OLD)) == [("", "metric:frontend_bound", 12.5, "ok", None)]
+    with pytest.raises(AnalysisError, match="line 6: expected 'name"):
+        read(written(tmp_path, OLD + "Backend Bound.... 12.5x% slots\n"))
+
+
+def test_a_value_that_is_no_number(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="line 8: the value should be a number, found '73,28'"):
+        read(written(tmp_path, TREE.replace("73.28", "73,28")))
