@@ -14,6 +14,10 @@ static int low_or_high(const uint8_t *nibbles, size_t column) {
 
 static int q_q4_0(const uint8_t *block, size_t column) { return low_or_high(block + 2, column) - 8; }
 static int q_q4_1(const uint8_t *block, size_t column) { return low_or_high(block + 4, column); }
+static int q_q5_0(const uint8_t *block, size_t column) {
+    return low_or_high(block + 6, column) + 16 * (block[2 + column / 8] >> column % 8 & 1) - 16;
+}
+
 static int q_q8_0(const uint8_t *block, size_t column) { return (int8_t)block[2 + column]; }
 
 static int q_q6_k(const uint8_t *block, size_t column) {
@@ -28,9 +32,8 @@ static const struct blocks {
     size_t columns, bytes, d, m;
     int (*scaled_q)(const uint8_t *block, size_t column);
 } blocks[] = {
-    {2, 32, 18, 0, NO_FIELD, q_q4_0},
-    {3, 32, 20, 0, 2, q_q4_1},
-    {8, 32, 34, 0, NO_FIELD, q_q8_0},
+    {2, 32, 18, 0, NO_FIELD, q_q4_0},      {3, 32, 20, 0, 2, q_q4_1},
+    {6, 32, 22, 0, NO_FIELD, q_q5_0},      {8, 32, 34, 0, NO_FIELD, q_q8_0},
     {14, 256, 210, 208, NO_FIELD, q_q6_k},
 };
 #define N_BLOCKS (sizeof blocks / sizeof *blocks)

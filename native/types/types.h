@@ -15,6 +15,7 @@
     X(F16, f16, 1)                                                                                                     \
     X(Q4_0, q4_0, 2)                                                                                                   \
     X(Q4_1, q4_1, 3)                                                                                                   \
+    X(Q5_0, q5_0, 6)                                                                                                   \
     X(Q8_0, q8_0, 8)                                                                                                   \
     X(Q6_K, q6_k, 14)                                                                                                  \
     X(BF16, bf16, 30)
@@ -24,7 +25,7 @@ enum q4_type_number { Q4_TYPES(Q4_TYPE_NUMBER) };
 #undef Q4_TYPE_NUMBER
 
 // ---- GGUF's blocks, byte for byte. fp16 values are kept as their bits ---------------------------
-#define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q8_0 and of 8-bit activations
+#define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q5_0, Q8_0 and of 8-bit activations
 #define Q4_SUPER 256 // columns in a super-block of Q6_K and of its activations
 
 typedef struct {
@@ -36,6 +37,12 @@ typedef struct {
     uint16_t d, m; // w = d * q + m
     uint8_t qs[Q4_BLOCK / 2];
 } q4_block_q4_1;
+
+typedef struct {
+    uint16_t d;
+    uint8_t qh[Q4_BLOCK / 8]; // a plane of fifth bits, column 0 the lowest
+    uint8_t qs[Q4_BLOCK / 2]; // as Q4_0 has them; value - 16
+} q4_block_q5_0;
 
 typedef struct {
     uint16_t d;
@@ -51,6 +58,7 @@ typedef struct {
 
 _Static_assert(sizeof(q4_block_q4_0) == 18, "Q4_0 block");
 _Static_assert(sizeof(q4_block_q4_1) == 20, "Q4_1 block");
+_Static_assert(sizeof(q4_block_q5_0) == 22, "Q5_0 block");
 _Static_assert(sizeof(q4_block_q8_0) == 34, "Q8_0 block");
 _Static_assert(sizeof(q4_block_q6_k) == 210, "Q6_K super-block");
 

@@ -8,6 +8,7 @@ type   block bytes content
 ====== ===== ===== ===============================================================================
 Q4_0   32    18    fp16 d; 16 bytes: low nibbles are j = 0…15, high nibbles j = 16…31; w = d·(q − 8)
 Q4_1   32    20    fp16 d, fp16 m; nibbles as above; w = d·q + m
+Q5_0   32    22    fp16 d; 4 bytes: bit j is the fifth bit of j; nibbles as above; w = d·(q − 16)
 Q8_0   32    34    fp16 d; 32 int8; w = d·q
 Q6_K   256   210   128 bytes low nibbles, 64 bytes upper two bits, 16 int8 sub-scales s, fp16 d;
                    w = d·s[j // 16]·(q − 32)
@@ -50,6 +51,13 @@ def q4_0(blocks: np.ndarray) -> np.ndarray:
 def q4_1(blocks: np.ndarray) -> np.ndarray:
     weights: np.ndarray = _half(blocks, 0) * _nibbles(blocks[:, 4:]).astype(np.float32)
     weights += _half(blocks, 2)
+    return weights
+
+
+def q5_0(blocks: np.ndarray) -> np.ndarray:
+    fifth = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little")
+    q = (_nibbles(blocks[:, 6:]) | (fifth << 4)).astype(np.int8) - np.int8(16)
+    weights: np.ndarray = _half(blocks, 0) * q.astype(np.float32)
     return weights
 
 

@@ -101,7 +101,7 @@ class TensorType(IntEnum):
     Q4_1 = 3, 32, 20, 3, decoders.q4_1
     Q4_2 = 4
     Q4_3 = 5
-    Q5_0 = 6, 32, 22
+    Q5_0 = 6, 32, 22, 8, decoders.q5_0
     Q5_1 = 7, 32, 24
     Q8_0 = 8, 32, 34, 7, decoders.q8_0
     Q8_1 = 9, 32, 40

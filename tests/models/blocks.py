@@ -13,6 +13,7 @@ from models.spec import TensorSpec
 from q4engine.gguf.types import TensorType
 
 _Q4_STD = math.sqrt((16**2 - 1) / 12)  # of a uniform nibble
+_Q5_STD = math.sqrt((32**2 - 1) / 12)
 _Q6_STD = math.sqrt((64**2 - 1) / 12)
 _Q8_STD = math.sqrt((255**2 - 1) / 12)
 _SUB_SCALE_RMS = 48.0
@@ -60,6 +61,10 @@ def _q4_1(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     return np.hstack([scale, minimum.view(np.uint8), _bytes(rng, n_blocks, 16)])
 
 
+def _q5_0(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([_scales(n_blocks, std / _Q5_STD, rng), _bytes(rng, n_blocks, 4 + 16)])
+
+
 def _q8_0(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     q = _bytes(rng, n_blocks, 32).copy()
     q[q == 128] = 129  # -128 never occurs in real files
@@ -73,4 +78,10 @@ def _q6_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     return np.hstack([_bytes(rng, n_blocks, 192), sub_scales.view(np.uint8), scale])
 
 
-_DRAW = {TensorType.Q4_0: _q4_0, TensorType.Q4_1: _q4_1, TensorType.Q8_0: _q8_0, TensorType.Q6_K: _q6_k}
+_DRAW = {
+    TensorType.Q4_0: _q4_0,
+    TensorType.Q4_1: _q4_1,
+    TensorType.Q5_0: _q5_0,
+    TensorType.Q8_0: _q8_0,
+    TensorType.Q6_K: _q6_k,
+}

@@ -29,6 +29,7 @@ SPECS: dict[str, ModelSpec] = {
     "llama-q8": TINY_LLAMA.with_changes(weight_type=TensorType.Q8_0, n_heads=9, n_kv_heads=3, head_dim=64, dim=576),
     "qwen2": TINY_QWEN2,
     "qwen2-q41": TINY_QWEN2.with_changes(weight_type=TensorType.Q4_1, n_kv_heads=4, n_ffn=160),
+    "qwen2-q50": TINY_QWEN2.with_changes(weight_type=TensorType.Q5_0, types={"ffn_down": TensorType.Q4_1}, n_ffn=160),
     "qwen2-f16-tied": TINY_QWEN2.with_changes(weight_type=TensorType.F16, tied_output=True),
 }
 

@@ -101,6 +101,9 @@ class Matrix:
         self.q = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1)
         if info.type is TensorType.Q4_0:
             self.q -= 8
+        elif info.type is TensorType.Q5_0:
+            plane = raw[..., 2:6].copy().view("<u4").astype(np.int64)
+            self.q += 16 * (plane >> np.arange(32) & 1) - 16
         else:
             self.m = raw[..., 2:4].copy().view(np.float16)[..., 0].astype(F)
 

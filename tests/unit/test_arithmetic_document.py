@@ -23,6 +23,7 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     "qwen2, all types, tied": (TINY_QWEN2.with_changes(**WIDE, types=MIXED_TYPES, tied_output=True), 12),
     "qwen2, odd sizes": (TINY_QWEN2.with_changes(n_ffn=100, fallback_type=TensorType.F32, vocab_size=333), 9),
     "llama, Q4_1 embedding": (TINY_LLAMA.with_changes(weight_type=TensorType.Q4_1), 5),
+    "llama, Q5_0": (TINY_LLAMA.with_changes(weight_type=TensorType.Q5_0), 9),
     "llama, Q6_K embedding": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q6_K), 5),
 }
 

@@ -15,6 +15,7 @@ KERNEL_SUFFIXES = {
     "avx2,avx512,avx512vnni": {"avx512vnni", "lanes16"},
 }
 """What the names of the kernels must end in for each list of features: who said to have run, ran."""
+PORTABLE_ALONE = {"q5_0_portable"}  # of types that have no other kernel
 
 
 @pytest.fixture(scope="module", params=bits.SPECS)
@@ -35,7 +36,8 @@ def test_same_bits_for_every_thread_count_and_batch(
             found = bits.outcome(path, n_threads, n_batch)
             assert found.sha256 == expected["logits"], (features, n_threads, n_batch, sorted(found.kernels))
             if features in KERNEL_SUFFIXES:
-                assert {kernel.rsplit("_", 1)[1] for kernel in found.kernels} <= KERNEL_SUFFIXES[features]
+                ran = {kernel.rsplit("_", 1)[1] for kernel in found.kernels - PORTABLE_ALONE}
+                assert ran <= KERNEL_SUFFIXES[features]
 
 
 def test_golden_hashes_differ_between_models() -> None:

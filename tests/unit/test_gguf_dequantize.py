@@ -21,7 +21,13 @@ def finite_blocks(kind: TensorType, n_blocks: int, seed: int = 1) -> np.ndarray:
             return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8)
         return values.astype(np.float32 if kind is TensorType.F32 else np.float16).view(np.uint8)
     blocks = rng.integers(0, 256, (n_blocks, kind.block_bytes), np.uint8)
-    halves = {TensorType.Q4_0: [0], TensorType.Q4_1: [0, 2], TensorType.Q8_0: [0], TensorType.Q6_K: [208]}[kind]
+    halves = {
+        TensorType.Q4_0: [0],
+        TensorType.Q4_1: [0, 2],
+        TensorType.Q5_0: [0],
+        TensorType.Q8_0: [0],
+        TensorType.Q6_K: [208],
+    }[kind]
     for offset in halves:
         blocks[:, offset : offset + 2] = rng.standard_normal((n_blocks, 1)).astype(np.float16).view(np.uint8)
     return blocks.reshape(-1)
@@ -52,6 +58,7 @@ def test_more_than_one_chunk_equals_its_parts() -> None:
         (TensorType.Q4_0, 17, (1, 32)),
         (TensorType.Q4_0, 18, (2, 32)),
         (TensorType.Q4_0, 18, (1, 33)),
+        (TensorType.Q5_0, 21, (1, 32)),
         (TensorType.Q6_K, 210, (8, 32)),
         (TensorType.F32, 4, ()),
         (TensorType.Q5_K, 176, (1, 256)),

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from q4engine.errors import Q4Error
-from q4engine.gguf import GGUFFile
+from q4engine.gguf import GGUFFile, TensorType
+from q4engine.gguf.types import USABLE_TYPES
 
 VALID = File().build()
 HUGE = 1 << 62
@@ -162,10 +163,22 @@ def test_dimension_zero(path: Path) -> None:
     assert "expected none to be 0" in refusal(path, File(tensors=[Tensor(dims=(32, 0))]).build())
 
 
-@pytest.mark.parametrize(("type_id", "columns", "block"), [(2, 48, 32), (3, 31, 32), (8, 1, 32), (14, 128, 256)])
+@pytest.mark.parametrize(
+    ("type_id", "columns", "block"), [(2, 48, 32), (3, 31, 32), (6, 48, 32), (8, 1, 32), (14, 128, 256)]
+)
 def test_block_misaligned_rows(path: Path, type_id: int, columns: int, block: int) -> None:
     content = File(tensors=[Tensor(dims=(columns, 64), type_id=type_id)], data_bytes=250).build()
     assert f"{columns} columns, expected a multiple of {block}" in refusal(path, content)
+
+
+@pytest.mark.parametrize("kind", USABLE_TYPES, ids=lambda kind: kind.name)
+def test_data_a_byte_short(path: Path, kind: TensorType) -> None:
+    tensor = Tensor(dims=(2 * kind.block_size, 3), type_id=int(kind))
+    whole = File(tensors=[tensor], data_bytes=0).build() + bytes(3 * kind.row_bytes(2 * kind.block_size))
+    path.write_bytes(whole)
+    with GGUFFile.open(path) as file:
+        assert [info.type for info in file.tensors.values()] == [kind]
+    assert "past the end of the file" in refusal(path, whole[:-1])
 
 
 @pytest.mark.parametrize("offset", [1, 16, 33])

@@ -63,8 +63,9 @@ def test_policy(tmp_path: Path, target: str, dim: int, embedding: str, matrix: s
         read_model(file)
 
 
-def test_the_gguf_package_reads_it_and_values_are_near(tmp_path: Path) -> None:
-    source, out = model(tmp_path, TINY_QWEN2.with_changes(weight_type=TensorType.BF16)), tmp_path / "out.gguf"
+@pytest.mark.parametrize("kind", [TensorType.BF16, TensorType.Q5_0], ids=lambda kind: kind.name)
+def test_the_gguf_package_reads_it_and_values_are_near(kind: TensorType, tmp_path: Path) -> None:
+    source, out = model(tmp_path, TINY_QWEN2.with_changes(weight_type=kind)), tmp_path / "out.gguf"
     quantize_file(source, out, TARGETS["q4_0"])
     theirs = {tensor.name: tensor for tensor in gguf.GGUFReader(out).tensors}
     with GGUFFile.open(source) as before, GGUFFile.open(out) as after:
@@ -264,8 +265,8 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_unusable_types_are_named(tmp_path: Path) -> None:
     path = tmp_path / "q5.gguf"
-    path.write_bytes(File(tensors=[Tensor("w.weight", (32, 1), 6)]).build())
-    with pytest.raises(Q4Error, match=r"tensor 'w\.weight' has the unsupported type Q5_0"):
+    path.write_bytes(File(tensors=[Tensor("w.weight", (32, 1), 7)]).build())
+    with pytest.raises(Q4Error, match=r"tensor 'w\.weight' has the unsupported type Q5_1"):
         quantize_file(path, tmp_path / "out.gguf", TARGETS["q4_0"])
     assert not (tmp_path / "out.gguf").exists()
 
