@@ -12,6 +12,7 @@ import errno
 import importlib
 import importlib.util
 import os
+import resource
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ EXIT_ERROR = 1
 EXIT_USAGE = 2  # argparse's
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_MIN_MEMORY = 192 << 20  # bytes of address space that Python and NumPy take
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
@@ -51,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         args = _parser().parse_args(words)
         args.command_line = shlex.join(["q4engine", *words])  # for the header of a capture
+        _check_memory_limit()
         with ended_by_signals():
             code: int = args.run(args)
         sys.stdout.flush()
@@ -66,11 +70,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except MemoryError:
         return _fail("there is not enough memory")
+    except ImportError as error:
+        return _fail(f"a part cannot be loaded: {_cause(error)}")
     except OSError as error:
         if error.errno not in _FULL:
             return _fail(str(error))
         _give_up_stdout()
         return _fail(f"the output cannot be written: {error.strerror}")
+
+
+def _check_memory_limit() -> None:
+    """Q4Error where not even NumPy could be loaded, which says so in ways of its own."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _MIN_MEMORY:
+        raise Q4Error(
+            f"this process may use {limit >> 20} MB of memory (ulimit -v), it needs {_MIN_MEMORY >> 20} MB and the "
+            "model's size"
+        )
+
+
+def _cause(error: BaseException) -> str:
+    """What libraries wrap into pages of advice."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _fail(message: str) -> int:

@@ -19,13 +19,24 @@ class Terminated(SystemExit):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP become an exception in this block. One that the caller ignores (nohup) stays ignored."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """SIGTERM and SIGHUP become an exception in this block, as SIGINT is one. Those that the caller ignores (nohup)
+    stay ignored.
+
+    While a module is imported a signal ends the process as if there were no handler: libraries turn an exception that
+    comes then into one of their own, or lose it.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     ours = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def leave(number: int, frame: FrameType | None) -> None:
-        for each in ours:  # a second one does not disturb what the first one set going
-            signal.signal(each, signal.SIG_IGN)
+        if _imports(frame):
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        for each in (signal.SIGTERM, signal.SIGHUP):  # a second one does not disturb what the first one set going
+            if each in ours:
+                signal.signal(each, signal.SIG_IGN)
         raise Terminated(number)
 
     try:
@@ -39,3 +50,11 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -150,7 +150,8 @@ def _convert(
 
     def convert(start: int) -> np.ndarray:
         rows = raw[start : start + step]
-        values = dequantize(rows.reshape(-1), info.type, (len(rows), columns))
+        with np.errstate(all="ignore"):  # what is not finite is an error that names its row
+            values = dequantize(rows.reshape(-1), info.type, (len(rows), columns))
         out = np.empty((len(rows), kind.row_bytes(columns)), np.uint8)
         done = _native_quantize(values, out, kind, method)
         if done != len(rows):

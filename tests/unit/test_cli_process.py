@@ -166,3 +166,68 @@ def test_chat_in_a_terminal(tiny: Path, last: bytes, code: int) -> None:
         assert process.wait(SECONDS) == code
     finally:
         os.close(ours)
+
+
+WHILE_NUMPY_IS_IMPORTED = """
+import importlib.abc, os, signal, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy._core":
+            os.kill(os.getpid(), int(sys.argv[1]))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+sys.meta_path.insert(0, Finder())
+from q4engine.cli import main
+sys.exit(main(["inspect", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_library_is_imported_ends_the_command_in_silence(tiny: Path, number: signal.Signals) -> None:
+    """Imports turn the exception of a handler into pages of their own."""
+    command = [sys.executable, "-c", WHILE_NUMPY_IS_IMPORTED, str(int(number)), str(tiny)]
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (-number, b"", b"")
+
+
+def test_a_ctrl_c_before_the_command_line_is_there() -> None:
+    code = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "q4engine.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from q4engine.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+@pytest.mark.parametrize("megabytes", [60, 100, 150])
+def test_too_little_memory_for_the_libraries(tiny: Path, megabytes: int) -> None:
+    limited = ["sh", "-c", f'ulimit -v {megabytes << 10}; exec "$@"', "sh", sys.executable, "-m", "q4engine"]
+    done = subprocess.run([*limited, "inspect", str(tiny)], capture_output=True, text=True, timeout=SECONDS)
+    message = (
+        f"error: this process may use {megabytes} MB of memory (ulimit -v), it needs 192 MB and the model's size\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(tiny: Path) -> None:
+    code = """
+import sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "numpy._core":
+            raise ImportError("libexample.so: cannot be mapped")
+sys.meta_path.insert(0, Finder())
+from q4engine.cli import main
+sys.exit(main(["inspect", sys.argv[1]]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, timeout=SECONDS)
+    message = "error: a part cannot be loaded: libexample.so: cannot be mapped\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)

@@ -160,6 +160,18 @@ def test_nothing_is_left_where_a_tensor_cannot_be_quantised(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf", "out.gguf"]
 
 
+def test_a_scale_that_is_not_finite_is_one_error_without_warnings(tmp_path: Path) -> None:
+    source, middle = model(tmp_path), tmp_path / "middle.gguf"
+    quantize_file(source, middle, TARGETS["q8_0"])
+    with GGUFFile.open(middle) as file:
+        offset = file.tensors["blk.1.attn_k.weight"].offset
+    content = bytearray(middle.read_bytes())
+    content[offset : offset + 2] = np.float16(np.inf).tobytes()
+    middle.write_bytes(content)
+    with pytest.raises(Q4Error, match=r"tensor 'blk\.1\.attn_k\.weight', row 0: a value is not finite"):
+        quantize_file(middle, tmp_path / "out.gguf", TARGETS["q4_0"])
+
+
 def test_interruption_leaves_nothing(tmp_path: Path) -> None:
     def progress(name: str, n_weights: int) -> None:
         raise KeyboardInterrupt
