@@ -38,28 +38,35 @@ static void carve_buffer(struct carver *c, const struct q4_buffer *b, struct q4_
     }
 }
 
-size_t q4_gemm_rows(const struct q4_layout *layout) {
-    return layout->rows < 16 ? 16 / layout->rows * layout->rows : layout->rows;
-}
-
-// A thread's scratch: the largest that any kernel wants, and room for the rows of one hand-out on their way to be
-// added.
-static size_t thread_scratch(const struct q4_model *model, size_t n_batch) {
+// A thread's scratch: the most that any operation wants, however it is carried out.
+static size_t thread_scratch(const struct q4_model *m, size_t n_batch) {
     size_t most = 0;
-    for (size_t i = 0; i < model->n_weights; i++) {
-        const struct q4_weight *w = &model->weights[i];
-        const struct q4_kernel *pair[2] = {w->kernels.gemv, w->kernels.gemm};
+    for (size_t i = 0; i < m->n_ops; i++) {
+        const struct q4_op *op = &m->plan[i];
+        const struct q4_op_class *classes[2] = {op->one.class, op->many.class};
         for (int j = 0; j < 2; j++) {
-            size_t bytes = pair[j]->scratch ? pair[j]->scratch(w->k) : 0;
+            size_t bytes = classes[j] && classes[j]->scratch ? classes[j]->scratch(m, op, n_batch) : 0;
             most = bytes > most ? bytes : most;
         }
     }
-    size_t rows = n_batch * Q4_MAX_PANEL_ROWS;
-    rows = rows < Q4_GEMV_ROWS ? Q4_GEMV_ROWS : rows;
-    size_t behind = q4_round_up(rows * sizeof(float), 64), through = q4_round_up(q4_through_scratch(), 64);
-    size_t matmul = q4_round_up(most, 64) + (through > behind ? through : behind);
-    size_t attention = q4_round_up(q4_attention_scratch(model), 64);
-    return attention > matmul ? attention : matmul;
+    return q4_round_up(most, 64);
+}
+
+struct widest { // of all attention in the plan
+    size_t heads, kv_heads, columns;
+};
+
+static struct widest widest_attention(const struct q4_model *m) {
+    struct widest w = {0};
+    for (size_t i = 0; i < m->n_ops; i++) {
+        const struct q4_op *op = &m->plan[i];
+        if (op->kind != Q4_OP_ATTENTION)
+            continue;
+        w.heads = op->heads > w.heads ? op->heads : w.heads;
+        w.kv_heads = op->kv_heads > w.kv_heads ? op->kv_heads : w.kv_heads;
+        w.columns = op->heads * op->head_dim > w.columns ? op->heads * op->head_dim : w.columns;
+    }
+    return w;
 }
 
 static void carve_all(struct carver *c, struct q4_session *s) {
@@ -67,26 +74,14 @@ static void carve_all(struct carver *c, struct q4_session *s) {
     for (size_t i = 0; i < m->n_buffers; i++)
         if ((int)i != m->plan[m->n_ops - 1].out) // logits go straight to the caller
             carve_buffer(c, &m->buffers[i], &s->buffers[i], s->n_batch);
-    s->cos_sin = carve(c, s->n_batch, m->params.rope_dim * sizeof(float));
-    size_t partials = m->params.n_heads * s->n_spans;
-    s->span_acc = carve(c, partials, m->params.head_dim * sizeof(float));
-    s->span_states = carve(c, partials, sizeof(q4_attn_state));
-    s->span_done = carve(c, m->params.n_kv_heads, sizeof *s->span_done);
+    for (size_t i = 0; i < m->n_rope_tables; i++)
+        s->cos_sin[i] = carve(c, s->n_batch, m->rope_tables[i].dim * sizeof(float));
+    struct widest w = widest_attention(m);
+    s->span_acc = carve(c, s->n_spans, w.columns * sizeof(float));
+    s->span_states = carve(c, s->n_spans, w.heads * sizeof(q4_attn_state));
+    s->span_done = carve(c, w.kv_heads, sizeof *s->span_done);
     s->scratch_bytes = thread_scratch(m, s->n_batch);
     s->scratch = carve(c, (size_t)q4_team_size(m->team), s->scratch_bytes);
-}
-
-// The KV cache: whole blocks, so that a kernel may read to the end of one.
-static bool allocate_cache(struct q4_session *s) {
-    const struct q4_params *p = &s->model->params;
-    size_t positions = q4_round_up(s->n_ctx, Q4_KV_BLOCK), total;
-    if (!q4_mul_size(positions, p->head_dim, &s->head_stride) ||
-        !q4_mul_size(s->head_stride, p->n_kv_heads * p->n_layers, &total) ||
-        !q4_mul_size(total, 2 * sizeof(uint16_t), &s->kv_bytes) || s->kv_bytes > SIZE_MAX / 4)
-        return false;
-    s->keys = q4_alloc(s->kv_bytes, Q4_PAGES_SMALL);
-    s->values = s->keys ? s->keys + total : NULL;
-    return s->keys != NULL;
 }
 
 bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t n_ctx, size_t n_batch, char *error) {
@@ -96,19 +91,22 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
                  Q4_MAX_CONTEXT, Q4_MAX_BATCH);
         return false;
     }
-    if (n_batch >= Q4_MAX_UNITS / model->params.n_heads) {
+    size_t heads = widest_attention(model).heads;
+    if (heads && n_batch >= Q4_MAX_UNITS / heads) { // a unit is a token's head at least
         snprintf(error, Q4_ERROR_SIZE, "batches of %zu tokens; fewer than %zu are supported with %zu heads", n_batch,
-                 Q4_MAX_UNITS / model->params.n_heads, model->params.n_heads);
+                 Q4_MAX_UNITS / heads, heads);
         return false;
     }
     s->buffers = calloc(model->n_buffers, sizeof *s->buffers);
+    s->cos_sin = calloc(model->n_rope_tables + 1, sizeof *s->cos_sin);
     s->n_spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
     struct carver c = {0};
-    if (s->buffers)
+    bool ok = s->buffers && s->cos_sin;
+    if (ok)
         carve_all(&c, s);
     s->memory_bytes = c.used;
-    s->memory = s->buffers && !c.overflow ? q4_alloc(c.used, Q4_PAGES_SMALL) : NULL;
-    if (s->memory == NULL || !allocate_cache(s)) {
+    s->memory = ok && !c.overflow ? q4_alloc(c.used, Q4_PAGES_SMALL) : NULL;
+    if (s->memory == NULL || !q4_kv_cache_init(&s->cache, model, n_ctx)) {
         snprintf(error, Q4_ERROR_SIZE, "no memory for a context of %zu tokens in batches of %zu", n_ctx, n_batch);
         q4_session_clear(s);
         return false;
@@ -119,9 +117,10 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
 }
 
 void q4_session_clear(struct q4_session *s) {
-    q4_free(s->keys, s->kv_bytes);
+    q4_kv_cache_clear(&s->cache);
     q4_free(s->memory, s->memory_bytes);
     free(s->buffers);
+    free(s->cos_sin);
     q4_recorder_free(s->recorder);
     *s = (struct q4_session){0};
 }

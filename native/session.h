@@ -2,7 +2,7 @@
 #ifndef Q4_SESSION_H
 #define Q4_SESSION_H
 
-#include "model.h"
+#include "kv_cache.h"
 #include "recorder.h"
 
 // Positions up to here keep RoPE's angles below 2^30 (rope_table.c).
@@ -20,12 +20,10 @@ struct q4_buffer_data {
 struct q4_session {
     const struct q4_model *model;
     size_t n_ctx, n_batch;
-    uint16_t *keys, *values; // [layer][KV head][position][head_dim], keys in blocks (ops.h)
-    size_t head_stride;      // fp16 values of one head in one layer
-    size_t kv_bytes;
+    struct q4_kv_cache cache;
     struct q4_buffer_data *buffers;
-    float *cos_sin; // [n_batch][rope_dim]
-    // a single token's attention, span by span: [KV head][n_spans][query head of the group]
+    float **cos_sin; // [RoPE table]: [n_batch][dim]
+    // a single token's attention, span by span: [KV head][n_spans][query head of the group], for the widest operation
     size_t n_spans;
     float *span_acc; // … [head_dim]
     q4_attn_state *span_states;
@@ -53,14 +51,5 @@ size_t q4_session_vocabulary(const struct q4_session *session);
 
 // Runs the plan. false: nothing is to be used of this call; the message names operation and position.
 bool q4_session_decode(struct q4_session *session, const struct q4_call *call, char *error);
-
-// Bytes of a thread's scratch that attention needs (execute_attention.c).
-size_t q4_attention_scratch(const struct q4_model *model);
-// … that products need behind their kernels' own (execute_matmul.c).
-size_t q4_through_scratch(void);
-
-// Rows that a GEMM or GEMV hand-out takes, and where a kernel's output rows wait to be added (execute.c).
-#define Q4_GEMV_ROWS 512
-size_t q4_gemm_rows(const struct q4_layout *layout);
 
 #endif

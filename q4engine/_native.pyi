@@ -11,14 +11,17 @@ Weight = tuple[str, int, int, list[tuple[np.ndarray, int]]]
 """name, type, columns, [(GGUF rows as bytes, number of rows), …]"""
 Table = tuple[np.ndarray, int, int, int]
 """GGUF rows as bytes, type, rows, columns"""
-Op = tuple[str, str, int, int, int, int, int, int, int, int, int, int]
-"""kind, name, layer, in, in_col, out, out_col, heads, weight, vector, table, flags (native/model.h)"""
+RopeTable = tuple[int, float, int]
+"""dim, base, vector of factors or -1"""
+Op = tuple[str, str, int, bool, dict[str, int | float]]
+"""kind, name, layer or -1, last, all of the kind's fields (``operations``)"""
 Group = list[tuple[int, int, bool]]
 """Events counted together: type, config, exclude_kernel (perf_event_attr)"""
 Recorded = tuple[int, int, int, bool, int, int, int, bytes, bytes, bytes]
 """n_past, n_eval, phase, all_logits, start_ns, end_ns, own_ns, stamps, facts, counts (observer.py)"""
 
 def constants() -> dict[str, dict[str, int]]: ...
+def operations() -> dict[str, tuple[int, dict[str, str]]]: ...
 def cpu_features(list: str | None = None, /) -> list[str]: ...
 def tensor_types() -> list[tuple[str, int, int, int, bool]]: ...
 def skip_strings(data: Any, position: int, count: int, /) -> int: ...
@@ -31,17 +34,18 @@ class Model:
         n_threads: int,
         cpus: list[int] | None,
         features: str | None,
-        params: dict[str, Any],
+        n_layers: int,
         tables: list[Table],
         vectors: list[np.ndarray],
+        rope_tables: list[RopeTable],
         weights: list[Weight],
         buffers: list[int],
         plan: list[Op],
-        rope_factors: int,
         release: bool,
     ) -> Model: ...
     def kernels(self) -> list[tuple[str, str, int, int, int, str, str, str]]: ...
     def variant(self) -> str: ...
+    def kv_bytes_per_position(self) -> int: ...
 
 class Session:
     def __new__(cls, model: Model, n_ctx: int, n_batch: int) -> Session: ...

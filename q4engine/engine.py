@@ -22,10 +22,9 @@ from q4engine.cpus import default_thread_count
 from q4engine.errors import ContextFullError, Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorInfo
 from q4engine.models import ModelConfig, read_model
-from q4engine.models.graph import Activation, Graph, Op, RopeStyle, usual_scale
+from q4engine.models.graph import Graph
 
 if TYPE_CHECKING:
-    from q4engine import _native
     from q4engine.reference import ReferenceModel
     from q4engine.tokenizer import Tokenizer
 
@@ -117,7 +116,7 @@ class Engine:
         try:
             config, graph = read_model(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
-            native = _build_native(file, config, graph, threads, cpu_mask) if backend == "native" else None
+            native = _build_native(file, graph, config.n_layers, threads, cpu_mask) if backend == "native" else None
             return cls(file, config, graph, native, threads, time.perf_counter() - start)
         except BaseException:
             file.close()
@@ -292,7 +291,7 @@ class Session:
             self.collect()
 
 
-def _build_native(file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: int, cpus: Sequence[int] | None) -> Any:
+def _build_native(file: GGUFFile, graph: Graph, n_layers: int, n_threads: int, cpus: Sequence[int] | None) -> Any:
     """The graph with its tensors packed, as a native Model."""
     from q4engine import _native
 
@@ -301,58 +300,17 @@ def _build_native(file: GGUFFile, config: ModelConfig, graph: Graph, n_threads: 
             n_threads=n_threads,
             cpus=None if cpus is None else list(cpus),
             features=os.environ.get("Q4_CPU_FEATURES"),
-            params=_params(file, config, graph),
+            n_layers=n_layers,
             tables=[(t.data, t.type.value, t.shape[0], t.shape[1]) for t in graph.tables],
             vectors=[_vector(file, tensors) for tensors in graph.vectors],
+            rope_tables=[(table.dim, table.base, table.factors) for table in graph.rope_tables],
             weights=[_weight(tensors) for tensors in graph.weights],
             buffers=[buffer.width for buffer in graph.buffers.values()],
-            plan=[_row(op) for op in graph.ops],
-            rope_factors=graph.rope_tables[0].factors,
+            plan=[(op.kind, op.name, op.layer, op.last, op.fields) for op in graph.ops],
             release=True,
         )
     except ValueError as error:
         raise Q4Error(f"{file.path}: {error}") from None
-
-
-def _params(file: GGUFFile, config: ModelConfig, graph: Graph) -> dict[str, int | float]:
-    """What the core takes to be the same for all operations; Q4Error where it is not."""
-
-    def only(kind: str, name: str, usual: int | float | None = None) -> int | float:
-        values = {op.fields[name] for op in graph.ops if op.kind == kind}
-        if len(values) != 1 or (usual is not None and values != {usual}):
-            found = ", ".join(f"{value:g}" for value in sorted(values)) or "none"
-            expected = "one for all" if usual is None else f"{usual:g}"
-            raise Q4Error(f"{file.path}: {name} of {kind} is {found}, the native core expects {expected}")
-        return values.pop()
-
-    head_dim = int(only("attention", "head_dim"))
-    for kind, name, usual in (
-        ("embed", "scale", 1.0), ("rms_norm", "source_col", 0), ("rms_norm", "out_col", 0), ("rms_norm", "count", 1),
-        ("rope", "table", 0), ("rope", "head_dim", head_dim), ("kv_store", "head_dim", head_dim),
-        ("kv_store", "heads", only("attention", "kv_heads")), ("attention", "scale", usual_scale(head_dim)),
-        ("attention", "window", 0), ("attention", "logit_cap", 0.0), ("swiglu", "activation", Activation.SILU),
-    ):  # fmt: skip
-        only(kind, name, usual)
-    if len(graph.rope_tables) != 1:
-        raise Q4Error(f"{file.path}: {len(graph.rope_tables)} tables of RoPE, the native core expects 1")
-    table = graph.rope_tables[0]
-    return {
-        "n_layers": config.n_layers, "n_heads": only("attention", "heads"), "n_kv_heads": only("attention", "kv_heads"),
-        "head_dim": head_dim, "rope_dim": table.dim, "rope_neox": only("rope", "style") == RopeStyle.NEOX,
-        "rope_base": table.base, "eps": only("rms_norm", "eps"),
-    }  # fmt: skip
-
-
-def _row(op: Op) -> _native.Op:
-    """An operation as the native core reads it: kind, name, layer, in, in_col, out, …, flags."""
-    store, add = op.kind == "kv_store", op.fields.get("add", False)
-    source_col, out_col = ("key_col", "value_col") if store else ("source_col", "out_col")
-    return (
-        op.kind, op.name, op.layer, op.index("source"), int(op.fields.get(source_col, 0)),
-        op.index("out"), int(op.fields.get(out_col, 0)), int(op.fields.get("heads", 0)),
-        op.index("weight"), op.index("bias" if op.kind == "matmul" else "vector"), op.index("table"),
-        (1 if add else 0) | (2 if op.last else 0),
-    )  # fmt: skip
 
 
 def _vector(file: GGUFFile, tensors: Sequence[TensorInfo]) -> np.ndarray:

@@ -38,7 +38,7 @@ typedef struct {
 } q4_attn_args;
 
 // Which elements of a head form a pair: neighbours (GGUF's llama), or i and i + rope_dim / 2 (qwen2).
-enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX };
+enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX, Q4_ROPE_STYLES };
 
 // ---- one variant --------------------------------------------------------------------------------
 // Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond

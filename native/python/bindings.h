@@ -11,6 +11,7 @@
 extern PyMethodDef q4_constants_methods[];
 extern PyMethodDef q4_counters_methods[];
 extern PyMethodDef q4_gguf_methods[];
+extern PyMethodDef q4_model_methods[];
 extern PyMethodDef q4_probe_methods[];
 extern PyMethodDef q4_quantize_methods[];
 extern PyMethodDef q4_sampling_methods[];

@@ -36,8 +36,8 @@ static PyMethodDef module_methods[] = {
 };
 
 static PyMethodDef *const method_tables[] = {
-    q4_constants_methods, q4_counters_methods, q4_gguf_methods,       q4_probe_methods,
-    q4_quantize_methods,  q4_sampling_methods, q4_truncation_methods,
+    q4_constants_methods, q4_counters_methods, q4_gguf_methods,     q4_model_methods,
+    q4_probe_methods,     q4_quantize_methods, q4_sampling_methods, q4_truncation_methods,
 };
 
 static int module_exec(PyObject *module) {

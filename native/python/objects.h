@@ -8,8 +8,7 @@
 
 typedef struct {
     PyObject_HEAD struct q4_model model;
-    Py_buffer *held; // the tables' buffers
-    size_t n_held;
+    struct q4_held *held; // the tables' buffers
 } ModelObject;
 
 typedef struct {

@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     test_fp_environment();
     test_threads();
     test_pmu();
+    test_plan();
     if (options.list)
         return 0;
     printf("%zu passed, %zu failed\n", outcome.passed, outcome.failed);

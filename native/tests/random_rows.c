@@ -53,8 +53,17 @@ static void random_block(struct rng *r, int type, enum kind kind, uint8_t *block
         memset(block + offsetof(q4_block_q6_k, scales), rng_next(r) & 1 ? 0x80 : 0x7f, 16);
 }
 
-void random_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k) {
-    enum kind kind = rng_next(r) % KINDS;
+static void fill_rows(struct rng *r, const struct q4_type *type, enum kind kind, uint8_t *rows, size_t n_rows,
+                      size_t k) {
     for (size_t i = 0; i < n_rows * (k / type->columns); i++)
         random_block(r, type->number, kind, rows + i * type->bytes, type->bytes);
+}
+
+void random_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k) {
+    enum kind kind = rng_next(r) % KINDS;
+    fill_rows(r, type, kind, rows, n_rows, k);
+}
+
+void plain_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k) {
+    fill_rows(r, type, PLAIN, rows, n_rows, k);
 }

@@ -64,6 +64,8 @@ bool same_bits(const void *got, const void *expected, size_t n, size_t size, cha
 bool matmul_case(struct rng *r, const void *kernel, char *what, size_t size);
 // Random GGUF rows of a type.
 void random_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k);
+// … without extreme values, as weights of a model are.
+void plain_rows(struct rng *r, const struct q4_type *type, uint8_t *rows, size_t n_rows, size_t k);
 
 void test_types(void);
 void test_matmul(void);
@@ -72,6 +74,7 @@ void test_attention(void);
 void test_fp_environment(void);
 void test_threads(void);
 void test_pmu(void);
+void test_plan(void);
 void test_self(void);
 
 // The type with GGUF's number, in the base variant.

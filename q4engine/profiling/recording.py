@@ -102,9 +102,11 @@ def weight_bytes_per_token(engine: Engine) -> int:
 
 
 def kv_bytes_per_position(engine: Engine) -> int:
-    """Bytes of keys and values, fp16, of one position in all layers."""
+    """Bytes of keys and values of one position in all layers, as the backend keeps them."""
+    if engine.native is not None:
+        return int(engine.native.kv_bytes_per_position())
     stores = [op for op in engine.graph.ops if op.kind == "kv_store"]
-    return sum(op.index("heads") * op.index("head_dim") for op in stores) * 2 * 2
+    return sum(op.index("heads") * op.index("head_dim") for op in stores) * 2 * np.dtype(np.float32).itemsize
 
 
 class Facts(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from models.tiny import TINY_LLAMA, write_tiny
 
+from q4engine import _native
 from q4engine import engine as engine_module
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
@@ -32,6 +33,12 @@ def test_factors_of_rope_are_a_vector_of_its_table(engine: Engine) -> None:
     assert [tensor.name for tensor in engine.graph.vectors[table.factors]] == ["rope_freqs.weight"]
 
 
+def test_kinds_and_fields_are_those_of_the_native_core() -> None:
+    kinds = _native.operations()
+    assert [(number, tuple(fields)) for number, fields in kinds.values()] == list(enumerate(FIELDS.values()))
+    assert list(kinds) == list(FIELDS)
+
+
 @pytest.mark.parametrize("head_dim", [1, 16, 48, 64, 80, 96, 128, 256])
 def test_the_usual_scale_is_float32(head_dim: int) -> None:
     root = np.float32(np.sqrt(np.float64(head_dim)))  # correctly rounded: double holds more than twice float's bits
@@ -39,20 +46,22 @@ def test_the_usual_scale_is_float32(head_dim: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "value"),
+    ("kind", "name", "value", "reason"),
     [
-        ("attention", "window", 64),
-        ("attention", "logit_cap", 30.0),
-        ("attention", "scale", 0.5),
-        ("swiglu", "activation", Activation.GELU),
-        ("embed", "scale", 8.0),
-        ("rms_norm", "count", 2),
-        ("rope", "table", 1),
+        ("attention", "window", 64, "a window of 64 positions is not implemented"),
+        ("attention", "logit_cap", 30.0, "scores capped at 30 are not implemented"),
+        ("attention", "scale", -0.5, "scores scaled by -0.5"),
+        ("swiglu", "activation", Activation.GELU, "activation 1 is not implemented"),
+        ("embed", "scale", 8.0, "an embedding scaled by 8 is not implemented"),
+        ("rms_norm", "count", 2, "2 norms of .* columns do not fit their buffers"),
+        ("rope", "table", 1, "no RoPE table 1"),
     ],
 )
-def test_what_the_native_core_lacks_is_refused(engine: Engine, kind: str, name: str, value: float) -> None:
+def test_what_the_native_core_lacks_is_refused(
+    engine: Engine, kind: str, name: str, value: float, reason: str
+) -> None:
     graph = engine.graph
     at = next(i for i, op in enumerate(graph.ops) if op.kind == kind)
     graph.ops[at] = replace(graph.ops[at], fields=graph.ops[at].fields | {name: value})
-    with pytest.raises(Q4Error, match=f"{name} of {kind}"):
-        engine_module._build_native(engine.gguf, engine.config, graph, 1, None)
+    with pytest.raises(Q4Error, match=f"{graph.ops[at].name}: {reason}"):
+        engine_module._build_native(engine.gguf, graph, engine.config.n_layers, 1, None)

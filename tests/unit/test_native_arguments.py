@@ -188,13 +188,14 @@ def test_lists_that_change_while_they_are_read(arguments: dict[str, Any]) -> Non
     """Converting a number may run Python code."""
     weights = list(arguments["weights"])
 
+    name, kind, columns, sources = weights[0]
+
     class Emptying:
         def __index__(self) -> int:
             weights.clear()
-            return 256
+            return columns
 
-    name, kind, _, sources = weights[0]
     weights[0] = (name, kind, Emptying(), sources)
     given = {key: value for key, value in arguments.items() if key != "_engine"} | {"weights": weights}
-    with pytest.raises((IndexError, ValueError)):
-        _native.Model(**given)
+    model = _native.Model(**given)
+    assert not weights and model.kernels() == arguments["_engine"].native.kernels()

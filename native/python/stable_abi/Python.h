@@ -221,6 +221,7 @@ int PyList_SetItem(PyObject *, Py_ssize_t, PyObject *);
 int PyList_Append(PyObject *, PyObject *);
 Py_ssize_t PyList_Size(PyObject *);
 PyObject *PyDict_New(void);
+Py_ssize_t PyDict_Size(PyObject *);
 PyObject *PyDict_GetItemString(PyObject *, const char *);
 int PyDict_SetItem(PyObject *, PyObject *, PyObject *);
 int PyDict_SetItemString(PyObject *, const char *, PyObject *);

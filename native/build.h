@@ -1,0 +1,52 @@
+// A model from its parts. Whoever has read a file (native/python, native/tests) describes it here; everything is
+// checked before it is trusted.
+#ifndef Q4_BUILD_H
+#define Q4_BUILD_H
+
+#include "model.h"
+
+struct q4_table_spec { // GGUF rows, which must stay as long as the model does
+    const uint8_t *data;
+    size_t bytes;
+    int type;
+    size_t rows, columns;
+};
+
+struct q4_vector_spec { // copied
+    const float *data;
+    size_t n;
+};
+
+struct q4_rope_spec { // base^(-2i / dim), divided by the factors of a vector [dim / 2] or Q4_NONE
+    size_t dim;
+    double base;
+    int factors;
+};
+
+struct q4_weight_spec { // GGUF rows of one or more tensors, packed while the model is built
+    const char *name;
+    int type;
+    size_t columns;
+    struct q4_sources sources;
+};
+
+struct q4_model_spec {
+    const char *features; // as Q4_CPU_FEATURES has them; NULL: what the CPU offers
+    int n_threads;
+    const int *cpus; // [n_threads] to pin them to, or NULL
+    size_t n_layers;
+    const struct q4_table_spec *tables;
+    const struct q4_vector_spec *vectors;
+    const struct q4_rope_spec *rope_tables;
+    const struct q4_weight_spec *weights;
+    const size_t *buffers;    // widths
+    const struct q4_op *plan; // kind, name, layer, last and the fields of the kind's class
+    size_t n_tables, n_vectors, n_rope_tables, n_weights, n_buffers, n_ops;
+    bool release; // the weights' sources are a mapped file, whose pages are given back once they were read
+    bool unfused; // every operation on its own: the same bits, slower
+};
+
+// Builds a model. false: `error` says what does not fit, and the model is empty. The caller clears it in the end.
+bool q4_model_build(struct q4_model *model, const struct q4_model_spec *spec, char *error);
+
+#endif

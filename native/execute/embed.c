@@ -1,0 +1,33 @@
+// Rows of an embedding, one token a unit.
+#include "run.h"
+
+static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
+    if (!q4_columns_fit(m, op->out, 0, m->tables[op->table].columns))
+        return q4_plan_fail(error, "rows of %zu columns do not fit their buffer", m->tables[op->table].columns);
+    return op->scale == 1.0f || q4_plan_fail(error, "an embedding scaled by %g is not implemented", (double)op->scale);
+}
+
+static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    (void)r, (void)op;
+    return range.n;
+}
+
+static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {
+    (void)member;
+    const struct q4_table *t = &r->m->tables[op->table];
+    for (size_t i = 0, token = range.first + units.first; i < units.n; i++, token++) {
+        const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
+        float *y = q4_row(r, op->out, token);
+        t->type->dequantize(y, source, t->columns);
+        if (!r->m->ops->all_finite(y, t->columns))
+            q4_report(r, op, token);
+    }
+}
+
+const struct q4_op_class q4_embed = {
+    .name = "embed",
+    .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, out), Q4_FIELD(TABLE, table), Q4_FIELD(FLOAT, scale), {0}},
+    .check = check,
+    .units = units,
+    .work = work,
+};

@@ -1,0 +1,114 @@
+// Walks the plan: one call of the executor is one decode call. The threads take units of an operation's work (row
+// chunks, tokens, heads) until none is left, meet at a barrier, and go on to the next operation together.
+#define _GNU_SOURCE
+#include "run.h"
+
+#include "../cpu.h"
+#include "rope_table.h"
+
+#include <stdio.h>
+
+static size_t count_units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    const struct q4_op_class *class = q4_step_of(op, range)->class;
+    return class ? class->units(r, op, range) : 0;
+}
+
+// The member's part of an operation; false where there was none.
+static bool work(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t units, int member) {
+    const struct q4_op_class *class = q4_step_of(op, range)->class;
+    struct q4_units taken = {0, 1};
+    bool busy = units == 1 && member == 0;
+    if (busy)
+        class->work(r, op, range, taken, member);
+    if (units <= 1)
+        return busy;
+    size_t most = class->most ? class->most(r, op, range) : 1;
+    while (q4_team_take(r->m->team, member, units, most, &taken)) {
+        class->work(r, op, range, taken, member);
+        busy = true;
+    }
+    return busy;
+}
+
+// An operation of a single unit is member 0's, so a run of such operations needs no barrier in between.
+static void walk(void *context, int member) {
+    struct q4_run *r = context;
+    const struct q4_model *m = r->m;
+    struct q4_recorder *recorder = r->call->phase ? r->s->recorder : NULL;
+    struct q4_thread_record *record = recorder ? &recorder->threads[member] : NULL;
+    uint64_t fp = q4_fp_enter();
+    struct q4_ahead ahead = {0};
+    if (record)
+        q4_record_start(recorder, record);
+    struct q4_range range = q4_token_range(r, m->plan);
+    size_t units = count_units(r, m->plan, range);
+    for (const struct q4_op *op = m->plan, *end = op + m->n_ops; op < end; op++) {
+        bool busy = work(r, op, range, units, member);
+        if (record) // of emulated instructions even the few around operations are told apart
+            q4_record_mark(recorder, record, busy || recorder->emulated);
+        if (op->kind == Q4_OP_MATMUL)
+            ahead = q4_next_weights(r, op, member);
+        size_t next_units = 0;
+        if (op + 1 < end) {
+            range = q4_token_range(r, op + 1);
+            next_units = count_units(r, op + 1, range);
+        }
+        bool barrier = units > 1 || (units == 1 && next_units != 1);
+        if (barrier)
+            q4_team_barrier(m->team, &ahead);
+        if (record)
+            q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
+        units = next_units;
+    }
+    if (record)
+        q4_record_stop(recorder, record);
+    q4_fp_leave(fp);
+}
+
+static bool check_call(const struct q4_session *s, const struct q4_call *call, char *error) {
+    if (call->n_tokens == 0 || call->n_tokens > s->n_batch || call->n_past > s->n_ctx ||
+        call->n_tokens > s->n_ctx - call->n_past) {
+        snprintf(error, Q4_ERROR_SIZE, "%zu tokens after %zu do not fit a context of %zu in batches of %zu",
+                 call->n_tokens, call->n_past, s->n_ctx, s->n_batch);
+        return false;
+    }
+    for (size_t i = 0; i < s->model->n_tables; i++)
+        for (size_t t = 0; t < call->n_tokens; t++)
+            if (call->tokens[t] < 0 || (size_t)call->tokens[t] >= s->model->tables[i].rows) {
+                snprintf(error, Q4_ERROR_SIZE, "token %d at position %zu: the vocabulary has %zu", call->tokens[t],
+                         call->n_past + t, s->model->tables[i].rows);
+                return false;
+            }
+    return true;
+}
+
+bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *error) {
+    if (!check_call(s, call, error))
+        return false;
+    const struct q4_model *m = s->model;
+    struct q4_recorder *recorder = call->phase ? s->recorder : NULL;
+    if (recorder)
+        q4_record_call_start(recorder, &(struct q4_record){.n_past = call->n_past,
+                                                           .n_tokens = call->n_tokens,
+                                                           .all_logits = call->all_logits,
+                                                           .phase = call->phase});
+    uint64_t fp = q4_fp_enter();
+    for (size_t i = 0; i < m->n_rope_tables; i++)
+        for (size_t t = 0, dim = m->rope_tables[i].dim; t < call->n_tokens; t++)
+            q4_rope_table(s->cos_sin[i] + t * dim, m->rope_tables[i].frequency, dim / 2, call->n_past + t);
+    q4_fp_leave(fp);
+    struct q4_run r = {.s = s, .m = m, .call = call, .fault = UINT64_MAX};
+    q4_team_run(m->team, walk, &r);
+    uint64_t fault = atomic_load(&r.fault);
+    if (fault != UINT64_MAX) {
+        snprintf(error, Q4_ERROR_SIZE, "a value is not finite in %s at position %zu of the call past %zu, n_eval %zu",
+                 m->plan[fault >> 32].name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
+        return false;
+    }
+    if (recorder && !q4_record_call_stop(recorder)) {
+        snprintf(error, Q4_ERROR_SIZE, "no memory to record the call past %zu, n_eval %zu", call->n_past,
+                 call->n_tokens);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,145 @@
+// Matrix products as units of work: panels of rows times all tokens of the call.
+#include "run.h"
+
+// Rows of a unit. GEMV takes several units at once.
+static size_t unit_rows(const struct q4_weight *w, size_t n_tokens) {
+    const struct q4_layout *layout = w->kernels.gemv->layout;
+    if (n_tokens == 1)
+        return Q4_MAX_PANEL_ROWS;
+    return layout->rows < 16 ? 16 / layout->rows * layout->rows : layout->rows;
+}
+
+// Rows that a GEMV hand-out takes: long streams.
+#define GEMV_ROWS 512
+// … and units that a GEMM one takes: activations that L2 holds meet several panels, where no rows have to wait in the
+// scratch.
+#define GEMM_UNITS 8
+
+static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    const struct q4_weight *w = &r->m->weights[op->weight];
+    size_t rows = unit_rows(w, range.n);
+    return (w->rows + rows - 1) / rows;
+}
+
+static size_t most(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    if (range.n == 1)
+        return GEMV_ROWS / Q4_MAX_PANEL_ROWS;
+    return r->m->weights[op->weight].kernels.gemm->adds ? GEMM_UNITS : 1;
+}
+
+static struct q4_acts acts_of(const struct q4_run *r, const struct q4_op *op, const struct q4_weight *w,
+                              const struct q4_kernel *kernel) {
+    const struct q4_buffer *b = &r->m->buffers[op->source];
+    const struct q4_buffer_data *data = &r->s->buffers[op->source];
+    struct q4_acts acts = {.k = b->width, .x = data->x, .x_stride = b->width};
+    q4_set_form(&acts, data, w->type->acts);
+    for (size_t i = 0; i < b->n_packings; i++)
+        if (b->packings[i] == kernel->packing)
+            acts.packed = data->packed[i];
+    return acts;
+}
+
+// What kernels leave to do that only multiply: bias, then residual.
+static void add_to_product(const struct q4_ops *ops, const struct q4_task *task, float *out, size_t width) {
+    for (size_t i = 0; i < task->n_tokens; i++) {
+        float *y = task->y + i * task->y_stride;
+        if (task->bias)
+            ops->add(y, task->bias, task->n_rows);
+        if (task->add)
+            ops->add(out + i * width, y, task->n_rows);
+    }
+}
+
+void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t first, size_t n,
+                      float *out, size_t width, int member) {
+    const struct q4_weight *w = &r->m->weights[op->weight];
+    const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
+    uint8_t *scratch = q4_scratch(r, member);
+    // rows to be added wait behind the kernel's own scratch, at its end
+    float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * n, 16);
+    bool wait = op->add && !kernel->adds;
+    struct q4_acts acts = acts_of(r, op, w, kernel);
+    struct q4_task task = {
+        .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
+        .k = w->k,
+        .n_rows = n,
+        .token0 = range.first,
+        .n_tokens = range.n,
+        .acts = &acts,
+        .y = wait ? sums : out,
+        .y_stride = wait ? n : width,
+        .scratch = scratch,
+        .ops = r->m->ops,
+        .bias = op->bias == Q4_NONE ? NULL : r->m->vectors[op->bias].data + first,
+        .add = op->add,
+    };
+    kernel->run(&task);
+    if (!kernel->adds)
+        add_to_product(r->m->ops, &task, out, width);
+}
+
+static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {
+    const struct q4_weight *w = &r->m->weights[op->weight];
+    size_t unit = unit_rows(w, range.n), first = units.first * unit, n = q4_min_size(units.n * unit, w->rows - first);
+    bool logits = op == &r->m->plan[r->m->n_ops - 1]; // go to the caller, past any buffer
+    size_t width = logits ? w->rows : r->m->buffers[op->out].width;
+    float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
+    q4_multiply_rows(r, op, range, first, n, out, width, member);
+    for (size_t i = 0; logits && i < range.n; i++)
+        if (!r->m->ops->all_finite(out + i * width, n))
+            q4_report(r, op, range.first + i);
+}
+
+// ---- at load ------------------------------------------------------------------------------------
+
+size_t q4_kernel_scratch(const struct q4_model *m, const struct q4_op *op) {
+    const struct q4_weight *w = &m->weights[op->weight];
+    const struct q4_kernel *pair[2] = {w->kernels.gemv, w->kernels.gemm};
+    size_t most = 0;
+    for (int i = 0; i < 2; i++) {
+        size_t bytes = pair[i]->scratch ? pair[i]->scratch(w->k) : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return q4_round_up(most, 64);
+}
+
+// The kernel's, and room for the rows of one hand-out on their way to be added.
+static size_t scratch(const struct q4_model *m, const struct q4_op *op, size_t n_batch) {
+    size_t rows = n_batch * Q4_MAX_PANEL_ROWS;
+    return q4_kernel_scratch(m, op) + q4_round_up((rows < GEMV_ROWS ? GEMV_ROWS : rows) * sizeof(float), 64);
+}
+
+static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
+    const struct q4_weight *w = &m->weights[op->weight];
+    struct q4_buffer *in = &m->buffers[op->source];
+    if (in->width != w->k || !q4_columns_fit(m, op->out, op->out_col, w->rows))
+        return q4_plan_fail(error, "a %zu x %zu matrix does not fit its buffers", w->rows, w->k);
+    if (op->bias != Q4_NONE && m->vectors[op->bias].n != w->rows)
+        return q4_plan_fail(error, "the bias does not have %zu elements", w->rows);
+    in->forms[w->type->acts] = true;
+    const struct q4_act_packing *packing = w->kernels.gemm->packing;
+    for (size_t i = 0; packing && i < in->n_packings; i++)
+        if (in->packings[i] == packing)
+            return true;
+    if (packing && in->n_packings == Q4_MAX_PACKINGS)
+        return q4_plan_fail(error, "more than %d kinds of weights read one buffer", Q4_MAX_PACKINGS);
+    if (packing)
+        in->packings[in->n_packings++] = packing;
+    return true;
+}
+
+const struct q4_op_class q4_matmul = {
+    .name = "matmul",
+    .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
+                                        Q4_FIELD(BUFFER, out),
+                                        Q4_FIELD(SIZE, out_col),
+                                        Q4_FIELD(WEIGHT, weight),
+                                        Q4_FIELD(ANY_VECTOR, bias),
+                                        Q4_FIELD(BOOL, add),
+                                        {0}},
+    .check = check,
+    .units = units,
+    .most = most,
+    .work = work,
+    .scratch = scratch,
+};

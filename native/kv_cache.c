@@ -1,0 +1,39 @@
+#include "kv_cache.h"
+
+#include "memory.h"
+
+#include <stdlib.h>
+
+bool q4_kv_cache_init(struct q4_kv_cache *cache, const struct q4_model *m, size_t n_ctx) {
+    *cache = (struct q4_kv_cache){.layers = calloc(m->n_layers, sizeof *cache->layers)};
+    size_t positions = q4_round_up(n_ctx, Q4_KV_BLOCK), total = 0; // whole blocks: a kernel may read to the end of one
+    for (size_t i = 0; cache->layers && i < m->n_layers; i++) {
+        struct q4_kv_layer *l = &cache->layers[i];
+        size_t elements;
+        l->first = total;
+        if (!q4_mul_size(positions, m->kv_shapes[i].head_dim, &l->head_stride) ||
+            !q4_mul_size(l->head_stride, m->kv_shapes[i].heads, &elements) ||
+            __builtin_add_overflow(total, elements, &total) || total > SIZE_MAX / 16)
+            total = SIZE_MAX / 16; // more than any machine has
+    }
+    cache->bytes = total ? total * 2 * sizeof *cache->keys : 64; // a plan without attention has nothing to keep
+    cache->keys = cache->layers ? q4_alloc(cache->bytes, Q4_PAGES_SMALL) : NULL;
+    cache->values = cache->keys ? cache->keys + total : NULL;
+    if (cache->keys)
+        return true;
+    q4_kv_cache_clear(cache);
+    return false;
+}
+
+void q4_kv_cache_clear(struct q4_kv_cache *cache) {
+    q4_free(cache->keys, cache->bytes);
+    free(cache->layers);
+    *cache = (struct q4_kv_cache){0};
+}
+
+size_t q4_kv_position_bytes(const struct q4_model *m) {
+    size_t columns = 0;
+    for (size_t i = 0; i < m->n_layers; i++)
+        columns += m->kv_shapes[i].heads * m->kv_shapes[i].head_dim;
+    return columns * 2 * sizeof(uint16_t);
+}
