@@ -3,8 +3,6 @@
 // are fused.
 #include "fuse.h"
 
-#include "execute/gate_up.h"
-
 static bool same_tokens(const struct q4_op *a, const struct q4_op *b) { return a->last == b->last; }
 
 // ---- RoPE with the cache's store, for any number of tokens --------------------------------------

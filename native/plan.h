@@ -33,6 +33,9 @@ enum q4_op_kind {
     Q4_OP_KINDS
 };
 
+// Tokens that GATE_UP takes through at once: whole tiles of any packing.
+#define Q4_GATE_UP_TOKENS 192
+
 enum q4_activation {
     Q4_ACTIVATION_SILU,
     Q4_ACTIVATION_GELU, // tanh's form

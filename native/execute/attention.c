@@ -171,7 +171,7 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
            q4_plan_fail(error, "scores capped at %g are not implemented", (double)op->logit_cap);
 }
 
-const struct q4_op_class q4_attention = {
+const struct q4_op_class q4_op_attention = {
     .name = "attention",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
                                         Q4_FIELD(SIZE, source_col),

@@ -24,7 +24,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
-const struct q4_op_class q4_embed = {
+const struct q4_op_class q4_op_embed = {
     .name = "embed",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, out), Q4_FIELD(TABLE, table), Q4_FIELD(FLOAT, scale), {0}},
     .check = check,

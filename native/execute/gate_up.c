@@ -1,7 +1,5 @@
 // Gate and up of a prompt, through to the next product's input: the thread that has 32 rows of both makes the quantised
 // activations of them while they are in cache, and no floats are stored. The MATMUL stands for all three operations.
-#include "gate_up.h"
-
 #include "run.h"
 
 // One column block of the activations of some tokens, [token][Q4_BLOCK], on its way. In a thread's scratch.
@@ -69,7 +67,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
-const struct q4_op_class q4_gate_up = {
+const struct q4_op_class q4_op_gate_up = {
     .name = "gate_up",
     .fields = (const struct q4_field[]){{0}}, // those of the operations that it is made of
     .units = units,

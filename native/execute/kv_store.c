@@ -91,7 +91,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
             store_tokens(r, op, range, unit);
 }
 
-const struct q4_op_class q4_kv_store = {
+const struct q4_op_class q4_op_kv_store = {
     .name = "kv_store",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
                                         Q4_FIELD(SIZE, key_col),

@@ -128,7 +128,7 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     return true;
 }
 
-const struct q4_op_class q4_matmul = {
+const struct q4_op_class q4_op_matmul = {
     .name = "matmul",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
                                         Q4_FIELD(BUFFER, out),

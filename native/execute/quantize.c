@@ -67,7 +67,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
         quantize_group(r, op, range, units.first + i);
 }
 
-const struct q4_op_class q4_quantize = {
+const struct q4_op_class q4_op_quantize = {
     .name = "quantize",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source), {0}},
     .check = check,

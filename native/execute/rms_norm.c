@@ -30,7 +30,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
-const struct q4_op_class q4_rms_norm = {
+const struct q4_op_class q4_op_rms_norm = {
     .name = "rms_norm",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
                                         Q4_FIELD(SIZE, source_col),

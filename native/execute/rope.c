@@ -28,7 +28,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
         q4_rotate_heads(r, op, range.first + units.first + i, 0, op->heads);
 }
 
-const struct q4_op_class q4_rope = {
+const struct q4_op_class q4_op_rope = {
     .name = "rope",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
                                         Q4_FIELD(SIZE, source_col),

@@ -30,7 +30,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
-const struct q4_op_class q4_swiglu = {
+const struct q4_op_class q4_op_swiglu = {
     .name = "swiglu",
     .fields =
         (const struct q4_field[]){

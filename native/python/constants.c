@@ -1,6 +1,7 @@
 // The numbers that C and Python share, by name: tests/unit/test_native_constants.py holds Python's own against them.
 #include "bindings.h"
 
+#include "../plan.h"
 #include "../recorder.h"
 
 struct number {
@@ -40,14 +41,24 @@ static const struct number counters[] = {
     {NULL, 0},
 };
 
+static const struct number rope_styles[] = {
+    {"norm", Q4_ROPE_NORM},
+    {"neox", Q4_ROPE_NEOX},
+    {NULL, 0},
+};
+
+static const struct number activations[] = {
+    {"silu", Q4_ACTIVATION_SILU},
+    {"gelu", Q4_ACTIVATION_GELU},
+    {NULL, 0},
+};
+
 static const struct {
     const char *name;
     const struct number *numbers;
 } families[] = {
-    {"phases", phases},
-    {"levels", levels},
-    {"thread_facts", thread_facts},
-    {"counters", counters},
+    {"rope_styles", rope_styles}, {"activations", activations},   {"phases", phases},
+    {"levels", levels},           {"thread_facts", thread_facts}, {"counters", counters},
 };
 
 static int put_number(PyObject *dict, const struct number *number) {

@@ -6,12 +6,6 @@
 #include "../execute/operations.h"
 #include "../kv_cache.h"
 
-bool q4_fail(const char *message) {
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_ValueError, message);
-    return false;
-}
-
 static bool build_model(ModelObject *self, PyObject *args, PyObject *kwargs) {
     struct q4_python_spec parts = {0};
     char error[Q4_ERROR_SIZE] = "";
@@ -34,13 +28,6 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self && !build_model(self, args, kwargs))
         Py_CLEAR(self);
     return (PyObject *)self;
-}
-
-void q4_free_object(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
 }
 
 static void model_dealloc(PyObject *object) {
@@ -100,7 +87,7 @@ static PyType_Slot model_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec q4_model_spec = {
+PyType_Spec q4_model_type_spec = {
     .name = "q4engine._native.Model",
     .basicsize = sizeof(ModelObject),
     .flags = Py_TPFLAGS_DEFAULT,

@@ -17,7 +17,7 @@ typedef struct {
     int busy; // a call is running without the GIL
 } SessionObject;
 
-extern PyType_Spec q4_model_spec;
+extern PyType_Spec q4_model_type_spec;
 extern PyTypeObject *q4_model_type;
 
 // Methods of Session that are about recording (recording.c).

@@ -111,7 +111,7 @@ static PyType_Spec session_spec = {
 PyTypeObject *q4_model_type;
 
 int q4_add_model_types(PyObject *module) {
-    q4_model_type = (PyTypeObject *)PyType_FromSpec(&q4_model_spec);
+    q4_model_type = (PyTypeObject *)PyType_FromSpec(&q4_model_type_spec);
     PyTypeObject *session_type = (PyTypeObject *)PyType_FromSpec(&session_spec);
     int status = q4_model_type && session_type ? PyModule_AddType(module, q4_model_type) : -1;
     if (status == 0)

@@ -35,20 +35,19 @@ class Product:
             n_threads=n_threads,
             cpus=None,
             features=features,
-            params={
-                "n_layers": 1, "n_heads": 1, "n_kv_heads": 1, "head_dim": 32, "rope_dim": 32, "rope_neox": False,
-                "rope_base": 1e4, "rope_scale": 1.0, "eps": 1e-5,
-            },
+            n_layers=1,
             tables=[(table.view(np.uint8).ravel(), TensorType.F32.value, 1, COLUMNS)],
             vectors=[],
             weights=[(kind.name, kind.value, COLUMNS, [(np.tile(row, rows), rows)])],
             buffers=[COLUMNS, rows],
+            rope_tables=[],
             plan=[
-                ("embed", "embedding", -1, -1, 0, 0, 0, 0, -1, -1, 0, 0),
-                ("quantize", "quantize", -1, 0, 0, -1, 0, 0, -1, -1, -1, 0),
-                ("matmul", kind.name, -1, 0, 0, 1, 0, 0, 0, -1, -1, 0),
+                ("embed", "embedding", -1, False, {"out": 0, "table": 0, "scale": 1.0}),
+                ("quantize", "quantize", -1, False, {"source": 0}),
+                ("matmul", kind.name, -1, False, {
+                    "source": 0, "out": 1, "out_col": 0, "weight": 0, "bias": -1, "add": False,
+                }),
             ],
-            rope_factors=-1,
             release=False,
         )  # fmt: skip
         self._session = _native.Session(self.model, n_tokens, n_tokens)

@@ -9,6 +9,7 @@ import pytest
 
 from q4engine import _native
 from q4engine.engine import PHASES, Engine
+from q4engine.models.graph import Activation, RopeStyle
 from q4engine.profiling.counters import HEAD_WORDS, MOST_EVENTS, MOST_GROUPS
 from q4engine.profiling.recording import Facts, Level
 
@@ -18,6 +19,8 @@ def in_order(names: tuple[str, ...]) -> dict[str, int]:
 
 
 PYTHON = {
+    "rope_styles": {style.name.lower(): style.value for style in RopeStyle},
+    "activations": {activation.name.lower(): activation.value for activation in Activation},
     "phases": in_order(("none", *PHASES)),
     "levels": {level.name.lower(): level.value for level in Level},
     "thread_facts": in_order(Facts._fields),
