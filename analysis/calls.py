@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,6 +19,14 @@ from analysis.phase import StepFacts
 
 TIMES = ("time_enabled_ns", "time_running_ns")
 """Columns `NAME@GROUP` that say how long a group was asked for and how long it counted."""
+
+BARRIER = "barrier"
+WAITING = {
+    BARRIER: "waiting for other threads",
+    "begin": "before the first operation",
+    "end": "after the last operation",
+}
+"""What a thread's time holds besides operations, in words."""
 
 _COLUMN = re.compile(r"(.+)@([\w.-]+)")
 _SHAPE = re.compile(r"(\d{1,9})x(\d{1,9})")
@@ -77,6 +85,39 @@ class Calls:
             int(call): StepFacts(float(speed), float(moves) if moves > 0 else 0.0)
             for call, speed, moves in zip(self.whole["call"], frequency, migrations, strict=True)
         }
+
+    def waiting(self, calls: Sequence[int]) -> dict[str, float]:
+        """Kind of waiting -> seconds of a thread over these calls, the mean over the threads; {} without operations."""
+        if self.parts.empty:
+            return {}
+        of_calls = self._waiting[self._waiting.index.isin(calls)].sum()
+        return {kind: float(of_calls.get(kind, 0.0)) for kind in WAITING}
+
+    def barrier_by_thread(self, calls: Sequence[int]) -> dict[int, float]:
+        """Thread -> seconds that it waited at barriers in these calls; {} without threads."""
+        if self.n_threads < 2:
+            return {}
+        of_calls = self._at_barriers[self._at_barriers.index.isin(calls)].sum()
+        return {int(thread): float(of_calls.get(thread, 0.0)) for thread in self.parts["thread"].dropna().unique()}
+
+    def switches(self, calls: Sequence[int]) -> float:
+        """Context switches a call, NaN where they were not counted."""
+        counted = self._numbers("context_switches")[self.whole["call"].isin(calls).to_numpy()]
+        known = counted[~np.isnan(counted)]
+        return float(known.mean()) if len(known) else math.nan
+
+    @cached_property
+    def _waiting(self) -> pd.DataFrame:
+        """Mean seconds of a thread by call and kind of waiting."""
+        rows = self.parts[self.parts["op"].isin(list(WAITING))]
+        threads = self.parts.groupby("call")["thread"].nunique().clip(lower=1) if "thread" in self.parts else None
+        sums = rows.groupby(["call", "op"])["duration_s"].sum().unstack(fill_value=0.0)
+        return sums if threads is None else sums.div(threads.reindex(sums.index), axis=0)
+
+    @cached_property
+    def _at_barriers(self) -> pd.DataFrame:
+        rows = self.parts[self.parts["op"] == BARRIER]
+        return rows.groupby(["call", "thread"])["duration_s"].sum().unstack(fill_value=0.0)
 
     def _numbers(self, name: str) -> np.ndarray:
         if name not in self.whole:

@@ -51,8 +51,18 @@ class Undefined:
         return f"undefined: {self.reason}"
 
 
-Outcome = float | NotMeasured | Undefined
-Unknown = (NotMeasured, Undefined)
+@dataclass(frozen=True)
+class NoEvidence:
+    """A value that was counted but cannot be true: `reason` says which count it is and why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"no evidence: {self.reason}"
+
+
+Outcome = float | NotMeasured | Undefined | NoEvidence
+Unknown = (NotMeasured, Undefined, NoEvidence)
 
 _Values = Mapping[str, "float | None"]
 _Node = Callable[[_Values], float]

@@ -9,17 +9,19 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis import bootstrap, cores, cutting, metrics, model_bytes
+from analysis import bootstrap, cores, cutting, metrics, model_bytes, waits
 from analysis.cores import Core
 from analysis.errors import AnalysisError, printable
 from analysis.events import ARM
 from analysis.formula import NotMeasured, parse
 from analysis.phase import Phase, Step, StepFacts
+from analysis.plausible import screened
 from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
 from analysis.table import Table
 from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
 
+_X86 = ("x86_64", "x86-64", "x86", "amd64", "i386", "i686")
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
 MOST_SLOTS = 64
@@ -77,10 +79,14 @@ class JudgedPhase:
                 return bootstrap.bootstrap(self.evidence.steps, formula, least=least)
         return None
 
+    def time(self, seconds: float) -> float:
+        """A time of the capture; NaN in an emulated one, for an emulator's clock says nothing of the machine."""
+        return math.nan if self.context.emulated else seconds
+
     @property
     def tokens_per_second(self) -> float:
-        """Tokens evaluated a second, NaN where either is not known."""
-        known = self.phase.n_tokens > 0 and self.phase.duration_s > 0
+        """Tokens evaluated a second, NaN where either is not known, or the time is an emulator's."""
+        known = self.phase.n_tokens > 0 and self.time(self.phase.duration_s) > 0
         return self.phase.n_tokens / self.phase.duration_s if known else math.nan
 
 
@@ -145,7 +151,13 @@ def _judge(
     phase: Phase, title: str, table: Table, options: Options, known: dict[int, StepFacts], notes: list[str]
 ) -> JudgedPhase:
     context = context_of(phase, table, options, notes)
+    phase, aside = screened(phase, context.core)
+    notes += [f"set aside: {reason}" for reason in aside]
     evidence = gather(phase, context, known)
+    threads = int(_number(table.meta.get("header", {}), "n_threads") or 0)
+    if isinstance(evidence.subject, Phase):
+        waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads)
+        evidence = replace(evidence, waits=waited)
     return JudgedPhase(title, phase, context, evidence, judge_evidence(evidence, context))
 
 
@@ -161,6 +173,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         core=_core_of(phase, table, options, notes),
         slots=options.slots or _slots(header, phase.pmu),
         read_peak=options.read_peak or (peak * 1e9 if peak else None),
+        peak_is_measured=options.read_peak is None,
         model_bytes=weights,
         kv_bytes=kv,
         emulated=bool(table.meta.get("emulated")),
@@ -206,8 +219,10 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
         elif named and (core := _found(named[0])):
             return core
     arch = str(table.meta.get("arch", "aarch64"))
-    generic = cores.load(cores.GENERIC)
-    return generic if arch in ARM else replace(generic, title=f"{printable(arch)} core")
+    if arch in ARM:
+        return cores.load(cores.GENERIC)
+    x86 = cores.load(cores.X86)
+    return x86 if arch in _X86 else replace(x86, title=f"{printable(arch)} CPU")
 
 
 def _core_of_pmu(pmu: str) -> Core | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
-from analysis.cores import GENERIC, Core, load
-from analysis.formula import Formula, NotMeasured, Outcome, Undefined, Unknown, parse
-from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
+from analysis.cores import Core, CoreFormula
+from analysis.formula import Formula, NoEvidence, NotMeasured, Outcome, Unknown, parse
+from analysis.phase import FOREIGN, IMPOSSIBLE, METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
 
 LINE_BYTES = 64
 PARAMETERS = ("SLOTS", "SECONDS", "TOKENS", "LINE")
@@ -34,6 +35,7 @@ class Ratio:
     running: smallest share of the span, 0..1, in which one of them was counted; None where the capture does not tell.
     together: True where all were counted in the same moments (one group, or all throughout).
     windows: about how many separate stretches of counting the least counted event has.
+    remark: what the value leaves out, '' for nothing.
     """
 
     value: Outcome
@@ -41,6 +43,7 @@ class Ratio:
     running: float | None = None
     together: bool = True
     windows: float = math.inf
+    remark: str = ""
 
     @property
     def known(self) -> bool:
@@ -68,12 +71,18 @@ class Metric:
 
 _MIX = "mix"
 _PERCENT = "share"
+_SLACK = 0.05
+"""A ratio of parts may pass 1 by scaling noise only."""
 
 
-def _refills(level: str, event: str) -> tuple[Metric, ...]:
-    per_instruction = (f"1000 * {event} / INST_RETIRED", f"1000 * {event} / INST_SPEC")
+def _per_instruction(key: str, label: str, event: str, *printed: str) -> Metric:
+    forms = (f"1000 * {event} / INST_RETIRED", f"1000 * {event} / INST_SPEC")
+    return Metric(key, f"{label} / 1000 instructions", "", forms, printed, "cache")
+
+
+def _refills(level: str, event: str, *printed: str) -> tuple[Metric, ...]:
     return (
-        Metric(f"{level.lower()}_mpki", f"{level} refills / 1000 instructions", "", per_instruction, section="cache"),
+        _per_instruction(f"{level.lower()}_mpki", f"{level} refills", event, *printed),
         Metric(f"{level.lower()}_per_token", f"{level} refills / token", "", (f"{event} / TOKENS",), section="cache"),
         Metric(
             f"{level.lower()}_gbps", f"{level} refills", "GB/s", (f"{event} * LINE / SECONDS / 1e9",), section="traffic"
@@ -88,8 +97,11 @@ def _refills(level: str, event: str) -> tuple[Metric, ...]:
     )
 
 
+# In order of preference. The second and third hold L1 misses that hit the L2, so their share is no lower bound.
+MEMORY_STALLS = ("STALL_BACKEND_MEM", "STALL_BACKEND_MEMBOUND", "(STALL_BACKEND_LD + STALL_BACKEND_ST)")
+
 METRICS: tuple[Metric, ...] = (
-    Metric("ipc", "IPC", "instructions/cycle", ("INST_RETIRED / CPU_CYCLES",), section="flow"),
+    Metric("ipc", "IPC", "instructions/cycle", ("INST_RETIRED / CPU_CYCLES",), ("ipc",), "flow"),
     Metric(
         "be",
         "back-end stalls / cycles",
@@ -104,28 +116,43 @@ METRICS: tuple[Metric, ...] = (
         ("STALL_FRONTEND / CPU_CYCLES",),
         ("frontend_stalled_cycles", "Frontend Stalled Cycles"),
     ),
-    Metric("m", "memory stalls / back-end stalls", _PERCENT, ("STALL_BACKEND_MEM / STALL_BACKEND",)),
-    Metric("mc", "memory stalls / cycles", _PERCENT, ("STALL_BACKEND_MEM / CPU_CYCLES",)),
-    Metric("ase", "Advanced SIMD", _PERCENT, ("ASE_SPEC / INST_SPEC",), section=_MIX),
-    Metric("sve", "SVE", _PERCENT, ("SVE_INST_SPEC / INST_SPEC",), section=_MIX),
-    Metric("vfp", "scalar floating point", _PERCENT, ("VFP_SPEC / INST_SPEC",), section=_MIX),
-    Metric("dp", "integer data processing", _PERCENT, ("DP_SPEC / INST_SPEC",), section=_MIX),
-    Metric("loads", "loads", _PERCENT, ("LD_SPEC / INST_SPEC",), section=_MIX),
-    Metric("stores", "stores", _PERCENT, ("ST_SPEC / INST_SPEC",), section=_MIX),
+    Metric("m", "memory stalls / back-end stalls", _PERCENT, tuple(f"{e} / STALL_BACKEND" for e in MEMORY_STALLS)),
+    Metric("mc", "memory stalls / cycles", _PERCENT, tuple(f"{e} / CPU_CYCLES" for e in MEMORY_STALLS)),
+    Metric("ase", "Advanced SIMD", _PERCENT, ("ASE_SPEC / INST_SPEC",), ("simd_percentage",), _MIX),
+    Metric("sve", "SVE", _PERCENT, ("SVE_INST_SPEC / INST_SPEC",), ("sve_percentage",), _MIX),
+    Metric("vfp", "scalar floating point", _PERCENT, ("VFP_SPEC / INST_SPEC",), ("scalar_fp_percentage",), _MIX),
+    Metric("dp", "integer data processing", _PERCENT, ("DP_SPEC / INST_SPEC",), ("integer_dp_percentage",), _MIX),
+    Metric("loads", "loads", _PERCENT, ("LD_SPEC / INST_SPEC",), ("load_percentage",), _MIX),
+    Metric("stores", "stores", _PERCENT, ("ST_SPEC / INST_SPEC",), ("store_percentage",), _MIX),
     Metric(
         "branches",
         "branches",
         _PERCENT,
         ("(BR_IMMED_SPEC + BR_INDIRECT_SPEC) / INST_SPEC", "PC_WRITE_SPEC / INST_SPEC", "BR_RETIRED / INST_RETIRED"),
-        section=_MIX,
+        ("branch_percentage",),
+        _MIX,
     ),
-    *_refills("L1D", "L1D_CACHE_REFILL"),
-    *_refills("L2D", "L2D_CACHE_REFILL"),
+    _per_instruction("l1i_mpki", "L1I refills", "L1I_CACHE_REFILL", "l1i_cache_mpki"),
+    _per_instruction("branch_mpki", "mispredicted branches", "BR_MIS_PRED", "branch_mpki"),
+    *_refills("L1D", "L1D_CACHE_REFILL", "l1d_cache_mpki"),
+    *_refills("L2D", "L2D_CACHE_REFILL", "l2_cache_mpki"),
     *_refills("L3D", "L3D_CACHE_REFILL"),
-    *_refills("LL", "LL_CACHE_MISS_RD"),
+    *_refills("LL", "LL_CACHE_MISS_RD", "ll_cache_read_mpki"),
 )
 BY_KEY: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}
 MIX_KEYS = tuple(metric.key for metric in METRICS if metric.section == _MIX)
+
+
+@cache
+def _events_of_metrics() -> frozenset[str]:
+    formulas = (parse(text) for spec in METRICS for text in spec.alternatives)
+    return frozenset(name for formula in formulas for name in formula.names) - frozenset(PARAMETERS)
+
+
+def events_read(core: Core) -> frozenset[str]:
+    """Every event that a metric or one of the core's formulas reads."""
+    names = {name for entry in core.formulas.values() for name in entry.formula.names}
+    return _events_of_metrics() | (names - set(PARAMETERS))
 
 
 def tokens_of(subject: Subject) -> int:
@@ -138,7 +165,18 @@ def metric(subject: Subject, key: str, core: Core) -> Ratio:
     spec = BY_KEY[key]
     ratios = [measure(subject, parse(text), core) for text in spec.alternatives]
     best = next((ratio for ratio in ratios if ratio.known), ratios[0])
-    return best if best.known else printed(subject, spec.printed) or best
+    if not best.known:
+        return printed(subject, spec.printed, 100 if spec.unit == _PERCENT else 1) or best
+    return possible(best) if spec.unit == _PERCENT else best
+
+
+def possible(ratio: Ratio) -> Ratio:
+    """The ratio, a share, or why it cannot be one."""
+    if isinstance(ratio.value, float) and not -_SLACK <= ratio.value <= 1 + _SLACK:
+        names = ", ".join(event.removeprefix(METRIC_PREFIX) for event in ratio.events)
+        text = f"{names}: a share of {100 * ratio.value:.0f} % is impossible, so a count is wrong"
+        return replace(ratio, value=NoEvidence(text))
+    return ratio
 
 
 def table(subject: Subject, core: Core) -> dict[str, Ratio]:
@@ -150,10 +188,20 @@ def core_formula(subject: Subject, name: str, core: Core, slots: int | None, tit
     """The core file's formula `name` as a share 0..1, or the percentage that a tool printed under one of `titles`."""
     entry = core.formulas.get(name)
     lacking = Ratio(NotMeasured((), f"not measured: {core.title} has no counters for {name.replace('_', ' ')}"))
-    ratio = measure(subject, entry.formula, core, slots) if entry else lacking
+    ratio = _strongest(subject, entry, core, slots) if entry else lacking
     if isinstance(ratio.value, Unknown):
         return printed(subject, titles) or ratio
-    return Ratio(ratio.value / 100, ratio.events, ratio.running, ratio.together, ratio.windows)
+    return possible(replace(ratio, value=ratio.value / 100))
+
+
+def _strongest(subject: Subject, entry: CoreFormula, core: Core, slots: int | None) -> Ratio:
+    """The published formula, else its weaker form where only a correction was not counted."""
+    full = measure(subject, entry.formula, core, slots)
+    if full.known or entry.weaker is None:
+        return full
+    weaker = measure(subject, entry.weaker, core, slots)
+    left_out = ", ".join(event for event in entry.formula.names if event not in entry.weaker.names)
+    return replace(weaker, remark=f"without the term of {left_out}, which was not counted") if weaker.known else full
 
 
 def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = None) -> Ratio:
@@ -162,6 +210,9 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
     counts = subject.together(*events) if events else {}
     if counts is None:
         missing = tuple(event for event in events if not _counted(subject, event))
+        untrue = [subject.counts[event] for event in missing if _status(subject, event) == IMPOSSIBLE]
+        if untrue:
+            return Ratio(NoEvidence("; ".join(dict.fromkeys(count.why for count in untrue))), events)
         return Ratio(NotMeasured(missing, _why_missing(subject, missing, core)), events)
     parameters = _parameters(subject, slots or core.slots)
     outcome = formula.evaluate({**{event: counts[event].value for event in events}, **parameters})
@@ -171,12 +222,13 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
     return Ratio(outcome, events, _running(counts), counted_as_one(counts), _windows(counts, subject.duration_s))
 
 
-def printed(subject: Subject, titles: Iterable[str]) -> Ratio | None:
-    """A percentage that a tool printed, as a share; None where the capture has none of the titles."""
+def printed(subject: Subject, titles: Iterable[str], scale: float = 100.0) -> Ratio | None:
+    """A ratio that a tool printed, over `scale` (a percentage as its share); None where it printed no such title."""
     for title in titles:
         count = subject.counts.get(METRIC_PREFIX + title)
         if count is not None and count.status == OK and math.isfinite(count.value):
-            return Ratio(count.value / 100, (METRIC_PREFIX + title,), count.running)
+            ratio = Ratio(count.value / scale, (METRIC_PREFIX + title,), count.running)
+            return possible(ratio) if scale == 100 else ratio
     return None
 
 
@@ -191,6 +243,11 @@ def counted_as_one(counts: Mapping[str, Count]) -> bool:
 def _counted(subject: Subject, event: str) -> bool:
     count = subject.counts.get(event)
     return count is not None and count.status == OK and math.isfinite(count.value)
+
+
+def _status(subject: Subject, event: str) -> str:
+    count = subject.counts.get(event)
+    return count.status if count is not None else NOT_COUNTED
 
 
 def _parameters(subject: Subject, slots: int | None) -> dict[str, float | None]:
@@ -209,11 +266,10 @@ def _why_missing(subject: Subject, missing: tuple[str, ...], core: Core) -> str:
 
 def _reason(subject: Subject, event: str, core: Core) -> str:
     count = subject.counts.get(event)
-    if count is None and not core.has(event) and load(GENERIC).has(event):
-        # the core files list the events that analysis uses, so silence about another one proves nothing
-        return f"{core.title} does not have it"
+    if count is not None and count.status == FOREIGN:
+        return count.why
     if count is None:
-        return "not in the capture"
+        return f"{core.title} does not have it" if core.lacks(event) else "not in the capture"
     if count.status == NOT_SUPPORTED:
         return "refused by the kernel or the core"
     return "its group was never scheduled" if count.status == NOT_COUNTED else "no usable count"
@@ -243,7 +299,7 @@ def _windows(counts: Mapping[str, Count], duration_s: float) -> float:
 
 def describe(outcome: Outcome, unit: str) -> str:
     """A value for people: shares in percent, else three digits and the unit if it is one of traffic; or why none."""
-    if isinstance(outcome, NotMeasured | Undefined):
+    if not isinstance(outcome, float):
         return str(outcome)
     if unit == _PERCENT:
         return f"{100 * outcome:.1f} %"

@@ -15,13 +15,6 @@ from analysis.metrics import LINE_BYTES
 from analysis.table import Table
 
 REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
-WAITING = {
-    "barrier": "waiting for other threads",
-    "begin": "before the first operation",
-    "end": "after the last operation",
-}
-"""What a thread's time holds besides operations, in words."""
-
 _LAYER = re.compile(r"^blk\.\d+\.")
 
 

@@ -10,6 +10,8 @@ OK = "ok"
 NOT_COUNTED = "not counted"
 NOT_SUPPORTED = "not supported"
 STATUSES = (OK, NOT_COUNTED, NOT_SUPPORTED)
+FOREIGN, IMPOSSIBLE = "foreign", "impossible"
+"""What `analysis.plausible` makes of counts that are no evidence: of an event that the core lacks, or untrue."""
 
 METRIC_PREFIX = "metric:"
 """Events of this prefix are ratios a tool printed (`metric:Retiring`). They are averaged over time, never added."""
@@ -22,9 +24,9 @@ class Count:
     value: the estimate for the whole span, scaled up where the event was counted for a part of it; NaN where never.
     running: share of the span, 0..1, in which the event was counted; None where the capture does not tell.
     group: name of the events counted together with it (`g0`), None where the capture does not tell.
-    status: one of STATUSES.  samples: how many intervals or calls contributed.
+    status: one of STATUSES, FOREIGN or IMPOSSIBLE.  samples: how many intervals or calls contributed.
     measured: what was counted before this package scaled it (a tool such as perf may have scaled it already).
-    unit: '' for events, else as the capture says (`msec`, `%`).
+    unit: '' for events, else as the capture says (`msec`, `%`).  why: what makes a count no evidence, '' for others.
     """
 
     value: float
@@ -34,6 +36,7 @@ class Count:
     samples: int = 1
     measured: float | None = None
     unit: str = ""
+    why: str = ""
 
 
 GroupedCounts = dict[str, dict[str, Count]]
@@ -139,12 +142,14 @@ def best_of_groups(groups: GroupedCounts) -> dict[str, Count]:
 def summed(steps: Sequence[Step]) -> tuple[dict[str, Count], GroupedCounts]:
     """(counts, groups) over all steps, scaled up by time for the steps in which an event was not counted.
 
-    Where the steps have groups, an event's count is that of the group which counted it for the largest share.
+    An event that stands in groups has the count of the group which counted it for the largest share.
     """
     lengths = [step.duration_s for step in steps]
     names = dict.fromkeys(group for step in steps for group in step.groups)
     groups = {name: _over_steps([step.groups.get(name, {}) for step in steps], lengths) for name in names}
-    return best_of_groups(groups) if groups else _over_steps([step.counts for step in steps], lengths), groups
+    counts = best_of_groups(groups)
+    others = [{event: count for event, count in step.counts.items() if event not in counts} for step in steps]
+    return _over_steps(others, lengths) | counts, groups
 
 
 def _over_steps(counts: Sequence[dict[str, Count]], lengths: Sequence[float]) -> dict[str, Count]:

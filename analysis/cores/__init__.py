@@ -18,6 +18,7 @@ from analysis.errors import AnalysisError
 from analysis.formula import Formula, NotMeasured, Outcome, parse
 
 GENERIC = "generic"
+X86 = "x86"
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,23 @@ class Erratum:
 
 @dataclass(frozen=True)
 class CoreFormula:
-    """A published or architectural formula: `unit` says percent of what."""
+    """A published or architectural formula: `unit` says percent of what.
+
+    weaker: the same without a correction whose event may not have been counted, None where there is no such form.
+    """
 
     formula: Formula
     unit: str
     source: str
+    weaker: Formula | None = None
 
 
 @dataclass(frozen=True)
 class Core:
-    """One core, or one revision range of it where the counters differ."""
+    """One core, or one revision range of it where the counters differ.
+
+    events: name -> number.  absent: events that the core is known not to have; of all others nothing is known.
+    """
 
     name: str
     title: str
@@ -52,11 +60,24 @@ class Core:
     counters: int | None
     slots: int | None
     events: Mapping[str, int]
+    absent: frozenset[str]
     formulas: Mapping[str, CoreFormula]
     errata: tuple[Erratum, ...]
 
+    @property
+    def is_arm(self) -> bool:
+        return self.implementer != 0
+
     def has(self, event: str) -> bool:
         return event in self.events
+
+    def lacks(self, event: str) -> bool:
+        """Whether the core is known not to have the event: a count of it is of something else, or none."""
+        return event in self.absent
+
+    def event_of(self, code: int) -> str | None:
+        """The event of that number, None where the file names none."""
+        return next((name for name, number in self.events.items() if number == code), None)
 
     def evaluate(self, name: str, counts: Mapping[str, float | None], slots: int | None = None) -> Outcome:
         """The formula `name` over event counts; `slots` a cycle as the machine told them come first."""
@@ -106,8 +127,14 @@ def from_document(document: object, where: str) -> Core:
         counters=data["programmable_counters"]["value"],
         slots=data["slots_per_cycle"]["value"],
         events={name: int(event["code"], 16) for name, event in data["events"].items()},
+        absent=frozenset(data["absent"]["events"]),
         formulas={
-            name: CoreFormula(parse(entry["expression"]), entry["unit"], data["sources"][entry["source"]])
+            name: CoreFormula(
+                parse(entry["expression"]),
+                entry["unit"],
+                data["sources"][entry["source"]],
+                parse(entry["weaker"]) if "weaker" in entry else None,
+            )
             for name, entry in data["formulas"].items()
         },
         errata=tuple(

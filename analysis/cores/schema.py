@@ -17,6 +17,7 @@ _FIELDS = {
     "programmable_counters": dict,
     "slots_per_cycle": dict,
     "events": dict,
+    "absent": dict,
     "formulas": dict,
     "errata": list,
 }
@@ -37,6 +38,7 @@ def check(document: object, where: str) -> dict[str, Any]:
         _expect(shaped, where, field, f"value {value!r} is no count")
         _source(document, document[field], where, field)
     _check_events(document, where)
+    _check_absent(document, where)
     _check_formulas(document, where)
     _check_errata(document, where)
     return document
@@ -74,13 +76,24 @@ def _check_events(document: dict[str, Any], where: str) -> None:
         _source(document, event, where, name)
 
 
+def _check_absent(document: dict[str, Any], where: str) -> None:
+    absent = document["absent"].get("events")
+    _expect(isinstance(absent, list), where, "absent", "events is a list")
+    both = [event for event in absent if event in document["events"]]
+    _expect(not both, where, "absent", f"{', '.join(both)} also stand among the events")
+    _source(document, document["absent"], where, "absent")
+
+
 def _check_formulas(document: dict[str, Any], where: str) -> None:
     available = {*document["events"], "SLOTS"}
     for name, entry in document["formulas"].items():
         try:
-            used = parse(str(entry.get("expression"))).names
+            forms = [parse(str(entry[form])) for form in ("expression", "weaker") if form in entry]
         except FormulaError as error:
             raise AnalysisError(f"{where}: {name}: {error}") from error
+        _expect("expression" in entry, where, name, "has no expression")
+        used = [event for form in forms for event in form.names]
+        _expect(set(forms[-1].names) <= set(forms[0].names), where, name, "its weaker form uses other events")
         lacking = [event for event in used if event not in available]
         _expect(not lacking, where, name, f"uses {', '.join(lacking)}, which the core does not count")
         _expect(isinstance(entry.get("unit"), str), where, name, "has no unit")

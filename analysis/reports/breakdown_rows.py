@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from analysis import metrics
 from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
+from analysis.calls import WAITING
 from analysis.judging import JudgedPhase
-from analysis.operations import WAITING
-from analysis.verdicts import Outcome
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, Count
 
 
 def has_counts(phase: JudgedPhase) -> bool:
-    """Whether anything was counted that a rule or a metric reads."""
-    rules = any(verdict.outcome != Outcome.NOT_MEASURED for verdict in phase.judgement.rules)
-    return rules or any(ratio.known for ratio in phase.metrics.values())
+    """Whether any event was counted that a rule or a metric reads, be it worth something or not."""
+    return any(count.status not in (NOT_COUNTED, NOT_SUPPORTED) for count in _read(phase).values())
+
+
+def _read(phase: JudgedPhase) -> dict[str, Count]:
+    """The phase's counts of events that some rule or metric has a use for, and ratios that a tool printed."""
+    names = metrics.events_read(phase.context.core)
+    counts = phase.evidence.subject.counts
+    return {name: count for name, count in counts.items() if name in names or name.startswith(METRIC_PREFIX)}
 
 
 def head(breakdown: Breakdown) -> list[str]:

@@ -10,6 +10,7 @@ from analysis import breakdown, metrics
 from analysis.breakdown import Part
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
+from analysis.reports import summary
 from analysis.verdicts import Check, Judgement, Verdict
 
 FORMAT_VERSION = 1
@@ -29,7 +30,10 @@ def capture_data(capture: Capture) -> dict[str, Any]:
         "emulated": capture.is_emulated,
         "header": {key: _plain(value) for key, value in capture.header.items()},
         "notes": capture.notes,
-        "phases": [phase_data(phase) | time_data(phase, capture) for phase in capture.judged()],
+        "phases": [
+            phase_data(phase) | {"summary": summary_data(phase, capture)} | time_data(phase, capture)
+            for phase in capture.judged()
+        ],
     }
 
 
@@ -45,11 +49,12 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
         "scope": phase.phase.scope,
         "core": context.core.name,
         "tokens": phase.phase.n_tokens,
-        "start_s": number(phase.phase.start_s),
-        "duration_s": number(phase.phase.duration_s),
+        "start_s": number(phase.time(phase.phase.start_s)),
+        "duration_s": number(phase.time(phase.phase.duration_s)),
         "tokens_per_s": number(phase.tokens_per_second),
         "frequency_hz": number(phase.evidence.frequency),
         "read_peak_bytes_per_s": context.read_peak,
+        "read_peak_is_measured": context.peak_is_measured if context.read_peak else None,
         "model_bytes_per_token": context.model_bytes,
         "verdict": verdict_data(phase.judgement.combined),
         "rules": [verdict_data(verdict) for verdict in phase.judgement.rules],
@@ -62,14 +67,20 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
             {
                 "n_past": step.n_past,
                 "n_eval": step.n_eval,
-                "start_s": number(step.start_s),
-                "duration_s": number(step.duration_s),
+                "start_s": number(phase.time(step.start_s)),
+                "duration_s": number(phase.time(step.duration_s)),
                 "set_aside": id(step) not in used,
                 **step_verdict(judgement),
             }
             for step, judgement in phase.steps
         ],
     }
+
+
+def summary_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:
+    """The line that the text starts with, in parts."""
+    found = summary.of_phase(phase, capture)
+    return {"verdict": found.verdict, "confidence": found.confidence or None, "why": found.why, "next": found.next}
 
 
 def time_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:

@@ -12,14 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from analysis import breakdown, metrics
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
-from analysis.reports import breakdown_rows, pictures, roofline_chart
+from analysis.reports import breakdown_rows, pictures, roofline_chart, summary
 from analysis.reports.text import EMULATED, known_facts, span_of, token_summary, without_counts
 from analysis.verdicts import Check, Family, Verdict
 from analysis.verdicts.weigh import compared
 
 _MOST_STEPS = 500
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_TONES = {Family.MEMORY: "memory", Family.CORE: "core", Family.FRONTEND: "front", Family.MIXED: "mixed"}
+_TONES = {
+    Family.MEMORY: "memory",
+    Family.CORE: "core",
+    Family.FRONTEND: "front",
+    Family.MIXED: "mixed",
+    Family.WAITING: "waiting",
+}
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 :root { --memory: #D55E00; --core: #0072B2; --front: #56B4E9; --mixed: #E69F00; }
@@ -34,6 +40,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; padding-left
 .verdict { border-left: .5rem solid #888; padding: .3rem .8rem; margin: .5rem 0; font-size: 1.1rem; font-weight: 600; }
 .verdict small { font-weight: 400; } .memory { border-color: var(--memory); } .core { border-color: var(--core); }
 .front { border-color: var(--front); } .mixed { border-color: var(--mixed); }
+.waiting { border-color: #CC79A7; } .verdict p { font-size: 1rem; font-weight: 400; margin: .2rem 0; }
 .warn { border: 2px solid var(--memory); padding: .5rem .8rem; } summary { cursor: pointer; } li { margin: .2rem 0; }
 """
 
@@ -61,6 +68,8 @@ def _body(capture: Capture) -> Iterator[str]:
     yield f"<p>{_text(' · '.join([str(capture.table.meta.get('format')), *known_facts(capture)]))}</p>"
     if capture.is_emulated:
         yield f'<p class="warn">{_text(EMULATED)}</p>'
+    for phase in capture.judged():
+        yield _card(phase, capture)
     yield from _list("Notes on reading", capture.notes)
     yield _image(pictures.stalls(capture, "svg"), "svg+xml", "shares of cycles by phase")
     for phase in capture.judged():
@@ -75,19 +84,28 @@ def _body(capture: Capture) -> Iterator[str]:
     yield from _steps(capture)
 
 
+def _card(phase: JudgedPhase, capture: Capture) -> str:
+    """What a hurried reader needs of a phase."""
+    found = summary.of_phase(phase, capture)
+    tone = _TONES.get(phase.judgement.combined.family, "")
+    sure = f" <small>confidence: {_text(found.confidence)}</small>" if found.confidence else ""
+    head = " · ".join(part for part in (found.title, found.speed) if part)
+    return (
+        f'<div class="verdict {tone}">{_text(head)}: {_text(found.verdict)}{sure}'
+        f"<p>{_text(found.why)}.</p><p>Next: {_text(found.next)}</p></div>"
+    )
+
+
 def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     combined = phase.judgement.combined
     yield f"<h2>{_text(phase.title)}</h2>"
     span = span_of(phase)
     if span:
         yield f"<p>{_text(span)}</p>"
+    found = summary.of_phase(phase, capture)
     tone = _TONES.get(combined.family, "")
-    sure = (
-        f" <small>confidence: {_text(combined.confidence)}</small>"
-        if combined.is_finding or combined.confidence
-        else ""
-    )
-    yield f'<p class="verdict {tone}">{_text(combined.outcome)}{sure}</p>'
+    sure = f" <small>confidence: {_text(found.confidence)}</small>" if found.confidence else ""
+    yield f'<p class="verdict {tone}">{_text(found.verdict)}{sure}</p>'
     counted = breakdown_rows.has_counts(phase)
     if counted:
         yield f"<dl>{''.join(map(_rule, phase.judgement.rules))}</dl>"
@@ -101,9 +119,9 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     if not counted:
         return
     yield from _metrics(phase)
-    summary = token_summary(phase)
-    if summary:
-        yield f"<p>By step: {_text(summary)}</p>"
+    by_step = token_summary(phase)
+    if by_step:
+        yield f"<p>By step: {_text(by_step)}</p>"
 
 
 def _rule(verdict: Verdict) -> str:

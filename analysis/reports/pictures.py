@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis import operations
+from analysis.calls import WAITING
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import metric
-from analysis.operations import WAITING
 from analysis.phase import Step
 from analysis.reports import figure as draw
 from analysis.verdicts import Context

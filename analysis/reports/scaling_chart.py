@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import combinations
+from analysis.calls import WAITING
 from analysis.combinations import KINDS, Combination
-from analysis.operations import WAITING
 from analysis.reports import figure as draw
 
 if TYPE_CHECKING:

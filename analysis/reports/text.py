@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from analysis import breakdown, metrics
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
-from analysis.reports import breakdown_rows
-from analysis.verdicts import Verdict
+from analysis.reports import breakdown_rows, summary
+from analysis.verdicts import Outcome, Verdict
 
 _WIDTH = 110
 _MOST_OPERATIONS, _MOST_TENSORS = 8, 6
@@ -22,7 +22,10 @@ HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", "observer_cos
 
 def render(capture: Capture) -> str:
     """The whole report, ending in a line break."""
-    lines = [*heading(capture)]
+    lines = [title(capture)]
+    for phase in capture.judged():
+        lines += _wrapped("  ", summary.of_phase(phase, capture).line, "    ")
+    lines += heading(capture)
     for phase in capture.judged():
         lines += ["", *_phase(phase, capture)]
     if not capture.judged():
@@ -30,9 +33,13 @@ def render(capture: Capture) -> str:
     return "\n".join(lines) + "\n"
 
 
+def title(capture: Capture) -> str:
+    """The capture's name and format."""
+    return f"{printable(str(capture.path), 500)}  ({capture.table.meta.get('format')})"
+
+
 def heading(capture: Capture) -> Iterator[str]:
-    """The capture's name, what it says of itself, and everything that was dropped or doubtful."""
-    yield f"{printable(str(capture.path), 500)}  ({capture.table.meta.get('format')})"
+    """What the capture says of itself, and everything that was dropped or doubtful."""
     facts = known_facts(capture)
     if facts:
         yield from _wrapped("  ", " · ".join(facts))
@@ -67,8 +74,8 @@ def span_of(phase: JudgedPhase) -> str:
     parts = []
     if phase.phase.n_tokens > 0:
         parts.append(f"{phase.phase.n_tokens} token{'s' if phase.phase.n_tokens > 1 else ''}")
-    if math.isfinite(phase.phase.duration_s):
-        parts.append(f"{phase.phase.duration_s:.3f} s{' of the emulator' if phase.context.emulated else ''}")
+    if math.isfinite(phase.time(phase.phase.duration_s)):
+        parts.append(f"{phase.phase.duration_s:.3f} s")
     if math.isfinite(phase.tokens_per_second):
         parts.append(f"{phase.tokens_per_second:.1f} tokens/s")
     return ", ".join(parts)
@@ -86,29 +93,32 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     combined = phase.judgement.combined
     span = span_of(phase)
     yield f"{phase.title}{'  ' + span if span else ''}"
-    sure = f" (confidence: {combined.confidence})" if combined.is_finding or combined.confidence else ""
-    yield f"  => {combined.outcome}{sure}"
+    found = summary.of_phase(phase, capture)
+    sure = f" (confidence: {found.confidence})" if found.confidence else ""
+    yield f"  => {found.verdict}{sure}"
     counted = breakdown_rows.has_counts(phase)
-    if counted:
-        for verdict in phase.judgement.rules:
-            yield from _rule(verdict)
-    else:
+    if not counted:
         yield from _wrapped("     counters:  ", without_counts(capture))
+    for verdict in phase.judgement.rules if counted else [phase.judgement.waiting]:
+        if verdict is not phase.judgement.waiting or verdict.outcome is not Outcome.NOT_MEASURED:
+            yield from _rule(verdict, combined)
     for reason in combined.reasons:
         yield from _wrapped("     less sure: ", reason)
     for remark in combined.remarks:
         yield from _wrapped("     remark: ", remark)
     numbers = [*(metric_lines(phase) if counted else []), *breakdown_rows.lines(phase)]
+    if counted:
+        numbers += [("missing", text) for text in missing(phase)]
     for name, text in numbers:
         yield from _wrapped(f"     {name + ':':<10} ", text)
-    summary = token_summary(phase)
-    if summary and counted:
-        yield from _wrapped("     by step:   ", summary)
+    by_step = token_summary(phase)
+    if by_step and counted:
+        yield from _wrapped("     by step:   ", by_step)
     yield from _breakdown(phase, capture)
 
 
 def without_counts(capture: Capture) -> str:
-    """Why no rule can speak, in one sentence."""
+    """Why no rule that reads counts can speak, in one sentence."""
     reason = capture.header.get("counters", "available")
     why = "nothing that the rules read was counted" if reason == "available" else str(reason)
     return f"none: {printable(why, 300)}; stalls, roofline and top-down are not measured"
@@ -132,12 +142,30 @@ def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
         yield f"     {'  '.join([row[0].ljust(widths[0]), *numbers])}".rstrip()
 
 
-def _rule(verdict: Verdict) -> Iterator[str]:
-    yield from _wrapped(f"     {verdict.rule + ':':<10} ", verdict.text)
+def _rule(verdict: Verdict, combined: Verdict) -> Iterator[str]:
+    """A rule's verdict, and of its reasons and remarks those that the combined verdict does not show."""
+    sure = f" (confidence: {verdict.confidence})" if verdict.is_finding else ""
+    yield from _wrapped(f"     {verdict.rule + ':':<10} ", verdict.text + sure)
+    for reason in verdict.reasons:
+        if reason not in combined.reasons:
+            yield from _wrapped("       less sure: ", reason)
+    for remark in verdict.remarks:
+        if remark not in combined.remarks:
+            yield from _wrapped("       remark: ", remark)
+
+
+def missing(phase: JudgedPhase) -> list[str]:
+    """Why metrics have no value: each reason once, with the events that it concerns."""
+    by_reason: dict[str, list[str]] = {}
+    for ratio in phase.metrics.values():
+        for part in [] if ratio.known else str(ratio.value).removeprefix("not measured: ").split("; "):
+            event, _, reason = part.partition(" (")
+            by_reason.setdefault(reason.removesuffix(")") or part, []).append(event if reason else "")
+    return [f"{', '.join(dict.fromkeys(events))}: {why}" if any(events) else why for why, events in by_reason.items()]
 
 
 def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:
-    """IPC, shares, instruction mix, refills and traffic as (name, text); a row of nothing measured says so."""
+    """IPC, shares, instruction mix, refills, misses and traffic as (name, text), as far as they were measured."""
     ratios = phase.metrics
 
     def value(key: str) -> str:
@@ -160,13 +188,15 @@ def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:
         ("shares", listed(("be", "fe", "m", "mc"))),
         ("mix", listed(metrics.MIX_KEYS)),
         ("refills", per_level(("mpki", " / 1000 instructions"), ("per_token", " / token"))),
+        ("misses", listed(("l1i_mpki", "branch_mpki"))),
         ("traffic", per_level(("gbps", ""), ("mb_per_token", ""))),
     ]
-    return [(name, text or "not measured") for name, text in lines]
+    return [(name, text) for name, text in lines if text]
 
 
-def _wrapped(prefix: str, text: str) -> list[str]:
-    indent = " " * len(prefix)
+def _wrapped(prefix: str, text: str, indent: str | None = None) -> list[str]:
+    """Lines of at most `_WIDTH`, the first behind `prefix`, the others behind `indent` (as wide as the prefix)."""
+    indent = " " * len(prefix) if indent is None else indent
     glued = text.replace(" %", "\u00a0%")  # a number and its percent sign stay on one line
     lines = textwrap.wrap(glued, _WIDTH, initial_indent=prefix, subsequent_indent=indent, break_on_hyphens=False)
     return [line.replace("\u00a0%", " %") for line in lines] or [prefix]

@@ -1,4 +1,4 @@
-"""From counts to verdicts: three rules and what they say together. No rule ever looks at a phase's name.
+"""From counts to verdicts: four rules and what they say together. No rule ever looks at a phase's name.
 
 `judge(phase, context)` is the way in, `judge_step(step, phase, context)` the same for one token.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from analysis.phase import Phase, Step, StepFacts
-from analysis.verdicts import roofline_rule, stall_rule, topdown_rule
+from analysis.verdicts import roofline_rule, stall_rule, topdown_rule, waiting_rule
 from analysis.verdicts.combined import combine
 from analysis.verdicts.evidence import Context, Evidence, gather, gather_step
 from analysis.verdicts.verdict import Check, Confidence, Family, Judgement, Outcome, Verdict
@@ -43,4 +43,6 @@ def judge_evidence(evidence: Evidence, context: Context) -> Judgement:
     by_stalls = stall_rule.judge(evidence, context)
     by_roofline = roofline_rule.judge(evidence, context)
     by_topdown = topdown_rule.judge(evidence, context, by_stalls)
-    return Judgement(by_stalls, by_roofline, by_topdown, combine(by_stalls, by_roofline, by_topdown))
+    by_waiting = waiting_rule.judge(evidence, context)
+    combined = combine(by_stalls, by_roofline, by_topdown, by_waiting)
+    return Judgement(by_stalls, by_roofline, by_topdown, by_waiting, combined)

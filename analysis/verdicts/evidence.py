@@ -12,13 +12,15 @@ from analysis.metrics import Subject
 from analysis.phase import OK, Phase, Step, StepFacts, summed
 from analysis.verdicts.thresholds import THRESHOLDS, Thresholds
 from analysis.verdicts.verdict import Confidence
+from analysis.waits import Waits, cpu_seconds
 
 
 @dataclass(frozen=True)
 class Context:
     """What is known beside the counts.
 
-    slots: of the PMU, where the capture or the user told.  read_peak: measured streaming read, bytes/s.
+    slots: of the PMU, where the capture or the user told.  read_peak: streaming read, bytes/s.
+    peak_is_measured: the capture itself holds the peak; False where a person stated it.
     model_bytes: weights that one decoded token reads.  kv_bytes: of KV cache, per token and cached position.
     emulated: counts from an emulator, whose time means nothing.  tells_running: False for formats that say nothing
     about multiplexing although their tools multiplex.  whole_machine: False for one of several scopes or PMUs.
@@ -27,6 +29,7 @@ class Context:
     core: Core = field(default_factory=lambda: load(GENERIC))
     slots: int | None = None
     read_peak: float | None = None
+    peak_is_measured: bool = True
     model_bytes: float | None = None
     kv_bytes: float = 0.0
     emulated: bool = False
@@ -42,6 +45,7 @@ class Evidence:
 
     blocked: why nothing can be concluded at all, '' where something can.  unresolved: True where the reason is that
     the capture's intervals are too long for the span.  frequency: median of the usable steps in Hz, NaN if unknown.
+    waits: how the threads waited in the usable steps, None where the capture does not tell.
     """
 
     subject: Subject
@@ -51,18 +55,18 @@ class Evidence:
     blocked: str = ""
     unresolved: bool = False
     frequency: float = math.nan
+    waits: Waits | None = None
 
 
 def facts(step: Step) -> StepFacts:
     """Frequency and migrations from the step's own counts, as perf and our captures give them."""
-    cycles, clock = step.counts.get("CPU_CYCLES"), step.counts.get("task-clock")
-    frequency = step.counts.get("freq_hz")
+    cycles, frequency = step.counts.get("CPU_CYCLES"), step.counts.get("freq_hz")
     moves = step.counts.get("cpu-migrations")
     value = math.nan
     if frequency is not None and frequency.status == OK:
         value = frequency.value
-    elif cycles and clock and cycles.status == clock.status == OK and clock.value > 0:
-        value = cycles.value / (clock.value * 1e-3)  # task-clock is in milliseconds
+    elif cycles and cycles.status == OK and cpu_seconds(step.counts) > 0:
+        value = cycles.value / cpu_seconds(step.counts)
     return StepFacts(value, moves.value if moves and moves.status == OK and moves.value > 0 else 0.0)
 
 

@@ -168,7 +168,10 @@ def _finding(
     text = f"{outcome}: {shown}{bound}; {'; '.join(compared(check) for check in checks)}"
     verdict = Verdict(RULE, outcome, text, checks, ratios=ratios, remarks=tuple(remarks))
     weighed = weigh(verdict, evidence, context, [estimate.rate])
-    if estimate.source != "model":
-        return weighed
-    reason = "from the model's bytes, not from counters"
-    return replace(weighed, confidence=min(weighed.confidence, Confidence.MEDIUM), reasons=(*weighed.reasons, reason))
+    caps = []
+    if estimate.source == "model":
+        caps.append((Confidence.MEDIUM, "from the model's bytes, not from counters"))
+    if not context.peak_is_measured:
+        caps.append((Confidence.LOW, "the read peak was stated, not measured with the capture"))
+    level = min([weighed.confidence, *(cap for cap, _ in caps)])
+    return replace(weighed, confidence=level, reasons=(*weighed.reasons, *(reason for _, reason in caps)))

@@ -7,16 +7,17 @@ does not prove arithmetic, which is why the instruction mix is asked as well.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
-from analysis.metrics import BY_KEY, Ratio, measure, metric
+from analysis.metrics import BY_KEY, MEMORY_STALLS, Ratio, measure, metric
+from analysis.verdicts.counting import TO_SETTLE, how_to_settle
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Outcome, Verdict
-from analysis.verdicts.weigh import blocked, compared, first_problem, problem, stopped, weigh
+from analysis.verdicts.weigh import blocked, compared, first_problem, is_impossible, problem, stopped, weigh
 
 RULE = "stalls"
-# In order of preference. The second includes L1 misses that hit the L2, so its m is no lower bound.
-MEMORY_EVENTS = ("STALL_BACKEND_MEM", "STALL_BACKEND_MEMBOUND")
 MIX_FORMULA = "(ASE_SPEC + VFP_SPEC + DP_SPEC) / INST_SPEC"
 
 
@@ -33,9 +34,14 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
     backend = _check(evidence, context, "be", ratios["be"], limits.backend, at_least=True)
     if not backend.holds:
         return _not_backend(evidence, context, ratios, backend)
+    leading = _front_end_leads(evidence, context, ratios, backend)
+    if leading:
+        return leading
     found = first_problem((ratios["m"], ratios["mc"]), context)
-    if found:
+    if found and any(is_impossible(ratios[key]) for key in ("m", "mc")):
         return stopped(RULE, (found[0], f"{found[1]}; {compared(backend)}, so the back end matters"), ratios)
+    if found:
+        return _memory_or_core(evidence, context, ratios, backend, found[1])
     share = _check(evidence, context, "m", ratios["m"], limits.memory_of_backend, at_least=True)
     cycles = _check(evidence, context, "mc", ratios["mc"], limits.memory_of_cycles, at_least=True)
     core = _check(evidence, context, "m", ratios["m"], limits.core_of_backend, at_least=False)
@@ -54,14 +60,15 @@ def measured(evidence: Evidence, context: Context) -> dict[str, Ratio]:
     subject, core = evidence.subject, context.core
     ratios = {key: metric(subject, key, core) for key in ("be", "fe", "ipc", "l2d_mpki")}
     ratios["mix"] = measure(subject, parse(MIX_FORMULA), core)
-    for event in MEMORY_EVENTS:
-        ratios["m"] = measure(subject, parse(f"{event} / STALL_BACKEND"), core)
-        ratios["mc"] = measure(subject, parse(f"{event} / CPU_CYCLES"), core)
-        if ratios["m"].known:
-            return ratios
-    # nothing of either: report the absence of the event that the rule would rather have
-    ratios["m"] = measure(subject, parse(f"{MEMORY_EVENTS[0]} / STALL_BACKEND"), core)
-    ratios["mc"] = measure(subject, parse(f"{MEMORY_EVENTS[0]} / CPU_CYCLES"), core)
+    pairs = [
+        (
+            measure(subject, parse(f"{stalls} / STALL_BACKEND"), core),
+            measure(subject, parse(f"{stalls} / CPU_CYCLES"), core),
+        )
+        for stalls in MEMORY_STALLS
+    ]
+    # of none, report the absence of the event that the rule would rather have
+    ratios["m"], ratios["mc"] = next((pair for pair in pairs if pair[0].known), pairs[0])
     return ratios
 
 
@@ -97,6 +104,25 @@ def _not_backend(evidence: Evidence, context: Context, ratios: dict[str, Ratio],
     return _finding(evidence, context, outcome, (backend, frontend), ratios, [*used, ratios["fe"]])
 
 
+def _front_end_leads(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict | None:
+    """The verdict where both ends stall and the front end stalls more; None where it does not, or was not counted."""
+    front = ratios["fe"]
+    if problem(front, context) or front.number() < context.thresholds.frontend or front.number() <= backend.value:
+        return None
+    frontend = _check(evidence, context, "fe", front, context.thresholds.frontend, at_least=True)
+    more = Check("lead", "front-end stalls against the back end's", front.number(), backend.value, True)
+    return _finding(evidence, context, Outcome.FRONTEND, (frontend, more), ratios, [ratios["be"], front])
+
+
+def _memory_or_core(
+    evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check, why: str
+) -> Verdict:
+    """The back end stalls, and nothing that was counted says for what."""
+    verdict = _finding(evidence, context, Outcome.BACKEND, (backend,), ratios, [ratios["be"]])
+    settle = how_to_settle(context.core)
+    return replace(verdict, text=f"{verdict.text}; {why}", remarks=(*verdict.remarks, TO_SETTLE + settle))
+
+
 def _check(evidence: Evidence, context: Context, key: str, ratio: Ratio, threshold: float, *, at_least: bool) -> Check:
     interval = _interval(evidence, context, " / ".join(ratio.events)) if len(ratio.events) == 2 else None
     return Check(key, BY_KEY[key].label, ratio.number(), threshold, at_least, "share", interval)
@@ -121,8 +147,9 @@ def _finding(
 
 def _remarks(ratios: dict[str, Ratio], outcome: Outcome) -> list[str]:
     remarks = []
-    if MEMORY_EVENTS[1] in ratios["m"].events and ratios["m"].known:
-        remarks.append(f"memory stalls are {MEMORY_EVENTS[1]}, which includes L1 misses that hit the L2")
+    counted = [event for event in ratios["m"].events if event != "STALL_BACKEND"]
+    if ratios["m"].known and counted != ["STALL_BACKEND_MEM"]:
+        remarks.append(f"memory stalls are {' + '.join(counted)}, which includes L1 misses that hit the L2")
     if ratios["fe"].known and ratios["fe"].number() > ratios["be"].number() and outcome is not Outcome.FRONTEND:
         remarks.append("the front end stalls more often than the back end")
     if outcome is Outcome.RETIRING and ratios["ipc"].known:

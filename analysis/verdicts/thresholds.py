@@ -47,8 +47,14 @@ class Thresholds:
     running_good: float = 0.90
     # Events counted apart saw different moments; from this many turns each, the moments are alike enough.
     windows_apart: float = 10.0
-    # A ratio of parts may pass 1 by scaling noise only.
-    share_possible: float = 1.05
+    # Waiting: from this share of the threads' time on it leads, for counters of waiting threads count the waiting.
+    waiting_leads: float = 0.40
+    # Counters stand still without a CPU, so there it leads only where it is the larger part.
+    waiting_off_cpu: float = 0.50
+    # From here on it is worth a word, and the counts of the rest are worth less.
+    waiting_matters: float = 0.20
+    # Context switches a call from which on other programs are the likely cause of waiting.
+    switches_per_call: float = 1.0
 
     # Resolution: intervals of the capture per phase and per token.
     bins_per_phase: float = 10.0

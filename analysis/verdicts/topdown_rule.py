@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.metrics import Ratio, core_formula
+from analysis.verdicts.counting import TO_SETTLE, how_to_settle
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.stall_rule import by_mix, measured
 from analysis.verdicts.verdict import Check, Family, Outcome, Verdict
@@ -41,7 +42,10 @@ def judge(evidence: Evidence, context: Context, stalls: Verdict) -> Verdict:
         return stopped(RULE, found, ratios)
     limits = context.thresholds
     backend = Check("backend_bound", "back-end slots", ratios["backend_bound"].number(), limits.slots_backend, True)
-    if not backend.holds:
+    lost = [
+        ratios[name].number() for name in ("frontend_bound", "bad_speculation") if not problem(ratios[name], context)
+    ]
+    if not backend.holds or any(share > backend.value for share in lost):
         return _dominant(evidence, context, ratios, backend)
     if problem(ratios["backend_mem_bound"], context) is None:
         return _level_2(evidence, context, ratios, backend)
@@ -52,15 +56,23 @@ def _dominant(evidence: Evidence, context: Context, ratios: dict[str, Ratio], ba
     """The class that takes most slots, where the classes that were not measured could not take more."""
     shares = {name: ratios[name] for name in _OUTCOMES if problem(ratios[name], context) is None}
     used = [ratios["backend_bound"], *shares.values()]
+    if backend.holds:  # something is lost to more than the back end, and what retires is no loss
+        shares.pop("retiring", None)
     outcome, text = Outcome.NOT_BACKEND, ""
     if shares:
         name, ratio = max(shares.items(), key=lambda item: item[1].number())
         rest = 1.0 - backend.value - sum(share.number() for share in shares.values())
-        if len(shares) == len(_OUTCOMES) or ratio.number() > rest:
+        if len(shares) == len(_OUTCOMES) or ratio.number() > rest or backend.holds:
             outcome = _OUTCOMES[name]
             text = f"{name.replace('_', ' ')} takes {percent(ratio.number())} of slots; "
-    verdict = Verdict(RULE, outcome, f"{outcome}: {text}{compared(backend)}", (backend,), ratios=ratios)
+    verdict = Verdict(
+        RULE, outcome, f"{outcome}: {text}{compared(backend)}", (backend,), ratios=ratios, remarks=_left_out(ratios)
+    )
     return weigh(verdict, evidence, context, used)
+
+
+def _left_out(ratios: dict[str, Ratio]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(ratio.remark for ratio in ratios.values() if ratio.remark))
 
 
 def _level_2(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict:
@@ -68,7 +80,7 @@ def _level_2(evidence: Evidence, context: Context, ratios: dict[str, Ratio], bac
     memory = ratios["backend_mem_bound"]
     is_measured = problem(ratios["backend_core_bound"], context) is None
     core = ratios["backend_core_bound"].number() if is_measured else 1.0 - memory.number()
-    remarks = [] if is_measured else ["the core's share was not measured and is taken as the rest"]
+    remarks = [*_left_out(ratios)] if is_measured else ["the core's share was not measured and is taken as the rest"]
     lead = memory.number() - core
     used = [ratios["backend_bound"], memory]
     shares = f"memory {percent(memory.number())}, core {percent(core)} of back-end stalls"
@@ -93,8 +105,14 @@ def _defer(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backe
     said = compared(backend)
     if stalls.family in (Family.MEMORY, Family.CORE, Family.MIXED) and stalls.outcome is not Outcome.RETIRING:
         text = f"{stalls.outcome}: {said}; memory or core as the stall rule says"
-        verdict = Verdict(RULE, stalls.outcome, text, (backend,), ratios=ratios, deferred=True)
+        verdict = Verdict(
+            RULE, stalls.outcome, text, (backend,), ratios=ratios, deferred=True, remarks=_left_out(ratios)
+        )
         return weigh(verdict, evidence, context, [ratios["backend_bound"]])
-    why = "the stall rule finds few cycles that are lost whole" if stalls.is_finding else "the stall rule cannot say"
-    text = f"back-end bound, memory or core unknown: {said}; {why}"
-    return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios)
+    if stalls.is_finding and stalls.family is not Family.BACKEND:
+        text = f"{Outcome.BACKEND}: {said}; the stall rule finds few cycles that are lost whole"
+        return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios)
+    remarks = (*_left_out(ratios), TO_SETTLE + how_to_settle(context.core))
+    text = f"{Outcome.BACKEND}: {said}; the stall rule cannot say which"
+    verdict = Verdict(RULE, Outcome.BACKEND, text, (backend,), ratios=ratios, remarks=remarks)
+    return weigh(verdict, evidence, context, [ratios["backend_bound"]])

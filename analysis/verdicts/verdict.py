@@ -21,11 +21,14 @@ class Outcome(StrEnum):
     RETIRING = "not back-end limited: retiring"
     SPECULATION = "bad-speculation-bound"
     NOT_BACKEND = "not back-end limited"
+    BACKEND = "back-end-bound, memory or core unknown"
+    WAITING = "waiting-bound"
     DISAGREE = "rules disagree"
 
     NOT_MEASURED = "not measured"
     CANNOT_TELL = "cannot tell"
     RESOLUTION = "insufficient resolution"
+    NOT_WAITING = "not waiting"
 
 
 class Family(StrEnum):
@@ -37,6 +40,8 @@ class Family(StrEnum):
     FRONTEND = "front end"
     SPECULATION = "speculation"
     NOT_BACKEND = "not the back end"
+    BACKEND = "the back end"
+    WAITING = "waiting"
     UNKNOWN = "unknown"
 
 
@@ -50,6 +55,8 @@ FAMILY: dict[Outcome, Family] = {
     Outcome.FRONTEND: Family.FRONTEND,
     Outcome.SPECULATION: Family.SPECULATION,
     Outcome.NOT_BACKEND: Family.NOT_BACKEND,
+    Outcome.BACKEND: Family.BACKEND,
+    Outcome.WAITING: Family.WAITING,
 }
 
 
@@ -140,8 +147,9 @@ class Judgement:
     stalls: Verdict
     roofline: Verdict
     topdown: Verdict
+    waiting: Verdict
     combined: Verdict
 
     @property
-    def rules(self) -> tuple[Verdict, Verdict, Verdict]:
-        return self.stalls, self.roofline, self.topdown
+    def rules(self) -> tuple[Verdict, ...]:
+        return self.stalls, self.roofline, self.topdown, self.waiting

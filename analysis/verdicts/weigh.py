@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from analysis.formula import NotMeasured, Undefined
-from analysis.metrics import Ratio
+from analysis.formula import NoEvidence, NotMeasured
+from analysis.metrics import Ratio, possible
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 
@@ -19,7 +19,7 @@ def problem(ratio: Ratio, context: Context, *, is_share: bool = True) -> Problem
     limits = context.thresholds
     if isinstance(ratio.value, NotMeasured):
         return Outcome.NOT_MEASURED, str(ratio.value)
-    if isinstance(ratio.value, Undefined):
+    if not isinstance(ratio.value, float):
         return Outcome.CANNOT_TELL, str(ratio.value)
     least = limits.running_together if ratio.together else limits.running_apart
     names = ", ".join(ratio.events)
@@ -33,10 +33,14 @@ def problem(ratio: Ratio, context: Context, *, is_share: bool = True) -> Problem
             f"{names} were counted at different moments, {ratio.windows:.0f} turns each at the least, "
             f"{limits.windows_apart:.0f} needed"
         )
-    slack = limits.share_possible - 1
-    if is_share and not -slack <= ratio.value <= 1 + slack:
-        return Outcome.CANNOT_TELL, f"{names}: a share of {100 * ratio.value:.0f} % is impossible, so a count is wrong"
+    if is_share and is_impossible(ratio):
+        return Outcome.CANNOT_TELL, str(possible(ratio).value)
     return None
+
+
+def is_impossible(ratio: Ratio) -> bool:
+    """Whether the ratio has a value and is a share that none can be."""
+    return isinstance(possible(ratio).value, NoEvidence) and ratio.known
 
 
 def first_problem(ratios: Iterable[Ratio], context: Context) -> Problem | None:

@@ -133,6 +133,7 @@ MEMORY, COMPUTE, MIXED = "memory-bound", "compute-bound", "mixed"
 ALONE, UNCLEAR = "compute-bound, by stalls alone", "core-bound, cause unclear"
 FRONT, RETIRING, SPECULATION = "front-end-bound", "not back-end limited: retiring", "bad-speculation-bound"
 NOT_BACKEND, DISAGREE = "not back-end limited", "rules disagree"
+BACKEND, WAITING = "back-end-bound, memory or core unknown", "waiting-bound"
 UNMEASURED, CANNOT, COARSE = "not measured", "cannot tell", "insufficient resolution"
 
 SLOTS_OF_N2 = {
@@ -224,30 +225,30 @@ STALL_CASES = (
 MISSING_CASES = (
     Case("no counters at all", _own([replace(call, counts={}) for call in _tokens()]), (Expected(UNMEASURED),)),
     Case("cycles alone", _own(_tokens()), (Expected(UNMEASURED),)),
-    Case("back-end stalls alone", _own(_tokens(be=0.6)), (Expected(UNMEASURED),)),
+    Case("back-end stalls alone", _own(_tokens(be=0.6)), (Expected(BACKEND, BACKEND, confidence="medium"),)),
     Case(
         "no memory stalls, but a high bandwidth",
         _own(_tokens(be=0.6, gbps=32), **ROOF),
-        (Expected(MEMORY, UNMEASURED, MEMORY, confidence="medium"),),
+        (Expected(MEMORY, BACKEND, MEMORY, confidence="medium"),),
     ),
-    Case("A76 has no memory-stall event", _own(_tokens(be=0.6, fe=0.02), A76), (Expected(UNMEASURED),)),
+    Case("A76 has no memory-stall event", _own(_tokens(be=0.6, fe=0.02), A76), (Expected(BACKEND, BACKEND),)),
     Case(
         "A76 whose L3 under-counts",
         _own(_tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF),
-        (Expected(CANNOT, roofline=CANNOT),),
+        (Expected(BACKEND, BACKEND, CANNOT),),
     ),
     Case(
         "A76 whose L3 under-counts, and a model larger than any cache",
         _own(_tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF, **MODEL),
-        (Expected(MEMORY, roofline=MEMORY, confidence="medium"),),
+        (Expected(MEMORY, BACKEND, MEMORY, confidence="medium"),),
     ),
     Case(
-        "A76 with a high lower bound", _own(_tokens(be=0.6, gbps=30), A76, **ROOF), (Expected(MEMORY, roofline=MEMORY),)
+        "A76 with a high lower bound", _own(_tokens(be=0.6, gbps=30), A76, **ROOF), (Expected(MEMORY, BACKEND, MEMORY),)
     ),
     Case(
         "A76 with a low upper bound",
         _own(_tokens(be=0.6, l2_gbps=8), A76, **ROOF),
-        (Expected(COMPUTE, roofline=COMPUTE),),
+        (Expected(COMPUTE, BACKEND, COMPUTE),),
     ),
     Case("refills without a peak", _own(_tokens(gbps=30)), (Expected(CANNOT, roofline=CANNOT),)),
     Case("refills above the peak", _own(_tokens(gbps=60), **ROOF), (Expected(CANNOT, roofline=CANNOT),)),
@@ -280,12 +281,12 @@ SAMPLING_CASES = (
     Case(
         "groups that take turns over forty calls",
         _own(_alternating(_tokens(40, be=0.6, m=0.5)), groups=STALL_GROUPS),
-        (Expected(MEMORY, MEMORY, confidence="low", step=UNMEASURED),),
+        (Expected(MEMORY, MEMORY, confidence="low"),),
     ),
     Case(
         "groups that take turns over four calls",
         _own(_alternating(_tokens(4, be=0.6, m=0.5)), groups=STALL_GROUPS),
-        (Expected(CANNOT, CANNOT),),
+        (Expected(BACKEND, BACKEND),),
     ),
     Case(
         "throttled most of the time",
@@ -343,7 +344,7 @@ SLOT_CASES = (
     Case(
         "V1: slots say back end, nothing says which",
         _own(_tokens(STALL_SLOT_BACKEND=4.0), V1),
-        (Expected(CANNOT, topdown=CANNOT),),
+        (Expected(BACKEND, topdown=BACKEND),),
     ),
     Case(
         "V2: mispredicted branches",

@@ -9,11 +9,11 @@ from pathlib import Path
 import synthetic_captures as captures
 from synthetic_captures import decode, prefill
 from synthetic_cases import (
+    BACKEND,
     CANNOT,
     COARSE,
     COMPUTE,
     MEMORY,
-    UNMEASURED,
     Case,
     Expected,
     Names,
@@ -140,9 +140,11 @@ FORMAT_CASES = (
         (Expected(MEMORY, MEMORY, confidence="low"),),
     ),
     Case(
-        "perf CSV, one event never scheduled", _perf_total(STALLS, {"STALL_BACKEND_MEM": 0.0}), (Expected(UNMEASURED),)
+        "perf CSV, one event never scheduled",
+        _perf_total(STALLS, {"STALL_BACKEND_MEM": 0.0}),
+        (Expected(BACKEND, BACKEND),),
     ),
-    Case("perf CSV, memory stalls not supported", _perf_not_supported, (Expected(UNMEASURED),)),
+    Case("perf CSV, memory stalls not supported", _perf_not_supported, (Expected(BACKEND, BACKEND),)),
     Case("perf CSV per CPU, added up", _per_cpu, (Expected(MEMORY, MEMORY),)),
     Case("perf CSV of two kinds of core", _big_little, (Expected(MEMORY, MEMORY), Expected(COMPUTE, COMPUTE))),
     Case(

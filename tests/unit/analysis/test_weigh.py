@@ -29,9 +29,9 @@ def _apart(windows: int, running: float) -> Phase:
 @pytest.mark.parametrize(
     ("windows", "running", "outcome"),
     [
-        (10, 0.5, Outcome.NOT_MEASURED),
+        (10, 0.5, Outcome.BACKEND),
         (9, 0.5, Outcome.CANNOT_TELL),
-        (10, 0.30, Outcome.NOT_MEASURED),
+        (10, 0.30, Outcome.BACKEND),
         (10, 0.29, Outcome.CANNOT_TELL),
     ],
 )
@@ -45,7 +45,7 @@ def test_events_counted_together(running: float, outcome: Outcome) -> None:
     assert judge(phase(running=running, **stalls(0.6, 0.5)), N2).stalls.outcome is outcome
 
 
-@pytest.mark.parametrize(("share", "outcome"), [(1.04, Outcome.NOT_MEASURED), (1.06, Outcome.CANNOT_TELL)])
+@pytest.mark.parametrize(("share", "outcome"), [(1.04, Outcome.BACKEND), (1.06, Outcome.CANNOT_TELL)])
 def test_impossible_shares(share: float, outcome: Outcome) -> None:
     assert judge(phase(STALL_BACKEND=share), N2).stalls.outcome is outcome
 
