@@ -14,6 +14,10 @@
 // How often a waiter looks before it sleeps: some tens of microseconds, longer than most operations keep a thread
 // waiting and far shorter than a scheduler's time slice, so that more threads than cores still make progress.
 #define SPINS 30000
+// Where threads share CPUs, a waiter soon leaves its CPU to those that it waits for, this often before it sleeps: to be
+// woken costs several times what a turn costs.
+#define CROWDED_SPINS 64
+#define YIELDS 64
 // How much longer a worker stays awake for the next run where every thread has a CPU: a token's sampling takes less,
 // and to be woken takes up to 70 µs.
 #define AWAKE_NS 1000000
@@ -89,13 +93,18 @@ static void stay_awake(const q4_team *team, const _Atomic uint32_t *word, uint32
 
 // Returns once *word differs from value.
 static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t value, struct q4_ahead *ahead) {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0, spins = team->crowded ? CROWDED_SPINS : SPINS; i < spins; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != value)
             return;
         if (ahead && ahead->at < ahead->end) {
             __builtin_prefetch(ahead->at, 0, 2); // into L2
             ahead->at += 64;
         }
+    }
+    for (int i = 0; team->crowded && i < YIELDS; i++) {
+        sched_yield();
+        if (atomic_load_explicit(word, memory_order_acquire) != value)
+            return;
     }
     // registered before the last look, so that a release after that look sees a sleeper to wake
     atomic_fetch_add(&team->sleepers, 1);
@@ -235,13 +244,22 @@ void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
 
 int q4_team_size(const q4_team *team) { return team->size; }
 
+// CPUs that n threads have for themselves.
+static int available(const int *cpus, int n) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpus == NULL)
+        return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    for (int i = 0; i < n; i++)
+        CPU_SET((size_t)cpus[i], &set);
+    return CPU_COUNT(&set);
+}
+
 q4_team *q4_team_new(int n, const int *cpus) {
     q4_team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
     if (team == NULL)
         return NULL;
-    cpu_set_t allowed;
-    bool crowded = sched_getaffinity(0, sizeof allowed, &allowed) != 0 || n > CPU_COUNT(&allowed);
-    *team = (q4_team){.members = n, .size = 1, .crowded = crowded, .process = getpid()};
+    *team = (q4_team){.members = n, .size = 1, .crowded = n > available(cpus, n), .process = getpid()};
     pthread_mutex_init(&team->queue, NULL);
     team->workers = calloc((size_t)n, sizeof *team->workers);
     team->shares = aligned_alloc(64, (size_t)n * sizeof *team->shares);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from q4engine.errors import Q4Error, shown
@@ -47,6 +48,14 @@ def default_thread_count() -> int:
     speed = {cpu: _capacity(cpu) for cpu in cpus}
     fastest = [cpu for cpu in cpus if speed[cpu] == max(speed.values())]
     return len({_siblings(cpu) for cpu in fastest})
+
+
+def crowding(n_threads: int, cpu_mask: Sequence[int] | None) -> str | None:
+    """What a user should know where there are more threads than CPUs for them, else None."""
+    n_cpus = len(cpu_mask) if cpu_mask else len(os.sched_getaffinity(0))
+    if n_threads <= n_cpus:
+        return None
+    return f"{n_threads} threads take turns on {n_cpus} {'CPU' if n_cpus == 1 else 'CPUs'}: {n_cpus} would be faster"
 
 
 def _capacity(cpu: int) -> int:

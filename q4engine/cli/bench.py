@@ -15,6 +15,7 @@ from q4engine import __version__
 from q4engine.cli import options
 from q4engine.cli.loading import note_long_context
 from q4engine.cli.options import note
+from q4engine.cpus import crowding
 
 if TYPE_CHECKING:
     from q4engine.bench.peer import Peer
@@ -192,6 +193,8 @@ def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet
 
     progress.tell(f"{path.name}: loading")
     options.tell_of_truncation(path)
+    if n_threads and (crowded := crowding(n_threads, cpus)):
+        note(f"warning: {crowded}")
     engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
     try:
         yield engine

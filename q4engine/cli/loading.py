@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from q4engine.cli.options import note
+from q4engine.cpus import crowding
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
@@ -16,6 +17,8 @@ def load_engine(args: argparse.Namespace, path: Path) -> Engine:
     """The engine that -t, --cpu-mask and --backend ask for."""
     from q4engine.engine import Engine
 
+    if args.threads and (crowded := crowding(args.threads, args.cpu_mask)):
+        note(f"note: {crowded}")
     return Engine.load(path, n_threads=args.threads, cpu_mask=args.cpu_mask, backend=args.backend)
 
 

@@ -317,3 +317,10 @@ def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_architecture(q4: Cli, tmp_path: Path, spec: ModelSpec) -> None:
     path = write_tiny(tmp_path / "synthetic.gguf", spec)
     assert q4("run", path, "-p", "abc", "-n", "3", "--temp", "0").code == 0
+
+
+def test_more_threads_than_cpus_are_told_once_and_change_nothing(q4: Cli, tiny: Path) -> None:
+    one = q4("run", tiny, "-p", "abc", "-n", "4", "-c", "64", *RAW)
+    many = q4("run", tiny, "-p", "abc", "-n", "4", "-c", "64", *RAW, "-t", "64")
+    assert (many.code, many.out) == (0, one.out)
+    assert many.err.count("note: 64 threads take turns on ") == 1 and "take turns" not in one.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from models.spec import ModelSpec
 from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
-from q4engine.cpus import default_thread_count, parse_cpu_mask
+from q4engine.cpus import crowding, default_thread_count, parse_cpu_mask
 from q4engine.engine import Backend, Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
@@ -314,3 +315,10 @@ def test_idle_threads_sleep(tmp_path: Path) -> None:
     start = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - start < 0.25
+
+
+def test_more_threads_than_cpus_are_told() -> None:
+    n_cpus = len(os.sched_getaffinity(0))
+    assert crowding(n_cpus, None) is None and crowding(2, [0, 1]) is None
+    assert crowding(3, [0]) == "3 threads take turns on 1 CPU: 1 would be faster"
+    assert crowding(n_cpus + 1, None) is not None
