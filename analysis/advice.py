@@ -45,7 +45,7 @@ def next_step(verdict: Verdict, evidence: Evidence, context: Context, no_counter
         return "q4engine doctor says how to get counters here"
     if outcome is Outcome.CANNOT_TELL:
         return f"count again, together and for longer: {how_to_count(context.core)}"
-    return f"count {how_to_count(context.core)}"
+    return f"count what tells: {how_to_count(context.core)}"
 
 
 def _kind(waits: Waits, context: Context) -> str:

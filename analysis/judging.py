@@ -225,7 +225,18 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
     return x86 if arch in _X86 else replace(x86, title=f"{printable(arch)} CPU")
 
 
+# PMUs whose name is not their core's.
+_PMUS = {
+    "apple_icestorm_pmu": "apple-m1",
+    "apple_firestorm_pmu": "apple-m1",
+    "apple_blizzard_pmu": "apple-m2",
+    "apple_avalanche_pmu": "apple-m2",
+}
+
+
 def _core_of_pmu(pmu: str) -> Core | None:
+    if pmu in _PMUS:
+        return cores.load(_PMUS[pmu])
     for prefix in ("armv8_", "armv9_", "armv8.1_", "armv8.2_"):
         if pmu.startswith(prefix):
             return _found(pmu.removeprefix(prefix))

@@ -6,6 +6,7 @@ named: it has every architectural event and no slot count.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from analysis.formula import Formula, NotMeasured, Outcome, parse
 
 GENERIC = "generic"
 X86 = "x86"
+_X86_SPELLINGS = ("x86-64", "amd64", "intel", "amd", "i386", "i686")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def names() -> list[str]:
 def load(name: str) -> Core:
     """The core of that file name; raises AnalysisError for an unknown name or a file that breaks the schema."""
     if name not in names():
-        raise AnalysisError(f"unknown core {name!r}; known: {', '.join(names())}")
+        raise AnalysisError(_unknown(name))
     text = resources.files("analysis.cores").joinpath(f"{name}.json").read_text(encoding="utf-8")
     return from_document(json.loads(text), f"{name}.json")
 
@@ -161,12 +163,21 @@ def find(text: str) -> Core:
             raise AnalysisError(f"no core file has the MIDR {text.strip()}; known cores: {', '.join(names())}")
         return core
     wanted = re.sub(r"[\s_]+", "-", text.strip().lower().removeprefix("arm").strip())
+    wanted = X86 if wanted in _X86_SPELLINGS else wanted
     fitting = [name for name in names() if wanted == name]
     fitting = fitting or [name for name in names() if _short(name).startswith(f"{_short(wanted)}-")]
     fitting = fitting or [name for name in names() if _short(name) == _short(wanted)]
     if len(fitting) > 1:
         raise AnalysisError(f"core {text!r} has revisions that count differently: say {' or '.join(fitting)}")
     return load(fitting[0] if fitting else wanted)
+
+
+def _unknown(name: str) -> str:
+    """What to say of a name that no file has: the nearest ones, and the core that fits where none does."""
+    by_short = {_short(known): known for known in names()}
+    near = difflib.get_close_matches(_short(name.lower()), by_short, n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(by_short[short] for short in near)}? " if near else ""
+    return f"unknown core {name!r}; {meant}generic is any Arm core, x86 any other; known: {', '.join(names())}"
 
 
 def _short(name: str) -> str:

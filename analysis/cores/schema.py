@@ -8,7 +8,7 @@ from typing import Any
 from analysis.errors import AnalysisError
 from analysis.formula import FormulaError, parse
 
-EFFECTS = ("under-counts", "over-counts", "other level", "level depends on configuration", "may not count")
+EFFECTS = ("under-counts", "over-counts", "other level", "level depends on configuration", "may not count", "wrong")
 _FIELDS = {
     "name": str,
     "title": str,

@@ -25,6 +25,8 @@ def how_to_count(core: Core) -> str:
     """The command that gives the stall rule its events."""
     if not core.is_arm:
         return "perf stat --topdown -- PROGRAM (the stall events of this analysis are Arm's)"
+    if not core.has("STALL_BACKEND"):
+        return _by_refills(core, f"{core.title} counts no stalls")
     return perf_stat(core, (*STALLS, *_memory_events(core)))
 
 
@@ -35,14 +37,14 @@ def how_to_settle(core: Core) -> str:
     memory = _memory_events(core)
     if memory:
         return f"count {' and '.join(memory)} with {perf_stat(core, (*STALLS, *memory))}"
-    refills = next((event for event in TRAFFIC if core.has(event)), "")
-    if not refills:
-        return f"{core.title} counts neither memory stalls nor refills of its last level"
+    return _by_refills(core, f"{core.title} counts no memory stalls")
+
+
+def _by_refills(core: Core, lacks: str) -> str:
+    if not any(core.has(event) for event in TRAFFIC):
+        return f"{lacks} and no refills of its last level: what it has is time, by operation (--per-op)"
     command = perf_stat(core, (*STALLS, "INST_RETIRED", "L2D_CACHE_REFILL", "L3D_CACHE_REFILL"))
-    return (
-        f"{core.title} counts no memory stalls; compare its refills with a measured read peak: {command}, "
-        "then --read-peak GB/s (q4engine bench measures it)"
-    )
+    return f"{lacks}; compare its refills with a measured read peak: {command}, then --read-peak GB/s (q4engine bench)"
 
 
 def _memory_events(core: Core) -> Sequence[str]:

@@ -115,7 +115,9 @@ def compared(check: Check) -> str:
     """A check in words: the value, the threshold, and the margin between them."""
     relation = ("≥" if check.holds else "<") if check.at_least else ("≤" if check.holds else ">")
     if check.unit == "share":
-        limit, margin = f"{100 * check.threshold:g} %", f"{100 * abs(check.margin):.1f} points"
+        whole = math.isclose(100 * check.threshold, round(100 * check.threshold))
+        limit = f"{100 * check.threshold:.0f} %" if whole else percent(check.threshold)
+        margin = f"{100 * abs(check.margin):.1f} points"
         return f"{check.label} {percent(check.value)} {relation} {limit} (margin {margin})"
     unit = f" {check.unit}" if check.unit else ""
     limit, margin = f"{check.threshold:g}{unit}", f"{abs(check.margin):.3g}"

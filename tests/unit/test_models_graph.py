@@ -57,9 +57,7 @@ def test_the_usual_scale_is_float32(head_dim: int) -> None:
         ("rope", "table", 1, "no RoPE table 1"),
     ],
 )
-def test_what_the_native_core_lacks_is_refused(
-    engine: Engine, kind: str, name: str, value: float, reason: str
-) -> None:
+def test_what_the_native_core_lacks_is_refused(engine: Engine, kind: str, name: str, value: float, reason: str) -> None:
     graph = engine.graph
     at = next(i for i, op in enumerate(graph.ops) if op.kind == kind)
     graph.ops[at] = replace(graph.ops[at], fields=graph.ops[at].fields | {name: value})

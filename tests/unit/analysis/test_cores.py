@@ -21,6 +21,8 @@ EXPECTED = {
     "cortex-a55", "cortex-a510", "cortex-a520", "cortex-a710", "cortex-a715", "cortex-a720", "cortex-a76", "cortex-a77",
     "cortex-a78", "cortex-x1", "cortex-x2", "cortex-x3", "cortex-x4", "generic", "neoverse-e1", "neoverse-n1",
     "neoverse-n2-r0p2", "neoverse-n2-r0p3", "neoverse-n3", "neoverse-v1", "neoverse-v2", "neoverse-v3", "x86",
+    "ampereone", "apple-m1", "apple-m2", "c1-nano", "c1-premium", "c1-pro", "c1-ultra", "cortex-a53", "cortex-a72",
+    "cortex-a725", "cortex-x925", "neoverse-v3ae", "oryon",
 }  # fmt: skip
 
 
@@ -48,7 +50,10 @@ def test_file_holds_the_schema(name: str) -> None:
 
 
 # Cores of which other tables than the matrix tell, or of which nothing does.
-ELSEWHERE = {"generic", "x86"}
+ELSEWHERE = {
+    "generic", "x86", "ampereone", "apple-m1", "apple-m2", "c1-nano", "c1-premium", "c1-pro", "c1-ultra", "cortex-a53",
+    "cortex-a72", "cortex-a725", "cortex-x925", "neoverse-v3ae", "oryon",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED - ELSEWHERE))
@@ -114,7 +119,7 @@ def test_v2_backend_formula_by_hand() -> None:
         (0x410FD4F1, "neoverse-v2"),
         (0x00000000411FD402, "neoverse-v1"),
         (0x510F8020, None),
-        (0x410FD034, None),
+        (0x410FD040, None),
     ],
 )
 def test_by_midr(midr: int, name: str | None) -> None:
@@ -123,10 +128,10 @@ def test_by_midr(midr: int, name: str | None) -> None:
 
 
 def test_no_midr_fits_two_files() -> None:
-    parts = {part for name in cores.names() for part in cores.load(name).parts}
-    for part in parts:
+    known = [cores.load(name) for name in cores.names()]
+    for implementer, part in {(core.implementer, part) for core in known for part in core.parts}:
         for revision in (0x0, 0x2, 0x3, 0x100001):
-            midr = 0x410F0000 | part << 4 | revision
+            midr = implementer << 24 | 0xF0000 | part << 4 | revision
             assert sum(cores.load(name).matches(midr) for name in cores.names()) == 1
 
 
@@ -201,3 +206,26 @@ def test_no_formula_is_left_unparsed() -> None:
     for name in EXPECTED:
         for key, entry in cores.load(name).formulas.items():
             assert parse(entry.formula.text).names, (name, key)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("cortex-a67", "did you mean cortex-a7"), ("neoverse-n5", "neoverse-n"), ("zen", "x86 any other")],
+)
+def test_an_unknown_core_suggests_the_nearest(text: str, said: str) -> None:
+    with pytest.raises(AnalysisError, match=said) as error:
+        cores.find(text)
+    assert "generic is any Arm core" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["x86", "x86_64", "amd64", "Intel"])
+def test_x86_is_called_x86(text: str) -> None:
+    core = cores.find(text)
+    assert core.title == "x86 CPU" and not core.is_arm and not core.events
+
+
+def test_weaker_forms_leave_out_events_alone() -> None:
+    entry = cores.load("neoverse-v2").formulas["backend_bound"]
+    assert entry.weaker is not None and set(entry.formula.names) - set(entry.weaker.names) == {"BR_MIS_PRED"}
+    counts = {"STALL_SLOT_BACKEND": 4e9, "CPU_CYCLES": 1e9, "BR_MIS_PRED": 0.0}
+    assert entry.weaker.evaluate(counts) == entry.formula.evaluate(counts) == 50.0
