@@ -24,8 +24,9 @@ HEADER_KEYS = ("model", "kernels", "n_threads", "cpu", "midr", "governor", "q4en
 
 @dataclass(frozen=True)
 class Change:
-    """One quantity in both captures. kind: `speed`, `metric`, `operation` or `event`.
+    """One quantity. kind: `speed`, `metric`, `operation` or `event`. What one capture alone has is 0 in the other.
 
+    Operations are in seconds a token of the phase, waiting among them, so that their differences add up to the speed's.
     interval: of the relative change right/left - 1; None with too few steps.  has_changed: None then.
     """
 
@@ -43,6 +44,18 @@ class Change:
         return self.right / self.left - 1 if self.left else math.nan
 
     @property
+    def difference(self) -> float:
+        """right - left, in the quantity's own unit."""
+        return self.right - self.left
+
+    @property
+    def only_in(self) -> str:
+        """`A` or `B` where an operation is in that capture alone, else ''."""
+        if self.kind != "operation" or (self.left > 0) == (self.right > 0):
+            return ""
+        return "B" if self.right > 0 else "A"
+
+    @property
     def has_changed(self) -> bool | None:
         if self.interval is None:
             return None
@@ -51,28 +64,32 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """changes: every quantity that both captures have.  verdicts: (phase, left, right).
+    """changes: every quantity of the phases that both captures have.  verdicts: (phase, left, right).
 
     settings: header keys that differ, (key, left, right).  unmatched: phases that only one capture has.
+    alone: (phase, `A` or `B`, what only that capture counted or timed).
     """
 
     changes: list[Change]
     verdicts: list[tuple[str, str, str]]
     settings: list[tuple[str, str, str]]
     unmatched: list[str]
+    alone: list[tuple[str, str, str]]
 
 
 def compare(left: Capture, right: Capture) -> Comparison:
     """Phases are matched by their titles, and in order where no title matches."""
     pairs, unmatched = _pairs(left.judged(), right.judged())
     changes: list[Change] = []
-    verdicts = []
+    verdicts: list[tuple[str, str, str]] = []
+    alone: list[tuple[str, str, str]] = []
     for one, other in pairs:
         title = one.title if one.title == other.title else f"{one.title} / {other.title}"
         verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
         changes += _of_phases(title, one, other)
         changes += _of_operations(title, one, left.table, other, right.table)
-    return Comparison(changes, verdicts, _settings(left, right), unmatched)
+        alone += _alone(title, one, left.table, other, right.table)
+    return Comparison(changes, verdicts, _settings(left, right), unmatched, alone)
 
 
 def _pairs(
@@ -87,6 +104,9 @@ def _pairs(
 
 
 def _of_phases(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
+    if left.context.emulated or right.context.emulated:  # an emulator's clock compares with nothing
+        yield from _events(title, left, right)
+        return
     speed = [_per_token([(s.duration_s, tokens_of(s)) for s in phase.evidence.steps]) for phase in (left, right)]
     yield from _change(title, "speed", "time per token", "s", speed[0], speed[1])
     for key, spec in metrics.BY_KEY.items():
@@ -128,21 +148,65 @@ def _per_token(pairs: list[tuple[float, int]]) -> np.ndarray:
     return np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
 
 
+REST = "outside of operations"
+
+
 def _of_operations(
     title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
 ) -> Iterator[Change]:
-    """Seconds a token of every operation that both have, by the calls of the two phases."""
+    """Seconds a token of every operation that either has, and what is left of the calls; [] unless both have some."""
     ours, theirs = operation_rows(left, left_table), operation_rows(right, right_table)
-    for name in ours:
-        if name in theirs:
-            yield from _change(title, "operation", printable(name, 40), "s per token", ours[name], theirs[name])
+    if not ours or not theirs or left.context.emulated or right.context.emulated:
+        return
+    ours[REST], theirs[REST] = _rest(left, ours), _rest(right, theirs)
+    for name in {**ours, **theirs}:
+        sides = [rows.get(name, _nothing(phase)) for rows, phase in ((ours, left), (theirs, right))]
+        if name != REST or any(np.abs(side[:, 0]).sum() > 1e-9 for side in sides):
+            yield from _change(title, "operation", printable(name, 40), "s per token", sides[0], sides[1])
 
 
 def operation_rows(phase: JudgedPhase, table: Table) -> dict[str, np.ndarray]:
-    """Operation -> [calls, 2]: mean seconds of a thread, and tokens, for each call of the phase."""
-    tokens = {step.call: step.n_eval for step in phase.evidence.steps if step.call is not None}
-    found = operations.seconds_by_call(table, tokens)
-    return {name: _per_token([(seconds, tokens[call]) for call, seconds in rows]) for name, rows in found.items()}
+    """Operation -> [calls, 2]: mean seconds of a thread (0 in a call without it), and tokens, for each call."""
+    tokens = _tokens(phase)
+    rows = operations.seconds_by_call(table, tokens)
+    found = {name: dict(pairs) for name, pairs in rows.items()}
+    return {
+        name: _per_token([(seconds.get(call, 0.0), n) for call, n in tokens.items()]) for name, seconds in found.items()
+    }
+
+
+def _tokens(phase: JudgedPhase) -> dict[int, int]:
+    return {step.call: step.n_eval for step in phase.evidence.steps if step.call is not None}
+
+
+def _nothing(phase: JudgedPhase) -> np.ndarray:
+    return _per_token([(0.0, n) for n in _tokens(phase).values()])
+
+
+def _rest(phase: JudgedPhase, rows: dict[str, np.ndarray]) -> np.ndarray:
+    """What the calls took beyond their operations."""
+    lengths = _per_token([(step.duration_s, step.n_eval) for step in phase.evidence.steps if step.call is not None])
+    for of_operation in rows.values():
+        lengths[:, 0] -= of_operation[:, 0]
+    return lengths
+
+
+def _alone(
+    title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
+) -> Iterator[tuple[str, str, str]]:
+    """Events and operations of one capture alone."""
+    sides = (("A", left, left_table, right, right_table), ("B", right, right_table, left, left_table))
+    for side, mine, table, other, other_table in sides:
+        counted = [_counted(phase) for phase in (mine, other)]
+        for event in [event for event in counted[0] if event not in counted[1]]:
+            yield title, side, f"event {printable(event)}"
+        if operation_rows(mine, table) and not operation_rows(other, other_table):
+            yield title, side, "times by operation (--per-op)"
+
+
+def _counted(phase: JudgedPhase) -> list[str]:
+    counts = phase.evidence.subject.counts
+    return [event for event, count in counts.items() if count.status == OK and not event.startswith(METRIC_PREFIX)]
 
 
 def _change(

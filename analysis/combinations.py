@@ -57,6 +57,8 @@ def gather(captures: Iterable[Capture]) -> list[Combination]:
     """One entry for each kind, thread count and prompt length, sorted. AnalysisError for a capture without calls."""
     found: dict[tuple[str, int, int], Combination] = {}
     for capture in captures:
+        if capture.is_emulated:
+            raise AnalysisError("its counts are emulated, and an emulator's clock tells no speed", path=capture.path)
         threads = threads_of(capture)
         prompts = _prompts(capture.judged())
         used = False

@@ -55,6 +55,12 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--read-peak", type=positive, metavar="GB/s", help="measured streaming read of the machine, 10^9 B/s"
     )
+    group.add_argument(
+        "--assume",
+        type=_assumed,
+        metavar="GB/s,GOP/s",
+        help="of an emulated capture: project times by operation on a machine of this bandwidth and arithmetic",
+    )
     group.add_argument("--model", type=file, metavar="FILE.gguf", help="the model that ran, for its bytes per token")
 
 
@@ -71,6 +77,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         by_scope=arguments.per_scope,
         read_peak=arguments.read_peak * 1e9 if arguments.read_peak else None,
         model=arguments.model,
+        assume=arguments.assume,
     )
 
 
@@ -222,6 +229,14 @@ def positive(text: str) -> float:
     if not 0 < value <= _MOST:
         raise argparse.ArgumentTypeError(f"{printable(text)!r} is out of range, expected above 0 to {_MOST:g}")
     return value
+
+
+def _assumed(text: str) -> tuple[float, float]:
+    """Bytes and operations a second."""
+    bandwidth, comma, arithmetic = text.partition(",")
+    if not comma:
+        raise argparse.ArgumentTypeError(f"{printable(text)!r} should be two numbers, such as 40,200")
+    return positive(bandwidth) * 1e9, positive(arithmetic) * 1e9
 
 
 def _slots(text: str) -> int:

@@ -14,6 +14,7 @@ from analysis.errors import printable
 from analysis.judging import Capture, load
 from analysis.reports.data import number
 
+_MOST_PARTS = 10
 _KINDS = ("speed", "operation", "metric", "event")
 
 
@@ -51,17 +52,46 @@ def _text(left: Capture, right: Capture, result: Comparison, show_all: bool) -> 
         yield ""
         yield f"{title}: {one}" + (f" -> {other}" if one != other else " in both")
         changes = [change for change in result.changes if change.phase == title]
+        for _, side, what in [entry for entry in result.alone if entry[0] == title]:
+            yield f"  only in {side}: {what}"
         rows = [
-            _row(change) for change in _ordered(changes) if show_all or change.kind == "speed" or change.has_changed
+            _row(change)
+            for change in _ordered(changes)
+            if show_all or change.kind == "speed" or change.has_changed or change.only_in
         ]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
-        for row in rows:
-            yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        unsure = sum(change.has_changed is None for change in changes)
+        yield from _aligned(rows)
+        yield from _parts(changes)
+        unsure = sum(change.has_changed is None and not change.only_in for change in changes)
         if unsure:
             yield f"  {unsure} quantities without an interval (too few steps){'' if show_all else '; --all shows them'}"
         if changes and not unsure and not any(change.has_changed for change in changes):
             yield "  nothing changed beyond noise"
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(rows[0]) if rows else 0)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _parts(changes: list[Change]) -> Iterator[str]:
+    """How the operations' differences make up the whole one, in ms a token."""
+    parts = [change for change in changes if change.kind == "operation"]
+    whole = next((change for change in changes if change.kind == "speed"), None)
+    if not parts or whole is None:
+        return
+    yield "  the difference by operation, ms a token:"
+    largest = sorted(parts, key=lambda change: -abs(change.difference))
+    shown, others = largest[:_MOST_PARTS], largest[_MOST_PARTS:]
+    rows = [[f"  {change.name}", f"{1e3 * change.difference:+.4f}", _only(change)] for change in shown]
+    if others:
+        rows.append([f"  {len(others)} others", f"{1e3 * sum(change.difference for change in others):+.4f}", ""])
+    rows.append(["  all together", f"{1e3 * whole.difference:+.4f}", ""])
+    yield from _aligned(rows)
+
+
+def _only(change: Change) -> str:
+    return f"only in {change.only_in}" if change.only_in else ""
 
 
 def _ordered(changes: list[Change]) -> list[Change]:
@@ -77,7 +107,7 @@ def _row(change: Change) -> list[str]:
         f"[{100 * change.interval[0]:+.1f}, {100 * change.interval[1]:+.1f}]" if change.interval else "no interval"
     )
     values = f"{_value(change.left, change.unit)} -> {_value(change.right, change.unit)}"
-    word = "" if change.has_changed is None else "changed" if change.has_changed else "same"
+    word = _only(change) or ("" if change.has_changed is None else "changed" if change.has_changed else "same")
     return [f"{change.kind} {change.name}", values, relative, interval, word]
 
 
@@ -94,6 +124,7 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
         "settings": [dict(zip(("key", "left", "right"), setting, strict=True)) for setting in result.settings],
         "verdicts": [dict(zip(("phase", "left", "right"), verdict, strict=True)) for verdict in result.verdicts],
         "unmatched": result.unmatched,
+        "alone": [dict(zip(("phase", "capture", "what"), entry, strict=True)) for entry in result.alone],
         "changes": [
             {
                 "phase": change.phase,
@@ -103,6 +134,8 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
                 "left": change.left,
                 "right": change.right,
                 "relative": number(change.relative),
+                "difference": number(change.difference),
+                "only_in": change.only_in or None,
                 "interval": list(change.interval) if change.interval else None,
                 "changed": change.has_changed,
             }

@@ -30,7 +30,10 @@ MOST_SLOTS = 64
 
 @dataclass(frozen=True)
 class Options:
-    """What a command line says about its captures. read_peak: bytes/s.  slots: per cycle."""
+    """What a command line says about its captures. read_peak: bytes/s.  slots: per cycle.
+
+    assume: bytes and operations a second of a machine that an emulated capture is projected on.
+    """
 
     format: str | None = None
     lenient: bool = False
@@ -42,6 +45,7 @@ class Options:
     by_scope: bool = False
     read_peak: float | None = None
     model: Path | None = None
+    assume: tuple[float, float] | None = None
 
 
 @dataclass
@@ -98,6 +102,7 @@ class Capture:
     table: Table
     phases: list[JudgedPhase]
     notes: list[str] = field(default_factory=list)
+    assume: tuple[float, float] | None = None
 
     @property
     def header(self) -> dict[str, Any]:
@@ -129,7 +134,9 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     judged = [
         _judge(phase, title, table, options, known, notes) for phase, title in zip(found, titles(found), strict=True)
     ]
-    return Capture(path, table, judged, list(dict.fromkeys(notes)))
+    if options.assume and not table.meta.get("emulated"):
+        raise AnalysisError("--assume is for emulated captures, and this one was measured", path=path)
+    return Capture(path, table, judged, list(dict.fromkeys(notes)), options.assume)
 
 
 def titles(found: Sequence[Phase]) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from analysis import metrics
+from analysis import metrics, projection
 from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
 from analysis.calls import WAITING
-from analysis.judging import JudgedPhase
+from analysis.judging import Capture, JudgedPhase
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, Count
+from analysis.projection import Assumed, Projection
 
 
 def has_counts(phase: JudgedPhase) -> bool:
@@ -62,3 +63,28 @@ def _traffic(phase: JudgedPhase, traffic: LeastTraffic) -> str:
     rate = f"{traffic.per_call / 1e6:.1f} MB a {'token' if one_each else 'call'} make {traffic.rate / 1e9:.2f} GB/s"
     peak = f", {100 * traffic.of_peak:.1f} % of the read peak" if math.isfinite(traffic.of_peak) else ""
     return f"{rate}{peak}; indicative: from the model's size, not from counters"
+
+
+def projected(phase: JudgedPhase, capture: Capture) -> Projection | None:
+    """The phase on the machine that the command line assumes, None without one or without operations."""
+    if capture.assume is None:
+        return None
+    return projection.of_phase(phase, capture.table, Assumed(*capture.assume))
+
+
+def projection_title(found: Projection) -> str:
+    """What was assumed, in a sentence that no one takes for a measurement."""
+    assumed, seconds = found.assumed, found.seconds
+    total = f": {1e3 * seconds:.3g} ms a token, {1 / seconds:.3g} tokens/s at best" if seconds > 0 else ""
+    lacking = f"; without {', '.join(found.left_out)}" if found.left_out else ""
+    machine = f"{assumed.bandwidth / 1e9:g} GB/s and {assumed.arithmetic / 1e9:g} GOP/s"
+    return f"PROJECTION, not measured, on an assumed machine of {machine}{total}{lacking}"
+
+
+def projection_rows(found: Projection) -> list[list[str]]:
+    """Operation, share of the projected time, ms a token, what limits it and by which bytes; the titles first."""
+    rows = [["projected", "share", "ms/token", "limit"]]
+    for part in found.parts:
+        limit = f"{part.limit}, bytes by {part.source}" if part.source else part.limit
+        rows.append([part.name, f"{100 * part.seconds / found.seconds:.1f} %", f"{1e3 * part.seconds:.3g}", limit])
+    return rows

@@ -10,7 +10,7 @@ from analysis import breakdown, metrics
 from analysis.breakdown import Part
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
-from analysis.reports import summary
+from analysis.reports import breakdown_rows, summary
 from analysis.verdicts import Check, Judgement, Verdict
 
 FORMAT_VERSION = 1
@@ -86,7 +86,7 @@ def summary_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:
 def time_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:
     """What time and the model's size tell without counters: see `analysis.breakdown`."""
     traffic, found = breakdown.least_traffic(phase), breakdown.of_phase(phase, capture.table)
-    document: dict[str, Any] = {"least_traffic": None, "breakdown": None}
+    document: dict[str, Any] = {"least_traffic": None, "breakdown": None, "projection": None}
     if traffic:
         document["least_traffic"] = {
             "bytes_per_call": traffic.per_call,
@@ -98,6 +98,18 @@ def time_data(phase: JudgedPhase, capture: Capture) -> dict[str, Any]:
             "of": "time" if found.of_time else "instructions",
             "operations": [_part(part, found.of_time) for part in found.operations],
             "tensors": [_part(part, found.of_time) for part in found.tensors],
+        }
+    projected = breakdown_rows.projected(phase, capture)
+    if projected:
+        document["projection"] = {
+            "assumed_bytes_per_s": projected.assumed.bandwidth,
+            "assumed_operations_per_s": projected.assumed.arithmetic,
+            "s_per_token": projected.seconds,
+            "operations": [
+                {"name": part.name, "s_per_token": part.seconds, "limit": part.limit, "bytes_by": part.source}
+                for part in projected.parts
+            ],
+            "left_out": projected.left_out,
         }
     return document
 

@@ -74,7 +74,7 @@ def _body(capture: Capture) -> Iterator[str]:
     yield _image(pictures.stalls(capture, "svg"), "svg+xml", "shares of cycles by phase")
     for phase in capture.judged():
         yield from _phase(phase, capture)
-    if any(phase.phase.steps for phase in capture.judged()):
+    if any(phase.phase.steps for phase in capture.judged()) and not capture.is_emulated:
         yield "<h2>Steps over time</h2>"
         yield _image(pictures.timeline(capture), "png", "length and stall shares of every step over time")
     yield "<h2>Roofline</h2>"
@@ -116,6 +116,11 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     for name, text in breakdown_rows.lines(phase):
         yield f"<p>{_text(name.capitalize())}: {_text(text)}.</p>"
     yield from _breakdown(phase, capture)
+    projected = breakdown_rows.projected(phase, capture)
+    if projected:
+        head, *rows = breakdown_rows.projection_rows(projected)
+        yield f'<p class="warn">{_text(breakdown_rows.projection_title(projected))}</p>'
+        yield _table(head, rows, numbers=(1, 2))
     if not counted:
         return
     yield from _metrics(phase)
@@ -188,7 +193,8 @@ def _steps(capture: Capture) -> Iterator[str]:
             ratios = judgement.stalls.ratios
             shares = [metrics.describe(ratios[key].value, "share") if key in ratios else "" for key in ("be", "m")]
             shares = [share if share.endswith("%") else "" for share in shares]
-            cells = [phase.title, step.n_past, step.n_eval, f"{1e3 * step.duration_s:.3f}", *shares]
+            length = "" if phase.context.emulated else f"{1e3 * step.duration_s:.3f}"
+            cells = [phase.title, step.n_past, step.n_eval, length, *shares]
             rows.append([*map(str, cells), str(judgement.combined.outcome)])
     if not rows:
         return

@@ -90,23 +90,29 @@ def timeline(capture: Capture, form: str = "png") -> bytes:
     begin = min((step.start_s for phase in phases for step in phase.phase.steps), default=0.0)
     stack = stack_of(capture)
     for number, phase in enumerate(phases):
-        _lengths(above, phase, begin, draw.SERIES[number % len(draw.SERIES)])
+        if not capture.is_emulated:
+            _lengths(above, phase, begin, draw.SERIES[number % len(draw.SERIES)])
         if stack:
             _shares(below, phase, begin, stack)
     above.set_ylabel("step length (ms)")
-    draw.log_axis(above, "y")
+    if capture.is_emulated:
+        _say(above, "an emulator's clock tells no lengths")
+    else:
+        draw.log_axis(above, "y")
     above.grid(axis="y", color=draw.LIGHT)
     above.set_title(_title(capture, "steps over time"), loc="left", fontsize=11)
-    if phases:
+    if phases and not capture.is_emulated:
         above.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
         below.set_xlim(0, max(step.start_s + step.duration_s for phase in phases for step in phase.phase.steps) - begin)
     below.set_ylabel(f"share of {stack.of if stack else 'cycles'} (%)")
     below.set_ylim(0, 100)
-    below.set_xlabel("time since the first step (s)")
+    below.set_xlabel("steps, one after the other" if capture.is_emulated else "time since the first step (s)")
     if stack:
         draw.legend_below(drawn, stack.parts)
     else:
         _say(below, "no stalls and no instruction classes were counted, no operations timed")
+    if capture.is_emulated:
+        below.set_xticks([])
     for axes in (above, below):
         draw.tidy(axes)
     return draw.save(drawn, form)

@@ -87,7 +87,8 @@ def picture(capture: Capture, compute_peak: float | None = None, form: str = "pn
     shown = [point for point in points(capture) if math.isfinite(point.rate) and math.isfinite(point.intensity)]
     peak = next((phase.context.read_peak for phase in capture.judged() if phase.context.read_peak), None)
     if not shown:
-        text = "no phase has both work and bytes from memory counted"
+        counted = "no phase has both work and bytes from memory counted"
+        text = "an emulator's clock gives no rates" if capture.is_emulated else counted
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
     units = sorted({point.unit for point in shown}) or ["instructions"]
     unit = " or ".join(units)
@@ -95,7 +96,7 @@ def picture(capture: Capture, compute_peak: float | None = None, form: str = "pn
         _roofs(axes, shown, peak, compute_peak if units == ["operations"] else None)
         _draw_points(axes, shown)
     axes.set_xlabel(f"{unit} per byte from memory")
-    axes.set_ylabel(f"10⁹ {unit} per second{' of the emulator' if capture.is_emulated else ''}")
+    axes.set_ylabel(f"10⁹ {unit} per second")
     emulated = " (EMULATED)" if capture.is_emulated else ""
     axes.set_title(f"{draw.label(capture.path.name, 50)}: roofline{emulated}", loc="left", fontsize=11)
     axes.grid(color=draw.LIGHT)
@@ -104,8 +105,7 @@ def picture(capture: Capture, compute_peak: float | None = None, form: str = "pn
 
 
 def _of_phase(phase: JudgedPhase, parts: Sequence[Operation]) -> Point:
-    subject = phase.evidence.subject
-    seconds = subject.duration_s
+    seconds = phase.time(phase.evidence.subject.duration_s)
     work, unit = sum(part.work for part in parts), "operations"
     if not work:
         unit = "instructions"
@@ -123,9 +123,9 @@ def _of_operation(phase: JudgedPhase, part: Operation, by_shape: bool) -> Point:
     work = part.work if by_shape else part.counts.get("INST_RETIRED", part.counts.get("INST_SPEC", math.nan))
     unit = "operations" if by_shape else "instructions"
     read, source = part.bytes_read
-    seconds = phase.evidence.subject.duration_s
+    seconds = phase.time(phase.evidence.subject.duration_s)
     share = part.seconds / seconds if seconds > 0 else math.nan
-    return Point(phase.title, printable(part.name, 40), part.elapsed, share, work, unit, read, source)
+    return Point(phase.title, printable(part.name, 40), phase.time(part.elapsed), share, work, unit, read, source)
 
 
 def _count(phase: JudgedPhase, event: str) -> float | None:
@@ -147,13 +147,20 @@ def _cells(point: Point, peak: float | None) -> tuple[str, ...]:
     return (
         point.phase if not point.operation else "",
         point.operation,
-        f"{100 * point.share:.1f} %" if point.operation else f"{point.seconds:.3f} s",
+        _time(point),
         f"{point.bandwidth / 1e9:.2f}" if known else "-",
         f"{100 * point.bandwidth / peak:.0f} %" if known and peak else "-",
         f"{point.intensity:.3g}" if math.isfinite(point.intensity) else "-",
         f"{describe(point.rate / 1e9, '')} {unit}" if math.isfinite(point.rate) else "-",
         point.source or "-",
     )
+
+
+def _time(point: Point) -> str:
+    """An operation's share, a phase's seconds; `-` where the clock was an emulator's."""
+    if not math.isfinite(point.seconds):
+        return "-"
+    return f"{100 * point.share:.1f} %" if point.operation else f"{point.seconds:.3f} s"
 
 
 def _roofs(axes: Axes, shown: Sequence[Point], peak: float | None, compute_peak: float | None) -> None:

@@ -42,12 +42,14 @@ def of_phase(phase: JudgedPhase, capture: Capture) -> Summary:
     verdict, why = str(combined.outcome), _why(combined if combined.is_finding else next(spoke, combined))
     largest = _largest(phase, capture) if combined.outcome in _OPEN else ""
     if largest:
-        verdict, why = largest, f"what bounds it is open, {why[0].lower() + why[1:]}"
+        verdict, why = largest, f"what bounds it is open; {why}"
     reason = capture.header.get("counters", "available")
     missing = "" if reason == "available" else str(reason)
     if combined.outcome is Outcome.NOT_MEASURED and missing:
         why = f"no counters: {printable(missing, 200)}"
     advice = next_step(combined, phase.evidence, phase.context, missing)
+    if capture.assume and not combined.is_finding:
+        advice = "confirm the projection below on a machine: q4engine run --capture there"
     return Summary(phase.title, speed, verdict, confidence, why, advice)
 
 

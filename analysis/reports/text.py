@@ -115,6 +115,7 @@ def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     if by_step and counted:
         yield from _wrapped("     by step:   ", by_step)
     yield from _breakdown(phase, capture)
+    yield from _projection(phase, capture)
 
 
 def without_counts(capture: Capture) -> str:
@@ -140,6 +141,23 @@ def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
         if found.of_time:
             numbers[-1] = row[-1]  # words
         yield f"     {'  '.join([row[0].ljust(widths[0]), *numbers])}".rstrip()
+
+
+def _projection(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
+    """The projection on an assumed machine, where one was assumed."""
+    found = breakdown_rows.projected(phase, capture)
+    if found is None:
+        return
+    yield from _wrapped("     ", breakdown_rows.projection_title(found))
+    table = breakdown_rows.projection_rows(found)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(w) for cell, w in zip(row[1:3], widths[1:3], strict=True)),
+            row[3],
+        ]
+        yield f"     {'  '.join(cells)}".rstrip()
 
 
 def _rule(verdict: Verdict, combined: Verdict) -> Iterator[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from analysis_commands import Run, write_tokens
+import synthetic_captures as captures
+from analysis_commands import HEADER, Run, write_tokens
+from synthetic_captures import Part
 
 from analysis import compare
 
@@ -37,3 +40,37 @@ def test_compare_operations(per_op: Path, command: Run) -> None:
     assert found["decode", "gemm"]["changed"] is True
     assert found["decode", "rms_norm"]["changed"] is False
     assert found["prefill", "gemm"]["changed"] is None
+
+
+def _with(path: Path, parts: Sequence[Part], **header: object) -> Path:
+    return captures.write_per_op(path, parts, threads=2, prompt=16, n_decode=12, header=HEADER | header)
+
+
+def test_parts_add_up_to_the_whole_difference(tmp_path: Path, command: Run) -> None:
+    """A barrier that appears, an operation that goes, one that only prompts have, one that grows."""
+    left = _with(tmp_path / "synthetic-a.csv", [Part("gemm", 4e-4), Part("rope", 3e-5), Part("swiglu", 1e-5)])
+    slower = [Part("gemm", 5e-4), Part("barrier", 1e-4), Part("swiglu", 1e-5, when="prompt")]
+    right = _with(tmp_path / "synthetic-b.csv", slower)
+    found = json.loads(command(compare.main, left, right, "--json")[1])
+    for phase in ("prefill", "decode"):
+        changes = [change for change in found["changes"] if change["phase"] == phase]
+        parts = {change["name"]: change for change in changes if change["kind"] == "operation"}
+        (speed,) = [change for change in changes if change["kind"] == "speed"]
+        assert sum(part["difference"] for part in parts.values()) == pytest.approx(speed["difference"], rel=1e-9)
+        assert (parts["barrier"]["only_in"], parts["barrier"]["left"]) == ("B", 0.0)
+        assert (parts["rope"]["only_in"], parts["rope"]["right"]) == ("A", 0.0)
+        assert parts["gemm"]["only_in"] is None
+    out = command(compare.main, left, right)[1]
+    assert "all together" in out and out.count("only in B") >= 2
+
+
+def test_what_only_one_counted_is_named(tmp_path: Path, command: Run) -> None:
+    left = write_tokens(tmp_path / "synthetic-a.csv", 0.02, 0.5)
+    right = tmp_path / "synthetic-b.csv"
+    right.write_text(left.read_text().replace("STALL_BACKEND_MEM", "L2D_CACHE_REFILL"))
+    found = json.loads(command(compare.main, left, right, "--json")[1])["alone"]
+    assert [(entry["capture"], entry["what"]) for entry in found] == [
+        ("A", "event STALL_BACKEND_MEM"),
+        ("B", "event L2D_CACHE_REFILL"),
+    ]
+    assert "only in A: event STALL_BACKEND_MEM" in command(compare.main, left, right)[1]
