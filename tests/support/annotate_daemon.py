@@ -135,9 +135,13 @@ class Daemon:
     @property
     def streams(self) -> list[Stream]:
         """Every data connection so far, in the order of their arrival."""
+        return [decode_stream(data) for data in self.raw_streams if len(data) >= 20]
+
+    @property
+    def raw_streams(self) -> list[bytes]:
+        """What every data connection said so far, as it came."""
         with self._lock:
-            raw = [bytes(data) for data in self._raw]
-        return [decode_stream(data) for data in raw if len(data) >= 20]
+            return [bytes(data) for data in self._raw]
 
     @property
     def markers(self) -> list[str]:
