@@ -76,7 +76,7 @@ emulate: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) #
 bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux and from adb shell: ARCH=… TOOLCHAIN=…
 	@$(PYTHON_VENV) toolchains/bundle.py $(CROSS_OPTIONS)
 
-sanitize: setup ## the C test program and the unit tests under ASan and UBSan
+sanitize: setup ## the C test program and the unit tests under ASan and UBSan, the C test program under TSan
 	@$(PYTHON_VENV) toolchains/sanitize.py
 
 clean: ## removes what was built; .venv and .models stay

@@ -68,6 +68,16 @@ def pip(*arguments: str | os.PathLike[str], env: Mapping[str, str] | None = None
     run([sys.executable, "-m", "pip", *arguments], env)
 
 
+def cmake_build(
+    folder: Path, target: str, definitions: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> None:
+    """Builds one target of native/ in a build folder of its own, set up with these definitions where it is new."""
+    if not (folder / "CMakeCache.txt").exists():
+        generator = ["-G", "Ninja"] if find_program("ninja") else []
+        run(["cmake", "-S", REPO / "native", "-B", folder, *generator, *definitions], env)
+    run(["cmake", "--build", folder, "--target", target], env)
+
+
 def find_program(*names: str) -> str | None:
     """The path of the first of `names` that is on PATH."""
     return next((path for name in names if (path := shutil.which(name))), None)

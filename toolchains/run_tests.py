@@ -161,6 +161,12 @@ def run_parts(parts: Iterable[str]) -> list[Result]:
     return results
 
 
+def summary(results: Iterable[Result]) -> str:
+    """The closing line: the tests of all checks."""
+    results = list(results)
+    return f"{sum(result.passed for result in results)} passed, {sum(result.failed for result in results)} failed"
+
+
 def run_tests() -> int:
     parts = sys.argv[1:] or list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:
@@ -175,7 +181,7 @@ def run_tests() -> int:
     results = run_parts(parts)
     print("\n==== summary")
     print(*results, sep="\n")
-    last = f"{sum(result.passed for result in results)} passed, {sum(result.failed for result in results)} failed"
+    last = summary(results)
     (BUILD / "test-summary.txt").write_text(last + "\n")
     print(last, flush=True)
     return 1 if any(result.failed for result in results) else 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cross import prepare
-from host import BUILD, REPO, ToolError, find_program, run
+from host import BUILD, REPO, ToolError, cmake_build, find_program, run
 from qemu import require_qemu
 
 FOLDER = Path(__file__).resolve().parent
@@ -112,13 +112,10 @@ def build_driver(toolchain: str) -> tuple[Path, str]:
     """The driver program, linked statically, and the compiler that made it, e.g. 'gcc 12'."""
     folder = BUILD / "kernel-cost" / toolchain
     environment = prepare(toolchain)
-    if not (folder / "CMakeCache.txt").exists():
-        generator = ["-G", "Ninja"] if find_program("ninja") else []
-        toolchain_file = f"-DCMAKE_TOOLCHAIN_FILE={REPO}/toolchains/aarch64-{toolchain}.cmake"
-        # not position-independent: addresses in the file are addresses at run time
-        link = "-DCMAKE_EXE_LINKER_FLAGS=-static -no-pie"
-        run(["cmake", "-S", REPO / "native", "-B", folder, *generator, toolchain_file, link], environment)
-    run(["cmake", "--build", folder, "--target", "q4_kernel_cost"], environment)
+    toolchain_file = f"-DCMAKE_TOOLCHAIN_FILE={REPO}/toolchains/aarch64-{toolchain}.cmake"
+    # not position-independent: addresses in the file are addresses at run time
+    link = "-DCMAKE_EXE_LINKER_FLAGS=-static -no-pie"
+    cmake_build(folder, "q4_kernel_cost", [toolchain_file, link], environment)
     return folder / "q4_kernel_cost", compiler_name(folder)
 
 
