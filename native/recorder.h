@@ -11,6 +11,7 @@
 #define Q4_RECORDER_H
 
 #include "emulator.h"
+#include "instructions.h" // of the architecture that is built for
 #include "pmu.h"
 #include "q4.h"
 #include "threads.h"
@@ -134,19 +135,7 @@ void q4_recorder_cost(struct q4_recorder *recorder, double *mark_ns, double *rea
 
 uint64_t q4_now_ns(void); // CLOCK_MONOTONIC_RAW
 
-static inline q4_ticks q4_record_now(const struct q4_recorder *r) {
-#if defined(__x86_64__)
-    if (r->ticking)
-        return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-    if (r->ticking) {
-        uint64_t ticks;
-        __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-        return ticks;
-    }
-#endif
-    return q4_now_ns();
-}
+static inline q4_ticks q4_record_now(const struct q4_recorder *r) { return r->ticking ? q4_ticks_now() : q4_now_ns(); }
 
 // Takes a stamp for the thread's next mark.
 static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t) {

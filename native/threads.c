@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "threads.h"
 
+#include "instructions.h" // of the architecture that is built for
+
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -57,15 +59,6 @@ struct share {
 #define ROUND_MASK (((uint32_t)1 << (64 - 2 * UNIT_BITS)) - 1)
 _Static_assert((size_t)1 << UNIT_BITS == Q4_MAX_UNITS, "units fit a share");
 
-// Leaves the core to its other hardware thread, where there is one.
-static void relax(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 static void futex_wait(_Atomic uint32_t *word, uint32_t value) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
 }
@@ -87,18 +80,18 @@ static void stay_awake(const q4_team *team, const _Atomic uint32_t *word, uint32
         for (int i = 0; i < 64; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != value)
                 return;
-            relax();
+            q4_relax();
         }
 }
 
 // Returns once *word differs from value.
-static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t value, struct q4_ahead *ahead) {
+static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t value, struct q4_prefetch *next) {
     for (int i = 0, spins = team->crowded ? CROWDED_SPINS : SPINS; i < spins; i++) {
         if (atomic_load_explicit(word, memory_order_acquire) != value)
             return;
-        if (ahead && ahead->at < ahead->end) {
-            __builtin_prefetch(ahead->at, 0, 2); // into L2
-            ahead->at += 64;
+        if (next && next->at < next->end) {
+            __builtin_prefetch(next->at, 0, 2); // into L2
+            next->at += 64;
         }
     }
     for (int i = 0; team->crowded && i < YIELDS; i++) {
@@ -119,7 +112,7 @@ static void advance(q4_team *team, _Atomic uint32_t *word) {
         futex_wake_all(word);
 }
 
-void q4_team_barrier(q4_team *team, struct q4_ahead *ahead) {
+void q4_team_barrier(q4_team *team, struct q4_prefetch *next) {
     if (team->size == 1) {
         atomic_fetch_add_explicit(&team->phase, 1, memory_order_relaxed);
         return;
@@ -129,7 +122,7 @@ void q4_team_barrier(q4_team *team, struct q4_ahead *ahead) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         advance(team, &team->phase);
     } else {
-        wait_while_equal(team, &team->phase, phase, ahead);
+        wait_while_equal(team, &team->phase, phase, next);
     }
 }
 

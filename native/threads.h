@@ -20,13 +20,13 @@ int q4_team_size(const q4_team *team);
 void q4_team_run(q4_team *team, void (*work)(void *context, int member), void *context);
 
 // Memory that a member will read next. Waiting, it asks for it line by line.
-struct q4_ahead {
+struct q4_prefetch {
     const uint8_t *at, *end;
 };
 
-// Inside a run: waits until every member is here. Brief spinning, then sleep. ahead: used up as far as time allowed;
+// Inside a run: waits until every member is here. Brief spinning, then sleep. next: used up as far as time allowed;
 // may be NULL.
-void q4_team_barrier(q4_team *team, struct q4_ahead *ahead);
+void q4_team_barrier(q4_team *team, struct q4_prefetch *next);
 
 // Units of work: first, first + 1, …, first + n - 1.
 struct q4_units {

@@ -37,7 +37,7 @@ static void walk(void *context, int member) {
     struct q4_recorder *recorder = r->call->phase ? r->s->recorder : NULL;
     struct q4_thread_record *record = recorder ? &recorder->threads[member] : NULL;
     uint64_t fp = q4_fp_enter();
-    struct q4_ahead ahead = {0};
+    struct q4_prefetch next = {0};
     if (record)
         q4_record_start(recorder, record);
     struct q4_range range = q4_token_range(r, m->plan);
@@ -47,7 +47,7 @@ static void walk(void *context, int member) {
         if (record) // of emulated instructions even the few around operations are told apart
             q4_record_mark(recorder, record, busy || recorder->emulated);
         if (op->kind == Q4_OP_MATMUL)
-            ahead = q4_next_weights(r, op, member);
+            next = q4_next_weights(r, op, member);
         size_t next_units = 0;
         if (op + 1 < end) {
             range = q4_token_range(r, op + 1);
@@ -55,7 +55,7 @@ static void walk(void *context, int member) {
         }
         bool barrier = units > 1 || (units == 1 && next_units != 1);
         if (barrier)
-            q4_team_barrier(m->team, &ahead);
+            q4_team_barrier(m->team, &next);
         if (record)
             q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
         units = next_units;

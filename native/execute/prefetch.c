@@ -2,16 +2,16 @@
 #include "run.h"
 
 // Into L2, which holds this and more.
-#define AHEAD_BYTES ((size_t)64 << 10)
+#define PREFETCH_BYTES ((size_t)64 << 10)
 
-struct q4_ahead q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member) {
+struct q4_prefetch q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member) {
     const struct q4_op *next = op->next_product;
     if (next == NULL || q4_token_range(r, next).n != 1)
-        return (struct q4_ahead){0};
+        return (struct q4_prefetch){0};
     const struct q4_weight *w = &r->m->weights[next->weight];
     size_t units = (w->rows + Q4_MAX_PANEL_ROWS - 1) / Q4_MAX_PANEL_ROWS;
     size_t first = units * (size_t)member / (size_t)q4_team_size(r->m->team) * Q4_MAX_PANEL_ROWS;
     const struct q4_layout *layout = w->kernels.gemv->layout;
     size_t at = first / layout->rows * q4_panel_bytes(layout, w->k);
-    return (struct q4_ahead){w->data + at, w->data + q4_min_size(at + AHEAD_BYTES, w->bytes)};
+    return (struct q4_prefetch){w->data + at, w->data + q4_min_size(at + PREFETCH_BYTES, w->bytes)};
 }

@@ -43,6 +43,6 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
 size_t q4_kernel_scratch(const struct q4_model *model, const struct q4_op *op);
 // The first of the weights that the member will read after a MATMUL; nothing where no single token meets them
 // (prefetch.c).
-struct q4_ahead q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member);
+struct q4_prefetch q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member);
 
 #endif
