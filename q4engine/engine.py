@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -97,6 +98,7 @@ class Engine:
         self.n_threads = n_threads
         self.load_seconds = load_seconds
         self._native = native
+        self._closed = False
 
     @classmethod
     def load(
@@ -117,6 +119,7 @@ class Engine:
             config, graph = read_model(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
             native = _build_native(file, graph, config.n_layers, threads, cpu_mask) if backend == "native" else None
+            file.require_unchanged()  # what was packed is of one file
             return cls(file, config, graph, native, threads, time.perf_counter() - start)
         except BaseException:
             file.close()
@@ -155,8 +158,24 @@ class Engine:
         """The variant of the operations that are not matrix products: base, avx2, …"""
         return "numpy" if self._native is None else str(self._native.variant())
 
+    def close(self) -> None:
+        """Lets go of file, weights and threads; they go at once, or with the last session. Closing twice is fine."""
+        self._closed = True
+        self._native = None
+        self.gguf.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def session(self, n_ctx: int | None = None, n_batch: int = DEFAULT_BATCH) -> Session:
         """A new timeline of at most ``n_ctx`` tokens (default: the model's, up to 4096), prompts in ``n_batch``."""
+        if self._closed:
+            raise Q4Error(f"{self.gguf.path}: the engine was closed")
         context = min(self.config.n_ctx_train, DEFAULT_CONTEXT) if n_ctx is None else n_ctx
         if context < 1 or n_batch < 1:
             raise Q4Error(f"a context of {context} tokens in batches of {n_batch}: both must be at least 1")
@@ -238,6 +257,7 @@ class Session:
             for observer in self.observers:
                 observer.before(call)
             self._call(call, batch, out)
+            self.engine.gguf.require_unchanged()  # the embedding is read from it
             for observer in self.observers:
                 observer.after(call)
             self._tokens += batch.tolist()

@@ -220,7 +220,7 @@ static PyType_Spec counters_spec = {
 };
 
 int q4_add_counters_type(PyObject *module) {
-    PyObject *type = PyType_FromSpec(&counters_spec);
+    PyObject *type = PyType_FromModuleAndSpec(module, &counters_spec, NULL);
     int status = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
     return status;

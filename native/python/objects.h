@@ -6,6 +6,8 @@
 
 #include "../session.h"
 
+#include <sys/types.h>
+
 typedef struct {
     PyObject_HEAD struct q4_model model;
     struct q4_held *held; // the tables' buffers
@@ -14,11 +16,14 @@ typedef struct {
 typedef struct {
     PyObject_HEAD struct q4_session session;
     PyObject *model;
-    int busy; // a call is running without the GIL
+    pid_t busy; // the process that runs a call without the GIL, or 0
 } SessionObject;
 
+struct q4_module_state {
+    PyTypeObject *model_type;
+};
+
 extern PyType_Spec q4_model_type_spec;
-extern PyTypeObject *q4_model_type;
 
 // Methods of Session that are about recording (recording.c).
 extern const char q4_session_record_doc[], q4_session_select_doc[], q4_session_recorded_doc[], q4_session_cost_doc[],
@@ -33,6 +38,9 @@ PyObject *q4_session_cost(PyObject *self, PyObject *unused);
 bool q4_parse_groups(PyObject *list, struct q4_pmu_group **groups, size_t *n);
 // Sets OSError; it names the thread and the event where tids says which threads they were.
 void q4_raise_refusal(const struct q4_pmu_refusal *refusal, const int *tids);
+
+// Whether no call is running; else false with an exception. For methods that change what a call works with.
+bool q4_session_idle(const SessionObject *self);
 
 // Sets ValueError, unless an exception is set already; false.
 bool q4_fail(const char *message);

@@ -8,9 +8,9 @@ PyDoc_STRVAR(probe_read_doc,
              "Reads all packed weights once, front to back, on the model's threads: bytes and seconds.");
 
 static PyObject *probe_read(PyObject *self, PyObject *args) {
-    (void)self;
+    const struct q4_module_state *module = PyModule_GetState(self);
     PyObject *object;
-    if (!PyArg_ParseTuple(args, "O!", q4_model_type, &object))
+    if (!PyArg_ParseTuple(args, "O!", module->model_type, &object))
         return NULL;
     const struct q4_model *m = &((ModelObject *)object)->model;
     double seconds;
@@ -27,10 +27,10 @@ PyDoc_STRVAR(probe_int8_doc,
              "that the model uses have no such loop.");
 
 static PyObject *probe_int8(PyObject *self, PyObject *args) {
-    (void)self;
+    const struct q4_module_state *module = PyModule_GetState(self);
     PyObject *object;
     Py_ssize_t macs;
-    if (!PyArg_ParseTuple(args, "O!n", q4_model_type, &object, &macs))
+    if (!PyArg_ParseTuple(args, "O!n", module->model_type, &object, &macs))
         return NULL;
     const struct q4_model *m = &((ModelObject *)object)->model;
     const struct q4_int8_peak *peak = q4_int8_peak_for(m->features);

@@ -3,18 +3,20 @@
 
 #include <stdlib.h>
 
-// NULL without an exception: no groups.
-static struct q4_pmu *open_counters(SessionObject *self, PyObject *list) {
-    struct q4_pmu_group *groups;
-    size_t n;
-    if (!q4_parse_groups(list, &groups, &n))
-        return NULL;
+// Runs no Python code. False with an exception; no recorder is left then.
+static bool start_recording(struct q4_session *s, int level, const struct q4_pmu_group *groups, size_t n) {
+    q4_recorder_free(s->recorder);
+    s->recorder = NULL;
+    if (level == 0)
+        return true;
     struct q4_pmu_refusal refusal;
-    struct q4_pmu *pmu = n ? q4_recorder_counters(self->session.model->team, groups, n, &refusal) : NULL;
+    struct q4_pmu *pmu = n ? q4_recorder_counters(s->model->team, groups, n, &refusal) : NULL;
     if (n && pmu == NULL)
-        q4_raise_refusal(&refusal, NULL);
-    free(groups);
-    return pmu;
+        return q4_raise_refusal(&refusal, NULL), false;
+    s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, (enum q4_record_level)level, pmu);
+    if (s->recorder == NULL)
+        PyErr_NoMemory();
+    return s->recorder != NULL;
 }
 
 const char q4_session_record_doc[] =
@@ -27,35 +29,28 @@ const char q4_session_record_doc[] =
 PyObject *q4_session_record(PyObject *object, PyObject *args) {
     SessionObject *self = (SessionObject *)object;
     int level;
-    PyObject *groups;
-    if (!PyArg_ParseTuple(args, "iO", &level, &groups))
+    PyObject *list;
+    struct q4_pmu_group *groups;
+    size_t n;
+    if (!PyArg_ParseTuple(args, "iO", &level, &list))
         return NULL;
     if (level < 0 || level > Q4_RECORD_ALL_OPERATIONS)
         return q4_fail("a level of recording is 0 to 3"), NULL;
-    if (self->busy)
-        return q4_fail("another thread is in a decode call of this session"), NULL;
-    struct q4_session *s = &self->session;
-    q4_recorder_free(s->recorder);
-    s->recorder = NULL;
-    if (level > 0) {
-        struct q4_pmu *pmu = open_counters(self, groups);
-        if (PyErr_Occurred())
-            return NULL;
-        s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, (enum q4_record_level)level, pmu);
-        if (s->recorder == NULL)
-            return PyErr_NoMemory();
-    }
-    Py_INCREF(Py_None);
-    return Py_None;
+    if (!q4_parse_groups(list, &groups, &n))
+        return NULL;
+    // looked at last: converting the numbers may have run Python code, and other threads
+    bool ok = q4_session_idle(self) && start_recording(&self->session, level, groups, n);
+    free(groups);
+    if (!ok)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 const char q4_session_select_doc[] = "select(groups, /) -> None\n\n"
                                      "Which groups count in the calls to come: bit i for group i.";
 
 static bool usable(SessionObject *self) {
-    if (self->busy)
-        return q4_fail("another thread is in a decode call of this session");
-    return self->session.recorder != NULL || q4_fail("calls are not recorded");
+    return q4_session_idle(self) && (self->session.recorder != NULL || q4_fail("calls are not recorded"));
 }
 
 PyObject *q4_session_select(PyObject *object, PyObject *args) {

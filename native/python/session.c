@@ -1,11 +1,15 @@
 // Session for Python.
 #include "objects.h"
 
+#include <unistd.h>
+
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"model", "n_ctx", "n_batch", NULL};
+    const struct q4_module_state *module = PyType_GetModuleState(type);
     PyObject *model;
     Py_ssize_t n_ctx, n_batch;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!nn", names, q4_model_type, &model, &n_ctx, &n_batch))
+    if (!module ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O!nn", names, module->model_type, &model, &n_ctx, &n_batch))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     SessionObject *self = (SessionObject *)allocate(type, 0);
@@ -38,13 +42,21 @@ PyDoc_STRVAR(
     "[tokens, vocabulary]. phase: of constants()['phases'], 'none' for a call that is no part of the run.\n"
     "Returns whether recorded is to be called now. ValueError where the call does not fit or a value is not finite.");
 
+bool q4_session_idle(const SessionObject *self) {
+    if (self->busy == 0)
+        return true;
+    return q4_fail(self->busy == getpid() ? "another thread is in a decode call of this session"
+                                          : "another thread was in a decode call of this session when the process "
+                                            "was forked; its cache is half written: make a new session");
+}
+
 static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_buffer *logits, Py_ssize_t n_past,
                        int all, int phase) {
     size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),
            rows = all ? n : 1;
     // looked at last: converting the arguments may have run Python code, and other threads
-    if (self->busy)
-        return q4_fail("another thread is in a decode call of this session");
+    if (!q4_session_idle(self))
+        return false;
     if (n_past < 0 || tokens->len % (Py_ssize_t)sizeof(int32_t) || n > self->session.n_batch ||
         (uintptr_t)tokens->buf % sizeof(int32_t) || (uintptr_t)logits->buf % sizeof(float) ||
         (size_t)logits->len != rows * vocabulary * sizeof(float))
@@ -59,7 +71,7 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
                            .logits = logits->buf};
     char error[Q4_ERROR_SIZE];
     bool ok;
-    self->busy = 1;
+    self->busy = getpid();
     Py_BEGIN_ALLOW_THREADS;
     ok = q4_session_decode(&self->session, &call, error);
     Py_END_ALLOW_THREADS;
@@ -108,12 +120,11 @@ static PyType_Spec session_spec = {
     .slots = session_slots,
 };
 
-PyTypeObject *q4_model_type;
-
 int q4_add_model_types(PyObject *module) {
-    q4_model_type = (PyTypeObject *)PyType_FromSpec(&q4_model_type_spec);
-    PyTypeObject *session_type = (PyTypeObject *)PyType_FromSpec(&session_spec);
-    int status = q4_model_type && session_type ? PyModule_AddType(module, q4_model_type) : -1;
+    struct q4_module_state *state = PyModule_GetState(module);
+    state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &q4_model_type_spec, NULL);
+    PyTypeObject *session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &session_spec, NULL);
+    int status = state->model_type && session_type ? PyModule_AddType(module, state->model_type) : -1;
     if (status == 0)
         status = PyModule_AddType(module, session_type);
     Py_XDECREF((PyObject *)session_type);

@@ -199,7 +199,7 @@ def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet
     try:
         yield engine
     finally:
-        engine.gguf.close()
+        engine.close()
 
 
 def _flat(lists: list[list[int]] | None, default: list[int]) -> list[int]:

@@ -99,6 +99,7 @@ def quantize_file(
                     writer.write(piece)
                     if progress is not None:
                         progress(info.name, n_weights)
+            file.require_unchanged()
         return Summary(
             n_tensors=len(table),
             n_converted=sum(info.type is not new.type for info, new in zip(file.tensors.values(), table, strict=True)),

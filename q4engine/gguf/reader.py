@@ -6,10 +6,8 @@ file ends in one Q4Error, and never in an access past the end or in an allocatio
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.cursor import MAX_NAME_BYTES, Cursor
+from q4engine.gguf.mapping import MappedFile
 from q4engine.gguf.metadata import GGUFArray, Metadata
 from q4engine.gguf.types import USABLE_NAMES, TensorType, ValueType
 
@@ -50,7 +49,7 @@ class TensorInfo:
     shape: tuple[int, ...]
     offset: int
     n_bytes: int
-    _file: GGUFFile = field(repr=False, compare=False)
+    _file: MappedFile = field(repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -73,7 +72,7 @@ class TensorInfo:
     def data(self) -> np.ndarray:
         """The tensor's bytes: a read-only one-dimensional uint8 view on the mapping. Q4Error for unusable types."""
         self.require_usable()
-        return np.frombuffer(self._file.mapping, np.uint8, self.n_bytes, self.offset)
+        return np.frombuffer(self._file.data, np.uint8, self.n_bytes, self.offset)
 
     def require_usable(self) -> None:
         """Q4Error unless the engine computes with this tensor's type."""
@@ -87,10 +86,10 @@ class TensorInfo:
 class GGUFFile:
     """An open GGUF file. Use :meth:`open`; a context manager. Arrays and tensor data are views on the mapping."""
 
-    def __init__(self, path: Path, mapping: mmap.mmap) -> None:
-        self.path = path
-        self._mapping: mmap.mmap | None = mapping
-        cursor = Cursor(path, mapping)
+    def __init__(self, mapped: MappedFile) -> None:
+        self.path = mapped.path
+        self._mapped = mapped
+        cursor = Cursor(mapped.path, mapped.data)
         self.version, n_tensors, n_pairs = _read_header(cursor)
         self.metadata: Metadata = _read_metadata(cursor, n_pairs)
         self.alignment: int = _read_alignment(self.metadata)
@@ -99,32 +98,20 @@ class GGUFFile:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> GGUFFile:
         """Map and check a file. Q4Error with one line that names the file where anything is wrong with it."""
-        path = Path(path)
+        mapped = MappedFile(Path(path))
         try:
-            mode = path.stat().st_mode
-            if stat.S_ISDIR(mode):
-                raise Q4Error(f"{path}: is a directory, expected a GGUF file")
-            if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
-                raise Q4Error(f"{path}: is no regular file, expected a GGUF file")
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size == 0:
-                    raise Q4Error(f"{path}: the file is empty, expected a GGUF file")
-                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError:
-            raise Q4Error(f"{path}: no such file") from None
-        except (OSError, ValueError) as error:
-            raise Q4Error(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-        try:
-            return cls(path, mapping)
+            return cls(mapped)
         except BaseException:
-            _close(mapping)
+            mapped.close()
             raise
 
     @property
     def mapping(self) -> mmap.mmap:
-        if self._mapping is None:
-            raise Q4Error(f"{self.path}: the file was closed")
-        return self._mapping
+        return self._mapped.data
+
+    def require_unchanged(self) -> None:
+        """Q4Error where the file was written to since it was opened."""
+        self._mapped.require_unchanged()
 
     def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
         """The tensor of that name, or a Q4Error where it is missing or has another shape than the one expected."""
@@ -137,9 +124,7 @@ class GGUFFile:
 
     def close(self) -> None:
         """Unmap the file; views that are still alive keep the mapping until they go."""
-        if self._mapping is not None:
-            _close(self._mapping)
-            self._mapping = None
+        self._mapped.close()
 
     def __enter__(self) -> GGUFFile:
         return self
@@ -186,7 +171,7 @@ class GGUFFile:
                 f"{what} of shape {row.shape} ({kind.name}) lies at bytes {offset} to {offset + n_bytes}, "
                 f"past the end of the file ({cursor.end} bytes)"
             )
-        return TensorInfo(row.name, kind, row.type_id, row.shape, offset, n_bytes, self)
+        return TensorInfo(row.name, kind, row.type_id, row.shape, offset, n_bytes, self._mapped)
 
 
 @dataclass(frozen=True)
@@ -199,11 +184,6 @@ class _TensorRow:
 
 _TYPE_IDS = frozenset(int(kind) for kind in TensorType if kind is not TensorType.UNKNOWN)
 _VALUE_TYPE_IDS = frozenset(int(kind) for kind in ValueType)
-
-
-def _close(mapping: mmap.mmap) -> None:
-    with contextlib.suppress(BufferError):  # a view is alive; the mapping goes with the last one
-        mapping.close()
 
 
 def _read_header(cursor: Cursor) -> tuple[int, int, int]:

@@ -61,11 +61,11 @@ class ByteLevelBPE:
         _check_merges(metadata, merges)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
-        self._cache = WordCache(self._encode_word, self._fewest)
+        self._cache = WordCache()
 
     def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
         """Ids of a text. ``at_start`` plays no part in byte-level BPE. TooManyTokensError for more than ``most``."""
-        return self._cache.ids(self._words.split(text), most)
+        return self._cache.ids(self._words.split(text), self, most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""
@@ -85,13 +85,14 @@ class ByteLevelBPE:
     def _dropped(self) -> list[str]:
         return [_LETTERS[byte] for byte in _RARE_BYTES if _LETTERS[byte] not in self._vocabulary.ids]
 
-    def _fewest(self, word: str) -> int:
+    def fewest(self, word: str) -> int:
         """Tokens that a word has at least: bytes that may be dropped give none, and no token is longer than all are."""
         letters = _in_letters(word)
         kept = len(letters) - sum(map(letters.count, self._dropped))
         return kept // self._longest(letters)
 
-    def _encode_word(self, word: str) -> list[int]:
+    def encode_word(self, word: str) -> list[int]:
+        """The ids of one word."""
         letters = _in_letters(word)
         ids = self._vocabulary.ids
         if self._takes_whole_words and letters in ids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from q4engine.errors import TooManyTokensError
 
@@ -11,16 +12,20 @@ _CACHE_WORDS = 1 << 15
 _CACHE_CHARS = 64
 
 
+class WordEncoder(Protocol):
+    def encode_word(self, word: str) -> list[int]: ...
+
+    def fewest(self, word: str) -> int:
+        """Tokens that a word has at least, told without encoding it."""
+
+
 class WordCache:
     """Ids of words, those of short words kept: texts repeat them. Never more than some thousand words."""
 
-    def __init__(self, encode_word: Callable[[str], list[int]], fewest: Callable[[str], int]) -> None:
-        """``fewest``: tokens that a word has at least, told without encoding it."""
-        self._encode_word = encode_word
-        self._fewest = fewest
+    def __init__(self) -> None:
         self._known: dict[str, list[int]] = {}
 
-    def ids(self, words: Iterable[str], most: int | None = None) -> list[int]:
+    def ids(self, words: Iterable[str], encoder: WordEncoder, most: int | None = None) -> list[int]:
         """The ids of all words, one after the other. TooManyTokensError where there are more than ``most``.
 
         A long word is not encoded where ``fewest`` says that it has more: that would take a kilobyte a letter.
@@ -31,8 +36,8 @@ class WordCache:
             known = cache.get(word)
             if known is None:
                 if most is not None and len(word) > _CACHE_CHARS:
-                    _refuse_more(len(ids) + self._fewest(word), most)
-                known = self._encode_word(word)
+                    _refuse_more(len(ids) + encoder.fewest(word), most)
+                known = encoder.encode_word(word)
                 if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
                     cache[word] = known
             ids += known

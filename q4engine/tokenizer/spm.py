@@ -42,7 +42,7 @@ class SentencePieceBPE:
         # encoded one by one. The separator keeps neighbours in the joined string apart.
         crossing = re.search(f"[^{SPACE}\0]{SPACE}", "\0".join(self._ids))
         self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
-        self._cache = WordCache(self._encode_word, lambda word: len(word) // self._longest(word))
+        self._cache = WordCache()
 
     @cached_property
     def _longest(self) -> Callable[[str], int]:
@@ -55,7 +55,7 @@ class SentencePieceBPE:
         """
         if self.adds_space and at_start:
             text = " " + text
-        return self._cache.ids(self._split(text.replace(" ", SPACE)), most)
+        return self._cache.ids(self._split(text.replace(" ", SPACE)), self, most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for."""
@@ -72,7 +72,12 @@ class SentencePieceBPE:
             return iter((text,))
         return (match.group() for match in self._word.finditer(text) if match.group())
 
-    def _encode_word(self, word: str) -> list[int]:
+    def fewest(self, word: str) -> int:
+        """Tokens that a word has at least."""
+        return len(word) // self._longest(word)
+
+    def encode_word(self, word: str) -> list[int]:
+        """The ids of one word."""
         ids: list[int] = []
         for part in merge_symbols(list(word), self._rank):
             token = self._ids.get(part)

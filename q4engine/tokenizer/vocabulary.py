@@ -109,7 +109,7 @@ def read_scores(metadata: Metadata, n_tokens: int) -> np.ndarray:
 def _read_types(metadata: Metadata, n_tokens: int) -> np.ndarray:
     if PREFIX + "token_type" not in metadata:
         return np.full(n_tokens, TokenType.NORMAL)
-    types = metadata.integers(PREFIX + "token_type")
+    types = metadata.integers(PREFIX + "token_type").copy()  # of the mapping, which may be closed
     if len(types) != n_tokens:
         raise key_error(metadata, "token_type", f"has {len(types)} elements, expected {n_tokens}, one a token")
     if types.max() > max(TokenType) or types.min() < 0:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine import _native
-from q4engine.engine import Engine, Session
+from q4engine.engine import Backend, Engine, Session
+from q4engine.errors import Q4Error
 
 TOKENS = [1, 2, 3, 4, 5]
 
@@ -114,6 +117,134 @@ def test_a_forked_process_goes_on(path: Path) -> None:
     assert parent == child
 
 
+FORKED_IN_A_CALL = """
+import os, sys, threading
+import numpy as np
+from q4engine.engine import Engine
+engine = Engine.load(sys.argv[1], n_threads=2)
+session = engine.session(n_ctx=4096, n_batch=4096)
+thread = threading.Thread(target=lambda: session.decode(np.ones(4000, np.int32)))
+thread.start()
+while True:  # until the call is under way
+    try:
+        session.recorder.record(0, [])
+    except ValueError:
+        break
+pid = os.fork()
+if pid == 0:
+    try:
+        session.decode([1])
+    except Exception as error:
+        os.write(1, f"{error}\\n".encode())
+    fresh = engine.session().decode([1, 2])
+    os.write(1, f"{np.isfinite(fresh).all()}\\n".encode())
+    os._exit(0)
+os.waitpid(pid, 0)
+thread.join()
+"""
+
+
+def test_a_fork_while_another_thread_decodes(path: Path) -> None:
+    """The child cannot go on with a cache that is half written; it says so, and all else works."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED_IN_A_CALL, path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    error, works = done.stdout.splitlines()
+    assert error.endswith("when the process was forked; its cache is half written: make a new session")
+    assert works == "True"
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_engines_let_go_without_the_collector(path: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = descriptors()
+        for _ in range(5):
+            engine = Engine.load(path, n_threads=2)
+            session = engine.session()
+            session.decode(TOKENS)
+            assert engine.tokenizer is not None
+        del engine, session
+        assert descriptors() == before
+        for _ in range(5):
+            with Engine.load(path, n_threads=2) as engine:
+                session = engine.session()
+            session.decode(TOKENS)
+            del engine, session
+            assert descriptors() == before
+    finally:
+        gc.enable()
+
+
+def test_a_closed_engine(path: Path) -> None:
+    with Engine.load(path, n_threads=1) as engine:
+        session = engine.session()
+        before = session.decode(TOKENS).tobytes()
+    engine.close()
+    with pytest.raises(Q4Error, match="the engine was closed"):
+        engine.session()
+    session.truncate(0)
+    assert session.decode(TOKENS).tobytes() == before  # sessions end when they please
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("size", ["same", "longer"])
+def test_a_model_that_is_written_over_while_it_is_used(tmp_path: Path, backend: Backend, size: str) -> None:
+    path = write_tiny(tmp_path / "synthetic-tiny.gguf")
+    engine = Engine.load(path, n_threads=1, backend=backend)
+    session = engine.session()
+    session.decode(TOKENS)
+    time.sleep(0.02)  # file systems count in ticks
+    with path.open("r+b") as file:
+        file.seek(-64 if size == "same" else 0, os.SEEK_END)
+        file.write(bytes(64))
+    with pytest.raises(Q4Error, match=r"synthetic-tiny\.gguf: the file was changed while it was in use"):
+        session.decode([6])
+    assert session.n_past == len(TOKENS)
+
+
+def test_a_model_that_is_replaced_while_it_is_used_stays_what_it_was(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "synthetic-tiny.gguf")
+    session = Engine.load(path, n_threads=1).session()
+    session.decode(TOKENS)
+    other = write_tiny(tmp_path / "other.gguf", TINY_QWEN2)
+    other.replace(path)
+    assert np.isfinite(session.decode([6])).all()
+
+
+IMPORTED_TWICE = """
+import sys
+from q4engine.engine import Engine
+import q4engine
+engine = Engine.load(sys.argv[1], n_threads=1)
+session = engine.session()
+before = session.decode([1, 2, 3]).tobytes()
+old = sys.modules.pop("q4engine._native")
+del q4engine._native
+import q4engine._native as new
+assert new is not old and new.Model is not old.Model
+again = old.Session(engine.native, 64, 8)  # of the module that the model is of
+try:
+    new.Session(engine.native, 64, 8)
+except TypeError as error:
+    print(error)
+del old
+session.truncate(0)
+assert session.decode([1, 2, 3]).tobytes() == before
+assert Engine.load(sys.argv[1], n_threads=1).session().decode([1, 2, 3]).tobytes() == before
+"""
+
+
+def test_the_native_module_imported_twice(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED_TWICE, path], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "argument 1 must be q4engine._native.Model, not q4engine._native.Model\n"
+
+
 def test_a_thousand_sessions_leave_no_memory_behind(path: Path) -> None:
     engine = Engine.load(path, n_threads=2)
 
@@ -133,7 +264,7 @@ def test_a_thousand_sessions_leave_no_memory_behind(path: Path) -> None:
 def test_a_hundred_engines_leave_no_memory_behind(path: Path) -> None:
     def use(n: int) -> None:
         for _ in range(n):
-            with Engine.load(path, n_threads=2).gguf:
+            with Engine.load(path, n_threads=2):
                 pass
 
     use(20)

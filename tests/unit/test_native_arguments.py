@@ -20,7 +20,15 @@ from models.tiny import MIXED_TYPES, TINY_QWEN2, write_tiny
 from q4engine import _native
 from q4engine.engine import Engine
 
-REFUSALS = (ValueError, TypeError, OverflowError, MemoryError, BufferError, KeyError)  # Unicode errors are ValueErrors
+REFUSALS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    BufferError,
+    KeyError,
+    IndexError,
+)  # Unicode errors are ValueErrors
 SPEC = TINY_QWEN2.with_changes(dim=256, head_dim=32, n_heads=8, types=MIXED_TYPES)
 INTEGERS = [
     0,
@@ -199,3 +207,46 @@ def test_lists_that_change_while_they_are_read(arguments: dict[str, Any]) -> Non
     given = {key: value for key, value in arguments.items() if key != "_engine"} | {"weights": weights}
     model = _native.Model(**given)
     assert not weights and model.kernels() == arguments["_engine"].native.kernels()
+
+
+class Changing:
+    """A number whose conversion changes the list that is being read."""
+
+    def __init__(self, value: int, change: Callable[[], object]) -> None:
+        self.value, self.change = value, change
+
+    def __index__(self) -> int:
+        self.change()
+        return self.value
+
+
+def test_lists_that_any_number_in_them_clears(arguments: dict[str, Any]) -> None:
+    right = {key: value for key, value in arguments.items() if key != "_engine"}
+    for name in ("tables", "vectors", "rope_tables", "weights", "buffers", "plan"):
+        for at, row in enumerate(right[name][:3]):
+            places = range(len(row)) if isinstance(row, tuple) else [None]
+            for place in places:
+                changed = list(right[name])
+                value = row if place is None else row[place]
+                if not isinstance(value, int):
+                    continue
+                number = Changing(value, changed.clear)
+                changed[at] = number if place is None else (*row[:place], number, *row[place + 1 :])
+                outcome(lambda changed=changed, name=name: _native.Model(**{**right, name: changed}))  # type: ignore[misc]
+    sources = list(right["weights"][0][3])
+    sources[0] = (sources[0][0], Changing(sources[0][1], sources.clear))
+    weights = [(*right["weights"][0][:3], sources), *right["weights"][1:]]
+    assert outcome(lambda: _native.Model(**{**right, "weights": weights})) in ("done", "ValueError")
+
+
+def test_recording_that_changes_while_it_is_set_up(arguments: dict[str, Any]) -> None:
+    session = _native.Session(_native.Model(**{k: v for k, v in arguments.items() if k != "_engine"}), 64, 8)
+    events: list[Any] = []
+    groups: list[Any] = [events]
+    change = Changing(1, lambda: (groups.clear(), events.clear(), session.record(1, [])))
+    events += [(change, change, False), (1, 0, False)]
+    assert outcome(lambda: session.record(2, groups)) in ("ValueError", "IndexError", "TypeError")
+    for wrong in ([[None]], [None], [[(1,)]], [[(1, 2, 3, 4)]], [[("x", 0, 0)]], [[[1, 0, 0]]], None, {}, [[]]):
+        assert outcome(lambda wrong=wrong: session.record(2, wrong)) in ("ValueError", "TypeError")  # type: ignore[misc]
+    logits = np.empty(SPEC.vocab_size, np.float32)
+    session.decode(np.ones(1, np.int32), 0, False, logits)

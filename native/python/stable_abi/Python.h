@@ -115,6 +115,13 @@ typedef struct PyModuleDef_Slot {
 } PyModuleDef_Slot;
 #define Py_mod_create 1
 #define Py_mod_exec 2
+extern const unsigned long Py_Version;
+#define Py_VISIT(object)                                                                                               \
+    do {                                                                                                               \
+        int status_ = (object) ? visit((PyObject *)(object), arg) : 0;                                                 \
+        if (status_)                                                                                                   \
+            return status_;                                                                                            \
+    } while (0)
 
 typedef struct PyModuleDef {
     PyModuleDef_Base m_base;
@@ -173,6 +180,7 @@ unsigned long PyType_GetFlags(PyTypeObject *);
 PyObject *PyType_FromSpec(PyType_Spec *);
 PyObject *PyType_FromModuleAndSpec(PyObject *, PyType_Spec *, PyObject *);
 PyObject *PyType_GenericAlloc(PyTypeObject *, Py_ssize_t);
+void *PyType_GetModuleState(PyTypeObject *);
 void *PyType_GetSlot(PyTypeObject *, int);
 void PyObject_Free(void *);
 
