@@ -273,3 +273,33 @@ def test_a_hundred_engines_leave_no_memory_behind(path: Path) -> None:
     use(100)
     gc.collect()
     assert resident_kilobytes() - before < 6000, "an engine of this model takes 200 kB and more"
+
+
+IN_INTERPRETERS = """
+import importlib.util, sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+run = getattr(interpreters, "exec", None) or interpreters.run_string
+code = f'''
+import importlib.util
+spec = importlib.util.spec_from_file_location("q4engine._native", {sys.argv[1]!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+assert module.tensor_types() and isinstance(module.Model, type)
+'''
+exec(code)
+for _ in range(3):
+    interpreter = interpreters.create()
+    failed = run(interpreter, code)
+    assert failed is None, failed
+    interpreters.destroy(interpreter)
+exec(code)
+"""
+
+
+def test_the_native_module_in_several_interpreters() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", IN_INTERPRETERS, _native.__file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
