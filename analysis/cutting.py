@@ -61,6 +61,8 @@ def cut(
         if markers:
             phases[0].notes.append("the capture has calls of its own; the markers are not used")
         return phases
+    if table.frame.empty and table.markers and markers is None:
+        return _phases_of_markers(table.markers)
     if table.frame.empty:
         raise AnalysisError("no counts in it, nothing to cut into phases", path=table.meta.get("path"))
     found = list(markers) if markers is not None else list(table.markers)
@@ -149,6 +151,21 @@ def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> 
     if partly:
         phase.notes.append(f"counted in some of the {len(steps)} calls and scaled to all by time: {', '.join(partly)}")
     return phase
+
+
+# Markers alone: when each step began, and what it evaluated.
+
+
+def _phases_of_markers(markers: Sequence[Marker]) -> list[Phase]:
+    """Phases with the times of their steps and no counts. A last step without an end mark takes no time."""
+    last = math.nextafter(markers[-1].time_s, math.inf)
+    phases = []
+    for span in spans_of_markers(markers, markers[0].time_s, last):
+        tokens = sum(step.n_eval for step in span.steps)
+        length = span.end_s - span.start_s
+        phases.append(Phase(span.label, span.generation, tokens, span.start_s, length, span.steps, warmup=span.warmup))
+        phases[-1].notes = [*span.notes, "markers alone, no counts: the times of the steps are all there is"]
+    return phases
 
 
 # Captures of other tools: intervals cut by markers.

@@ -21,6 +21,7 @@ from analysis.errors import AnalysisError, printable
 from analysis.perf_script import Sample
 from analysis.readers import read
 from analysis.readers.markers_file import read_markers
+from analysis.readers.source import Source
 from analysis.spans import Span, spans_of_markers
 from analysis.table import Table
 
@@ -72,14 +73,16 @@ def shares(
     path: Path, markers: Path | None, offset_s: float, lenient: bool, comm: str | None = None
 ) -> tuple[list[Share], list[str]]:
     """Shares of every function, largest first within each phase and event, and notes on what was left out."""
-    if _is_perf_script(path):
-        samples, notes = perf_script.read(path, lenient)
+    source = Source(path, lenient)
+    if perf_script.looks_like(source.head):
+        samples, notes = perf_script.read(source)
         samples, others = _of_threads(path, samples, comm)
         found, more = _of_samples(samples, markers, offset_s, lenient)
         return found, [*notes, *others, *more]
-    table = read(path, None, lenient)
+    table = read(source)
     if table.functions is None:
-        raise AnalysisError("neither a functions report of Streamline nor the text of perf script", path=path)
+        what = "it holds counts, no functions: read it with `python -m analysis.stalls`"
+        raise AnalysisError(f"neither a functions report of Streamline nor the text of perf script; {what}", path=path)
     notes = [f"a functions report covers the whole capture; {option} is not used"
              for option, given in (("--markers", markers), ("--comm", comm)) if given]  # fmt: skip
     return _of_report(table), [*table.notes, *notes]
@@ -101,15 +104,6 @@ def _of_threads(path: Path, samples: list[Sample], comm: str | None) -> tuple[li
     if not any(sample.symbol for sample in samples):
         notes.append("no sample names a function: perf script shows them with -F +ip,+sym")
     return samples, notes
-
-
-def _is_perf_script(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(1 << 16)
-    except OSError as error:
-        raise AnalysisError(error.strerror or str(error), path=path) from error
-    return perf_script.looks_like(head.decode("utf-8", "replace"))
 
 
 def _of_report(table: Table) -> list[Share]:

@@ -120,10 +120,31 @@ class Capture:
 
 
 def load(path: str | Path, options: Options | None = None) -> Capture:
-    """Read and judge a capture. Raises AnalysisError for anything that cannot be read."""
+    """Read and judge a capture, of a file with several runs the first.
+
+    Raises AnalysisError for anything that cannot be read.
+    """
+    captures = load_runs(path, options)
+    if len(captures) > 1:
+        captures[0].notes.append(f"this is the first of {len(captures)} runs in the file; `stalls` shows them all")
+    return captures[0]
+
+
+def load_runs(path: str | Path, options: Options | None = None) -> list[Capture]:
+    """The same for every run in the file, in its order (`perf stat --append`)."""
     options = options or Options()
     path = Path(path)
     table = read(path, options.format, options.lenient)
+    captures = [_load(path, one, options) for one in (table, *table.runs)]
+    for number, capture in enumerate(captures if len(captures) > 1 else [], 1):
+        told = [str(capture.table.meta[key]) for key in ("started", "target") if key in capture.table.meta]
+        capture.notes.insert(
+            0, f"run {number} of {len(captures)}" + (f": {printable(', '.join(told))}" if told else "")
+        )
+    return captures
+
+
+def _load(path: Path, table: Table, options: Options) -> Capture:
     markers = read_markers(options.markers, options.lenient) if options.markers else None
     found = cutting.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
     known = table.calls.facts if table.calls is not None else {}

@@ -6,23 +6,24 @@ Both shapes are read: one line a sample, and a header line with the call chain b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from analysis.errors import AnalysisError, printable
+from analysis.errors import printable
 from analysis.events import canonical
+from analysis.readers.source import Source
 
-# comm, pid[/tid], [cpu], time, period, event; comm may hold blanks, so the line is anchored at the time.
-_HEADER = re.compile(
-    r"^\s*(\S.*?)\s+(-?\d+)(?:/(-?\d+))?\s+(?:\[(\d+)\]\s+)?(?:[.\w]+\s+)?(\d+\.\d+):\s+(?:(\d+)\s+)?(\S+):\s*(.*)$"
-)
-# address, then symbol+offset and image, each of which perf leaves out where it is not asked for it or does not know it.
-# A symbol of C++ may hold blanks and brackets, a deleted image ends in " (deleted)".
-_FRAME = re.compile(
-    r"^\s*[0-9a-f]+(?:\s+(?:(?P<symbol>.+)\+0x[0-9a-f]+|(?P<unknown>\[unknown\])|(?P<bare>(?!\().+?)))?"
-    r"(?:\s+\((?P<image>.*)\))?\s*$"
-)
+# Time, period and event of a sample; before them stand comm, pid[/tid], [cpu] and flags, behind them the frame, if it
+# is on the same line.
+_TIMED = re.compile(r"(?<=\s)(\d{1,12}\.\d{1,9}):\s{1,40}(?:(\d{1,20})\s{1,40})?(\S{1,400}):(?=\s|$)")
+_PID = re.compile(r"-?\d{1,10}(?:/-?\d{1,10})?")
+_CPU = re.compile(r"\[\d{1,6}\]")
+_ADDRESS = re.compile(r"[0-9a-f]{1,16}")
+_OFFSET = re.compile(r"\+0x[0-9a-f]{1,16}")
+# What `-F +srcline`, `+insn`, `+brstack` and others print below a frame or behind it.
+_SOURCE_LINE = re.compile(r"\S.{0,1000}?(?::(?:\d{1,9}|\?)|\[[0-9a-f]{1,16}\])(?: \(discriminator \d{1,9}\))?")
+_BEHIND = (" insn: ", " ilen: ", " brstack: ", " bpf-output: ")
+_RECORD = "PERF_RECORD_"
 _LONGEST_LINE = 4096
 
 
@@ -38,70 +39,110 @@ class Sample:
     comm: str = ""
 
 
-def read(path: Path, lenient: bool = False) -> tuple[list[Sample], list[str]]:
+def read(source: Source) -> tuple[list[Sample], list[str]]:
     """Every sample of the file, in its order, and notes on what was skipped.
 
-    Raises AnalysisError with line and reason; `lenient` skips bad lines.
+    Raises AnalysisError with line and reason; a lenient source skips bad lines.
     """
-    bad: list[int] = []
-    try:
-        with path.open(encoding="utf-8", errors="strict") as lines:
-            samples = list(_samples(path, lines, bad if lenient else None))
-    except UnicodeDecodeError:
-        raise AnalysisError("no text in UTF-8", path=path) from None
-    except OSError as error:
-        raise AnalysisError(error.strerror or str(error), path=path) from error
+    state = _State()
+    samples = list(_samples(source, state))
     if not samples:
-        raise AnalysisError("no samples of perf script in it", path=path)
-    skipped = [f"{len(bad)} line(s) skipped, which are not perf script's; the first is line {bad[0]}"] if bad else []
-    return samples, skipped
+        raise source.error("no samples of perf script in it")
+    skipped = [f"{state.bad} line(s) skipped, which are not perf script's; the first is line {state.first_bad}"]
+    return samples, skipped if state.bad else []
 
 
-def looks_like(head: str) -> bool:
+def looks_like(head: Sequence[str]) -> bool:
     """Whether the first lines of a file are perf script's."""
-    return any(_HEADER.match(line[:_LONGEST_LINE]) for line in head.splitlines() if not line.startswith("#"))
+    return any(_header(line[:_LONGEST_LINE]) for line in head if not line.startswith("#"))
 
 
-def _samples(path: Path, lines: Iterable[str], bad: list[int] | None) -> Iterator[Sample]:
-    """`bad` takes the numbers of lines that are neither samples nor frames; None: the first of them is an error."""
+@dataclass
+class _State:
+    """Lines that are neither samples nor frames: how many, and the first of them."""
+
+    bad: int = 0
+    first_bad: int = 0
+
+
+def _samples(source: Source, state: _State) -> Iterator[Sample]:
     pending: Sample | None = None
     is_chain = False  # below a header: frames, of which the first is the function
-    for row, line in enumerate(lines, 1):
-        text = line.rstrip("\r\n")
-        if not text.strip() or text.startswith("#"):
+    for row, line in source.lines(blank=True):
+        if not line.strip() or line.startswith("#") or _RECORD in line[:_LONGEST_LINE]:
             if pending:
                 yield pending
             pending, is_chain = None, False
             continue
-        if len(text) > _LONGEST_LINE:
-            problem = f"a line of {len(text)} characters"
-        elif not text.startswith("\t") and (header := _HEADER.match(text)):
+        if len(line) > _LONGEST_LINE:
+            _refuse(source, state, row, f"a line of {len(line)} characters")
+        elif not line.startswith("\t") and (header := _header(line)):
             if pending:
                 yield pending
-            sample = _sample(header)
-            frame = _FRAME.match(header[8]) if header[8] else None
+            sample, rest = header
+            frame = _frame(rest)
             pending, is_chain = (None, False) if frame else (sample, True)
             if frame:
                 yield _at(sample, frame)
-            continue
-        elif is_chain and (frame := _FRAME.match(text)):
+        elif is_chain and (frame := _frame(line)):
             if pending:
                 yield _at(pending, frame)
             pending = None
-            continue
-        else:
-            problem = f"expected a sample of perf script, found '{printable(text)}'"
-        if bad is None:
-            raise AnalysisError(problem, path=path, row=row)
-        bad.append(row)
+        elif not is_chain or not _is_beside_a_frame(line.strip()):
+            _refuse(source, state, row, f"expected a sample of perf script, found '{printable(line)}'")
     if pending:
         yield pending
 
 
-def _sample(header: re.Match[str]) -> Sample:
-    return Sample(float(header[5]), canonical(header[7]).name, float(header[6] or 1), "", "", header[1])
+def _refuse(source: Source, state: _State, row: int, problem: str) -> None:
+    if not source.lenient:
+        raise source.error(f"{problem} (--lenient skips such lines)", row)
+    state.bad += 1
+    state.first_bad = state.first_bad or row
 
 
-def _at(sample: Sample, frame: re.Match[str]) -> Sample:
-    symbol = frame["symbol"] or frame["unknown"] or frame["bare"] or ""
-    return Sample(sample.time_s, sample.event, sample.period, symbol, frame["image"] or "", sample.comm)
+def _header(line: str) -> tuple[Sample, str] | None:
+    """(sample without its function, what stands behind it), None for another line."""
+    match = _TIMED.search(line)
+    if not match:
+        return None
+    words = line[: match.start()].split()
+    if words and not _CPU.fullmatch(words[-1]) and not _PID.fullmatch(words[-1]):
+        words.pop()  # flags
+    if words and _CPU.fullmatch(words[-1]):
+        words.pop()
+    if len(words) < 2 or not _PID.fullmatch(words[-1]):
+        return None
+    comm = " ".join(words[:-1])
+    return Sample(float(match[1]), canonical(match[3]).name, float(match[2] or 1), "", "", comm), line[match.end() :]
+
+
+def _frame(text: str) -> tuple[str, str] | None:
+    """(symbol, image) of `address symbol+offset (image)`, of which perf leaves out what it does not know; else None.
+
+    A symbol of C++ may hold blanks and brackets, a deleted image ends in " (deleted)".
+    """
+    for mark in _BEHIND:
+        text = text.partition(mark)[0]
+    address, _, rest = text.strip().partition(" ")
+    if not _ADDRESS.fullmatch(address):
+        return None
+    rest = rest.strip()
+    at = rest.rfind("+0x")
+    if at > 0 and (offset := _OFFSET.match(rest, at)):
+        image = rest[offset.end() :].strip()
+        return (rest[:at], image[1:-1] if image.startswith("(") else "") if not image or image[-1] == ")" else None
+    deleted = rest.endswith(" (deleted))")
+    at = rest.rfind("(", 0, len(rest) - len(" (deleted))") if deleted else len(rest)) if rest.endswith(")") else -1
+    if at < 0:
+        return rest, ""
+    return (rest[:at].strip(), rest[at + 1 : -1]) if at == 0 or rest[at - 1] == " " else (rest, "")
+
+
+def _is_beside_a_frame(text: str) -> bool:
+    """A line of source, of instructions or of branches."""
+    return f" {text}".startswith(_BEHIND) or _SOURCE_LINE.fullmatch(text) is not None
+
+
+def _at(sample: Sample, frame: tuple[str, str]) -> Sample:
+    return replace(sample, symbol=frame[0], image=frame[1])

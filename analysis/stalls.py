@@ -20,7 +20,7 @@ from analysis.command_line import (
     write,
 )
 from analysis.errors import AnalysisError
-from analysis.judging import load
+from analysis.judging import load_runs
 from analysis.reports import data, groups, text
 
 
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         raise AnalysisError("--plot and --html draw one capture at a time")
     refuse_conflicts(given, paths)
     options = options_of(given)
-    captures = [load(path, options) for path in paths]
+    captures = [capture for path in paths for capture in load_runs(path, options)]
+    if len(captures) > 1 and (given.plot or given.html):
+        raise AnalysisError(f"holds {len(captures)} runs; --plot and --html draw one", path=paths[0])
     if given.plot or given.html:
         from analysis.reports import figure, html, pictures
 

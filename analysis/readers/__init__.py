@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
+from analysis.readers.source import Source
 
 if TYPE_CHECKING:
     from analysis.table import Table
 
 
-def read(path: str | Path, format: str | None = None, lenient: bool = False) -> Table:
-    """Reads a capture. `format` is one of `formats.NAMES`; None recognises it by the file's content.
+def read(path: str | Path | Source, format: str | None = None, lenient: bool = False) -> Table:
+    """Reads a capture; `-` is standard input. `format` is one of `formats.NAMES`; None recognises it by the content.
 
     A folder that holds a Streamline export (`timeline.csv`) is read as that export. Malformed rows raise AnalysisError
     with file, line and reason; with `lenient` they are skipped, counted and named in `Table.notes`.
     """
     from analysis.readers import foreign, formats
-    from analysis.readers.source import Source
     from analysis.readers.surroundings import TITLE
 
-    path = Path(path)
-    if _is_file(path / "timeline.csv"):
-        path = path / "timeline.csv"
-    source = Source(path, lenient)
+    if isinstance(path, Source):
+        source = path
+    else:
+        path = Path(path)
+        source = Source(path / "timeline.csv" if _is_file(path / "timeline.csv") else path, lenient)
     chosen = formats.named(format) if format else formats.recognise(source.head)
     if chosen is None and not format and source.holds(TITLE.encode()):
         chosen = formats.named("perf-text")  # below more output of a program than is looked at line by line

@@ -20,6 +20,7 @@ from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 
 X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
+MOST_RUNS = 1000
 RESTART = 1.5
 """A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
 
@@ -36,7 +37,6 @@ class PerfBuilder:
         self.n_timed = 0
         self.n_untimed = 0
         self.elapsed_s = NAN
-        self.n_skipped = 0
         self._starts: list[int] = []
         self._metas: list[dict[str, Any]] = []
 
@@ -93,6 +93,8 @@ class PerfBuilder:
         self._check_times()
         self._metas.append(self._closed_meta())
         runs = self._runs()
+        if len(runs) > MOST_RUNS:
+            raise self.source.error(f"{len(runs)} runs of perf stat in one file, more than {MOST_RUNS}")
         for begin, end, meta in runs:
             self._intervals(begin, end, meta)
         self._canonical_events()
@@ -209,8 +211,8 @@ class PerfBuilder:
         notes = self.source.closing_notes()
         if self.n_summary:
             notes.append(f"{self.n_summary} summary row(s) set aside: they repeat the sums of the intervals")
-        if self.n_skipped:
-            notes.append(f"{self.n_skipped} line(s) around perf's table skipped")
+        if self.source.skipped:
+            notes.append(f"{self.source.skipped} line(s) around perf's table skipped")
         frame = self.rows.frame()
         tables = []
         for number, (begin, end, meta) in enumerate(runs, 1):

@@ -59,7 +59,7 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) ->
             if is_row_like(line, dialect.separator):
                 builder.source.reject(number_of_line, str(problem))
             else:
-                builder.n_skipped += 1
+                builder.source.skip(number_of_line)
             continue
         if parsed.row is not None:
             builder.add(parsed.row)

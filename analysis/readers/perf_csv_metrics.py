@@ -49,7 +49,8 @@ def read(source: Source, names: Header) -> Table:
             builder.header_line(line)
             continue
         if row <= names.row or _header(row, line, names.separator) == names._replace(row=row):
-            builder.n_skipped += row < names.row
+            if row < names.row:
+                source.skip(row)
             continue
         try:
             check_length(line)

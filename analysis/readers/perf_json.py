@@ -67,7 +67,7 @@ def read(source: Source) -> Table:
             builder.header_line(line)
             continue
         if not text.startswith("{") and '" :' not in text:
-            builder.n_skipped += 1  # what the program itself printed
+            source.skip(row)  # what the program itself printed
             continue
         try:
             for one in _line(records(text), row, state):

@@ -7,7 +7,11 @@ skipped and counted. Within the table nothing is: a line that begins as a count 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from analysis.errors import printable
 from analysis.readers.locale_numbers import VALUE, plain
@@ -16,11 +20,21 @@ from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_v
 from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.source import Source
-from analysis.readers.surroundings import ELAPSED, TITLE, bare, is_decoration
+from analysis.readers.surroundings import TITLE, bare, is_decoration
 from analysis.table import Table
 
 FORMAT = "perf-text"
 
+MOST_MARKS = 20_000
+EVER = 1 << 62
+BEHIND = 20
+"""Lines behind a table's end in which its `seconds user` and `sys` stand."""
+
+# A title, the header of intervals and `# started on` begin a table, the first group ends it.
+_MARKS = re.compile(
+    rb"(seconds time elapsed)|Performance counter stats for |^[> \t]{0,40}#(?:[ \t]{1,40}time[ \t]| started on )",
+    re.MULTILINE,
+)
 _SECONDS = re.compile(rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b")
 _INTERVAL_HEADER = re.compile(r"#\s+time\b")
 _RUNS = re.compile(r" \((\d{1,9}) runs\)$")
@@ -55,7 +69,7 @@ class _Reader:
     def read(self) -> Table:
         self._find_tables()
         self.is_inside = not self.titles
-        for row, line in self.source.lines(exact=False):
+        for row, line in self._lines():
             text = bare(line)
             try:
                 if text:
@@ -68,13 +82,43 @@ class _Reader:
 
     def _find_tables(self) -> None:
         """Where tables begin and end, so that a table knows whether its end is still to come."""
-        for row, line in self.source.lines(exact=False):
-            if ELAPSED in line:
-                self.ends.append(row)
-            elif TITLE in line or (_INTERVAL_HEADER.match(bare(line)) if "time" in line[:200] else None):
-                self.titles.append(row)
+        for row, block in self.source.blocks():
+            found = [(match.start(), match[1] is None) for match in _MARKS.finditer(block)]
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) if found else np.empty(0)
+            for at, is_title in found:
+                (self.titles if is_title else self.ends).append(row + int(np.searchsorted(ends, at)))
+            if len(self.titles) + len(self.ends) > MOST_MARKS:
+                raise self.source.error(f"more than {MOST_MARKS} tables of perf stat in one file")
         self.ends.reverse()
         self.titles.reverse()
+
+    def _regions(self) -> list[tuple[int, int]]:
+        """First and last line of what has to be looked at, in order: each table, and the lines right behind it."""
+        titles, ends = self.titles[::-1] or [1], self.ends[::-1]
+        regions = []
+        for title, following in zip(titles, [*titles[1:], EVER], strict=True):
+            at = bisect_left(ends, title)
+            end = ends[at] if at < len(ends) else EVER
+            regions.append((title, min(end + BEHIND, following - 1)))
+        return regions
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """The lines of the regions. The others are counted, without a look at each: there may be millions of them."""
+        regions = self._regions()
+        at = 0
+        for row, block in self.source.blocks():
+            raw = block.split(b"\n")[:-1]
+            n, next_row = len(raw), row
+            while at < len(regions) and regions[at][0] < row + n:
+                first, last = max(regions[at][0], row), min(regions[at][1], row + n - 1)
+                self.source.skipped += sum(map(bool, raw[next_row - row : first - row]))
+                part = b"\n".join(raw[first - row : last - row + 1])
+                yield from self.source.decode_block(first, part + b"\n", exact=False)
+                next_row = last + 1
+                if regions[at][1] >= row + n:
+                    break
+                at += 1
+            self.source.skipped += sum(map(bool, raw[next_row - row :]))
 
     def _take(self, row: int, text: str) -> None:
         while self.ends and self.ends[-1] < row:
@@ -92,7 +136,7 @@ class _Reader:
             if text.startswith("# started on"):
                 self._header(text)
             else:
-                self.builder.n_skipped += 1
+                self.source.skipped += 1
         else:
             self._line(row, text)
 
@@ -135,7 +179,7 @@ class _Reader:
         if text.startswith("$ "):
             self.builder.header_line(text)
         if is_decoration(text):
-            self.builder.n_skipped += 1
+            self.source.skip(row)
             return
         if self.columns is None and self.unread is not None and is_value_line(text):
             self.columns = columns_of(self.unread[1])
@@ -176,7 +220,7 @@ class _Reader:
         elif is_closed or text.startswith("  "):
             raise Malformed(f"expected a count and an event, found '{printable(text.strip())}'")
         else:
-            self.builder.n_skipped += 1
+            self.source.skip(row)
 
     def _give_up_unread(self) -> None:
         if self.unread is not None:

@@ -39,7 +39,7 @@ _VARIANCE = re.compile(r"[(\[]\s{0,8}\+-\s{0,12}[\d.,]{1,20}\s?%\s{0,8}[)\]]$")
 _SHARE = re.compile(r"[(\[](?:\s{0,4}scaled from)?\s{0,8}(\d{1,5}(?:[.,]\d{1,4})?)\s?%\s{0,4}[)\]]$")
 _METRIC = re.compile(r"\s*(-?\d[\d.,]{0,30})\s*(%?)(.*)")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
-_LONGEST_BRACKET = 60
+_LONGEST_BRACKET, _MOST_BRACKETS = 60, 3
 
 
 class TextLine(NamedTuple):
@@ -92,7 +92,7 @@ def _at_comment(line: str) -> tuple[str, str, str]:
 def _without_brackets(text: str) -> tuple[str, float | None, bool]:
     """The text before the brackets at its end, the share in one of them, and whether there were any."""
     running, found = None, False
-    while True:
+    for _ in range(_MOST_BRACKETS):
         text = text.rstrip()
         at = max(text.rfind("("), text.rfind("["), len(text) - _LONGEST_BRACKET, 0)
         tail = text[at:]
@@ -100,8 +100,9 @@ def _without_brackets(text: str) -> tuple[str, float | None, bool]:
         if matched:
             running = share(matched[1].replace(",", "."))
         elif not _VARIANCE.match(tail):
-            return text, running, found
+            break
         text, found = text[:at], True
+    return text.rstrip(), running, found
 
 
 def _place(left: str) -> tuple[float, str, str]:

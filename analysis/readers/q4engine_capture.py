@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from analysis.table import Table, TableBuilder, summarise
 
 FORMAT = "q4engine-capture"
 VERSION = "1"
+MOST_COLUMNS = 4096
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
 NUMBERS = (*WHOLE, "layer", "weight_bytes", "thread", "cpu", "migrations", "page_faults", "context_switches", "freq_hz")
@@ -113,7 +115,9 @@ def _column_names(source: Source, row: int, fields: list[str]) -> list[str]:
     missing = [c for c in REQUIRED if c not in names]
     if missing:
         raise source.error(f"column(s) missing: {', '.join(missing)}", row)
-    twice = {n for n in names if names.count(n) > 1}
+    if len(names) > MOST_COLUMNS:
+        raise source.error(f"{len(names)} columns, more than the {MOST_COLUMNS} that any capture has", row)
+    twice = {name for name, n in Counter(names).items() if n > 1}
     if twice:
         raise source.error(f"column '{printable(sorted(twice)[0])}' stands twice", row)
     return names
@@ -177,14 +181,16 @@ def _canonical_columns(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Event columns renamed to `CANONICAL@group`; names of unknown columns."""
     renamed: dict[str, str] = {}
+    known: set[str] = set()
     ignored = []
     for column in rows.columns:
         found = event_column(column)
         if found:
             name = f"{canonical(found.event, arch).name}@{found.group}"
-            if name in renamed.values():
+            if name in known:
                 raise source.error(f"columns {printable(column)} and another both are {printable(name)}")
             renamed[column] = name
+            known.add(name)
             groups.setdefault(found.group, {"pmu": "", "events": []})
         elif not holds_numbers(column) and column not in NUMBERS and column not in TEXTS:
             ignored.append(column)
@@ -212,6 +218,13 @@ def _check_calls(source: Source, whole: pd.DataFrame, row_numbers: np.ndarray) -
         if len(back):
             at = int(back[0])
             raise source.error(f"{name} goes from {values[at]} to {values[at + 1]}", int(row_numbers[at + 1]))
+    starts, ends = whole["start_ns"].to_numpy(), (whole["start_ns"] + whole["duration_ns"]).to_numpy()
+    early = np.flatnonzero(starts[1:] < ends[:-1])
+    if len(early):
+        at = int(early[0])
+        call, begin, end = whole["call"].iloc[at + 1], starts[at + 1], ends[at]
+        what = f"call {call} starts at {begin} ns, before the call above it ends at {end} ns"
+        raise source.error(what, int(row_numbers[at + 1]))
 
 
 def _add_counts(builder: TableBuilder, calls: Calls, groups: dict[str, dict[str, Any]]) -> set[str]:

@@ -37,11 +37,10 @@ def read(source: Source) -> Table:
     return table_of(source, _blocks(source), FORMAT)
 
 
-def table_of(source: Source, blocks: list[Block], format_name: str, n_skipped: int = 0) -> Table:
-    """The blocks as intervals, or the only one as the whole. n_skipped: lines around them."""
+def table_of(source: Source, blocks: list[Block], format_name: str) -> Table:
+    """The blocks as intervals, or the only one as the whole."""
     builder = PerfBuilder(source, format_name)
     builder.meta["clock"] = "simpleperf"
-    builder.n_skipped = n_skipped
     if len(blocks) == 1:
         builder.elapsed_s = blocks[0].end_s
         for _, row in blocks[0].rows:

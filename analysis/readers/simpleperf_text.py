@@ -28,7 +28,7 @@ _TOTAL = re.compile(r"Total test time: (\d{1,12}(?:\.\d{1,9})?) seconds")
 def read(source: Source) -> Table:
     """Raises AnalysisError where a line between the title and the total is no count."""
     blocks: list[Block] = []
-    is_inside, skipped = False, 0
+    is_inside = False
     for number_of_line, line in source.lines(exact=False):
         text = bare(line).strip()
         if not text:
@@ -37,19 +37,19 @@ def read(source: Source) -> Table:
             blocks.append(Block())
             is_inside = True
         elif not is_inside:
-            skipped += 1
+            source.skip(number_of_line)
         elif total := _TOTAL.match(text):
             blocks[-1].end_s = number(total[1], "the total test time")
             is_inside = False
         elif is_decoration(text):
-            skipped += 1
+            source.skip(number_of_line)
         elif not text.startswith("#"):
             try:
                 check_length(text)
                 blocks[-1].rows.append((number_of_line, _row(text)))
             except Malformed as problem:
                 source.reject(number_of_line, str(problem))
-    return table_of(source, [b for b in blocks if b.rows], FORMAT, skipped)
+    return table_of(source, [b for b in blocks if b.rows], FORMAT)
 
 
 def _row(text: str) -> PerfRow:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EFBIG
+from io import SEEK_END, BufferedReader, RawIOBase
 from pathlib import Path
 from sys import stderr
-from typing import IO
+from typing import IO, Any, cast
 
 from analysis.errors import AnalysisError, printable
 
+STDIN = "-"
 LONGEST_LINE = 1 << 20
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 8 << 20
 SHOW_PROGRESS_FROM = 32 << 20
+MOST_SKIPPED = 100_000
+"""Lines of a table's surroundings, or malformed ones that `--lenient` skips: more are no mishap but another file."""
+MOST_KEPT = 4 << 30
+"""Bytes taken of a pipe: they are read more than once, so they are kept, in memory first, then in a file of no name."""
 
 # What people hand over by mistake, by its first bytes.
 NOT_TEXT = (
@@ -28,23 +38,72 @@ NOT_TEXT = (
 )
 
 
+class _Kept:
+    """What was read of a pipe so far, and the pipe."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.pipe = pipe
+        self.file = tempfile.SpooledTemporaryFile(max_size=64 << 20)  # noqa: SIM115 - lives as long as its Source
+        self.size = 0
+        weakref.finalize(self, self.file.close)
+        if pipe is not sys.stdin.buffer:
+            weakref.finalize(self, pipe.close)
+
+    def read(self, at: int, n: int) -> bytes:
+        """At most n bytes from a position on, b"" at the end."""
+        if at == self.size:
+            data = self.pipe.read(n)
+            self.file.seek(0, SEEK_END)
+            self.file.write(data)
+            self.size += len(data)
+            if self.size > MOST_KEPT:
+                raise OSError(EFBIG, f"more than {MOST_KEPT >> 30} GiB from a pipe: write it to a file")
+            return data
+        self.file.seek(at)
+        return self.file.read(n)
+
+
+class _Replay(RawIOBase):
+    """A pipe from its beginning, as often as it is asked for."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self.kept = kept
+        self.at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.kept.read(self.at, len(buffer))
+        buffer[: len(data)] = data
+        self.at += len(data)
+        return len(data)
+
+
 class Source:
-    """One file to read. `lenient`: malformed rows are counted and skipped instead of ending the reading."""
+    """One file to read, `-` for standard input.
+
+    lenient: malformed rows are counted and skipped instead of ending the reading.
+    """
 
     def __init__(self, path: str | Path, lenient: bool = False) -> None:
         self.path = Path(path)
         self.lenient = lenient
         self.notes: list[str] = []
+        self.skipped = 0
         self._rejected = 0
         self._first_rejected = ""
+        self._kept: _Kept | None = None
         try:
             if self.path.is_dir():
                 raise self.error("is a directory; name a capture file")
-            if not self.path.exists():
+            if str(self.path) != STDIN and not self.path.exists():
                 raise self.error("no such file")
-            with self.path.open("rb") as file:
+            if str(self.path) == STDIN or not self.path.is_file():
+                self._kept = _Kept(sys.stdin.buffer if str(self.path) == STDIN else self.path.open("rb"))
+            with self._open() as file:
                 head = file.read(HEAD_BYTES)
-                self.size = self.path.stat().st_size
+                self.size = 0 if self._kept else self.path.stat().st_size
         except (OSError, ValueError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise self.error(f"cannot be read: {reason or problem}") from None
@@ -58,7 +117,15 @@ class Source:
         if not self.lenient:
             raise self.error(f"{reason} (--lenient skips such lines)", row)
         self._rejected += 1
+        if self._rejected > MOST_SKIPPED:
+            raise self.error(f"more than {MOST_SKIPPED} malformed lines; the first is {self._first_rejected}")
         self._first_rejected = self._first_rejected or f"line {row}: {reason}"
+
+    def skip(self, row: int) -> None:
+        """A line that is another program's: one more to count, until it is too many for any capture."""
+        self.skipped += 1
+        if self.skipped > MOST_SKIPPED:
+            raise self.error(f"more than {MOST_SKIPPED} lines that are no part of a table", row)
 
     def closing_notes(self) -> list[str]:
         if self._rejected:
@@ -92,21 +159,18 @@ class Source:
         except UnicodeDecodeError as problem:
             raise self.error(f"not UTF-8 text (byte 0x{raw[problem.start]:02x})", row) from None
 
-    def lines(self, exact: bool = True) -> Iterator[tuple[int, str]]:
-        """(1-based row, line without its end) for every line.
+    def lines(self, exact: bool = True, blank: bool = False) -> Iterator[tuple[int, str]]:
+        """(1-based row, line without its end) for every line, of empty ones only if `blank`.
 
         exact: bytes that are no UTF-8 are an error; without it they are escaped: what a program printed around its
         counters is nobody's business here.
         """
-        with self._open() as file, self._progress() as advance:
-            row = done = reported = 0
-            while raw := file.readline(LONGEST_LINE + 1):
-                row += 1
-                yield row, self._decode(raw, row, exact)
-                done += len(raw)
-                if done - reported > BLOCK_BYTES:
-                    advance(done - reported)
-                    reported = done
+        for first, block in self.blocks():
+            for row, raw in enumerate(block.split(b"\n")[:-1], first):
+                if raw:
+                    yield row, self._decode(raw, row, exact)
+                elif blank:
+                    yield row, ""
 
     def check_text(self) -> None:
         """Raises AnalysisError where the first lines are no UTF-8."""
@@ -142,12 +206,15 @@ class Source:
             if rest:
                 yield row, rest + b"\n"
 
-    def decode_block(self, row: int, block: bytes) -> Iterator[tuple[int, str]]:
-        """The block's lines, each checked as `lines` checks it."""
-        for offset, raw in enumerate(block.split(b"\n")[:-1]):
-            yield row + offset, self._decode(raw, row + offset)
+    def decode_block(self, row: int, block: bytes, exact: bool = True) -> Iterator[tuple[int, str]]:
+        """The block's lines that are not empty, each checked as `lines` checks it."""
+        for at, raw in enumerate(block.split(b"\n")[:-1], row):
+            if raw:
+                yield at, self._decode(raw, at, exact)
 
     def _open(self) -> IO[bytes]:
+        if self._kept:
+            return cast(IO[bytes], BufferedReader(_Replay(self._kept)))
         try:
             return self.path.open("rb")
         except OSError as problem:

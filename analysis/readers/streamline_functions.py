@@ -79,8 +79,8 @@ def _function(cells: dict[str, str], events: dict[str, str]) -> dict[str, object
     if not cells["symbol"]:
         raise Malformed("a function without a symbol")
     for name, event in events.items():
-        value = cell_number(cells[name], name)
+        value = cell_number(cells.get(name, ""), name)
         if value < 0:
-            raise Malformed(f"{printable(name)} is negative: {printable(cells[name])}")
+            raise Malformed(f"{printable(name)} is negative: {printable(cells.get(name, ''))}")
         function[event] = value
     return function

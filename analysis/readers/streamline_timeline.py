@@ -16,7 +16,7 @@ from analysis.events import streamline_event
 from analysis.phase import NOT_COUNTED, Marker
 from analysis.readers.csv_rows import cell_number, rows_after, seconds
 from analysis.readers.perf_rows import Malformed
-from analysis.readers.source import Source
+from analysis.readers.source import STDIN, Source
 from analysis.table import NAN, Table, TableBuilder, summarise
 
 FORMAT = "streamline-timeline"
@@ -119,7 +119,7 @@ def _markers_beside(source: Source, notes: list[str]) -> list[Marker]:
     from analysis.readers import streamline_log
 
     beside = source.path.with_name("log.csv")
-    if not beside.is_file():
+    if str(source.path) == STDIN or not beside.is_file():
         notes.append("no log.csv beside the timeline, so no markers")
         return []
     try:

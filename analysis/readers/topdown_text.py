@@ -42,7 +42,6 @@ class _State:
     node: str = ""
     cpu: str = ""
     is_inside: bool = False
-    skipped: int = 0
     cores_set_aside: bool = False
 
 
@@ -63,7 +62,7 @@ def read(source: Source) -> Table:
             if _RUN.fullmatch(text):
                 runs += [_Run()] if runs[-1].rows else []
                 continue
-            found = _line(text, state)
+            found = _line(text, state, source, row)
             if found:
                 _keep(runs[-1], state.cpu, found)
         except Malformed as problem:
@@ -74,7 +73,7 @@ def read(source: Source) -> Table:
     return _tables(source, runs, state)
 
 
-def _line(text: str, state: _State) -> PerfRow | None:
+def _line(text: str, state: _State, source: Source, row: int) -> PerfRow | None:
     """The ratio of a line, None where it has none."""
     if not text or _RULE.fullmatch(text):
         return None
@@ -99,7 +98,7 @@ def _line(text: str, state: _State) -> PerfRow | None:
     elif state.is_inside and (".." in plain or re.search(r"\d%", plain)) and not is_decoration(plain):
         raise Malformed(f"expected 'name.... value unit', found '{printable(plain)}'")
     else:
-        state.skipped += 1
+        source.skip(row)
     return None
 
 
@@ -138,8 +137,8 @@ def _tables(source: Source, runs: list[_Run], state: _State) -> Table:
     notes = source.closing_notes()
     if state.cores_set_aside:
         notes.append("columns of single cores set aside: the aggregate holds them all")
-    if state.skipped:
-        notes.append(f"{state.skipped} line(s) around topdown-tool's tables skipped")
+    if source.skipped:
+        notes.append(f"{source.skipped} line(s) around topdown-tool's tables skipped")
     cpus = list(dict.fromkeys(cpu for run in runs for cpu, _ in run.rows))
     tables = []
     for n, run in enumerate(runs, 1):

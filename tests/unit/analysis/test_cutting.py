@@ -234,3 +234,12 @@ def test_whole_capture_and_no_intervals(tmp_path: Path) -> None:
         cut(table, MARKERS, offset_s=0.0)
     with pytest.raises(AnalysisError, match="--straddle is one of split, drop"):
         cut(table, straddle="maybe")
+
+
+def test_markers_alone_give_the_steps_their_times(tmp_path: Path) -> None:
+    rows = [(1000, 0, 512, "prefill"), (3000, 512, 1, "decode"), (3100, 513, 1, "decode"), (3250, 514, 0, "")]
+    text = "time_ns,n_past,n_eval,phase\n" + "".join(f"{t}000000,{p},{n},{label}\n" for t, p, n, label in rows)
+    prefill, decode = cut(parsed(tmp_path, text))
+    assert (prefill.label, prefill.n_tokens, prefill.duration_s) == ("prefill", 512, pytest.approx(2.0))
+    assert [step.duration_s for step in decode.steps] == pytest.approx([0.1, 0.15])
+    assert (decode.counts, decode.n_tokens) == ({}, 2)

@@ -119,3 +119,27 @@ def test_functions_of_streamline(tmp_path: Path, command: Run) -> None:
     shares = {(f["event"], f["symbol"]): f["share"] for f in json.loads(out)["functions"]}
     assert shares["samples", "gemm"] == 0.75
     assert shares["CPU_CYCLES", "rms_norm"] == 0.25
+
+
+def test_lines_that_are_no_frames(tmp_path: Path, command: Run) -> None:
+    """`-F +srcline,+insn` and `--show-task-events` print them between."""
+    path = tmp_path / "synthetic-script.txt"
+    path.write_text(
+        "ls 7 [002] 1.000000: PERF_RECORD_COMM exec: ls:7/7\n"
+        "ls 7 [002] 1.100000: 250000 cpu-clock:u: \n"
+        "\t 7f00 leaf+0x10 (/usr/lib/x.so)\n  leaf.c:15 (discriminator 2)\n"
+        "\t 7f10 caller+0x1 (/usr/lib/x.so)\n  x.so[634]\n\n"
+        "ls 7/8 [002] 1.200000: 250000 cpu-clock:u:  7f00 leaf+0x10 (/usr/lib/x.so) insn: e5 03 1f aa\n"
+        "ls 7 [002] d... 1.300000: 250000 cpu-clock:u:\n\t 7f00 leaf+0x10 (/usr/lib/x.so)\n\t insn: e5 03\n"
+        "ls 7 [002] 1.400000: PERF_RECORD_EXIT(7:7):(1:1)\n"
+    )
+    status, out, err = command(functions.main, path, "--json")
+    assert (status, err) == (0, "")
+    assert [(f["symbol"], f["samples"], f["share"]) for f in json.loads(out)["functions"]] == [("leaf", 3, 1.0)]
+
+
+def test_what_holds_counts_goes_to_stalls(tmp_path: Path, command: Run) -> None:
+    path = tmp_path / "synthetic.csv"
+    path.write_text("5,,cycles,100,100.00,,\n")
+    status, _, err = command(functions.main, path)
+    assert status == 1 and "python -m analysis.stalls" in err

@@ -114,3 +114,15 @@ def test_emulated_is_said_everywhere(tmp_path: Path, command: Run) -> None:
         assert status == 0 and "EMULATED" in out
     measured = write_tokens(tmp_path / "synthetic-measured.csv", 0.02, 0.5)
     assert "WARNING" in command(compare.main, path, measured)[1]
+
+
+def test_runs_of_one_file_are_judged_one_by_one(tmp_path: Path, command: Run) -> None:
+    path = tmp_path / "synthetic.csv"
+    run = "# started on {}\n\n1000,,cycles,100,100.00,,\n{},,stall_backend,100,100.00,,\n"
+    path.write_text(run.format("Mon", 50) + run.format("Tue", 900))
+    status, out, err = command(stalls.main, path)
+    assert (status, err) == (0, "")
+    assert "note: run 1 of 2: Mon" in out and "note: run 2 of 2: Tue" in out
+    assert [f"back-end stalls / cycles {n}.0 %" in out for n in (5, 90)] == [True, True]
+    status, _, err = command(stalls.main, path, "--html", tmp_path / "x.html")
+    assert status == 1 and "holds 2 runs" in err
