@@ -24,7 +24,10 @@ Names = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Expected:
-    """combined, stalls, roofline, top-down: the outcomes. confidence: of the combined verdict. step: of every step."""
+    """combined, stalls, roofline, top-down: the outcomes. confidence: of the combined verdict. step: of every step.
+
+    waiting: the outcome of the rule of that name, where the case is about it.
+    """
 
     combined: str
     stalls: str = "not measured"
@@ -32,6 +35,7 @@ class Expected:
     topdown: str = "not measured"
     confidence: str | None = None
     step: str | None = None
+    waiting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,14 @@ def counts(seconds: float, **shares: float) -> dict[str, float]:
     return result | {name: cycles * share for name, share in shares.items() if name.isupper()}
 
 
-def _own(
+def own(
     calls: Sequence[Call],
     midr: str | None = N2,
     groups: captures.Groups | None = None,
     pmus: Names | None = None,
     **header: object,
 ) -> Callable[[Path, Names], Path]:
+    """One of our captures of these calls, by a core of this MIDR."""
     keys: dict[str, object] = {"midr": midr} if midr else {}
 
     def write(folder: Path, names: Names) -> Path:
@@ -89,11 +94,13 @@ def _own(
     return write
 
 
-def _tokens(n: int = 20, seconds: float = 0.02, **shares: float) -> list[Call]:
+def tokens(n: int = 20, seconds: float = 0.02, **shares: float) -> list[Call]:
+    """`n` calls of one token, counts from ratios (see `counts`)."""
     return decode(n, seconds, counts(seconds, **shares))
 
 
-def _prompt(tokens: int = 512, seconds: float = 0.9, **shares: float) -> list[Call]:
+def prompt(tokens: int = 512, seconds: float = 0.9, **shares: float) -> list[Call]:
+    """One call of a whole prompt, counts from ratios (see `counts`)."""
     return prefill(tokens, seconds, counts(seconds, **shares))
 
 
@@ -101,7 +108,7 @@ def _swinging(low: float, high: float) -> list[Call]:
     """Tokens whose memory share swings from one to the next."""
     calls = []
     for i in range(20):
-        calls += [replace(call, n_past=512 + i) for call in _tokens(1, be=0.6, m=low if i % 2 else high)]
+        calls += [replace(call, n_past=512 + i) for call in tokens(1, be=0.6, m=low if i % 2 else high)]
     return calls
 
 
@@ -149,119 +156,119 @@ MODEL = {"bytes_per_token": 600e6}
 STALL_CASES = (
     Case(
         "memory-bound tokens",
-        _own(_tokens(be=0.6, m=0.5)),
+        own(tokens(be=0.6, m=0.5)),
         (Expected(MEMORY, MEMORY, step=MEMORY, confidence="medium"),),
     ),
     Case(
         "memory-bound tokens, by two rules",
-        _own(_tokens(be=0.6, m=0.5, gbps=32), **ROOF),
+        own(tokens(be=0.6, m=0.5, gbps=32), **ROOF),
         (Expected(MEMORY, MEMORY, MEMORY, confidence="high"),),
     ),
-    Case("compute-bound prompt", _own(_prompt(be=0.25, m=0.1, mix=0.7)), (Expected(COMPUTE, COMPUTE),)),
+    Case("compute-bound prompt", own(prompt(be=0.25, m=0.1, mix=0.7)), (Expected(COMPUTE, COMPUTE),)),
     Case(
         "the example of the field: 10 % in prefill, 50 % in decode",
-        _own([*_prompt(be=0.2, m=0.1, mix=0.7), *_tokens(be=0.6, m=0.5, mix=0.5)]),
+        own([*prompt(be=0.2, m=0.1, mix=0.7), *tokens(be=0.6, m=0.5, mix=0.5)]),
         (Expected(COMPUTE, COMPUTE), Expected(MEMORY, MEMORY)),
     ),
     Case(
         "a prompt of few tokens that is memory-bound",
-        _own(_prompt(4, 0.025, be=0.7, m=0.6, mix=0.6, gbps=31), **ROOF),
+        own(prompt(4, 0.025, be=0.7, m=0.6, mix=0.6, gbps=31), **ROOF),
         (Expected(MEMORY, MEMORY, MEMORY),),
     ),
     Case(
         "tokens that are compute-bound",
-        _own(_tokens(be=0.35, m=0.12, mix=0.65, gbps=10), **ROOF),
+        own(tokens(be=0.35, m=0.12, mix=0.65, gbps=10), **ROOF),
         (Expected(COMPUTE, COMPUTE, COMPUTE, confidence="high", step=COMPUTE),),
     ),
     Case(
         "tokens at 60 % of the bandwidth that stall in the core",
-        _own(_tokens(be=0.4, m=0.15, mix=0.6, gbps=24), **ROOF),
+        own(tokens(be=0.4, m=0.15, mix=0.6, gbps=24), **ROOF),
         (Expected(DISAGREE, COMPUTE, MIXED, confidence="low"),),
     ),
-    Case("front end", _own(_tokens(be=0.05, fe=0.4)), (Expected(FRONT, FRONT),)),
-    Case("retiring", _own(_prompt(be=0.08, fe=0.05, ipc=3.2)), (Expected(RETIRING, RETIRING),)),
-    Case("little stalls, front end not counted", _own(_tokens(be=0.08)), (Expected(NOT_BACKEND, NOT_BACKEND),)),
-    Case("between the thresholds", _own(_tokens(be=0.5, m=0.3)), (Expected(MIXED, MIXED),)),
-    Case("much of little", _own(_tokens(be=0.17, m=0.5)), (Expected(MIXED, MIXED),)),
-    Case("no instruction mix", _own(_prompt(be=0.3, m=0.1)), (Expected(ALONE, ALONE),)),
+    Case("front end", own(tokens(be=0.05, fe=0.4)), (Expected(FRONT, FRONT),)),
+    Case("retiring", own(prompt(be=0.08, fe=0.05, ipc=3.2)), (Expected(RETIRING, RETIRING),)),
+    Case("little stalls, front end not counted", own(tokens(be=0.08)), (Expected(NOT_BACKEND, NOT_BACKEND),)),
+    Case("between the thresholds", own(tokens(be=0.5, m=0.3)), (Expected(MIXED, MIXED),)),
+    Case("much of little", own(tokens(be=0.17, m=0.5)), (Expected(MIXED, MIXED),)),
+    Case("no instruction mix", own(prompt(be=0.3, m=0.1)), (Expected(ALONE, ALONE),)),
     Case(
         "no instruction mix, but a low bandwidth",
-        _own(_prompt(be=0.3, m=0.1, gbps=4), **ROOF),
+        own(prompt(be=0.3, m=0.1, gbps=4), **ROOF),
         (Expected(COMPUTE, ALONE, COMPUTE),),
     ),
     Case(
         "mix of loads, many L2 refills",
-        _own(_tokens(be=0.5, m=0.1, mix=0.2, l2=20)),
+        own(tokens(be=0.5, m=0.1, mix=0.2, l2=20)),
         (Expected(UNCLEAR, UNCLEAR, CANNOT),),
     ),
     Case(
         "mix of loads, few L2 refills",
-        _own(_tokens(be=0.5, m=0.1, mix=0.2, l2=1)),
+        own(tokens(be=0.5, m=0.1, mix=0.2, l2=1)),
         (Expected(COMPUTE, COMPUTE, CANNOT),),
     ),
-    Case("many L2 refills alone", _own(_tokens(be=0.5, m=0.1, l2=20)), (Expected(UNCLEAR, UNCLEAR, CANNOT),)),
+    Case("many L2 refills alone", own(tokens(be=0.5, m=0.1, l2=20)), (Expected(UNCLEAR, UNCLEAR, CANNOT),)),
     Case(
         "memory stalls at a low bandwidth",
-        _own(_tokens(be=0.6, m=0.6, gbps=4), **ROOF),
+        own(tokens(be=0.6, m=0.6, gbps=4), **ROOF),
         (Expected(DISAGREE, MEMORY, COMPUTE, confidence="low"),),
     ),
     Case(
         "memory share that swings over the threshold",
-        _own(_swinging(0.3, 0.53)),
+        own(_swinging(0.3, 0.53)),
         (Expected(MEMORY, MEMORY, confidence="low"),),
     ),
     Case(
-        "close to the threshold, one call", _own(_prompt(be=0.6, m=0.41)), (Expected(MEMORY, MEMORY, confidence="low"),)
+        "close to the threshold, one call", own(prompt(be=0.6, m=0.41)), (Expected(MEMORY, MEMORY, confidence="low"),)
     ),
-    Case("two tokens", _own(_tokens(2, be=0.6, m=0.5)), (Expected(MEMORY, MEMORY, confidence="medium"),)),
-    Case("core that nobody named", _own(_tokens(be=0.6, m=0.5), None), (Expected(MEMORY, MEMORY),)),
+    Case("two tokens", own(tokens(2, be=0.6, m=0.5)), (Expected(MEMORY, MEMORY, confidence="medium"),)),
+    Case("core that nobody named", own(tokens(be=0.6, m=0.5), None), (Expected(MEMORY, MEMORY),)),
     Case(
         "only the newer memory-stall event",
-        _own(_tokens(be=0.6, STALL_BACKEND_MEMBOUND=0.36), A520),
+        own(tokens(be=0.6, STALL_BACKEND_MEMBOUND=0.36), A520),
         (Expected(MEMORY, MEMORY),),
     ),
 )
 
 MISSING_CASES = (
-    Case("no counters at all", _own([replace(call, counts={}) for call in _tokens()]), (Expected(UNMEASURED),)),
-    Case("cycles alone", _own(_tokens()), (Expected(UNMEASURED),)),
-    Case("back-end stalls alone", _own(_tokens(be=0.6)), (Expected(BACKEND, BACKEND, confidence="medium"),)),
+    Case("no counters at all", own([replace(call, counts={}) for call in tokens()]), (Expected(UNMEASURED),)),
+    Case("cycles alone", own(tokens()), (Expected(UNMEASURED),)),
+    Case("back-end stalls alone", own(tokens(be=0.6)), (Expected(BACKEND, BACKEND, confidence="medium"),)),
     Case(
         "no memory stalls, but a high bandwidth",
-        _own(_tokens(be=0.6, gbps=32), **ROOF),
+        own(tokens(be=0.6, gbps=32), **ROOF),
         (Expected(MEMORY, BACKEND, MEMORY, confidence="medium"),),
     ),
-    Case("A76 has no memory-stall event", _own(_tokens(be=0.6, fe=0.02), A76), (Expected(BACKEND, BACKEND),)),
+    Case("A76 has no memory-stall event", own(tokens(be=0.6, fe=0.02), A76), (Expected(BACKEND, BACKEND),)),
     Case(
         "A76 whose L3 under-counts",
-        _own(_tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF),
+        own(tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF),
         (Expected(BACKEND, BACKEND, CANNOT),),
     ),
     Case(
         "A76 whose L3 under-counts, and a model larger than any cache",
-        _own(_tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF, **MODEL),
+        own(tokens(be=0.6, gbps=8, l2_gbps=32), A76, **ROOF, **MODEL),
         (Expected(MEMORY, BACKEND, MEMORY, confidence="medium"),),
     ),
     Case(
-        "A76 with a high lower bound", _own(_tokens(be=0.6, gbps=30), A76, **ROOF), (Expected(MEMORY, BACKEND, MEMORY),)
+        "A76 with a high lower bound", own(tokens(be=0.6, gbps=30), A76, **ROOF), (Expected(MEMORY, BACKEND, MEMORY),)
     ),
     Case(
         "A76 with a low upper bound",
-        _own(_tokens(be=0.6, l2_gbps=8), A76, **ROOF),
+        own(tokens(be=0.6, l2_gbps=8), A76, **ROOF),
         (Expected(COMPUTE, BACKEND, COMPUTE),),
     ),
-    Case("refills without a peak", _own(_tokens(gbps=30)), (Expected(CANNOT, roofline=CANNOT),)),
-    Case("refills above the peak", _own(_tokens(gbps=60), **ROOF), (Expected(CANNOT, roofline=CANNOT),)),
-    Case("stalls above all cycles", _own(_tokens(be=1.4, m=0.5)), (Expected(CANNOT, CANNOT),)),
+    Case("refills without a peak", own(tokens(gbps=30)), (Expected(CANNOT, roofline=CANNOT),)),
+    Case("refills above the peak", own(tokens(gbps=60), **ROOF), (Expected(CANNOT, roofline=CANNOT),)),
+    Case("stalls above all cycles", own(tokens(be=1.4, m=0.5)), (Expected(CANNOT, CANNOT),)),
     Case(
         "no cycles",
-        _own([replace(c, counts=dict.fromkeys(c.counts, 0.0)) for c in _tokens(be=0.6)]),
+        own([replace(c, counts=dict.fromkeys(c.counts, 0.0)) for c in tokens(be=0.6)]),
         (Expected(CANNOT, CANNOT),),
     ),
     Case(
         "emulated counts",
-        _own(
-            [replace(c, counts={"INST_RETIRED": 1e7, "ASE_SPEC": 5e6, "L3D_CACHE_REFILL": 1e6}) for c in _tokens()],
+        own(
+            [replace(c, counts={"INST_RETIRED": 1e7, "ASE_SPEC": 5e6, "L3D_CACHE_REFILL": 1e6}) for c in tokens()],
             None,
             {"emulated": ["INST_RETIRED", "ASE_SPEC", "L3D_CACHE_REFILL"]},
             {"emulated": "emulated"},
@@ -274,53 +281,53 @@ MISSING_CASES = (
 SAMPLING_CASES = (
     Case(
         "one group, half of the time",
-        _own(_half(_tokens(be=0.6, m=0.5), 0.5)),
+        own(_half(tokens(be=0.6, m=0.5), 0.5)),
         (Expected(MEMORY, MEMORY, confidence="medium"),),
     ),
-    Case("one group, a twentieth of the time", _own(_half(_tokens(be=0.6, m=0.5), 0.05)), (Expected(CANNOT, CANNOT),)),
+    Case("one group, a twentieth of the time", own(_half(tokens(be=0.6, m=0.5), 0.05)), (Expected(CANNOT, CANNOT),)),
     Case(
         "groups that take turns over forty calls",
-        _own(_alternating(_tokens(40, be=0.6, m=0.5)), groups=STALL_GROUPS),
+        own(_alternating(tokens(40, be=0.6, m=0.5)), groups=STALL_GROUPS),
         (Expected(MEMORY, MEMORY, confidence="low"),),
     ),
     Case(
         "groups that take turns over four calls",
-        _own(_alternating(_tokens(4, be=0.6, m=0.5)), groups=STALL_GROUPS),
+        own(_alternating(tokens(4, be=0.6, m=0.5)), groups=STALL_GROUPS),
         (Expected(BACKEND, BACKEND),),
     ),
     Case(
         "throttled most of the time",
-        _own(_slowed(_tokens(be=0.6, m=0.5), 14)),
+        own(_slowed(tokens(be=0.6, m=0.5), 14)),
         (Expected(CANNOT, CANNOT, CANNOT, CANNOT),),
     ),
     Case(
         "throttled at the end",
-        _own(_slowed(_tokens(be=0.6, m=0.5), 4)),
+        own(_slowed(tokens(be=0.6, m=0.5), 4)),
         (Expected(MEMORY, MEMORY, confidence="medium"),),
     ),
     Case(
         "some calls changed CPU",
-        _own(_moved(_tokens(be=0.6, m=0.5), 4)),
+        own(_moved(tokens(be=0.6, m=0.5), 4)),
         (Expected(MEMORY, MEMORY, confidence="medium"),),
     ),
     Case(
         "most calls changed CPU, all of one kind",
-        _own(_moved(_tokens(be=0.6, m=0.5), 15)),
+        own(_moved(tokens(be=0.6, m=0.5), 15)),
         (Expected(MEMORY, MEMORY, confidence="low"),),
     ),
     Case(
         "big.LITTLE: each kind of core for itself",
-        _own(_tokens(be=0.6, m=0.5, fe=0.3), None, BIG_LITTLE, PMUS),
+        own(tokens(be=0.6, m=0.5, fe=0.3), None, BIG_LITTLE, PMUS),
         (Expected(MEMORY, MEMORY), Expected(UNMEASURED)),
     ),
     Case(
         "big.LITTLE: the bandwidth of one kind of core says nothing of the machine's",
-        _own(_tokens(gbps=4), None, {"g0": ["L3D_CACHE_REFILL"], "g1": ["CPU_CYCLES"]}, PMUS, **ROOF),
+        own(tokens(gbps=4), None, {"g0": ["L3D_CACHE_REFILL"], "g1": ["CPU_CYCLES"]}, PMUS, **ROOF),
         (Expected(CANNOT, roofline=CANNOT), Expected(UNMEASURED)),
     ),
     Case(
         "big.LITTLE: calls that wandered between kinds",
-        _own(_moved(_tokens(be=0.6, m=0.5, fe=0.3), 15), None, BIG_LITTLE, PMUS),
+        own(_moved(tokens(be=0.6, m=0.5, fe=0.3), 15), None, BIG_LITTLE, PMUS),
         (Expected(CANNOT, CANNOT, CANNOT, CANNOT), Expected(CANNOT, CANNOT, CANNOT, CANNOT)),
     ),
 )
@@ -328,28 +335,28 @@ SAMPLING_CASES = (
 SLOT_CASES = (
     Case(
         "N2 before r0p3: a slot too many a cycle",
-        _own(_tokens(**SLOTS_OF_N2), N2_OLD),
+        own(tokens(**SLOTS_OF_N2), N2_OLD),
         (Expected(RETIRING, topdown=RETIRING),),
     ),
     Case(
         "N2 r0p3: the same counts mean the front end",
-        _own(_tokens(**SLOTS_OF_N2), N2),
+        own(tokens(**SLOTS_OF_N2), N2),
         (Expected(FRONT, topdown=FRONT),),
     ),
     Case(
         "V1: slots say back end, stalls say which",
-        _own(_tokens(be=0.6, m=0.5, STALL_SLOT_BACKEND=4.0), V1),
+        own(tokens(be=0.6, m=0.5, STALL_SLOT_BACKEND=4.0), V1),
         (Expected(MEMORY, MEMORY, topdown=MEMORY, confidence="medium"),),
     ),
     Case(
         "V1: slots say back end, nothing says which",
-        _own(_tokens(STALL_SLOT_BACKEND=4.0), V1),
+        own(tokens(STALL_SLOT_BACKEND=4.0), V1),
         (Expected(BACKEND, topdown=BACKEND),),
     ),
     Case(
         "V2: mispredicted branches",
-        _own(
-            _tokens(
+        own(
+            tokens(
                 STALL_SLOT_BACKEND=1.0,
                 STALL_SLOT_FRONTEND=1.2,
                 STALL_SLOT=2.2,
@@ -363,15 +370,15 @@ SLOT_CASES = (
     ),
     Case(
         "N3: level 2 says memory",
-        _own(
-            _tokens(be=0.6, m=0.5, STALL_SLOT_BACKEND=3.0, STALL_BACKEND_MEMBOUND=0.45, STALL_BACKEND_CPUBOUND=0.15), N3
+        own(
+            tokens(be=0.6, m=0.5, STALL_SLOT_BACKEND=3.0, STALL_BACKEND_MEMBOUND=0.45, STALL_BACKEND_CPUBOUND=0.15), N3
         ),
         (Expected(MEMORY, MEMORY, topdown=MEMORY, confidence="high"),),
     ),
     Case(
         "N3: level 2 says core",
-        _own(
-            _prompt(
+        own(
+            prompt(
                 be=0.4, m=0.1, mix=0.7, STALL_SLOT_BACKEND=2.0, STALL_BACKEND_MEMBOUND=0.08, STALL_BACKEND_CPUBOUND=0.32
             ),
             N3,
@@ -380,15 +387,13 @@ SLOT_CASES = (
     ),
     Case(
         "N3: level 2 is even",
-        _own(
-            _tokens(be=0.4, m=0.3, STALL_SLOT_BACKEND=2.0, STALL_BACKEND_MEMBOUND=0.2, STALL_BACKEND_CPUBOUND=0.2), N3
-        ),
+        own(tokens(be=0.4, m=0.3, STALL_SLOT_BACKEND=2.0, STALL_BACKEND_MEMBOUND=0.2, STALL_BACKEND_CPUBOUND=0.2), N3),
         (Expected(MIXED, MIXED, topdown=MIXED),),
     ),
     Case(
         "slots told by the machine",
-        _own(
-            _tokens(STALL_SLOT_BACKEND=0.3, STALL_SLOT_FRONTEND=5, STALL_SLOT=5.3, OP_RETIRED=4, OP_SPEC=4),
+        own(
+            tokens(STALL_SLOT_BACKEND=0.3, STALL_SLOT_FRONTEND=5, STALL_SLOT=5.3, OP_RETIRED=4, OP_SPEC=4),
             None,
             slots=10,
         ),

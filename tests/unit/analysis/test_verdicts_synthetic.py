@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from synthetic_cases import MISSING_CASES, SAMPLING_CASES, SLOT_CASES, STALL_CASES, Case
 from synthetic_formats import FORMAT_CASES
+from synthetic_kinds import KIND_CASES
 
 from analysis.judging import Capture, JudgedPhase, Options, load
 
-CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES)
+CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES, *KIND_CASES)
 SWAPPED = {"prefill": "decode", "decode": "prefill"}
 # neither name says anything about the work: a rule that reads labels in any way would answer differently
 MEANINGLESS = {"prefill": "warm coffee", "decode": "tea"}
@@ -56,7 +57,7 @@ def _said(phase: JudgedPhase) -> tuple[str, str, str, str, str, list[str]]:
 
 
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 40
+    assert len(CASES) >= 120
     assert len({case.name for case in CASES}) == len(CASES)
 
 
@@ -71,6 +72,8 @@ def test_verdicts(case: Case, judged: Loader) -> None:
         assert (combined, stalls, roofline, topdown) == wanted, (phase.title, explanation)
         if expected.confidence:
             assert confidence == expected.confidence, (phase.title, phase.judgement.combined.reasons)
+        if expected.waiting:
+            assert phase.judgement.waiting.outcome == expected.waiting, phase.judgement.waiting.text
         if expected.step:
             assert set(steps) == {expected.step}
 
