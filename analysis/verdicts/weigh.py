@@ -67,6 +67,7 @@ def weigh(verdict: Verdict, evidence: Evidence, context: Context, used: Sequence
     caps += _multiplexing(used, context)
     caps += _samples(evidence, context)
     caps += _closeness(verdict.checks, context)
+    caps += _waiting(evidence, context) if used else []
     level = min([evidence.cap, *(cap for cap, _ in caps)])
     return replace(verdict, confidence=level, reasons=(*verdict.reasons, *dict.fromkeys(reason for _, reason in caps)))
 
@@ -94,6 +95,13 @@ def _samples(evidence: Evidence, context: Context) -> list[tuple[Confidence, str
         return []
     what = "no steps" if n == 0 else "1 step" if n == 1 else f"{n} steps"
     return [(Confidence.MEDIUM, f"{what}: no interval, which takes {least}")]
+
+
+def _waiting(evidence: Evidence, context: Context) -> list[tuple[Confidence, str]]:
+    share = evidence.waits.in_calls if evidence.waits else math.nan
+    if not share >= context.thresholds.waiting_matters:
+        return []
+    return [(Confidence.MEDIUM, f"threads waited {percent(share)} of the time, and the counts hold the waiting")]
 
 
 def _closeness(checks: Sequence[Check], context: Context) -> list[tuple[Confidence, str]]:

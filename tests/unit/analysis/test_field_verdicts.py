@@ -1,4 +1,4 @@
-"""What the stalls command says of public reports and outputs: the verdict and the reason that an engineer would sign."""
+"""What the stalls command says of public reports: the verdict and the reason that an engineer would sign."""
 
 from __future__ import annotations
 
