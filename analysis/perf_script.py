@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from analysis.errors import printable
 from analysis.events import canonical
-from analysis.readers.source import Source
+from analysis.readers.source import MOST_SKIPPED, Source
 
 # Time, period and event of a sample; before them stand comm, pid[/tid], [cpu] and flags, behind them the frame, if it
 # is on the same line.
@@ -99,6 +99,8 @@ def _refuse(source: Source, state: _State, row: int, problem: str) -> None:
         raise source.error(f"{problem} (--lenient skips such lines)", row)
     state.bad += 1
     state.first_bad = state.first_bad or row
+    if state.bad > MOST_SKIPPED:
+        raise source.error(f"more than {MOST_SKIPPED} lines are not perf script's, the first is line {state.first_bad}")
 
 
 def _header(line: str) -> tuple[Sample, str] | None:

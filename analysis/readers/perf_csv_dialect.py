@@ -37,9 +37,9 @@ def sniff(head: Sequence[str]) -> Dialect | None:
         return best
     lines = [line for line in lines if not is_decoration(line)][:MOST_LINES]
     for separator in OLD_SEPARATORS:
-        good = sum(_is_old_row(line, Dialect(separator)) for line in lines if separator in line)
+        good = sum(_is_old_row(line, Dialect(separator, is_old=True)) for line in lines if separator in line)
         if good > most:
-            best, most = Dialect(separator), good
+            best, most = Dialect(separator, is_old=True), good
     return best
 
 

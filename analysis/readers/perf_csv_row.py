@@ -34,17 +34,20 @@ from analysis.table import NAN
 TIME = re.compile(r"\s*\d{1,12}[.,]\d{9}\s*")
 _COUNT = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _RUNTIME = re.compile(r"\d{1,20}")
-_PERCENT = re.compile(r"\d{1,5}\.\d{1,4}")
+_PERCENT = re.compile(r"\d{1,5}\.\d\d")
 _VARIANCE = re.compile(r"\d{1,6}(?:\.\d{1,4})?%|-?(?:nan|inf)%")
 _DECIMAL_COMMA = re.compile(r"\s*\d+,\d+%?\s*")
 _MODIFIER = re.compile(r"[ukhGHpPSDIWeb]{1,8}")
 
 
 class Dialect(NamedTuple):
-    """separator: between fields. comma: the separator is a comma and so is the decimal mark."""
+    """separator: between fields. comma: the separator is a comma and so is the decimal mark. is_old: rows end at the
+    event, without a running time and a percentage.
+    """
 
     separator: str
     comma: bool = False
+    is_old: bool = False
 
 
 class Line(NamedTuple):
@@ -168,7 +171,7 @@ def _behind(rest: list[str], dialect: Dialect) -> tuple[str, float, list[str]]:
     if rest and not _starts_numbers(rest, dialect) and not _COUNT.fullmatch(rest[0].strip()):
         cgroup, rest = rest[0], rest[1:]
     rest = _without_variance(rest, dialect)
-    if not rest and _is_name(cgroup):  # perf before 4.0 ends here
+    if dialect.is_old and not rest and _is_name(cgroup):
         return cgroup, NAN, []
     running, behind = _running(rest, dialect)
     if running is None or not _is_name(cgroup):

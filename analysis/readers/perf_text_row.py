@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from analysis.errors import printable
+from analysis.events import is_known_event
 from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_rows import (
     Malformed,
@@ -37,7 +38,9 @@ _UNIT_BEHIND = re.compile(r"\((msec|ns|Joules)\)")
 _OLD_CLOCK = re.compile(r"(task-clock|cpu-clock)-msecs")
 _VARIANCE = re.compile(r"[(\[]\s{0,8}\+-\s{0,12}[\d.,]{1,20}\s?%\s{0,8}[)\]]$")
 _SHARE = re.compile(r"[(\[](?:\s{0,4}scaled from)?\s{0,8}(\d{1,5}(?:[.,]\d{1,4})?)\s?%\s{0,4}[)\]]$")
+_CUT_SHORT = re.compile(r"  [(\[][ \d.,%+-]{0,40}$|  [(\[][^()\[\]]{0,40}%[)\]]$")
 _METRIC = re.compile(r"\s*(-?\d[\d.,]{0,30})\s*(%?)(.*)")
+_WORDS = re.compile(r"(?:[A-Za-z]{1,20} {1,9}){1,4}[A-Za-z]{1,20}|idle|insn|cycle|branches")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
 _LONGEST_BRACKET, _MOST_BRACKETS = 60, 3
 
@@ -71,7 +74,7 @@ def parse(line: str) -> TextLine | None:
             return TextLine(None, _metrics(comment, time_s, scope), text, running)
         if match and not re.search(r"[^\W\d_]", text):
             raise Malformed(f"expected a count and an event, found '{printable(line.strip())}'")
-        if bracketed and not match and running is not None and not mark:
+        if running is not None and not mark and _WORDS.fullmatch(text):
             return TextLine(None, [], "", running)  # a mail broke the line within the metric
         return None
     row = _row(match[1], text[match.end() :].split(), time_s, scope, 1.0 if running is None else running)
@@ -102,6 +105,8 @@ def _without_brackets(text: str) -> tuple[str, float | None, bool]:
         elif not _VARIANCE.match(tail):
             break
         text, found = text[:at], True
+    if _CUT_SHORT.search(text[-_LONGEST_BRACKET:]):
+        raise Malformed(f"a share that is no number, or cut short: '{printable(text[-_LONGEST_BRACKET:])}'")
     return text.rstrip(), running, found
 
 
@@ -121,7 +126,8 @@ def _place(left: str) -> tuple[float, str, str]:
             raise Malformed(f"'{printable(match[1])}' is no group of CPUs")
         n = _NUMBER_OF_CPUS.match(text)
         behind = text[n.end() :] if n else ""
-        if n and not scope.startswith("cpu:") and (_VALUE.match(behind) or len(behind.split()) == 1):
+        words = behind.split()
+        if n and not scope.startswith("cpu:") and (len(words) > 1 or (words and not is_known_event(words[0]))):
             text = behind
         elif text.isdigit() and not scope.startswith("cpu:"):
             text = ""
@@ -140,6 +146,8 @@ def _row(token: str, words: list[str], time_s: float, scope: str, running: float
     if len(words) > 1 and _UNIT.fullmatch(words[0]):
         unit, words = words[0], words[1:]
     event, words = _event(words)
+    if event[0].isdigit():
+        raise Malformed(f"expected a count and an event, found '{printable(f'{token} {event}')}'")
     old = _OLD_CLOCK.fullmatch(event)
     if old:
         event, unit = old[1], "msec"

@@ -10,6 +10,7 @@ TITLE = "Performance counter stats for "
 ELAPSED = "seconds time elapsed"
 """Between the two stands `perf stat`'s table for people."""
 
+_MOST_QUOTES = 20
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;:?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
 _FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})[\w+-]{0,20}\s{0,12}|\s{0,12}</?(?:pre|code|details|summary)>\s{0,12}")
 _CUT = re.compile(r"\s*(?:\[?\(?(?:\.{2,}|…)\)?\]?|\[(?:snip|cut)\])\s*")
@@ -20,7 +21,10 @@ _VERBOSE = re.compile(r"\s{0,8}\S{1,200}: -?\d{1,20} \d{1,20} \d{1,20}\s{0,8}")
 def bare(line: str) -> str:
     """The line without colours, the quote marks of mail before it and blanks behind it."""
     text = _ESCAPE.sub("", line) if "\x1b" in line else line
-    while (inner := text.lstrip()).startswith(">"):
+    for _ in range(_MOST_QUOTES):
+        inner = text.lstrip()
+        if not inner.startswith(">"):
+            break
         text = inner[1:]
     return text.rstrip()
 
