@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.cores import Core
+from analysis.cores import GENERIC, Core
 
 STALLS = ("CPU_CYCLES", "STALL_FRONTEND", "STALL_BACKEND")
 MEMORY = ("STALL_BACKEND_MEM", "STALL_BACKEND_MEMBOUND")
@@ -36,7 +36,8 @@ def how_to_settle(core: Core) -> str:
         return "perf stat --topdown --td-level 2 -- PROGRAM (memory bound against core bound)"
     memory = _memory_events(core)
     if memory:
-        return f"count {' and '.join(memory)} with {perf_stat(core, (*STALLS, *memory))}"
+        named = ", and name the core with --core: not every core has it" if core.name == GENERIC else ""
+        return f"count {' and '.join(memory)} with {perf_stat(core, (*STALLS, *memory))}{named}"
     return _by_refills(core, f"{core.title} counts no memory stalls")
 
 
