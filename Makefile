@@ -15,6 +15,7 @@ CAPTURE   ?= build/emulate/capture.csv
 CACHES    ?=
 CPU       ?= max,sve=off
 ARCH      ?=
+MINUTES   ?= 10
 TOOLCHAIN ?=
 
 # Through the environment, so that no shell and no make reads quotes or dollars in them.
@@ -30,7 +31,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize clean distclean
+.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize fuzz clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -78,6 +79,9 @@ bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux 
 
 sanitize: setup ## the C test program and the unit tests under ASan and UBSan, the C test program under TSan
 	@$(PYTHON_VENV) toolchains/sanitize.py
+
+fuzz: setup ## hostile input for MINUTES=10: models, captures, templates, plans; ARGS="plans --seed 17" repeats a case
+	@PYTHONPATH=tests:toolchains:tests/support $(PYTHON_VENV) -m fuzz --minutes $(MINUTES) $(ARGS)
 
 clean: ## removes what was built; .venv and .models stay
 	rm -rf build dist

@@ -272,6 +272,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers reserve all address space")
 def test_under_a_limit_of_memory() -> None:
     code = f"""
 import resource
