@@ -42,14 +42,6 @@ PyDoc_STRVAR(
     "[tokens, vocabulary]. phase: of constants()['phases'], 'none' for a call that is no part of the run.\n"
     "Returns whether recorded is to be called now. ValueError where the call does not fit or a value is not finite.");
 
-bool q4_session_idle(const SessionObject *self) {
-    if (self->busy == 0)
-        return true;
-    return q4_fail(self->busy == getpid() ? "another thread is in a decode call of this session"
-                                          : "another thread was in a decode call of this session when the process "
-                                            "was forked; its cache is half written: make a new session");
-}
-
 static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_buffer *logits, Py_ssize_t n_past,
                        int all, int phase) {
     size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),

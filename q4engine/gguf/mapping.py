@@ -56,12 +56,15 @@ class MappedFile:
             with contextlib.suppress(BufferError):
                 self._mapping.close()
             self._mapping = None
+        self._close_descriptor()
+
+    def __del__(self) -> None:
+        self._close_descriptor()  # the mapping goes with the last that refers to it
+
+    def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-    def __del__(self) -> None:
-        self.close()
 
     def _now(self) -> tuple[int, int]:
         status = os.fstat(self._descriptor)
