@@ -22,9 +22,9 @@ def records(text: str) -> list[Pairs]:
     Read as well: a comma before a closing brace, and numbers with a decimal comma, as perf's locale has them.
     """
     first: Malformed | None = None
-    for variant in (text, _without_trailing_commas(text), _with_points(text), _repaired(text)):
+    for spelled in (str, _without_trailing_commas, _with_points, _repaired):
         try:
-            return _parsed(variant)
+            return _parsed(spelled(text))
         except Malformed as problem:
             first = first or problem
     assert first is not None

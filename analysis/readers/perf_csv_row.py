@@ -31,6 +31,7 @@ from analysis.readers.perf_rows import (
 )
 from analysis.table import NAN
 
+MOST_FIELDS = 64
 TIME = re.compile(r"\s*\d{1,12}[.,]\d{9}\s*")
 _COUNT = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _RUNTIME = re.compile(r"\d{1,20}")
@@ -61,7 +62,9 @@ class Line(NamedTuple):
 
 def parse(line: str, dialect: Dialect) -> Line:
     """Raises Malformed."""
-    fields = line.split(dialect.separator)
+    fields = line.split(dialect.separator, MOST_FIELDS)
+    if len(fields) > MOST_FIELDS:
+        raise Malformed(f"more than {MOST_FIELDS} fields")
     if dialect.separator != ",":
         fields = [f.replace(",", ".", 1) if is_decimal_comma(f) else f for f in fields]
     time_s, is_summary, fields = _time(fields, dialect)
@@ -88,7 +91,7 @@ def is_decimal_comma(field: str) -> bool:
 
 def is_row_like(line: str, separator: str) -> bool:
     """Whether a line has a count, an event or perf's share of time in it: what is never passed over in silence."""
-    fields = line.split(separator)
+    fields = line.split(separator, MOST_FIELDS)
     return any(_is_value(f) or is_known_event(f[:200].strip()) for f in fields[:6]) or any(
         _RUNTIME.fullmatch(a.strip()) and _PERCENT.fullmatch(b.strip().replace(",", ".")) for a, b in pairwise(fields)
     )

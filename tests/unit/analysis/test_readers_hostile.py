@@ -79,6 +79,16 @@ SLOW = {
     "topdown": "Stage 1 (Topdown metrics)\nname" + " " * LONG + "x\n",
     "JSON": '{"counter-value" : "5", "event" : "cycles",}' + " " * LONG + "x\n",
     "series": "Index (s),Cycles:CPU" + " " * LONG + "x\n0,5\n",
+    "recognition of JSON": '{"a":}' + " " * 65_000 + "\n",
+    "recognition of topdown-tool": "time," * 12_000 + "\n",
+    "recognition of intervals": "# time " + "counts " * 9_200 + "\n",
+    "quote marks": " Performance counter stats for 'x':\n\n" + "> " * (LONG // 2) + "\n",
+    "brackets": " Performance counter stats for 'x':\n\n" + ("  1 x # " + "(1%) " * 380 + "\n") * 500 + "  1,00 x\n",
+    "titles": " Performance counter stats for 'x':\n" * 21_000,
+    "fields": "5,,cycles,100,100.00,,\n" + ("5,," + "x," * 900 + "\n") * 100,
+    "columns": "# q4engine capture\n# format_version: 1\n" + ",".join(f"c{i}@g" for i in range(60_000)) + "\n0\n",
+    "dots": "Stage 1 (Topdown metrics)\nname" + "." * 1900 + "x\n",
+    "bars": "Stage 1 (Topdown metrics)\n" + "│ a " * 450 + "\n",
     "perf": "5,,cycles,100,100.00,,\n" + "1-" * (LONG // 2) + ",,cycles\n",
 }
 
