@@ -31,7 +31,8 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize fuzz clean distclean
+.PHONY: help run setup test test-long lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize fuzz
+.PHONY: clean distclean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -47,6 +48,9 @@ system-tools: build/stamps/test-tools
 
 test: setup ## all tests, on this machine and on emulated Arm
 	@$(PYTHON_VENV) toolchains/run_tests.py
+
+test-long: setup ## slower tests: kernel floors in cycles, the C tests under ASan, UBSan and TSan
+	@$(PYTHON_VENV) toolchains/run_tests.py long sanitizers
 
 lint: build/stamps/installed build/stamps/test-tools ## ruff, mypy, clang-format
 	@$(PYTHON_VENV) toolchains/run_tests.py lint

@@ -12,13 +12,15 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
+from checks import Check, Result, summary
 from host import BUILD, REPO, ToolError, cmake_build, find_program, main, pip, run, say
-from run_tests import Check, Result, summary
 
 SANITIZERS = "address,undefined"
 FOLDER = BUILD / "sanitize"
+OPTIONS = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
 # A case takes ten times its time under ThreadSanitizer, and its races show in the first ones.
 CASES_OF_THREADS = 30
 
@@ -32,10 +34,26 @@ def preloaded_libraries(compiler: str) -> str:
     return " ".join(paths)
 
 
+def gcc() -> str:
+    """The compiler, whose sanitizers these are."""
+    compiler = find_program(os.environ.get("CC", "gcc"))
+    if compiler is None:
+        raise ToolError("gcc is missing; sanitizer runs need it")
+    return compiler
+
+
+def check_memory() -> Result:
+    """The C test program under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    gcc()
+    say(f"building with -fsanitize={SANITIZERS}")
+    folder = FOLDER / "memory"
+    cmake_build(folder, "q4_kernel_test", [f"-DQ4_SANITIZE={SANITIZERS}"])
+    return Check("C kernel tests, memory sanitized", [folder / "q4_kernel_test"], env=OPTIONS).run()
+
+
 def check_threads() -> Result:
-    """The C test program under ThreadSanitizer, in a build of its own: it shares no memory map with AddressSanitizer.
-    A report ends the program with an exit code of its own.
-    """
+    """The C test program under ThreadSanitizer, which shares no build with AddressSanitizer. A report ends it."""
+    gcc()
     say("building with -fsanitize=thread")
     folder = FOLDER / "thread"
     cmake_build(folder, "q4_kernel_test", ["-DQ4_SANITIZE=thread"])
@@ -47,22 +65,16 @@ def check_threads() -> Result:
     return Check("C kernel tests, threads sanitized", command, env={"TSAN_OPTIONS": "halt_on_error=1"}).run()
 
 
-def sanitize() -> int:
-    compiler = find_program(os.environ.get("CC", "gcc"))
-    if compiler is None:
-        raise ToolError("gcc is missing; sanitizer runs need it")
-    threads = check_threads()
-    say(f"building with -fsanitize={SANITIZERS}")
+def check_python(arguments: Sequence[str]) -> Result:
+    """The unit tests on the sanitized module."""
+    compiler = gcc()
+    say("building the module")
     build = (f"cmake.define.Q4_SANITIZE={SANITIZERS}", f"build-dir={FOLDER / 'build'}")
     settings = [f"--config-settings={option}" for option in build]
     site = FOLDER / "site"
     pip("install", "-q", "--upgrade", "--target", site, "--no-deps", "--no-build-isolation", *settings, REPO)
-    run(["cmake", "--build", FOLDER / "build", "--target", "q4_kernel_test"])
-    options = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
-    kernels = Check("C kernel tests, sanitized", [FOLDER / "build" / "q4_kernel_test"], env=options).run()
-
     base = getattr(sys, "_base_executable", sys.executable)
-    env = options | {
+    env = OPTIONS | {
         "LD_PRELOAD": preloaded_libraries(compiler),
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter frees little at exit
         "PYTHONPATH": f"{site}:{sysconfig.get_paths()['purelib']}",
@@ -80,9 +92,12 @@ def sanitize() -> int:
         raise ToolError(f"the sanitized module does not load: {(where.stderr or where.stdout).strip()}")
     # analysis and annotate never enter the native core
     elsewhere = ["--ignore=tests/unit/analysis", "--ignore-glob=tests/unit/test_annotate*"]
-    command = [base, "-PS", "-m", "pytest", "-p", "no:cacheprovider", *elsewhere, "tests/unit", *sys.argv[1:]]
-    tests = Check("pytest tests/unit, sanitized", command, env=env).run()
-    results = (threads, kernels, tests)
+    command = [base, "-PS", "-m", "pytest", "-p", "no:cacheprovider", *elsewhere, "tests/unit", *arguments]
+    return Check("pytest tests/unit, sanitized", command, env=env).run()
+
+
+def sanitize() -> int:
+    results = (check_memory(), check_threads(), check_python(sys.argv[1:]))
     print(summary(results))
     return 1 if any(result.failed for result in results) else 0
 

@@ -27,11 +27,13 @@ def emulator(driver: tuple[Path, str]) -> Emulator:
     return Emulator(driver[0])
 
 
-def test_counts_are_no_worse_than_the_floors(emulator: Emulator, driver: tuple[Path, str]) -> None:
+@pytest.mark.long
+@pytest.mark.skipif(not mca.available(), reason=f"needs llvm-mca of LLVM {mca.LLVM}")
+def test_counts_and_cycles_are_no_worse_than_the_floors(emulator: Emulator, driver: tuple[Path, str]) -> None:
     floors = json.loads((FOLDER / "floors.json").read_text()).get(driver[1])
     if floors is None:
         pytest.skip(f"no floors for {driver[1]}")
-    rows = [cost.count(emulator, subject) for subject in emulator.subjects()]
+    rows = cost.measure(emulator, "", with_cycles=True)
     assert cost.below_floor(rows, floors) == []
     assert {row["name"] for row in rows} == floors.keys()
 
