@@ -183,7 +183,6 @@ class PerfBuilder:
             self.rows.replace(column, lookup.astype(width)[codes])
         if len(ratios):
             self.rows.column("event")[is_metric] = ratios
-            self.rows.column("pmu")[is_metric] = 0
 
     def _groups(self, runs: list[tuple[int, int]]) -> None:
         """Names the groups of runs in which an event is listed more than once: it belongs to its neighbours."""

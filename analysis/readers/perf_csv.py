@@ -6,7 +6,7 @@ from analysis.readers import perf_csv_fast, perf_csv_metrics
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_csv_dialect import sniff
 from analysis.readers.perf_csv_row import Dialect, is_row_like, parse
-from analysis.readers.perf_rows import Malformed, check_length, is_transcript
+from analysis.readers.perf_rows import Malformed, check_length, is_transcript, of_group
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -45,7 +45,7 @@ def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, 
 
 def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) -> None:
     """The careful way: line by line. Lines with no count in them are another program's output: skipped, counted."""
-    running = NAN  # of the group of metrics whose ratios follow
+    running, group = NAN, ""  # of the metrics whose ratios follow
     for number_of_line, line in builder.source.decode_block(row, block):
         if not line.strip():
             continue
@@ -63,8 +63,11 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) ->
             continue
         if parsed.row is not None:
             builder.add(parsed.row)
-            running = NAN
+            running, group = NAN, ""
+        if parsed.group:
+            group = parsed.group
         if parsed.running == parsed.running:
             running = parsed.running
         for metric in parsed.metrics:
+            metric = of_group(metric, group)
             builder.add(metric if metric.running == metric.running else metric._replace(running=running))

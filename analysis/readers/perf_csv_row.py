@@ -92,7 +92,10 @@ def is_decimal_comma(field: str) -> bool:
 def is_row_like(line: str, separator: str) -> bool:
     """Whether a line has a count, an event or perf's share of time in it: what is never passed over in silence."""
     fields = line.split(separator, MOST_FIELDS)
-    return any(_is_value(f) or is_known_event(f[:200].strip()) for f in fields[:6]) or any(
+    first = fields[0].strip()
+    if _is_value(first) or TIME.fullmatch(fields[0]) or grouped_scope(first):
+        return True
+    return any(is_known_event(f[:200].strip()) for f in fields[:6]) or any(
         _RUNTIME.fullmatch(a.strip()) and _PERCENT.fullmatch(b.strip().replace(",", ".")) for a, b in pairwise(fields)
     )
 

@@ -23,6 +23,7 @@ from analysis.readers.perf_rows import (
     is_transcript,
     metric_row,
     number,
+    of_group,
     reading,
     share,
     thread_scope,
@@ -43,12 +44,13 @@ OTHER_KEYS = {
 
 @dataclass
 class _State:
-    """running: share that the group of metrics above was counted. names: of `--metric-only`'s columns, on line `row`.
+    """running, group: of the metrics whose ratios follow. names: of `--metric-only`'s columns, on line `row`.
 
     derived: records with a ratio that only repeats the counts.
     """
 
     running: float = NAN
+    group: str = ""
     names: list[str] = field(default_factory=list)
     row: int = 0
     are_used: bool = True
@@ -118,10 +120,10 @@ def _rows(record: dict[str, Any], state: _State) -> list[PerfRow]:
     running = NAN if percent is None else share(_text(percent))
     if "counter-value" not in record:
         if "metricgroup" in record and "metric-value" not in record:
-            state.running = running
+            state.running, state.group = running, str(record["metricgroup"])[:200]
             return []
         return _metrics(record, time_s, scope, running if percent is not None else state.running, state)
-    state.running = NAN
+    state.running, state.group = NAN, ""
     value, status = reading(_text(record["counter-value"]))
     if not isinstance(record.get("event"), str):
         raise Malformed("a counter without an event name")
@@ -178,7 +180,7 @@ def _metrics(record: dict[str, Any], time_s: float, scope: str, running: float, 
     if "metric-value" in record or "metric-unit" in record:
         metric = _named(record, time_s, scope, running)
         state.derived += metric is None
-        return [metric] if metric else []
+        return [of_group(metric, state.group)] if metric else []
     names = [k for k in record if k not in OTHER_KEYS]
     if not names:
         raise Malformed("no counter and no metric in the record")

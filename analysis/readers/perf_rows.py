@@ -143,6 +143,12 @@ def metric_row(time_s: float, scope: str, value: float, text: str, running: floa
     return named_metric(time_s, scope, value, words[at], " ".join(words[:at]), running)
 
 
+def of_group(metric: PerfRow, group: str) -> PerfRow:
+    """The ratio with its PMU, which perf names with the group on machines of several: `TopdownL1 (cpu_core)`."""
+    name, _, pmu = group.partition(" (")
+    return metric._replace(spelling=f"{metric.spelling} ({pmu}") if name and pmu.endswith(")") else metric
+
+
 def named_metric(time_s: float, scope: str, value: float, name: str, unit: str = "", running: float = NAN) -> PerfRow:
     """A ratio under its one name. Raises Malformed where the name is none."""
     spelling = event_name(" ".join(name.split()))

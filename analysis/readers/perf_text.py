@@ -17,7 +17,7 @@ from analysis.errors import printable
 from analysis.readers.locale_numbers import VALUE, plain
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
-from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count
+from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.source import Source
 from analysis.readers.surroundings import TITLE, bare, is_decoration
@@ -46,6 +46,7 @@ class _Pending:
 
     row: PerfRow | None = None
     metrics: list[PerfRow] = field(default_factory=list)
+    group: str = ""
 
 
 def read(source: Source) -> Table:
@@ -198,7 +199,7 @@ class _Reader:
         pending = self.pending
         if found.row or found.group:
             self._flush()
-            self.pending = _Pending(found.row, list(found.metrics))
+            self.pending = _Pending(found.row, list(found.metrics), found.group)
             if found.group and found.running is not None:
                 self.pending.metrics = [m._replace(running=found.running) for m in found.metrics]
         elif found.running is not None and pending.row:
@@ -232,7 +233,8 @@ class _Reader:
         """The count that is complete, with its metrics: they were counted for the same share of the time."""
         pending, self.pending = self.pending, _Pending()
         running = pending.row.running if pending.row else 1.0
-        filled = [m if m.running == m.running else m._replace(running=running) for m in pending.metrics]
+        metrics = [of_group(m, pending.group) for m in pending.metrics]
+        filled = [m if m.running == m.running else m._replace(running=running) for m in metrics]
         self._add_all([*([pending.row] if pending.row else []), *filled])
 
     def _add_all(self, rows: list[PerfRow]) -> None:

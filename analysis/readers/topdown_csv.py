@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 
+from analysis.errors import printable
 from analysis.phase import NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, rows_after
 from analysis.readers.perf_builder import PerfBuilder
@@ -29,19 +30,23 @@ def read(source: Source) -> Table:
     what = "metric" if "metric" in names else "event"
     builder = PerfBuilder(source, "topdown-csv" if what == "metric" else "topdown-events-csv")
     builder.meta["clock"] = "topdown-tool"
-    runs: set[str] = set()
+    run_of: dict[tuple[str, str], str] = {}
     for row, fields in rows:
         try:
             if len(fields) != len(names):
                 raise Malformed(f"{len(fields)} fields, expected {len(names)}")
             cells = dict(zip(names, fields, strict=True))
-            runs.add(cells.get("run", ""))
-            if len(runs) > 1:
-                raise source.error("holds several runs of topdown-tool; read them one at a time", row)
+            run = cells.get("run", "")
+            if run_of.setdefault((cells[what], cells.get("time", "")), run) != run:
+                name = printable(cells[what])
+                raise source.error(f"holds several runs of topdown-tool, {name} in more than one; keep one", row)
             builder.add(_row(cells, what))
         except Malformed as problem:
             source.reject(row, str(problem))
     table = builder.table()
+    n_runs = len(set(run_of.values()))
+    if n_runs > 1:
+        table.notes.append(f"counted in {n_runs} runs of the program, other events in each")
     unknown = [n for n in names if n and n not in KNOWN]
     if unknown:
         table.notes.append(f"columns ignored: {', '.join(unknown)}")

@@ -61,3 +61,36 @@ def test_rows_with_and_without_time(tmp_path: Path) -> None:
 def test_x86_by_its_metrics(tmp_path: Path) -> None:
     text = csv(1) + ",1000,100.00,,,,TopdownL1\n,,,,,70.1,%  tma_backend_bound\n"
     assert parsed(tmp_path, text).meta["arch"] == "x86_64"
+
+
+HYBRID = {
+    "text": " Performance counter stats for 'x':\n\n  1,000 cpu_core/cycles/\n"
+    "  TopdownL1 (cpu_core)   #  12.2 %  tma_backend_bound\n                 #  8.1 %  tma_retiring\n"
+    "  TopdownL1 (cpu_atom)   #  42.2 %  tma_backend_bound  (34.10%)\n\n  1.5 seconds time elapsed\n",
+    "csv": "1000,,cpu_core/cycles/,100,100.00,,\n,100,100.00,,,,TopdownL1 (cpu_core)\n,,,,,12.2,%  tma_backend_bound\n"
+    ",,,,,8.1,%  tma_retiring\n,100,34.10,,,,TopdownL1 (cpu_atom)\n,,,,,42.2,%  tma_backend_bound\n",
+    "json": '{"counter-value" : "1000", "event" : "cpu_core/cycles/", "event-runtime" : 1, "pcnt-running" : 100.00}\n'
+    '{"event-runtime" : 1, "pcnt-running" : 100.00, "metricgroup" : "TopdownL1 (cpu_core)"}\n'
+    '{"metric-value" : "12.2", "metric-unit" : "%  tma_backend_bound"}\n'
+    '{"metric-value" : "8.1", "metric-unit" : "%  tma_retiring"}\n'
+    '{"event-runtime" : 1, "pcnt-running" : 34.10, "metricgroup" : "TopdownL1 (cpu_atom)"}\n'
+    '{"metric-value" : "42.2", "metric-unit" : "%  tma_backend_bound"}\n',
+}
+
+
+@pytest.mark.parametrize("form", HYBRID)
+def test_groups_of_metrics_on_machines_with_two_kinds_of_cores(tmp_path: Path, form: str) -> None:
+    frame = parsed(tmp_path, HYBRID[form]).frame
+    found = list(zip(*(frame[name] for name in ("pmu", "event", "value", "running")), strict=True))
+    assert found == [
+        ("cpu_core", "CPU_CYCLES", 1000.0, 1.0),
+        ("cpu_core", "metric:backend_bound", 12.2, 1.0),
+        ("cpu_core", "metric:retiring", 8.1, 1.0),
+        ("cpu_atom", "metric:backend_bound", 42.2, pytest.approx(0.341)),
+    ]
+
+
+def test_what_the_program_prints_between_rows(tmp_path: Path) -> None:
+    table = parsed(tmp_path, "load time = 5 ms\nHello, 2 worlds, 3\n" + csv(1, 2) + "bye, 3\n")
+    assert values(table) == [[1, 2]]
+    assert table.notes == ["3 line(s) around perf's table skipped"]

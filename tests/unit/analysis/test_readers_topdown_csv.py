@@ -36,6 +36,8 @@ def test_topdown_events(tmp_path: Path) -> None:
 
 
 def test_topdown_runs_are_not_mixed(tmp_path: Path) -> None:
+    table = parsed(tmp_path, "run,time,event,value\n1,,instructions,800440\n2,,cycles,5\n")
+    assert table.notes == ["counted in 2 runs of the program, other events in each"]
     with pytest.raises(AnalysisError, match="line 3: holds several runs"):
         parsed(tmp_path, "run,time,event,value\n1,,instructions,800440\n2,,instructions,5\n")
 
