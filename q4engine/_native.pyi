@@ -3,7 +3,7 @@
 Arrays are C-contiguous buffers of the type that is named.
 """
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -17,8 +17,21 @@ Op = tuple[str, str, int, bool, dict[str, int | float]]
 """kind, name, layer or -1, last, all of the kind's fields (``operations``)"""
 Group = list[tuple[int, int, bool]]
 """Events counted together: type, config, exclude_kernel (perf_event_attr)"""
-Recorded = tuple[int, int, int, bool, int, int, int, bytes, bytes, bytes]
-"""n_past, n_eval, phase, all_logits, start_ns, end_ns, own_ns, stamps, facts, counts (observer.py)"""
+
+class Recorded(TypedDict):
+    """A call as a session recorded it."""
+
+    n_past: int
+    n_eval: int
+    phase: int
+    all_logits: bool
+    start_ns: int
+    end_ns: int
+    own_ns: int
+    stamps: bytes
+    facts: bytes
+    counts: bytes
+
 
 def constants() -> dict[str, dict[str, int]]: ...
 def operations() -> dict[str, tuple[int, dict[str, str]]]: ...

@@ -84,16 +84,17 @@ PyObject *q4_session_remind(PyObject *object, PyObject *args) {
 }
 
 const char q4_session_recorded_doc[] =
-    "recorded() -> list[tuple[int, int, int, bool, int, int, int, bytes, bytes, bytes]]\n\n"
+    "recorded() -> list[dict[str, int | bool | bytes]]\n\n"
     "Takes the log: of every call that succeeded since it was last taken, the oldest first, n_past, n_eval, phase,\n"
-    "all_logits, start and end (CLOCK_MONOTONIC_RAW ns), ns that recording took but for the marks, then arrays:\n"
+    "all_logits, start_ns and end_ns (CLOCK_MONOTONIC_RAW), own_ns that recording took but for the marks, then "
+    "arrays:\n"
     "stamps, uint64 [threads, marks]; facts, int64 [threads, thread_facts]; counts, uint64 [threads, marks, words].\n"
     "Marks: the start of the thread's walk, then for each operation the end of its work and the end of the barrier\n"
     "after it, equal to the mark before where there was none; at level 'calls' the two ends of the walk.";
 
 static PyObject *words(size_t n) { return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * sizeof(uint64_t))); }
 
-static PyObject *record_tuple(const struct q4_recorder *r, const struct q4_record *record) {
+static PyObject *record_dict(const struct q4_recorder *r, const struct q4_record *record) {
     size_t n_threads = (size_t)r->n_threads;
     PyObject *stamps = words(n_threads * r->n_marks);
     PyObject *facts = words(n_threads * Q4_THREAD_FACTS);
@@ -102,10 +103,11 @@ static PyObject *record_tuple(const struct q4_recorder *r, const struct q4_recor
     if (stamps && facts && counts) {
         q4_record_expand(r, record, (int64_t *)(void *)PyBytes_AsString(facts),
                          (uint64_t *)(void *)PyBytes_AsString(stamps), (uint64_t *)(void *)PyBytes_AsString(counts));
-        result = Py_BuildValue("(nniOKKKOOO)", (Py_ssize_t)record->n_past, (Py_ssize_t)record->n_tokens, record->phase,
-                               record->all_logits ? Py_True : Py_False, (unsigned long long)record->start_ns,
-                               (unsigned long long)record->end_ns, (unsigned long long)q4_record_own_ns(record), stamps,
-                               facts, counts);
+        result = Py_BuildValue(
+            "{s:n,s:n,s:i,s:O,s:K,s:K,s:K,s:O,s:O,s:O}", "n_past", (Py_ssize_t)record->n_past, "n_eval",
+            (Py_ssize_t)record->n_tokens, "phase", record->phase, "all_logits", record->all_logits ? Py_True : Py_False,
+            "start_ns", (unsigned long long)record->start_ns, "end_ns", (unsigned long long)record->end_ns, "own_ns",
+            (unsigned long long)q4_record_own_ns(record), "stamps", stamps, "facts", facts, "counts", counts);
     }
     Py_XDECREF(stamps);
     Py_XDECREF(facts);
@@ -121,12 +123,12 @@ PyObject *q4_session_recorded(PyObject *object, PyObject *unused) {
     struct q4_recorder *r = self->session.recorder;
     PyObject *list = PyList_New(0);
     for (const struct q4_record *record = r->first; list && record; record = record->next) {
-        PyObject *tuple = record_tuple(r, record);
-        if (tuple == NULL || PyList_Append(list, tuple) < 0) {
+        PyObject *row = record_dict(r, record);
+        if (row == NULL || PyList_Append(list, row) < 0) {
             Py_DECREF(list);
             list = NULL;
         }
-        Py_XDECREF(tuple);
+        Py_XDECREF(row);
     }
     if (list)
         q4_records_clear(r);

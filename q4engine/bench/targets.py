@@ -67,7 +67,7 @@ class Own:
     def _count_migrations(self) -> None:
         """Reads what was recorded, when no clock is running."""
         recorder = self._session.recorder
-        facts = b"".join(facts for *_, facts, _ in recorder.recorded()) if recorder is not None else b""
+        facts = b"".join(call["facts"] for call in recorder.recorded()) if recorder is not None else b""
         for row in np.frombuffer(facts, np.int64).reshape(-1, len(Facts._fields)).tolist():
             thread = Facts(*row)
             last = self._cpus.get(thread.tid, thread.first_cpu)

@@ -266,7 +266,8 @@ class Observer:
                 if item.end_ns:  # not of a call that failed
                     yield Record(self._n_calls, item.call, item.start_ns, item.end_ns)
             return
-        for recorded in map(Recorded._make, self.session.recorder.recorded()):  # type: ignore[union-attr]
+        for row in self.session.recorder.recorded():  # type: ignore[union-attr]
+            recorded = Recorded(**row)
             call = Call(recorded.n_past, recorded.n_eval, PHASES[recorded.phase - 1], recorded.all_logits)
             start_ns, counted = self._announcement(recorded)
             record = Record(

@@ -61,7 +61,7 @@ class Product:
     def seconds(self) -> float:
         """One product: from the first thread's start to the end of the barrier behind it."""
         self._session.decode(self._tokens, 0, len(self._tokens) > 1, self._logits)
-        stamps = np.frombuffer(self._session.recorded()[-1][7], np.uint64).reshape(self._n_threads, -1)
+        stamps = np.frombuffer(self._session.recorded()[-1]["stamps"], np.uint64).reshape(self._n_threads, -1)
         first, last = 2 * _MATMUL, 2 * _MATMUL + 2  # marks: the walk's start, then two an operation
         return int(stamps[:, last].max() - stamps[:, first].min()) / 1e9
 

@@ -35,7 +35,7 @@ def logits(model: Path) -> str:
     session = Engine.load(model, n_threads=1).session(n_ctx=32)
     session.recorder.record(3, [])
     found = session.decode([1, 2, 3])
-    stamps = np.frombuffer(session.recorder.recorded()[0][7], np.uint64)
+    stamps = np.frombuffer(session.recorder.recorded()[0]["stamps"], np.uint64)
     assert (np.diff(stamps.astype(np.int64)) >= 0).all()
     return hashlib.sha256(found.tobytes()).hexdigest()
 

@@ -333,7 +333,8 @@ def test_a_mark_of_a_thread_that_had_nothing_to_do_is_the_one_before(model: Path
     assert recorder is not None
     recorder.record(int(Level.OPERATIONS), [])
     session.decode([1, 2])
-    ((*_, start_ns, end_ns, _, stamps, _, _),) = recorder.recorded()
+    (call,) = recorder.recorded()
+    start_ns, end_ns, stamps = call["start_ns"], call["end_ns"], call["stamps"]
     marks = np.frombuffer(stamps, np.uint64).reshape(2, -1).astype(np.int64)
     assert (np.diff(marks) >= 0).all() and marks.min() >= start_ns and marks.max() <= end_ns
     head = len(engine.graph.ops) - 1

@@ -117,7 +117,7 @@ def test_page_faults_are_those_of_the_call(model: Path) -> None:
     session.decode([1])
     bytearray(64 << 20)  # page faults between two calls are nobody's
     session.decode([1])
-    *_, counts = recorder.recorded()[-1]
+    counts = recorder.recorded()[-1]["counts"]
     first, last = memoryview(counts).cast("q")[3], memoryview(counts).cast("q")[3 + counters.groups[0].words]
     assert 0 <= last - first < 1000
 
