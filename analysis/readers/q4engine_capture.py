@@ -22,6 +22,7 @@ from analysis.table import Table, TableBuilder, summarise
 FORMAT = "q4engine-capture"
 VERSION = "1"
 MOST_COLUMNS = 4096
+MOST_KEYS = 4096
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
 NUMBERS = (*WHOLE, "layer", "weight_bytes", "thread", "cpu", "migrations", "page_faults", "context_switches", "freq_hz")
@@ -88,6 +89,8 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
                 if match[1] in header:
                     raise source.error(f"header key '{printable(match[1])}' stands twice", row)
                 header[match[1]] = match[2].strip()
+                if len(header) > MOST_KEYS:
+                    raise source.error(f"more than {MOST_KEYS} keys in the header", row)
             elif row > 1:
                 source.reject(row, f"expected '# key: value', found '{printable(line)}'")
         elif line.strip():

@@ -17,6 +17,7 @@ from analysis.table import NAN, Table, TableBuilder, summarise
 
 FORMAT = "streamline-functions"
 SAMPLES = "samples"
+MOST_FUNCTIONS = 200_000
 HEADER = re.compile(r'(^|,)\s*\ufeff?"?symbol"?\s*(,|$)')
 TEXTS = ("uid", "image", "symbol", "inlined from")
 
@@ -37,6 +38,8 @@ def read(source: Source) -> Table:
             functions.append(_function(dict(zip(names, fields, strict=False)), events))
         except Malformed as problem:
             source.reject(row, str(problem))
+        if len(functions) > MOST_FUNCTIONS:
+            raise source.error(f"more than {MOST_FUNCTIONS} functions", row)
     if not functions:
         raise source.error("no functions in it")
     builder = TableBuilder()

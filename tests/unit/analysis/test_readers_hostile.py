@@ -87,6 +87,8 @@ SLOW = {
     "titles": " Performance counter stats for 'x':\n" * 21_000,
     "fields": "5,,cycles,100,100.00,,\n" + ("5,," + "x," * 900 + "\n") * 100,
     "columns": "# q4engine capture\n# format_version: 1\n" + ",".join(f"c{i}@g" for i in range(60_000)) + "\n0\n",
+    "keys": "# q4engine capture\n" + "".join(f"# k{i}: v\n" for i in range(5000)),
+    "functions": "Counters: Cycles: CPU Cycles,symbol\n" + "1,x\n" * 200_001,
     "dots": "Stage 1 (Topdown metrics)\nname" + "." * 1900 + "x\n",
     "bars": "Stage 1 (Topdown metrics)\n" + "│ a " * 450 + "\n",
     "perf": "5,,cycles,100,100.00,,\n" + "1-" * (LONG // 2) + ",,cycles\n",
