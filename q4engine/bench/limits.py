@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from q4engine.bench.plan import Case, Work
+from q4engine.bench.cases import Case, Work
 from q4engine.bench.statistics import median
 from q4engine.engine import Engine
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from q4engine.bench.cases import Case, Work, work
 from q4engine.bench.conditions import State, others_percent, read_state
 from q4engine.bench.limits import Limit, Limits, rate_of
 from q4engine.bench.peer import Peer
-from q4engine.bench.plan import Case, Work, work
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.targets import Own, Target, random_tokens
 from q4engine.engine import Engine

@@ -18,8 +18,8 @@ from q4engine.cli.options import note
 from q4engine.cpus import crowding
 
 if TYPE_CHECKING:
+    from q4engine.bench.cases import Case
     from q4engine.bench.peer import Peer
-    from q4engine.bench.plan import Case
     from q4engine.bench.runner import Settings
     from q4engine.bench.tables import Row
     from q4engine.engine import Engine
@@ -88,6 +88,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0.0,
         help="rest before each repetition (default: 0)",
     )
+    _add_outputs(parser)
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """What the figures are set against, and where they go."""
     parser.add_argument("-o", "--output", choices=("md", "csv", "json"), default="md", help="default: %(default)s")
     parser.add_argument(
         "--vs", choices=("llama-cpp",), help="measure an installed llama-cpp-python too, in turns on the same file"
@@ -120,7 +125,7 @@ def integers(low: int, high: int) -> Callable[[str], list[int]]:
 
 def run(args: argparse.Namespace) -> int:
     """Tables go to stdout, warnings and progress to stderr. What was measured before Ctrl-C or an error is printed."""
-    from q4engine.bench.plan import cases
+    from q4engine.bench.cases import cases
 
     paths: list[Path] = args.model_position + args.model
     if not paths:

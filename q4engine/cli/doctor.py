@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each finding."""
     from q4engine import _native
-    from q4engine.doctor import examine
+    from q4engine.diagnosis import examine
 
     findings = examine(_native.pmu_try)
     if args.json:

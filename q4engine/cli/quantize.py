@@ -13,9 +13,9 @@ from q4engine.cpus import default_thread_count
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from q4engine.gguf.quantize import Summary
+    from q4engine.gguf.quantize_file import Summary
 
-_TYPES = ("q4_0", "q4_1", "q8_0", "f16")  # the keys of q4engine.gguf.quantize.TARGETS, which is slow to import
+_TYPES = ("q4_0", "q4_1", "q8_0", "f16")  # the keys of q4engine.gguf.quantize_file.TARGETS, which is slow to import
 
 _DESCRIPTION = """\
 Quantise the matrices of a GGUF file; metadata and vectors are carried over.
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _quantize(args: argparse.Namespace, progress: Callable[[str, int], None] | None) -> Summary:
-    from q4engine.gguf.quantize import TARGETS, quantize_file
+    from q4engine.gguf.quantize_file import TARGETS, quantize_file
 
     threads = args.threads or default_thread_count()
     return quantize_file(args.source, args.out, TARGETS[args.type], args.method, threads, progress)

@@ -9,7 +9,7 @@ import numpy as np
 from gguf_bytes import STRING, File, Tensor, array, pair
 
 from q4engine.gguf import TensorType
-from q4engine.gguf.quantize import TARGETS, quantize_file, quantize_rows
+from q4engine.gguf.quantize_file import TARGETS, quantize_file, quantize_rows
 
 BLOCK_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0, TensorType.Q6_K]
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.bench import conditions
+from q4engine.bench.cases import Case, Work, cases, work
 from q4engine.bench.limits import Limit
 from q4engine.bench.model import ModelFacts
-from q4engine.bench.plan import Case, Work, cases, work
 from q4engine.bench.runner import Result, Series
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.tables import Markdown, Row, as_dict, csv_lines, to_json

@@ -115,7 +115,7 @@ def test_the_chat_template_is_applied_unless(q4: Cli, tiny: Path) -> None:
 
 
 def test_stand_in_for_a_missing_template_is_said(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("q4engine.tokenizer.chat.KEY", "tokenizer.no_such_key")
+    monkeypatch.setattr("q4engine.tokenizer.chat_template.KEY", "tokenizer.no_such_key")
     result = q4("run", tiny, "-p", "x", "-n", "1", "--temp", "0")
     assert result.code == 0 and f"note: {tiny} has no chat template; using ChatML\n" in result.err
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from annotate_daemon import Daemon, private_endpoints
 
-from q4engine import doctor, machine
+from q4engine import diagnosis, machine
 from q4engine.cli import main
-from q4engine.doctor import Finding, examine
+from q4engine.diagnosis import Finding, examine
 from q4engine.profiling.events import NativeGroup
 from q4engine.profiling.pmus import Pmu
 
@@ -23,7 +23,7 @@ def found(findings: list[Finding], name: str) -> Finding:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_DAEMON_SECONDS", 0.2)
+    monkeypatch.setattr(diagnosis, "_DAEMON_SECONDS", 0.2)
 
 
 def test_a_machine_with_a_pmu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ def test_a_machine_with_a_pmu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_machine_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "paranoid").write_text("4\n")
-    monkeypatch.setattr(doctor, "PARANOID", tmp_path / "paranoid")
-    monkeypatch.setattr(doctor.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(diagnosis, "PARANOID", tmp_path / "paranoid")
+    monkeypatch.setattr(diagnosis.os, "geteuid", lambda: 1000)
     with private_endpoints() as endpoints:
         findings = examine(lambda group: (errno.EACCES, 0), endpoints, [])
     paranoid = found(findings, "perf_event_paranoid")

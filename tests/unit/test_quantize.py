@@ -13,7 +13,7 @@ from quantize_samples import BLOCK_TYPES, samples
 
 from q4engine import _native
 from q4engine.gguf.dequantize import dequantize
-from q4engine.gguf.quantize import Method, quantize_rows
+from q4engine.gguf.quantize_file import Method, quantize_rows
 from q4engine.gguf.types import TensorType
 
 REFERENCE_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0]

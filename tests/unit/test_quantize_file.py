@@ -22,7 +22,7 @@ from q4engine.cli import quantize as command
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFArray, GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
-from q4engine.gguf.quantize import TARGETS, quantize_file
+from q4engine.gguf.quantize_file import TARGETS, quantize_file
 from q4engine.gguf.write import GGUFWriter
 from q4engine.models import read_model
 
@@ -127,7 +127,7 @@ def test_threads_and_chunks_do_not_show(tmp_path: Path, method: str, monkeypatch
     source = model(tmp_path)
     digests = set()
     for n_threads, chunk in [(1, 1 << 19), (2, 1 << 19), (3, 1000), (2, 1)]:
-        monkeypatch.setattr("q4engine.gguf.quantize._CHUNK_WEIGHTS", chunk)
+        monkeypatch.setattr("q4engine.gguf.quantize_file._CHUNK_WEIGHTS", chunk)
         quantize_file(source, tmp_path / "out.gguf", TARGETS["q4_0"], method, n_threads)  # type: ignore[arg-type]
         digests.add(hashlib.sha256((tmp_path / "out.gguf").read_bytes()).hexdigest())
     assert len(digests) == 1
