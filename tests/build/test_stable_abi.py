@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import re
 import shutil
 import subprocess
@@ -82,7 +83,9 @@ def test_constants_and_layouts_agree(
 
 def test_the_bindings_compile_with_it(compiler: str, repo_root: Path) -> None:
     include = str(repo_root / "native/python/stable_abi")
+    kind = "arm" if platform.machine() in ("aarch64", "arm64") else "x86"
     for source in sorted((repo_root / "native/python").glob("*.c")):
-        command = [compiler, *FLAGS, "-isystem", include, "-fsyntax-only", source]
+        own = ["-isystem", include, "-I", repo_root / "native" / kind]
+        command = [compiler, *FLAGS, *own, "-fsyntax-only", source]
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
