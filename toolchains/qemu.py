@@ -15,6 +15,7 @@ from host import BUILD, ToolError, find_program, run
 
 HOME = BUILD / "qemu"
 PROGRAM = HOME / "qemu-aarch64"
+BINARY = HOME / "root/usr/bin/qemu-aarch64"  # which PROGRAM starts
 NAMES = ("qemu-aarch64", "qemu-aarch64-static")
 # The program and the libraries that it loads, but for the C library, which is this machine's: plugins are built here,
 # and a C library loads nothing that was linked against a newer one.
@@ -47,7 +48,7 @@ def find_qemu(plugins: bool = False) -> str | None:
     path = find_program(*NAMES)
     if path is not None and not (plugins and not takes_plugins(path)):
         return path
-    return str(PROGRAM) if PROGRAM.exists() else None
+    return str(PROGRAM) if PROGRAM.exists() and BINARY.exists() else None
 
 
 def install() -> None:
@@ -57,9 +58,11 @@ def install() -> None:
         raise ToolError(f"qemu-aarch64 is missing, and not to be had for a {platform.machine()}")
     architecture, folder, loader = machine
     what = "qemu-aarch64, which runs Arm programs on this machine (about 25 MB below build/)"
+    if not BINARY.exists():
+        (HOME / "root.stamp").unlink(missing_ok=True)
     debian.unpack(HOME / "root", architecture, PACKAGES, what)
-    for program in (HOME / "root/usr/bin").iterdir():
-        if program.name != PROGRAM.name:  # other architectures' emulators, 70 MB of them
+    for program in BINARY.parent.iterdir():
+        if program != BINARY:  # other architectures' emulators, 70 MB of them
             program.unlink()
     part = PROGRAM.with_suffix(".part")
     part.write_text(WRAPPER.format(folder=folder, loader=loader))
