@@ -33,7 +33,8 @@ def test_without_apt_what_is_missing_is_named_in_one_line(apt: Path, tmp_path: P
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "Q4_NO_APT": "1"}
     code = "import host, pathlib, system_tools, qemu\n"
     code += f"host.OWN_TOOLS = pathlib.Path({str(tmp_path)!r})\n"
-    code += "qemu.HOME = host.OWN_TOOLS / 'qemu'\nqemu.BINARY = qemu.PROGRAM = qemu.HOME / 'none'\nhost.main(system_tools.bring_all)"
+    code += "qemu.HOME = host.OWN_TOOLS / 'qemu'\nqemu.BINARY = qemu.PROGRAM = qemu.HOME / 'none'\n"
+    code += "host.main(system_tools.bring_all)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment | {"PYTHONPATH": "toolchains"}, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
