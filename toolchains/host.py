@@ -27,10 +27,12 @@ class UsageError(ToolError):
 
 
 def prefer_own_tools() -> None:
-    """Programs that `make setup` unpacked come before this machine's, here and in what is started from here."""
-    own, path = str(OWN_TOOLS / "bin"), os.environ.get("PATH", os.defpath)
-    if own not in path.split(os.pathsep):
-        os.environ["PATH"] = own + os.pathsep + path
+    """Programs that `make setup` unpacked, and those that pip brought (CMake), come before this machine's, here and in
+    what is started from here."""
+    path = os.environ.get("PATH", os.defpath)
+    own = (str(OWN_TOOLS / "bin"), str(Path(sys.executable).parent))
+    missing = [folder for folder in own if folder not in path.split(os.pathsep)]
+    os.environ["PATH"] = os.pathsep.join([*missing, path])
 
 
 def say(message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vocab_files import CONTROL, USER_DEFINED, bpe_file, spm_file
+from vocab_files import CONTROL, USER_DEFINED, bpe_file
 
 from q4engine.errors import Q4Error
 from q4engine.tokenizer import Tokenizer
@@ -42,31 +42,6 @@ def test_equal_ranks_go_left_to_right() -> None:
     assert merge_symbols(list("aaa"), lambda left, right: 0 if left + right == "aa" else None) == ["aa", "a"]
 
 
-def test_bpe_merges_by_rank_and_not_by_length(tmp_path: Path) -> None:
-    # "b c" comes before "a b", so that "abc" is a|bc although "ab" is a token as well
-    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c", "a b", "ab c"]))
-    tokens = tokenizer.vocabulary.tokens
-    assert [tokens[token] for token in tokenizer.encode("abc")] == ["a", "bc"]
-
-
-def test_llama3_takes_whole_words_past_the_merges(tmp_path: Path) -> None:
-    more = ["abc"]
-    gpt2 = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c"], more_tokens=more, pre="gpt-2"))
-    llama3 = Tokenizer.from_gguf(bpe_file(tmp_path, ["b c"], more_tokens=more, pre="llama-bpe", add_bos_token=False))
-    assert len(gpt2.encode("abc")) == 2
-    assert llama3.encode("abc") == [llama3.vocabulary.ids["abc"]]
-
-
-@pytest.fixture(scope="module")
-def small_bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return Tokenizer.from_gguf(bpe_file(tmp_path_factory.mktemp("bpe"), ["a b", "Ġ a", "Ã ¤"]))
-
-
-@given(text=st.text())
-def test_bpe_round_trip(small_bpe: Tokenizer, text: str) -> None:
-    assert small_bpe.decode(small_bpe.encode(text)) == text
-
-
 @pytest.mark.parametrize("name", PRE_TOKENIZERS)
 @given(text=st.text(st.sampled_from("aZé 我7٣\n\r\t'sSt!?\u00a0\x1c<|🦙")))
 def test_words_joined_are_the_text(name: str, text: str) -> None:
@@ -91,54 +66,6 @@ def test_pre_tokenizers(name: str, text: str, words: str) -> None:
     assert list(PreTokenizer(name).split(text)) == words.split("|")
 
 
-def test_spm_prefers_the_highest_score(tmp_path: Path) -> None:
-    scored = {"a": -9.0, "b": -9.0, "c": -9.0, "\u2581": -9.0, "ab": -2.0, "bc": -1.0, "\u2581a": -3.0}
-    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
-    tokens = tokenizer.vocabulary.tokens
-    assert [tokens[token] for token in tokenizer.encode("abc")] == ["<s>", "\u2581a", "bc"]
-    assert tokenizer.decode(tokenizer.encode("abc ab")) == "abc ab"
-
-
-def test_spm_words_apart_or_together_are_the_same(tmp_path: Path) -> None:
-    scored = dict.fromkeys("ab▁", -9.0) | {"ab": -1.0, "\u2581a": -2.0, "\u2581\u2581": -3.0}
-    apart = Tokenizer.from_gguf(spm_file(tmp_path, scored))
-    # a token with a space inside, which cannot come about here, makes the tokenizer take the text as one word
-    together = Tokenizer.from_gguf(spm_file(tmp_path, scored | {"x\u2581y": -4.0}))
-    for letters in itertools.product("ab ", repeat=6):
-        text = "".join(letters)
-        assert apart.encode(text) == together.encode(text), repr(text)
-
-
-def test_spm_merges_across_words_where_a_token_does(tmp_path: Path) -> None:
-    scored = dict.fromkeys("ab▁", -9.0) | {"b\u2581": -1.0}
-    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
-    tokens = tokenizer.vocabulary.tokens
-    assert [tokens[token] for token in tokenizer.encode("b b", add_bos=False)] == ["\u2581", "b\u2581", "b"]
-
-
-def test_spm_byte_fallback(tmp_path: Path) -> None:
-    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, {"\u2581": -1.0}))
-    ids = tokenizer.encode("é", add_bos=False)
-    assert [tokenizer.vocabulary.tokens[token] for token in ids] == ["\u2581", "<0xC3>", "<0xA9>"]
-    assert tokenizer.decode(ids) == "é"
-
-
-def test_spm_plain_text_never_makes_a_control_token(tmp_path: Path) -> None:
-    scored = dict.fromkeys("</s>▁", -9.0) | {"</": -1.0, "s>": -1.0}
-    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
-    assert tokenizer.encode("</s>", add_bos=False, parse_special=True) == [2]
-    assert 2 not in tokenizer.encode("</s>", add_bos=False, parse_special=False)
-
-
-def test_spm_space_prefix(tmp_path: Path) -> None:
-    scored = {"\u2581": -1.0, "a": -1.0}
-    with_prefix = Tokenizer.from_gguf(spm_file(tmp_path, scored))
-    assert with_prefix.encode("a<s>a", add_bos=False) == [259, 260, 1, 259, 260]
-    assert with_prefix.encode("", add_bos=True) == [1]
-    without = Tokenizer.from_gguf(spm_file(tmp_path, scored, add_space_prefix=False))
-    assert without.encode("a<s>a", add_bos=False) == [260, 1, 260]
-
-
 def test_special_tokens_in_prompts(tmp_path: Path) -> None:
     special = {"<|a|>": CONTROL, "<|a|><|b|>": CONTROL, "<u>": USER_DEFINED}
     tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special))
@@ -160,24 +87,6 @@ def test_special_tokens_leftmost_longest(tokens: list[str], text: str) -> None:
         if isinstance(piece, int):
             assert here == max((token for token in wanted if text.startswith(token, position)), key=len)
         position += len(here)
-
-
-def test_bos_and_eos_as_the_metadata_says(tmp_path: Path) -> None:
-    special = {"<s>": CONTROL, "</s>": CONTROL}
-    keys = {"bos_token_id": 256, "eos_token_id": 257, "add_bos_token": True, "add_eos_token": True}
-    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, **keys))
-    x = ord("x")
-    assert tokenizer.encode("x") == [256, x, 257]
-    assert tokenizer.encode("x", add_bos=False) == [x]
-    plain = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, bos_token_id=256))
-    assert plain.encode("x") == [x]
-    assert plain.encode("x", add_bos=True) == [256, x]
-
-
-def test_stop_tokens(tmp_path: Path) -> None:
-    special = {"<|im_end|>": CONTROL, "<|endoftext|>": CONTROL, "<|user|>": CONTROL}
-    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, eos_token_id=257))
-    assert tokenizer.stop_ids == {256, 257}
 
 
 def test_streaming_never_gives_half_a_character(tmp_path: Path) -> None:

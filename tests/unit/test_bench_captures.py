@@ -1,0 +1,84 @@
+"""Captures of bench: one file a prompt, and what llama.cpp's side answers over its pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from capture_runs import read_capture
+
+from q4engine.bench import peer_worker
+from q4engine.bench.captures import Plan, capture_all, prepare
+from q4engine.engine import Engine
+from q4engine.errors import Q4Error
+
+FAKE = """\
+__version__ = "0.0.0"
+def llama_backend_init(): print("noise on standard output")
+class Params: pass
+llama_model_default_params = llama_context_default_params = Params
+def llama_model_load_from_file(path, params): return path.endswith(b"good.gguf")
+def llama_init_from_model(model, params): return params
+def llama_print_system_info(): return b"FAKE = 1"
+def llama_get_memory(context): return context
+def llama_memory_seq_rm(*_): pass
+def llama_batch_get_one(array, n): return n
+def llama_decode(context, n): return 0 if n <= context.n_batch else 7
+def llama_synchronize(context): pass
+"""
+
+
+def test_each_prompt_has_a_file_of_its_own(tiny: Path, tmp_path: Path) -> None:
+    plan = Plan(tmp_path / "new", prompts=(5, 3), n_gen=2, repetitions=2, n_batch=8, events="none")
+    prepare(plan, [tiny])
+    engine = Engine.load(tiny, n_threads=1)
+    told: list[str] = []
+    found = list(capture_all(engine, plan, told.append))
+    names = [f"{tiny.stem}.t01.p{n:04}.csv" for n in plan.prompts]
+    assert told == [captured.path.name for captured in found] == names
+    assert all(captured.prompt_rate > 0 and (captured.generation_rate or 0) > 0 for captured in found)
+    header, rows = read_capture(found[0].path)
+    calls = [(row["phase"], row["n_past"], row["n_eval"]) for row in rows if row["op"] == ""]
+    assert calls == [("prefill", "0", "5"), ("decode", "5", "1"), ("decode", "6", "1")] * 2
+    assert float(header["read_peak_gbps"]) > 0
+
+
+def test_files_of_equal_names_are_refused(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, prompts=(1,), n_gen=0, repetitions=1, n_batch=8, events="none")
+    with pytest.raises(Q4Error, match="two models are called m,"):
+        prepare(plan, [Path("a/m.gguf"), Path("b/m.gguf")])
+    (tmp_path / "file").touch()
+    with pytest.raises(Q4Error, match=r"file: the folder cannot be made"):
+        prepare(Plan(tmp_path / "file", (1,), 0, 1, 8, "none"), [Path("m.gguf")])
+
+
+def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict[str, object]]:
+    (folder / "llama_cpp.py").write_text(FAKE)
+    command = [sys.executable, peer_worker.__file__, model, "64", "4", "2"]
+    done = subprocess.run(
+        command,
+        input="".join(json.dumps(request) + "\n" for request in requests),
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "noise" not in done.stdout
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_peer_answers_each_request_in_a_line(tmp_path: Path) -> None:
+    facts, prepared, ran = answers(
+        tmp_path, "good.gguf", {"prepare": [1, 2]}, {"prompt": list(range(9)), "generated": [1, 2, 3]}
+    )
+    assert facts["name"] == "llama-cpp-python" and facts["system"] == "FAKE = 1"
+    assert prepared == {} and isinstance(ran["seconds"], float)
+
+
+def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
+    assert answers(tmp_path, "bad.gguf") == [{"error": "RuntimeError: bad.gguf cannot be loaded"}]
+    _, wrong = answers(tmp_path, "good.gguf", {"neither": 1})
+    assert wrong == {"error": "KeyError: 'prompt'"}
