@@ -12,7 +12,7 @@ from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_CLOCK_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)")
+_CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
 
 
 def fields_of(line: str) -> list[str]:
