@@ -66,7 +66,7 @@ def test_numbers_in_cells() -> None:
     assert math.isnan(cell_number("", "x"))
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "18446744073709551616", "0x10", "1,5", "1 2", ".5", "1_000", "--1"])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "18446744073709551616", "0x10", "1,5", "1 2", ".5", "1_0"])
 def test_what_is_no_number(text: str) -> None:
     with pytest.raises(Malformed, match=re.escape(f"Cycles should be a number, found '{text}'")):
         cell_number(text, "Cycles")
