@@ -1,46 +1,13 @@
-"""Intervals and the spans that cut them (`spans`, `tally`, `series`), by numbers that can be added up in the head."""
+"""Where phases and their steps begin and end (`spans`)."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.phase import METRIC_PREFIX, Marker
-from analysis.series import series_of
-from analysis.spans import extent, spans_of_markers
+from analysis.phase import Marker
+from analysis.spans import extent, known_extent, spans_of_markers
 from analysis.table import TableBuilder
-from analysis.tally import Intervals
-
-
-def intervals(values: list[float], running: float = 1.0, is_rate: bool = False) -> Intervals:
-    """Intervals of a second each from 0; NaN was not counted."""
-    n = len(values)
-    counted = np.isfinite(values)
-    return Intervals(np.arange(float(n)), np.ones(n), np.array(values), counted, np.full(n, running), is_rate)
-
-
-def test_intervals_that_straddle_are_divided_by_time() -> None:
-    tally = intervals([10.0, 20.0, 30.0]).split(np.array([0.0, 0.5]), np.array([1.5, 3.0]))
-    assert tally.measured.tolist() == [20.0, 55.0] and tally.covered_s.tolist() == [1.5, 2.5]
-    assert tally.samples.tolist() == [2, 3]
-
-
-def test_whole_intervals_alone() -> None:
-    one = intervals([10.0, 20.0, 30.0])
-    tally = one.whole(np.array([0.5]), np.array([3.0]))
-    assert (tally.measured[0], tally.covered_s[0], tally.samples[0]) == (50.0, 2.0, 2)
-    assert one.straddling(np.array([0.5, 2.0])) == 1
-
-
-def test_time_in_which_nothing_was_counted() -> None:
-    tally = intervals([10.0, float("nan")], running=0.5).split(np.array([0.0]), np.array([2.0]))
-    assert (tally.covered_s[0], tally.counted_s[0], tally.weighted_s[0]) == (2.0, 1.0, 0.5)
-
-
-def test_ratios_are_averaged_over_time() -> None:
-    tally = intervals([0.2, 0.4], is_rate=True).split(np.array([0.5]), np.array([2.0]))
-    assert tally.measured[0] / tally.counted_s[0] == pytest.approx((0.5 * 0.2 + 0.4) / 1.5)
 
 
 def test_markers_make_spans_and_the_last_is_cut_to_its_like() -> None:
@@ -53,18 +20,47 @@ def test_markers_make_spans_and_the_last_is_cut_to_its_like() -> None:
         spans_of_markers([Marker(30.0, 0, 8, "prefill")], 0.0, 20.0)
 
 
-def test_series_are_one_for_each_event_and_scope() -> None:
+def kinds(*markers: tuple[int, int, str | None]) -> list[tuple[str, int, int]]:
+    """(label, generation, steps) of the spans of markers a second apart."""
+    made = [Marker(float(i), n_past, n_eval, label) for i, (n_past, n_eval, label) in enumerate(markers)]
+    return [(span.label, span.generation, len(span.steps)) for span in spans_of_markers(made, 0.0, float(len(made)))]
+
+
+def test_labels_that_are_missing_follow_from_the_positions() -> None:
+    assert kinds((0, 8, None), (8, 8, None), (16, 1, None), (17, 1, None)) == [("prefill", 0, 2), ("decode", 0, 2)]
+    assert kinds((0, 1, None), (1, 1, None)) == [("prefill", 0, 1), ("decode", 0, 1)]
+
+
+def test_generations_begin_where_positions_jump_or_a_prompt_comes_back() -> None:
+    first = [(0, 8, "prefill"), (8, 1, "decode")]
+    assert kinds(*first, (0, 4, "prefill")) == [("prefill", 0, 1), ("decode", 0, 1), ("prefill", 1, 1)]
+    assert kinds(*first, (9, 4, "prefill")) == [("prefill", 0, 1), ("decode", 0, 1), ("prefill", 1, 1)]
+    assert kinds(*first, (12, 1, "decode")) == [("prefill", 0, 1), ("decode", 0, 1), ("decode", 1, 1)]
+
+
+def test_warm_up_belongs_to_no_generation() -> None:
+    found = kinds((0, 8, "Warm-up"), (0, 8, "prefill"))
+    assert found == [("Warm-up", -1, 1), ("prefill", 0, 1)]
+
+
+def test_markers_outside_are_counted() -> None:
+    markers = [Marker(0.5, 0, 8, "prefill"), Marker(9.0, 8, 1, "decode")]
+    (span,) = spans_of_markers(markers, 0.0, 2.0)
+    assert (span.end_s, span.notes) == (2.0, ["1 marker(s) outside the capture's time are not used"])
+    with pytest.raises(AnalysisError, match=r"none of 1 markers \(9.000 to 9.000 s\) falls into the capture"):
+        spans_of_markers(markers[1:], 0.0, 2.0)
+    with pytest.raises(AnalysisError, match="none of 0 markers"):
+        spans_of_markers([], 0.0, 2.0)
+
+
+def test_extent() -> None:
     builder = TableBuilder()
-    for start in (0.0, 1.0):
-        for cpu in (0, 1):
-            builder.add("CPU_CYCLES", 10.0 * cpu, start_s=start, duration_s=1.0, scope=f"cpu:{cpu}")
-    builder.add(METRIC_PREFIX + "ipc", 1.5, start_s=0.0, duration_s=1.0)
-    frame = builder.frame()
-    found, notes = series_of(frame)
-    assert [(one.event, one.scope) for one in found] == [
-        ("CPU_CYCLES", "cpu:0"),
-        ("CPU_CYCLES", "cpu:1"),
-        (METRIC_PREFIX + "ipc", ""),
-    ]
-    assert not notes and found[1].intervals().split(np.array([0.0]), np.array([2.0])).measured[0] == 20.0
-    assert extent(frame) == (0.0, 2.0)
+    builder.add("CPU_CYCLES", 1.0, start_s=3.0, duration_s=1.0)
+    builder.add("CPU_CYCLES", 1.0, start_s=1.0, duration_s=0.5)
+    assert extent(builder.frame()) == (1.0, 4.0)
+    total = TableBuilder()
+    total.add("CPU_CYCLES", 1.0, start_s=0.0)
+    begin, end = known_extent(total.frame())
+    assert begin == 0.0 and end != end
+    with pytest.raises(AnalysisError, match="no intervals to cut by markers"):
+        extent(total.frame())
