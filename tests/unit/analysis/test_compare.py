@@ -1,4 +1,4 @@
-"""`analysis.compare` and `analysis.changes` end to end."""
+"""`analysis.compare` end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`analysis.functions` and `analysis.perf_script` end to end: samples and functions, cut by markers."""
+"""`analysis.functions` end to end: samples and functions, cut by markers."""
 
 from __future__ import annotations
 
