@@ -11,6 +11,7 @@ from analysis_commands import HEADER, PARTS, PROMPT, TOKEN, Main, Run
 from synthetic_captures import decode, prefill
 
 from analysis.command_line import run
+from analysis.judging import Capture, load
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,18 @@ def per_op(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             path.write_text(path.read_text().replace("n_threads: 4", f"n_threads: {threads}"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    path = tmp_path_factory.mktemp("counted") / "synthetic.csv"
+    return load(captures.write_capture(path, [*prefill(512, 0.9, PROMPT), *decode(20, 0.02, TOKEN)], HEADER))
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    path = tmp_path_factory.mktemp("timed") / "synthetic.csv"
+    return load(captures.write_per_op(path, PARTS, threads=2, prompt=16, n_decode=8, header=HEADER | {"n_threads": 2}))
 
 
 @pytest.fixture
