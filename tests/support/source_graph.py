@@ -226,15 +226,25 @@ def c_calls_graph(*folders: str) -> Graph:
 
 
 def named_by_tests(folder: str = "tests") -> set[str]:
-    """Files of modules that tests import or name in a string ("q4engine.cli.chat"), and modules' names that test
-    files are called after (`test_gguf_reader` is of both `reader` and `gguf_reader`)."""
+    """Files of modules that test files import or name in a string ("q4engine.cli.chat"), and modules' names that test
+    files are called after (`test_gguf_reader` is of both `reader` and `gguf_reader`).
+
+    What tests share, the fuzzer and docstrings name none: each module is asked for a test of its own.
+    """
     found: set[str] = set()
     for file in files(folder):
-        found |= imports(file)
-        strings = (node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant))
-        dotted = (name for text in strings if isinstance(text, str) for name in re.findall(r"[a-z]\w*(?:\.\w+)+", text))
-        found |= {path for name in dotted if (path := _module_file(name, (".",)))}
         if Path(file).name.startswith("test_"):
+            found |= imports(file)
+            dotted = (name for text in _strings(_tree(file)) for name in re.findall(r"[a-z]\w*(?:\.\w+)+", text))
+            found |= {path for name in dotted if (path := _module_file(name, (".",)))}
             parts = Path(file).stem.split("_")[1:]
             found |= {"_".join(parts[start:]) for start in range(len(parts))}
     return found
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """All strings that are no docstring."""
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.value

@@ -1,4 +1,4 @@
-"""q4engine run on a tiny random model: prompts, output, ends, the chat loop."""
+"""q4engine run on a tiny random model: prompts, output, ends."""
 
 from __future__ import annotations
 
@@ -268,49 +268,6 @@ def test_other_failures(
 
     monkeypatch.setattr("q4engine.engine.Engine.load", fail)
     assert q4("run", tiny, "-p", "abc") == Result(1, "", message)
-
-
-# ---- the chat loop ---------------------------------------------------------------------------------------------------
-
-
-def test_chat_loop_evaluates_only_what_is_new(q4: Cli, tiny: Path) -> None:
-    result = q4("run", tiny, "--temp", "0", "-n", "3", "-t", "1", typed="abc\n\ndef\n")
-    assert result.code == 0
-    assert len(result.out.splitlines()) >= 2
-    prompt = next(line for line in result.err.splitlines() if "prompt eval" in line)
-    n_evaluated = int(prompt.split("/")[1].split()[0])
-    template = "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n"
-    # both turns, the answer, and at most a re-evaluated token or two where answer and template meet
-    once = len(q4("tokenize", tiny, "-p", template % "abc", "--no-escape", "--ids").out.split(","))
-    twice = len(q4("tokenize", tiny, "-p", template % "abc" + template % "def", "--ids").out.split(","))
-    assert twice < n_evaluated < once + twice
-
-
-def test_chat_loop_goes_on_after_a_prompt(q4: Cli, tiny: Path) -> None:
-    common = ("run", tiny, "--temp", "0", "-n", "2", "-p", "abc")
-    one = q4(*common, typed="def\n").out
-    two = q4(*common, "-cnv", typed="def\n").out
-    assert two.startswith(one) and len(two) > len(one)
-    assert q4(*common, "-cnv", "-st", typed="def\n").out == one
-
-
-def test_chat_loop_single_turn(q4: Cli, tiny: Path) -> None:
-    assert q4("run", tiny, "-st", "--temp", "0", "-n", "2", typed="abc\ndef\n").err.count("> ") == 1
-
-
-def test_chat_loop_context_full(q4: Cli, tiny: Path) -> None:
-    result = q4("run", tiny, "-c", "24", "--temp", "0", "-n", "2", typed="abcdefgh01234567\n")
-    assert result.code == 1 and result.err.splitlines()[-1].startswith("error: the context is full: ")
-
-
-def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Generation) -> Iterator[int]:
-        raise KeyboardInterrupt
-        yield 0
-
-    monkeypatch.setattr(Generation, "__iter__", interrupted)
-    result = q4("run", tiny, typed="abc\ndef\n")
-    assert result.code == 130 and "total time" in result.err
 
 
 @pytest.mark.parametrize("spec", TINY.values(), ids=TINY)

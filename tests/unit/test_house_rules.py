@@ -199,3 +199,16 @@ def test_the_checks_would_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert upwards("pkg", {"pkg/low.py": {"pkg/high.py"}, "pkg/high.py": set()}, (("high.py",), ("low.py",))) == [
         "pkg/low.py -> pkg/high.py"
     ]
+
+
+def test_only_tests_name_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "REPO", tmp_path)
+    texts = dict.fromkeys(("m/__init__.py", "m/imported.py", "m/started.py", "m/shared.py", "m/told.py"), "")
+    texts |= {
+        "tests/test_two_words.py": '"""Of m.told."""\nimport m.imported\nCOMMAND = ["-m", "m.started"]\n',
+        "tests/shared.py": "import m.shared\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert graph.named_by_tests() == {"m/imported.py", "m/started.py", "two_words", "words"}
