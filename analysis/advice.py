@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.calls import BARRIER
 from analysis.verdicts import Context, Evidence, Outcome, Verdict
 from analysis.verdicts.counting import how_to_count, how_to_settle
-from analysis.waits import Waits
+from analysis.verdicts.waiting_rule import Kind, kind
 
 _NEXT = {
     Outcome.MEMORY: "read fewer bytes a token: smaller weights, more tokens a pass (threads help up to the peak)",
@@ -20,11 +19,13 @@ _NEXT = {
     Outcome.RESOLUTION: "count in shorter intervals (perf stat -I 1), or by call with q4engine run --capture",
 }
 _WAITING = {
-    "start": "keep the threads awake and the calls larger: more tokens a call, fewer threads",
-    "behind": "pin threads to like cores (--cpu-mask), or leave the slow one out (fewer -t)",
-    "switches": "stop what else runs on these CPUs, or use fewer threads than CPUs",
-    "asleep": "find what it waits for: files, locks, input (perf trace, strace -c)",
-    "barriers": "fewer threads, or larger pieces of work between barriers",
+    Kind.START: "keep the threads awake and the calls larger: more tokens a call, fewer threads",
+    Kind.STOLEN: "measure where the CPUs are ours alone (a whole machine, dedicated vCPUs)",
+    Kind.DELAYED: "stop what else runs on these CPUs, or use fewer threads than CPUs",
+    Kind.BEHIND: "pin threads to like cores (--cpu-mask), or leave the slow one out (fewer -t)",
+    Kind.SWITCHES: "stop what else runs on these CPUs, or use fewer threads than CPUs",
+    Kind.ASLEEP: "find what it waits for: files, locks, input (perf trace, strace -c)",
+    Kind.BARRIERS: "fewer threads, or larger pieces of work between barriers",
 }
 
 
@@ -34,7 +35,7 @@ def next_step(verdict: Verdict, evidence: Evidence, context: Context, no_counter
     if outcome in _NEXT:
         return _NEXT[outcome]
     if outcome is Outcome.WAITING and evidence.waits is not None:
-        return _WAITING[_kind(evidence.waits, context)]
+        return _WAITING[kind(evidence.waits, context)]
     if outcome is Outcome.BACKEND:
         return how_to_settle(context.core)
     if outcome is Outcome.NOT_BACKEND:
@@ -46,14 +47,3 @@ def next_step(verdict: Verdict, evidence: Evidence, context: Context, no_counter
     if outcome is Outcome.CANNOT_TELL:
         return f"count again, together and for longer: {how_to_count(context.core)}"
     return f"count what tells: {how_to_count(context.core)}"
-
-
-def _kind(waits: Waits, context: Context) -> str:
-    start = waits.by_kind.get("begin", 0.0) + waits.by_kind.get("end", 0.0)
-    if start > waits.by_kind.get(BARRIER, 0.0):
-        return "start"
-    if waits.behind is not None:
-        return "behind"
-    if waits.switches >= context.thresholds.switches_per_call:
-        return "switches"
-    return "barriers" if waits.by_kind else "asleep"

@@ -184,7 +184,8 @@ def _judge(
     evidence = gather(phase, context, known)
     threads = int(_number(table.meta.get("header", {}), "n_threads") or 0)
     if isinstance(evidence.subject, Phase):
-        waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads)
+        taken = _taken(table.meta.get("header", {}), notes)
+        waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads, taken)
         evidence = replace(evidence, waits=waited)
     return JudgedPhase(title, phase, context, evidence, judge_evidence(evidence, context))
 
@@ -230,6 +231,18 @@ def _number(header: dict[str, Any], key: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) and value > 0 else None
+
+
+def _taken(header: dict[str, Any], notes: list[str]) -> waits.Taken:
+    """What others took of the CPUs, by the header; more than all is told and left out."""
+    shares = {}
+    for key in ("steal_percent", "run_delay_percent"):
+        percent = _number(header, key)
+        if percent is not None and percent > 100:
+            notes.append(f"set aside: {key} is {percent:g}, more than all")
+            percent = None
+        shares[key] = math.nan if percent is None else percent / 100
+    return waits.Taken(shares["steal_percent"], shares["run_delay_percent"])
 
 
 def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> Core:

@@ -20,10 +20,26 @@ _WORTH_NAMING = 0.05
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Shares, 0..1, NaN where not known. stolen: of the time in which the CPUs had work, what the hypervisor took.
+
+    delayed: of the threads' time, what they were ready without a CPU.
+    """
+
+    stolen: float = math.nan
+    delayed: float = math.nan
+
+    @property
+    def most(self) -> float:
+        return max((share for share in (self.stolen, self.delayed) if math.isfinite(share)), default=math.nan)
+
+
+@dataclass(frozen=True)
 class Waits:
     """Shares are of the threads' time, 0..1. by_kind: `barrier`, `begin`, `end`; {} without rows of operations.
 
     off_cpu: at least this share without a CPU, NaN where not known.  switches: context switches a call, NaN likewise.
+    taken: what others had of the CPUs in the whole run.
     behind: the thread for which the others wait, None where there is none.  n_threads: 0 where not known.
     """
 
@@ -32,6 +48,7 @@ class Waits:
     switches: float = math.nan
     behind: int | None = None
     n_threads: int = 0
+    taken: Taken = Taken()
 
     @property
     def in_calls(self) -> float:
@@ -39,7 +56,9 @@ class Waits:
         return sum(self.by_kind.values()) if self.by_kind else math.nan
 
 
-def of_phase(phase: Phase, steps: Sequence[Step], calls: Calls | None, n_threads: int = 0) -> Waits | None:
+def of_phase(
+    phase: Phase, steps: Sequence[Step], calls: Calls | None, n_threads: int = 0, taken: Taken = Taken()
+) -> Waits | None:
     """The waiting in these steps of the phase, None where nothing tells. n_threads: 0 where not known."""
     numbers = [step.call for step in steps if step.call is not None]
     seconds = sum(step.duration_s for step in steps) if steps else phase.duration_s
@@ -48,12 +67,13 @@ def of_phase(phase: Phase, steps: Sequence[Step], calls: Calls | None, n_threads
     threads = n_threads or (calls.n_threads if calls is not None else 0)
     off_cpu = _off_cpu(phase.counts, phase.duration_s, threads)
     if calls is None or not numbers:
-        return Waits({}, off_cpu, n_threads=threads) if math.isfinite(off_cpu) else None
+        known = math.isfinite(off_cpu) or math.isfinite(taken.most)
+        return Waits({}, off_cpu, n_threads=threads, taken=taken) if known else None
     by_kind = {kind: total / seconds for kind, total in calls.waiting(numbers).items()}
     switches = calls.switches(numbers)
-    if not by_kind and not math.isfinite(off_cpu):
+    if not by_kind and not math.isfinite(off_cpu) and not math.isfinite(taken.most):
         return None
-    return Waits(by_kind, off_cpu, switches, _behind(calls.barrier_by_thread(numbers), seconds), threads)
+    return Waits(by_kind, off_cpu, switches, _behind(calls.barrier_by_thread(numbers), seconds), threads, taken)
 
 
 def cpu_seconds(counts: Mapping[str, Count]) -> float:

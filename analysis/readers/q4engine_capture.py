@@ -34,6 +34,9 @@ NUMERIC_KEYS = (
     "n_threads",
     "read_peak_gbps",
     "observer_cost_percent",
+    "steal_percent",
+    "run_delay_percent",
+    "others_percent_of_cpu",
 )
 
 # Bits a weight, block scales included, of the types that captures named before they had a column `weight_bytes`. The

@@ -17,7 +17,12 @@ _WIDTH = 110
 _MOST_OPERATIONS, _MOST_TENSORS = 8, 6
 _LEVELS = ("L1D", "L2D", "L3D", "LL")
 EMULATED = "EMULATED: an emulator's counts and simulated caches, no stalls and no true time; never beside measured ones"
-HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", "observer_cost_percent")
+_PERCENTS = {
+    "observer_cost_percent": "counting cost",
+    "steal_percent": "the hypervisor took",
+    "run_delay_percent": "threads ready without a CPU",
+}
+HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", *_PERCENTS)
 
 
 def render(capture: Capture) -> str:
@@ -63,8 +68,8 @@ def known_facts(capture: Capture) -> list[str]:
 
 
 def _fact(key: str, value: object) -> str:
-    if key == "observer_cost_percent" and isinstance(value, float):
-        return f"counting cost {value:.1f} %"
+    if key in _PERCENTS and isinstance(value, float):
+        return f"{_PERCENTS[key]} {value:.1f} %"
     shown = f"{value:g}" if isinstance(value, float) else printable(str(value).replace(",", ", "), 300)
     return f"{key.removeprefix('n_')} {shown}"
 

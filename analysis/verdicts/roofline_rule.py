@@ -17,7 +17,7 @@ from analysis.metrics import Ratio, Subject, measure, tokens_of
 from analysis.phase import Step
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
-from analysis.verdicts.weigh import blocked, compared, problem, stopped, weigh
+from analysis.verdicts.weigh import blocked, compared, percent, problem, stopped, weigh
 
 RULE = "roofline"
 EXACT, LOWER, UPPER = "exact", "lower bound", "upper bound"
@@ -173,5 +173,8 @@ def _finding(
         caps.append((Confidence.MEDIUM, "from the model's bytes, not from counters"))
     if not context.peak_is_measured:
         caps.append((Confidence.LOW, "the read peak was stated, not measured with the capture"))
+    taken = evidence.waits.taken.most if evidence.waits else math.nan
+    if outcome is not Outcome.MEMORY and taken >= context.thresholds.taken_matters:
+        caps.append((Confidence.MEDIUM, f"others had the CPUs {percent(taken)} of the time, so rates are too low"))
     level = min([weighed.confidence, *(cap for cap, _ in caps)])
     return replace(weighed, confidence=level, reasons=(*weighed.reasons, *(reason for _, reason in caps)))

@@ -56,6 +56,9 @@ class Thresholds:
     # Context switches a call from which on other programs are the likely cause of waiting.
     switches_per_call: float = 1.0
 
+    # The share of the CPUs' time that others took. Threads wait for the one that lost its CPU, so a little matters.
+    taken_matters: float = 0.05
+
     # Resolution: intervals of the capture per phase and per token.
     bins_per_phase: float = 10.0
     bins_per_token: float = 3.0

@@ -7,16 +7,19 @@ spinning: from `waiting_leads` on no other rule says what bounds the work.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from enum import StrEnum
 
-from analysis.calls import WAITING
+from analysis.calls import BARRIER, WAITING
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.verdict import Check, Outcome, Verdict
+from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, percent, stopped, weigh
 from analysis.waits import Waits
 
 RULE = "waiting"
 LABEL = "waiting / threads' time"
 OFF_CPU = "time without a CPU"
+STOLEN, DELAYED = "time stolen by the hypervisor", "time ready without a CPU"
 
 
 def judge(evidence: Evidence, context: Context) -> Verdict:
@@ -35,24 +38,65 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         check = Check("waiting", LABEL, share, limits.waiting_leads, True)
     elif waits.off_cpu >= limits.waiting_off_cpu:
         check = Check("off_cpu", OFF_CPU, waits.off_cpu, limits.waiting_off_cpu, True)
+    elif waits.taken.most >= limits.waiting_leads:
+        label = STOLEN if waits.taken.most == waits.taken.stolen else DELAYED
+        check = Check("taken", label, waits.taken.most, limits.waiting_leads, True)
     else:
-        known = share if math.isfinite(share) else waits.off_cpu
+        known = next((part for part in (share, waits.off_cpu) if math.isfinite(part)), None)
+        if known is None:
+            return stopped(RULE, (Outcome.NOT_MEASURED, "neither operations nor CPU time were timed"), {})
         return stopped(RULE, (Outcome.NOT_WAITING, f"{percent(known)} of the threads' time"), {})
     text = f"{Outcome.WAITING}: {compared(check)}; {cause(waits, context)}"
-    return weigh(Verdict(RULE, Outcome.WAITING, text, (check,)), evidence, context, [])
+    found = weigh(Verdict(RULE, Outcome.WAITING, text, (check,)), evidence, context, [])
+    if check.key != "taken":
+        return found
+    reason = "what others took is known of the whole run, not of this phase"
+    return replace(found, confidence=min(found.confidence, Confidence.MEDIUM), reasons=(*found.reasons, reason))
+
+
+class Kind(StrEnum):
+    """For what the threads wait."""
+
+    START = "start"
+    STOLEN = "stolen"
+    DELAYED = "delayed"
+    BEHIND = "behind"
+    SWITCHES = "switches"
+    ASLEEP = "asleep"
+    BARRIERS = "barriers"
+
+
+def kind(waits: Waits, context: Context) -> Kind:
+    """For what the threads wait most."""
+    limits, taken = context.thresholds, waits.taken
+    if waits.by_kind.get("begin", 0.0) + waits.by_kind.get("end", 0.0) > waits.by_kind.get(BARRIER, 0.0):
+        return Kind.START
+    # As long as a thread has lost its CPU the others wait for it: that may explain this much of the waiting.
+    explained = taken.most * max(1, waits.n_threads - 1)
+    if taken.most >= limits.taken_matters and not explained < 0.5 * waits.in_calls:
+        return Kind.STOLEN if taken.most == taken.stolen else Kind.DELAYED
+    if waits.behind is not None:
+        return Kind.BEHIND
+    if waits.switches >= limits.switches_per_call:
+        return Kind.SWITCHES
+    return Kind.BARRIERS if waits.by_kind else Kind.ASLEEP
 
 
 def cause(waits: Waits, context: Context) -> str:
     """For what the threads wait most, in one sentence."""
-    kinds = [f"{percent(share)} {WAITING[kind]}" for kind, share in waits.by_kind.items() if share >= 0.01]
+    kinds = [f"{percent(share)} {WAITING[name]}" for name, share in waits.by_kind.items() if share >= 0.01]
     shown = f" ({', '.join(kinds)})" if kinds else ""
-    start = waits.by_kind.get("begin", 0.0) + waits.by_kind.get("end", 0.0)
-    if start > waits.by_kind.get("barrier", 0.0):
-        return f"threads start late and end early: the work lies outside of the operations{shown}"
-    if waits.behind is not None:
-        return f"thread {waits.behind} is behind and the others wait for it{shown}"
-    if waits.switches >= context.thresholds.switches_per_call:
-        return f"other programs take the CPUs: {waits.switches:.1f} context switches a call{shown}"
-    if not waits.by_kind:
-        return "the program sleeps or waits for its turn, for files or for input"
+    match kind(waits, context):
+        case Kind.START:
+            return f"threads start late and end early: the work lies outside of the operations{shown}"
+        case Kind.STOLEN:
+            return f"the hypervisor runs others: it took {percent(waits.taken.stolen)} of the CPUs' time{shown}"
+        case Kind.DELAYED:
+            return f"other programs take the CPUs: threads were ready {percent(waits.taken.delayed)} of the time{shown}"
+        case Kind.BEHIND:
+            return f"thread {waits.behind} is behind and the others wait for it{shown}"
+        case Kind.SWITCHES:
+            return f"other programs take the CPUs: {waits.switches:.1f} context switches a call{shown}"
+        case Kind.ASLEEP:
+            return "the program sleeps or waits for its turn, for files or for input"
     return f"threads wait for each other at barriers{shown}"

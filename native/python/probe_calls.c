@@ -4,20 +4,25 @@
 #include "../probe.h"
 
 PyDoc_STRVAR(probe_read_doc,
-             "probe_read(model, /) -> tuple[int, float]\n\n"
-             "Reads all packed weights once, front to back, on the model's threads: bytes and seconds.");
+             "probe_read(model, most=all, /) -> tuple[int, float]\n\n"
+             "Reads the packed weights once, front to back, `most` bytes of them, on the model's threads: bytes\n"
+             "and seconds.");
 
 static PyObject *probe_read(PyObject *self, PyObject *args) {
     const struct q4_module_state *module = PyModule_GetState(self);
     PyObject *object;
-    if (!PyArg_ParseTuple(args, "O!", module->model_type, &object))
+    Py_ssize_t most = PY_SSIZE_T_MAX;
+    if (!PyArg_ParseTuple(args, "O!|n", module->model_type, &object, &most))
         return NULL;
+    if (most < 64)
+        return q4_fail("at least 64 bytes must be read"), NULL;
     const struct q4_model *m = &((ModelObject *)object)->model;
+    size_t bytes = q4_min_size(m->arena_bytes, (size_t)most) / 64 * 64;
     double seconds;
     Py_BEGIN_ALLOW_THREADS;
-    seconds = q4_probe_read(m->team, m->arena, m->arena_bytes);
+    seconds = q4_probe_read(m->team, m->arena, bytes);
     Py_END_ALLOW_THREADS;
-    return Py_BuildValue("(nd)", (Py_ssize_t)(m->arena_bytes / 64 * 64), seconds);
+    return Py_BuildValue("(nd)", (Py_ssize_t)bytes, seconds);
 }
 
 PyDoc_STRVAR(probe_int8_doc,

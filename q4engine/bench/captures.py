@@ -10,10 +10,8 @@ from q4engine.bench.targets import random_tokens
 from q4engine.engine import Engine, Session
 from q4engine.errors import Q4Error
 from q4engine.profiling.observer import Observation, observe
+from q4engine.profiling.read_peak import read_peak_gbps
 from q4engine.profiling.recording import Record
-
-LOOKS = 5
-"""Reads of all weights of which the fastest is taken for the machine's peak."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,6 @@ def capture_all(engine: Engine, plan: Plan, tell: Callable[[str], None]) -> Iter
             read_peak_gbps=peak,
         )
         yield _capture(session, plan, n_prompt, path, what)
-
-
-def read_peak_gbps(engine: Engine) -> float | None:
-    """10⁹ bytes a second of a plain read of the packed weights on the engine's threads; None without such weights."""
-    if engine.native is None:
-        return None
-    from q4engine import _native
-
-    looks = [_native.probe_read(engine.native) for _ in range(LOOKS)]
-    return max(n_bytes / seconds for n_bytes, seconds in looks) / 1e9
 
 
 def _capture(session: Session, plan: Plan, n_prompt: int, path: Path, what: Observation) -> Captured:

@@ -8,10 +8,11 @@ import resource
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from q4engine import cpu_time
+from q4engine.cpu_time import MachineTime
 from q4engine.machine import CPU_ROOT, governors, read_text
 
 THERMAL_ROOT = Path("/sys/class/thermal")
-_STAT = Path("/proc/stat")
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -19,16 +20,14 @@ _CPUINFO = Path("/proc/cpuinfo")
 class State:
     """A moment. Lists are empty and values None where the system does not say.
 
-    ``busy_seconds``: CPU time that was used since the system started, by everyone, idle and I/O wait left out.
-    ``stolen_seconds``: what the hypervisor gave to other machines.
+    ``machine``: CPU time since the system started, ``own_seconds`` this process's.
     """
 
     governors: list[str]
     mhz: list[float]
     celsius: dict[str, float]
     load_average: float | None
-    busy_seconds: float | None
-    stolen_seconds: float | None
+    machine: MachineTime | None
     own_seconds: float
     children: dict[int, float] = field(default_factory=dict)
 
@@ -45,14 +44,12 @@ class State:
 def read_state(processes: tuple[int, ...] = ()) -> State:
     """The state now. ``processes``: ids of other processes whose CPU time is ours too (a peer's)."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    busy, stolen = _cpu_seconds()
     return State(
         governors=governors(),
         mhz=_frequencies(),
         celsius=_temperatures(),
         load_average=_load_average(),
-        busy_seconds=busy,
-        stolen_seconds=stolen,
+        machine=cpu_time.machine_time(),
         own_seconds=usage.ru_utime + usage.ru_stime,
         children={pid: seconds for pid in processes if (seconds := _process_seconds(pid)) is not None},
     )
@@ -60,22 +57,11 @@ def read_state(processes: tuple[int, ...] = ()) -> State:
 
 def others_percent(before: State, after: State, seconds: float) -> float | None:
     """CPU time that others used between two states, in percent of one CPU; with what the hypervisor took away."""
-    if before.busy_seconds is None or after.busy_seconds is None or seconds <= 0:
+    if before.machine is None or after.machine is None or seconds <= 0:
         return None
     own = after.own_seconds - before.own_seconds
     own += sum(after.children[pid] - before.children.get(pid, 0.0) for pid in after.children)
-    stolen = (after.stolen_seconds or 0.0) - (before.stolen_seconds or 0.0)
-    return max(0.0, 100.0 * (after.busy_seconds - before.busy_seconds - own + stolen) / seconds)
-
-
-def _cpu_seconds() -> tuple[float | None, float | None]:
-    """Busy and stolen time of all CPUs. Fields of /proc/stat: proc(5)."""
-    match = re.match(r"cpu +(\d+) (\d+) (\d+) \d+ \d+ (\d+) (\d+) (\d+)", read_text(_STAT) or "")
-    if match is None:
-        return None, None
-    ticks = os.sysconf("SC_CLK_TCK")
-    *busy, stolen = (int(text) for text in match.groups())  # user, nice, system, irq, softirq
-    return sum(busy) / ticks, stolen / ticks
+    return cpu_time.others_percent(before.machine, after.machine, own, seconds)
 
 
 def _process_seconds(pid: int) -> float | None:

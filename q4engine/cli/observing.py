@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from analysis.outputs import conflict
-from q4engine.cli.options import check_events, file, model_path, note, text
+from q4engine.cli.options import check_events, file, model_path, note, printable, text
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
+    from q4engine.profiling.observer import Observation, Observer
 
 
 def add_observing(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
     add("--annotate-ops", action="store_true", help="a channel for every kind of operation, too, and counters")
     add("--markers", metavar="FILE", type=file, help="the markers as CSV, to be joined with perf and Streamline")
     add("--capture", metavar="FILE", type=file, help="times and counts of every call as CSV, for the analysis commands")
+    add("--no-peak", dest="peak", action="store_false", help="do not measure the machine's read peak for the capture")
     add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
     add(
         "--events",
@@ -47,6 +49,8 @@ def check_observing(args: argparse.Namespace) -> None:
     """Usage error where an option needs another."""
     if args.per_op and args.capture is None:
         args.parser.error("--per-op needs --capture")
+    if not args.peak and args.capture is None:
+        args.parser.error("--no-peak needs --capture")
     if args.events is not None and args.capture is None and args.trace is None:
         args.parser.error("--events needs --capture or --trace")
     check_events(args)
@@ -68,6 +72,7 @@ def _check_files(args: argparse.Namespace) -> None:
 def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
     """Observes the session as the options say; files are completed however the run ends."""
     from q4engine.profiling.observer import Observation, observe
+    from q4engine.profiling.read_peak import read_peak_gbps
 
     what = Observation(
         streamline=args.annotate,
@@ -81,6 +86,27 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         perf_phase=args.perf_phase,
         cpus=args.cpu_mask,
         command=args.command_line,
+        read_peak_gbps=read_peak_gbps(session.engine) if args.capture is not None and args.peak else None,
     )
-    with observe(session, what, note):
+    with observe(session, what, note) as observer:
         yield
+    if what.capture is not None and (lacking := _lacking(what, observer, args.peak)):
+        note(f"note: for a verdict {printable(what.capture.name)} lacks {' and '.join(lacking)}")
+
+
+def _lacking(what: Observation, observer: Observer, wants_peak: bool) -> list[str]:
+    """What the analysis of the capture needs and has not got, each with the way to it; nothing to who declined both."""
+    from q4engine.profiling.counters import AVAILABLE, SOFTWARE
+
+    if what.events == "none" and not wants_peak:
+        return []
+    if observer.session.recorder is None:
+        return ["counters and a read peak (the native backend has them)"]
+    lacking = []
+    if not any(group.names and group.pmu != SOFTWARE for group in observer.counters.groups):
+        chosen = observer.counters.state == AVAILABLE or what.events == "none"
+        lacking.append(f"counters ({'--events default' if chosen else 'q4engine doctor says how to get them'})")
+    if what.read_peak_gbps is None:
+        how = "it takes too long here: analysis.stalls --read-peak GB/s" if wants_peak else "without --no-peak"
+        lacking.append(f"a read peak ({how})")
+    return lacking

@@ -22,10 +22,10 @@ COLUMNS = (
     "thread", "cpu", "start_ns", "duration_ns", "migrations", "page_faults", "context_switches", "freq_hz",
 )  # fmt: skip
 
-# Known only at the end, so room is kept for it; a file whose run was cut off says that in its place.
-_COST = "# observer_cost_percent: "
+# Known only at the end, so room is kept for them; a file whose run was cut off says that in their place.
+_AT_THE_END = ("observer_cost_percent", "steal_percent", "run_delay_percent", "others_percent_of_cpu")
 _UNFINISHED = "# state: unfinished"
-_LINE_LENGTH = 40
+_ROOM = 160
 
 
 class Capture:
@@ -65,13 +65,17 @@ class Capture:
         except OSError as error:
             raise self._failed(error) from None
 
-    def close(self, observer_cost_percent: float | None) -> None:
-        """Completes the header; closing twice is fine."""
+    def close(self, observer_cost_percent: float | None, taken: Mapping[str, float] | None = None) -> None:
+        """Completes the header; closing twice is fine. taken: what others took of the CPUs (`cpu_time`)."""
         if not self._rows.is_open:
             return
         try:
-            cost = "" if observer_cost_percent is None else f"{_COST}{observer_cost_percent:.3f}"
-            self._rows.rewrite(self._room, (cost or "# state: complete").ljust(_LINE_LENGTH).encode())
+            known = {"observer_cost_percent": observer_cost_percent, **(taken or {})}
+            lines = [f"# {key}: {known[key]:.3f}" for key in _AT_THE_END if known.get(key) is not None]
+            while len("\n".join(lines)) > _ROOM:
+                lines.pop()
+            text = "\n".join(lines) or "# state: complete"
+            self._rows.rewrite(self._room, text.ljust(_ROOM).encode())
             self._rows.close()
         except OSError as error:
             raise self._failed(error) from None
@@ -94,7 +98,7 @@ class Capture:
         for _, group in self._events:
             columns += [f"time_enabled_ns@{group.name}", f"time_running_ns@{group.name}"]
             columns += [f"{name}@{group.name}" for name in group.names]
-        return f"{before}{_UNFINISHED.ljust(_LINE_LENGTH)}\n{_csv_line(columns)}".encode()
+        return f"{before}{_UNFINISHED.ljust(_ROOM)}\n{_csv_line(columns)}".encode()
 
     def _call_row(self, record: Record) -> str:
         call, facts = record.call, record.threads()

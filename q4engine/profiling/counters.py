@@ -16,6 +16,8 @@ from q4engine.profiling.events import MIGRATIONS, NativeEvent, NativeGroup
 from q4engine.profiling.recording import Record
 
 AVAILABLE = "available"
+SOFTWARE = "software"
+"""The PMU of events that the kernel itself counts."""
 
 HEAD_WORDS = 3
 """Of a group's reading: number of events, time enabled, time running."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import annotate
+from q4engine.cpu_time import Moment, read_moment, taken_percents
 from q4engine.engine import PHASES, Call, Phase, Session
 from q4engine.errors import Q4Error
 from q4engine.interrupts import uninterrupted
@@ -152,6 +153,7 @@ class Observer:
         self._late: deque[Record] = deque()
         self._late_bytes = 0
         self._mark_ns = self._reading_ns = 0.0
+        self._moments: list[Moment] = []
 
     def start(self) -> None:
         """Begins to record. Q4Error where every operation is to be captured and the backend tells of none."""
@@ -242,6 +244,14 @@ class Observer:
         _guarded(self.drain_late, failed)
         _raise_any(failed)
 
+    def look(self, cpus: Sequence[int] | None) -> None:
+        """Takes the CPUs' time, before the first call and after the last."""
+        self._moments.append(read_moment(cpus))
+
+    def taken(self) -> dict[str, float]:
+        """What others took of the CPUs between the looks, as a capture's header has it."""
+        return taken_percents(self._moments[0], self._moments[-1]) if self._moments else {}
+
     def stop(self) -> None:
         """Ends the recording."""
         if self.level and self.session.recorder is not None:
@@ -314,9 +324,13 @@ def observe(session: Session, what: Observation, note: Callable[[str], None] = l
         _attach_markers(observer, what, stack, failed)
         _attach_files(observer, what, stack, failed)
         stack.callback(_guarded, observer.finish, failed)
+        if what.capture is not None:
+            stack.callback(observer.look, what.cpus)
         if what.perf_ctl:  # last, so that it is the first to end: perf does not count what is written after the run
             observer.perf = PerfControl(what.perf_ctl, what.perf_phase)
             stack.callback(observer.perf.close)
+        if what.capture is not None:
+            observer.look(what.cpus)
         observer.attach()
         yield observer
 
@@ -409,7 +423,7 @@ def _attach_files(observer: Observer, what: Observation, stack: ExitStack, faile
         header["read_peak_gbps"] = f"{what.read_peak_gbps:.2f}"
     if what.capture is not None:
         capture = Capture(what.capture, header, plan, observer.counters, what.per_op)
-        stack.callback(_guarded, lambda: capture.close(observer.cost.percent), failed)
+        stack.callback(_guarded, lambda: capture.close(observer.cost.percent, observer.taken()), failed)
         (observer.late if what.per_op else observer.often).append(capture)
     if what.trace is not None:
         trace = Trace(what.trace, header, plan, observer.counters, kv_bytes_per_position(engine))

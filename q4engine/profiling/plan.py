@@ -14,7 +14,7 @@ from pathlib import Path
 from analysis.events import ARM, SOFTWARE_EVENTS
 from q4engine.errors import Q4Error, shown
 from q4engine.machine import architecture, read_text
-from q4engine.profiling.counters import MOST_GROUPS, Counters, Group
+from q4engine.profiling.counters import MOST_GROUPS, SOFTWARE, Counters, Group
 from q4engine.profiling.events import (
     CYCLES,
     MIGRATIONS,
@@ -102,7 +102,7 @@ def _try_events(
             if error:
                 missing.append((event.name, _why_missing(event, error, pmus)))
             else:
-                name = "software" if event.software else pmu.name if pmu else event.pmu or "cpu"
+                name = SOFTWARE if event.software else pmu.name if pmu else event.pmu or "cpu"
                 usable.setdefault(name, []).append((event.name, native))
     return "", missing, usable
 
@@ -171,13 +171,13 @@ def _group(counters: Counters, usable: dict[str, list[NamedEvent]], attempt: Try
     turns: list[list[int]] = [[]]
     always: list[int] = []
     for pmu, events in usable.items():
-        groups = [events] if pmu == "software" else _pack(events, attempt)
+        groups = [events] if pmu == SOFTWARE else _pack(events, attempt)
         for turn, members in enumerate(groups):
             index = len(counters.groups)
-            name = "sw" if pmu == "software" else f"g{sum(group.pmu != 'software' for group in counters.groups)}"
+            name = "sw" if pmu == SOFTWARE else f"g{sum(group.pmu != SOFTWARE for group in counters.groups)}"
             names, native = zip(*members, strict=True)
             counters.groups.append(Group(name, pmu, names, native))
-            if pmu == "software":
+            if pmu == SOFTWARE:
                 always.append(index)
                 continue
             while len(turns) <= turn:
@@ -206,10 +206,10 @@ def _add_migrations(counters: Counters, attempt: TryGroup) -> None:
     if attempt([native])[0]:
         return
     if not counters.groups:
-        counters.groups.append(Group("sw", "software", (), (native,), True))
+        counters.groups.append(Group("sw", SOFTWARE, (), (native,), True))
         counters.rotation = [(0,)]
         return
-    chosen = {next((i for i in turn if counters.groups[i].pmu == "software"), turn[0]) for turn in counters.rotation}
+    chosen = {next((i for i in turn if counters.groups[i].pmu == SOFTWARE), turn[0]) for turn in counters.rotation}
     for index in chosen:
         group = counters.groups[index]
         extended = [*group.events, native]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models.tiny import TINY_LLAMA, write_tiny
 
+from q4engine import cpu_time
 from q4engine.bench import conditions
 from q4engine.bench.cases import Case, Work, cases, work
 from q4engine.bench.limits import Limit
@@ -22,9 +24,10 @@ from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.tables import Markdown, Row, as_dict, csv_lines, to_json
 from q4engine.bench.targets import random_tokens
 from q4engine.cli import main
+from q4engine.cpu_time import MachineTime
 from q4engine.engine import Engine
 
-STATE = conditions.State(["performance"], [2000.0], {"cpu": 41.5}, 0.5, 10.0, 1.0, 5.0, {})
+STATE = conditions.State(["performance"], [2000.0], {"cpu": 41.5}, 0.5, MachineTime(10.0, 1.0), 5.0, {})
 MODEL = ModelFacts("synthetic.gguf", "llama 135M Q4_0", 90 * 2**20, 134_500_000, 0.04)
 
 
@@ -223,25 +226,26 @@ def test_state_of_recorded_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "stat").write_text("cpu  1000 200 300 90000 500 40 60 700 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n")
     monkeypatch.setattr(conditions, "CPU_ROOT", tmp_path / "cpu")
     monkeypatch.setattr(conditions, "THERMAL_ROOT", tmp_path / "thermal")
-    monkeypatch.setattr(conditions, "_STAT", tmp_path / "stat")
-    monkeypatch.setattr(conditions.os, "sysconf", lambda name: 100)
+    monkeypatch.setattr(cpu_time, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(os, "sysconf", lambda name: 100)
     state = conditions.read_state()
     assert state.mhz == [1800.0, 2400.0]
     assert state.celsius == {"thermal_zone0 soc": 41.5}
-    assert (state.busy_seconds, state.stolen_seconds) == (16.0, 7.0)  # user, nice, system, irq, softirq
+    assert state.machine == (16.0, 7.0)  # user, nice, system, irq, softirq
 
 
 def test_state_where_nothing_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CPU_ROOT", "THERMAL_ROOT", "_STAT", "_CPUINFO"):
+    for name in ("CPU_ROOT", "THERMAL_ROOT", "_CPUINFO"):
         monkeypatch.setattr(conditions, name, tmp_path / "absent")
+    monkeypatch.setattr(cpu_time, "STAT", tmp_path / "absent")
     state = conditions.read_state((2**30,))
-    assert (state.mhz, state.celsius, state.busy_seconds, state.children) == ([], {}, None, {})
+    assert (state.mhz, state.celsius, state.machine, state.children) == ([], {}, None, {})
     assert conditions.others_percent(state, state, 1.0) is None
 
 
 def test_others_are_what_is_neither_ours_nor_a_peers() -> None:
-    before = conditions.State([], [], {}, None, 100.0, 5.0, 50.0, {7: 1.0})
-    after = conditions.State([], [], {}, None, 110.0, 6.0, 53.0, {7: 5.0})
+    before = conditions.State([], [], {}, None, MachineTime(100.0, 5.0), 50.0, {7: 1.0})
+    after = conditions.State([], [], {}, None, MachineTime(110.0, 6.0), 53.0, {7: 5.0})
     # 10 s were used, 3 by us and 4 by the peer; 1 s was stolen
     assert conditions.others_percent(before, after, 10.0) == pytest.approx(40.0)
 

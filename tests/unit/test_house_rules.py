@@ -32,6 +32,7 @@ Q4ENGINE: Layers = (
     ("models/*",),
     ("tokenizer/*", "sampling.py"),
     ("gguf/*",),
+    ("cpu_time.py",),
     ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "machine.py"),
 )
 NATIVE: Layers = (

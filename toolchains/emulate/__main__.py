@@ -73,7 +73,7 @@ def emulated_capture(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".emulate-") as folder:
         capture, counts = Path(folder) / "capture.csv", Path(folder) / "counts"
-        words = ["run", str(model), *arguments, "--capture", str(capture), "--per-op", "--events", "none"]
+        words = ["run", str(model), *arguments, "--capture", str(capture), "--per-op", "--events", "none", "--no-peak"]
         line, env = command(plugin.option(library, counts, shapes), words, cpu)
         result = subprocess.run(line, env=env, stdin=subprocess.DEVNULL)
         if result.returncode != 0:

@@ -12,7 +12,10 @@ from emulate.plugin import CALL, Mark
 
 GROUP = "emulated"
 # Of the emulator's host, or in its time: they say nothing of any Arm core.
-_HEADER_LEFT_OUT = ("counters_missing", "midr", "governor", "read_peak_gbps", "observer_cost_percent", "slots")
+_HEADER_LEFT_OUT = (
+    "counters_missing", "midr", "governor", "read_peak_gbps", "observer_cost_percent", "slots", "steal_percent",
+    "run_delay_percent", "others_percent_of_cpu",
+)  # fmt: skip
 _COLUMNS_EMPTIED = ("cpu", "migrations", "page_faults", "context_switches", "freq_hz")
 
 Counts = Mapping[str, int]

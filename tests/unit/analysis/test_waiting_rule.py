@@ -9,21 +9,25 @@ from pathlib import Path
 import pytest
 
 from analysis.calls import BARRIER
+from analysis.cores import find as load_core
 from analysis.judging import JudgedPhase, load
 from analysis.phase import Count, Phase
 from analysis.reports.summary import of_phase
-from analysis.verdicts import Context, Outcome
+from analysis.verdicts import Confidence, Context, Evidence, Outcome, roofline_rule
 from analysis.verdicts.waiting_rule import cause
-from analysis.waits import Waits, cpu_seconds
+from analysis.waits import Taken, Waits, cpu_seconds
 from analysis.waits import of_phase as waits_of_phase
 
 HEAD = "# q4engine capture\n# format_version: 1\n# emulated: no\n# counters: no PMU here\n"
 COLUMNS = "call,phase,n_past,n_eval,op,layer,thread,start_ns,duration_ns,context_switches\n"
 
 
-def capture(path: Path, rows: Sequence[tuple[str, int, int]], n_calls: int = 10, switches: int = 0) -> JudgedPhase:
+def capture(
+    path: Path, rows: Sequence[tuple[str, int, int]], n_calls: int = 10, switches: int = 0, **header: float
+) -> JudgedPhase:
     """The only phase of a capture whose calls of 1000 ns hold these rows: operation, thread, nanoseconds."""
-    lines = [HEAD + COLUMNS.strip()]
+    keys = "".join(f"# {key}: {value}\n" for key, value in header.items())
+    lines = [HEAD + keys + COLUMNS.strip()]
     for call in range(n_calls):
         lines.append(f"{call},any,{call},1,,,,{1000 * call},1000,{switches}")
         lines += [f"{call},any,{call},1,{op},0,{thread},{1000 * call},{length}," for op, thread, length in rows]
@@ -94,3 +98,51 @@ def test_cpu_time_of_other_tools() -> None:
 def test_a_program_that_sleeps() -> None:
     assert "sleeps or waits" in cause(Waits({}, 0.7), Context())
     assert "other programs" in cause(Waits({BARRIER: 0.5}, switches=1.0), Context())
+
+
+HALF_AT_BARRIERS = [("gemv", t, 500) for t in (0, 1)] + [("barrier", t, 500) for t in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"steal_percent": 26.0}, "the hypervisor runs others: it took 26.0 %"),
+        ({"steal_percent": 1.0, "run_delay_percent": 30.0}, "other programs take the CPUs: threads were ready 30.0 %"),
+        ({"steal_percent": 24.0}, "wait for each other at barriers"),  # explains less than half of the waiting
+        ({"steal_percent": 260.0}, "wait for each other at barriers"),
+    ],
+)
+def test_what_others_took_is_the_cause(header: dict[str, float], said: str, tmp_path: Path) -> None:
+    found = capture(tmp_path / "synthetic.csv", HALF_AT_BARRIERS, **header)
+    assert said in found.judgement.combined.text
+
+
+def test_more_than_all_is_set_aside(tmp_path: Path) -> None:
+    capture(tmp_path / "synthetic.csv", HALF_AT_BARRIERS, steal_percent=101.0)
+    assert "set aside: steal_percent is 101, more than all" in load(tmp_path / "synthetic.csv").notes
+
+
+def test_a_slow_thread_is_not_blamed_on_others(tmp_path: Path) -> None:
+    rows = [("gemv", 0, 100), ("barrier", 0, 900), ("gemv", 1, 100), ("barrier", 1, 900), ("gemv", 2, 1000)]
+    assert "thread 2 is behind" in capture(tmp_path / "c.csv", rows, steal_percent=6.0).judgement.combined.text
+
+
+@pytest.mark.parametrize(("stolen", "outcome"), [(39.0, Outcome.NOT_MEASURED), (50.0, Outcome.WAITING)])
+def test_stolen_time_leads_without_any_other_time(stolen: float, outcome: Outcome, tmp_path: Path) -> None:
+    found = capture(tmp_path / "synthetic.csv", [], steal_percent=stolen)
+    assert found.judgement.waiting.outcome is outcome
+    if outcome is Outcome.WAITING:
+        assert found.judgement.combined.confidence is Confidence.MEDIUM
+        assert "of the whole run, not of this phase" in " ".join(found.judgement.combined.reasons)
+        assert "are ours alone" in of_phase(found, load(tmp_path / "synthetic.csv")).next
+
+
+def test_rates_are_doubted_where_others_had_the_cpus() -> None:
+    phase = Phase("any", 0, 0, 0.0, 1.0, [], {"L3D_CACHE_REFILL": Count(1e6)})
+    context = Context(core=load_core("neoverse-n2-r0p3"), read_peak=10e9)
+    calm, taken = (
+        roofline_rule.judge(Evidence(phase, (), waits=Waits({}, taken=Taken(share))), context) for share in (0.04, 0.06)
+    )
+    assert calm.outcome is taken.outcome is Outcome.COMPUTE
+    assert "others had the CPUs 6.0 % of the time, so rates are too low" in taken.reasons
+    assert not any("others had" in reason for reason in calm.reasons)
