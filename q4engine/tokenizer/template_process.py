@@ -20,7 +20,7 @@ from q4engine.errors import Q4Error
 from q4engine.interrupts import uninterrupted
 from q4engine.tokenizer import template_worker
 
-_START_SECONDS = 60.0  # nothing of a template has run yet: a machine that is this busy is no template's fault
+_START_SECONDS = 300.0  # nothing of a template has run yet: a machine that is this busy is no template's fault
 _WALL = 10  # CPU time is what a template is held to; this times as much may pass until it has had that
 _READ = 1 << 16
 _MAX_ANSWER = 4 * template_worker.MAX_CHARS + (1 << 16)  # bytes
