@@ -76,7 +76,8 @@ static bool build_vectors(struct q4_model *m, const struct q4_model_spec *spec, 
         v->data = new_array(v->n, sizeof *v->data);
         if (v->data == NULL)
             return no_memory(error);
-        memcpy(v->data, spec->vectors[i].data, v->n * sizeof *v->data);
+        if (v->n)
+            memcpy(v->data, spec->vectors[i].data, v->n * sizeof *v->data);
     }
     return true;
 }
@@ -167,7 +168,8 @@ static bool build_plan(struct q4_model *m, const struct q4_model_spec *spec, cha
         return no_memory(error);
     m->n_layers = spec->n_layers;
     m->n_ops = spec->n_ops;
-    memcpy(m->plan, spec->plan, m->n_ops * sizeof *m->plan);
+    if (m->n_ops)
+        memcpy(m->plan, spec->plan, m->n_ops * sizeof *m->plan);
     for (size_t i = 0; i < m->n_ops; i++) {
         struct q4_op *op = &m->plan[i];
         op->name[Q4_NAME_SIZE - 1] = '\0';

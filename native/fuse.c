@@ -8,11 +8,14 @@ static bool same_tokens(const struct q4_op *a, const struct q4_op *b) { return a
 // ---- RoPE with the cache's store, for any number of tokens --------------------------------------
 
 // Queries, then keys, in one piece, rotated where the keys are stored: by KV heads, each with its share of the queries.
+// Values are none of what is rotated, else one head's might be stored before another head's unit rotates them.
 static bool rotated_by_store(const struct q4_op *rope, const struct q4_op *store) {
+    size_t end = rope->source_col + rope->heads * rope->head_dim;
     return rope->kind == Q4_OP_ROPE && store->kind == Q4_OP_KV_STORE && same_tokens(rope, store) &&
            rope->source == store->source && rope->head_dim == store->head_dim && rope->heads > store->heads &&
            rope->heads % store->heads == 0 &&
-           store->key_col == rope->source_col + (rope->heads - store->heads) * rope->head_dim;
+           store->key_col == rope->source_col + (rope->heads - store->heads) * rope->head_dim &&
+           (store->value_col >= end || store->value_col + store->heads * store->head_dim <= rope->source_col);
 }
 
 // ---- quantising with what is quantised, for one token -------------------------------------------
@@ -30,20 +33,6 @@ static bool quantized_by(const struct q4_model *m, const struct q4_op *before, c
 
 // ---- gate and up, activation, quantising, for many tokens ---------------------------------------
 
-static bool reads(const struct q4_op *op, int buffer) {
-    for (const struct q4_field *f = op->class->fields; f->name; f++)
-        if (f->offset == offsetof(struct q4_op, source) && op->source == buffer)
-            return true;
-    return op->kind == Q4_OP_MATMUL && op->add && op->out == buffer;
-}
-
-static bool writes(const struct q4_op *op, int buffer) {
-    for (const struct q4_field *f = op->class->fields; f->name; f++)
-        if (f->offset == offsetof(struct q4_op, out) && op->out == buffer)
-            return true;
-    return op->kind == Q4_OP_ROPE && op->source == buffer;
-}
-
 // Whether the floats of a buffer are written anew, by an operation of this kind that fills it, before any operation
 // from `op` on reads them; the products of quantised activations do not, as long as they serve the same tokens.
 static bool floats_unread(const struct q4_model *m, const struct q4_op *op, int buffer, enum q4_op_kind kind,
@@ -52,9 +41,9 @@ static bool floats_unread(const struct q4_model *m, const struct q4_op *op, int 
     for (; op < end; op++) {
         bool packed = op->kind == Q4_OP_MATMUL && op->out != buffer && op->last == last &&
                       m->weights[op->weight].kernels.gemm->packing;
-        if (reads(op, buffer) && !packed)
+        if (q4_op_reads(op, buffer) && !packed)
             return false;
-        if (writes(op, buffer))
+        if (q4_op_writes(op, buffer))
             return op->kind == kind &&
                    (kind != Q4_OP_MATMUL || m->weights[op->weight].rows == m->buffers[buffer].width);
     }

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 bool q4_plan_fail(char *error, const char *format, ...) {
     va_list values;
@@ -14,6 +15,22 @@ bool q4_plan_fail(char *error, const char *format, ...) {
 bool q4_columns_fit(const struct q4_model *m, int buffer, size_t first, size_t n) {
     size_t width = m->buffers[buffer].width;
     return n > 0 && first <= width && n <= width - first;
+}
+
+// ---- what an operation touches -----------------------------------------------------------------
+
+bool q4_op_reads(const struct q4_op *op, int buffer) {
+    for (const struct q4_field *f = op->class->fields; f->name; f++)
+        if (f->offset == offsetof(struct q4_op, source) && op->source == buffer)
+            return true;
+    return op->kind == Q4_OP_MATMUL && op->add && op->out == buffer;
+}
+
+bool q4_op_writes(const struct q4_op *op, int buffer) {
+    for (const struct q4_field *f = op->class->fields; f->name; f++)
+        if (f->offset == offsetof(struct q4_op, out) && op->out == buffer)
+            return true;
+    return op->kind == Q4_OP_ROPE && op->source == buffer;
 }
 
 // ---- fields -------------------------------------------------------------------------------------
@@ -67,6 +84,43 @@ static bool check_logits(struct q4_model *m, char *error) {
     return alone || q4_plan_fail(error, "the logits replace what was in their buffer, which no other operation uses");
 }
 
+enum served { NO_TOKEN, LAST_TOKEN, ALL_TOKENS };
+
+struct filled { // what of a buffer there is at a place in the plan
+    enum served floats, forms;
+};
+
+// An operation reads what others have written before it in the same call, for the tokens that it serves. What an
+// earlier call left there would make results depend on how a text is cut into calls.
+static bool check_order_of(const struct q4_model *m, const struct q4_op *op, struct filled *buffers, char *error) {
+    enum served served = op->last ? LAST_TOKEN : ALL_TOKENS;
+    bool of_forms = op->kind == Q4_OP_MATMUL && q4_act_traits[m->weights[op->weight].type->acts].block;
+    for (int i = 0; (size_t)i < m->n_buffers; i++) {
+        struct filled *b = &buffers[i];
+        bool forms = of_forms && op->source == i;
+        if ((forms && b->forms < served) || (!(forms && !op->add) && q4_op_reads(op, i) && b->floats < served))
+            return q4_plan_fail(error, "%s: buffer %d is not %s for %s before it", op->name, i,
+                                forms && b->forms < served ? "quantised" : "written",
+                                op->last ? "the last token" : "all tokens");
+    }
+    for (int i = 0; (size_t)i < m->n_buffers; i++) {
+        if (q4_op_writes(op, i))
+            buffers[i] = (struct filled){.floats = served};
+        if (op->kind == Q4_OP_QUANTIZE && op->source == i)
+            buffers[i].forms = served;
+    }
+    return true;
+}
+
+static bool check_order(const struct q4_model *m, char *error) {
+    struct filled *buffers = calloc(m->n_buffers + 1, sizeof *buffers);
+    bool ok = buffers || q4_plan_fail(error, "no memory to check the plan");
+    for (size_t i = 0; ok && i < m->n_ops; i++)
+        ok = check_order_of(m, &m->plan[i], buffers, error);
+    free(buffers);
+    return ok;
+}
+
 static bool check_buffers(struct q4_model *m, char *error) {
     for (size_t i = 0; i < m->n_buffers; i++) {
         struct q4_buffer *b = &m->buffers[i];
@@ -93,5 +147,5 @@ bool q4_plan_check(struct q4_model *m, char *error) {
             return q4_plan_fail(error, "%s: %s", op->name, reason);
         }
     }
-    return check_logits(m, error) && check_buffers(m, error);
+    return check_logits(m, error) && check_order(m, error) && check_buffers(m, error);
 }

@@ -12,6 +12,7 @@
 
 #define Q4_NAME_SIZE 96
 #define Q4_MAX_LAYERS 65536
+#define Q4_MAX_HEADS 65536
 #define Q4_NONE (-1)
 #define Q4_ERROR_SIZE 512
 
@@ -134,6 +135,10 @@ struct q4_buffer {
     const struct q4_act_packing *packings[Q4_MAX_PACKINGS];
     size_t n_packings;
 };
+
+// Whether an operation reads, or writes, floats of a buffer.
+bool q4_op_reads(const struct q4_op *op, int buffer);
+bool q4_op_writes(const struct q4_op *op, int buffer);
 
 // For checks.
 bool q4_columns_fit(const struct q4_model *model, int buffer, size_t first, size_t n);

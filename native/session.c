@@ -97,9 +97,15 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
                  Q4_MAX_UNITS / heads, heads);
         return false;
     }
+    size_t kv_heads = widest_attention(model).kv_heads, spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
+    if (kv_heads && spans >= Q4_MAX_UNITS / kv_heads) { // … or a KV head's span
+        snprintf(error, Q4_ERROR_SIZE, "a context of %zu tokens; fewer than %zu are supported with %zu KV heads", n_ctx,
+                 (Q4_MAX_UNITS / kv_heads - 1) * Q4_KV_SPAN + 1, kv_heads);
+        return false;
+    }
     s->buffers = calloc(model->n_buffers, sizeof *s->buffers);
     s->cos_sin = calloc(model->n_rope_tables + 1, sizeof *s->cos_sin);
-    s->n_spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
+    s->n_spans = spans;
     struct carver c = {0};
     bool ok = s->buffers && s->cos_sin;
     if (ok)

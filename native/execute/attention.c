@@ -154,7 +154,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
 
 static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     size_t columns;
-    if (op->heads == 0 || op->heads > 65536 || op->kv_heads == 0 || op->heads % op->kv_heads)
+    if (op->heads == 0 || op->heads > Q4_MAX_HEADS || op->kv_heads == 0 || op->heads % op->kv_heads)
         return q4_plan_fail(error, "%zu query heads cannot share %zu KV heads", op->heads, op->kv_heads);
     if (!q4_mul_size(op->heads, op->head_dim, &columns) || !q4_columns_fit(m, op->source, op->source_col, columns) ||
         !q4_columns_fit(m, op->out, 0, columns) || op->source == op->out)

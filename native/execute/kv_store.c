@@ -63,6 +63,10 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     size_t columns;
     if (op->layer == Q4_NONE)
         return q4_plan_fail(error, "the KV cache has layers, and this operation none");
+    if (op->last)
+        return q4_plan_fail(error, "the KV cache keeps every token, not the last alone");
+    if (op->heads > Q4_MAX_HEADS)
+        return q4_plan_fail(error, "%zu KV heads; at most %d are supported", op->heads, Q4_MAX_HEADS);
     if (op->head_dim == 0 || op->head_dim > Q4_MAX_HEAD_DIM)
         return q4_plan_fail(error, "a head has %zu dimensions; 1 to %d are supported", op->head_dim, Q4_MAX_HEAD_DIM);
     if (!q4_mul_size(op->heads, op->head_dim, &columns) || !q4_columns_fit(m, op->source, op->key_col, columns) ||

@@ -53,7 +53,8 @@ static void add_to_product(const struct q4_ops *ops, const struct q4_task *task,
 void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t first, size_t n,
                       float *out, size_t width, int member) {
     const struct q4_weight *w = &r->m->weights[op->weight];
-    const struct q4_kernel *kernel = range.n == 1 ? w->kernels.gemv : w->kernels.gemm;
+    // by the tokens that the operation serves: what fused operations made for many is packed, be it one token's part
+    const struct q4_kernel *kernel = q4_token_range(r, op).n == 1 ? w->kernels.gemv : w->kernels.gemm;
     uint8_t *scratch = q4_scratch(r, member);
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * n, 16);
@@ -114,6 +115,8 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     struct q4_buffer *in = &m->buffers[op->source];
     if (in->width != w->k || !q4_columns_fit(m, op->out, op->out_col, w->rows))
         return q4_plan_fail(error, "a %zu x %zu matrix does not fit its buffers", w->rows, w->k);
+    if (op->source == op->out)
+        return q4_plan_fail(error, "a product cannot replace its own input");
     if (op->bias != Q4_NONE && m->vectors[op->bias].n != w->rows)
         return q4_plan_fail(error, "the bias does not have %zu elements", w->rows);
     in->forms[w->type->acts] = true;

@@ -6,6 +6,9 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     if (!q4_mul_size(op->width, op->count, &columns) || !q4_columns_fit(m, op->source, op->source_col, columns) ||
         !q4_columns_fit(m, op->out, op->out_col, columns))
         return q4_plan_fail(error, "%zu norms of %zu columns do not fit their buffers", op->count, op->width);
+    size_t apart = op->source_col > op->out_col ? op->source_col - op->out_col : op->out_col - op->source_col;
+    if (op->source == op->out && apart > 0 && apart < columns)
+        return q4_plan_fail(error, "columns that are read and written overlap");
     if (m->vectors[op->vector].n != op->width)
         return q4_plan_fail(error, "a norm of %zu columns has %zu weights", op->width, m->vectors[op->vector].n);
     return (op->eps > 0.0f && op->eps < 1.0f) || q4_plan_fail(error, "RMSNorm with epsilon %g", (double)op->eps);

@@ -47,6 +47,7 @@ int main(int argc, char **argv) {
     test_threads();
     test_pmu();
     test_plan();
+    test_plan_edges();
     if (options.list)
         return 0;
     printf("%zu passed, %zu failed\n", outcome.passed, outcome.failed);

@@ -75,6 +75,7 @@ void test_fp_environment(void);
 void test_threads(void);
 void test_pmu(void);
 void test_plan(void);
+void test_plan_edges(void);
 void test_self(void);
 
 // The type with GGUF's number, in the base variant.
