@@ -300,6 +300,7 @@ class Session:
 
     def _call(self, call: Call, batch: np.ndarray, out: np.ndarray) -> None:
         if self._reference is not None:
+            self._reference.n_past = call.n_past  # an interrupted call may have left it further on
             out[:] = self._reference.decode(batch.tolist(), all_logits=call.all_logits)
             return
         phase = 0 if self._unobserved else 1 + PHASES.index(call.phase)

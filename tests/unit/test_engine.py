@@ -113,6 +113,29 @@ def test_what_sync_refuses_leaves_the_session_usable(tmp_path: Path) -> None:
     assert session.sync([1, 2, 3, 4]).shape == (320,)
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_call_that_ends_behind_the_executor_is_no_part_of_the_timeline(backend: Backend, tmp_path: Path) -> None:
+    """As an interrupt does, or an observer that fails: the next call overwrites what it left."""
+    engine = Engine.load(write(tmp_path), n_threads=1, backend=backend)
+    session = engine.session()
+    session.decode([1, 2])
+
+    class Failing:
+        def before(self, call: Call) -> None: ...
+
+        def after(self, call: Call) -> None:
+            raise KeyboardInterrupt
+
+    session.observers.append(Failing())
+    with pytest.raises(KeyboardInterrupt):
+        session.decode([7, 8, 9])
+    session.observers.clear()
+    assert list(session.tokens) == [1, 2]
+    again = engine.session()
+    again.decode([1, 2])
+    assert session.decode([3]).tobytes() == again.decode([3]).tobytes()
+
+
 def test_tokens_follow_the_cache(tmp_path: Path) -> None:
     session = Engine.load(write(tmp_path), n_threads=1).session(n_batch=2)
     session.decode([1, 2, 3])
