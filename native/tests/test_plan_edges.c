@@ -103,6 +103,23 @@ static void as_it_is(struct parts *p) { (void)p; }
 // A value is a query that another KV head's unit would turn.
 static void values_among_queries(struct parts *p) { p->plan[STORE].value_col = (size_t)2 * HEAD; }
 
+// Heads of RoPE that are none of the store's, and queries that the KV heads cannot share.
+static void rope_of_other_heads(struct parts *p) {
+    p->plan[ROPE].heads = DIM / 8 + KV_HEADS, p->plan[ROPE].head_dim = p->rope.dim = 8;
+}
+static void rope_of_some_queries(struct parts *p) {
+    p->plan[ROPE].heads = HEADS - 1 + KV_HEADS, p->plan[ROPE].source_col = HEAD;
+}
+
+// Neighbours that do not serve the same tokens.
+static void last_from(struct parts *p, size_t first) {
+    for (size_t i = first; i < p->spec.n_ops; i++)
+        p->plan[i].last = true;
+}
+static void last_behind_attention(struct parts *p) { last_from(p, ATTENTION + 1); }
+static void last_behind_gate_up(struct parts *p) { last_from(p, ACTIVATE); }
+static void last_behind_activation(struct parts *p) { last_from(p, QUANTIZE_ACTIVATED); }
+
 // What comes out of one fused gate and up goes into the next.
 static void two_gate_ups_in_a_row(struct parts *p) {
     p->spec.n_ops = DOWN;
@@ -135,12 +152,18 @@ static const struct {
 } right[] = {
     {"as it is", as_it_is},
     {"values among queries", values_among_queries},
+    {"RoPE of other heads", rope_of_other_heads},
+    {"RoPE of some queries", rope_of_some_queries},
+    {"last behind attention", last_behind_attention},
+    {"last behind gate and up", last_behind_gate_up},
+    {"last behind the activation", last_behind_activation},
     {"two gate-ups in a row", two_gate_ups_in_a_row},
     {"activated floats are read", activated_floats_are_read},
     {"gate-up floats are read", gate_up_floats_are_read},
 };
 
-static bool run(const struct parts *p, bool unfused, size_t batch, float *logits, char *what, size_t size) {
+// Logits of all tokens, or of the last one of each call alone.
+static bool run(const struct parts *p, bool unfused, size_t batch, bool all, float *logits, char *what, size_t size) {
     struct q4_model_spec spec = p->spec;
     struct q4_model model;
     struct q4_session session;
@@ -153,8 +176,8 @@ static bool run(const struct parts *p, bool unfused, size_t batch, float *logits
     if (ok && (ok = q4_session_init(&session, &model, TOKENS, batch, error))) {
         for (size_t at = 0, n; ok && at < TOKENS; at += n) {
             n = q4_min_size(batch, TOKENS - at);
-            struct q4_call call = {.tokens = tokens + at, .n_tokens = n, .n_past = at, .all_logits = true};
-            call.logits = logits + at * VOCABULARY;
+            struct q4_call call = {.tokens = tokens + at, .n_tokens = n, .n_past = at, .all_logits = all};
+            call.logits = logits + (all ? at : at + n - 1) * VOCABULARY;
             ok = q4_session_decode(&session, &call, error);
         }
         q4_session_clear(&session);
@@ -173,10 +196,13 @@ static bool same_case(struct rng *r, const void *subject, char *what, size_t siz
     for (size_t i = 0; ok && i < sizeof right / sizeof *right; i++) {
         struct parts *p = new_parts();
         right[i].edit(p);
-        ok = run(p, true, 1, expected, what, size);
-        for (size_t b = 0; ok && b < sizeof batches / sizeof *batches; b++) {
-            int n = snprintf(what, size, "%s, batches of %zu: ", right[i].name, batches[b]);
-            ok = run(p, false, batches[b], got, what + n, size - (size_t)n) &&
+        ok = run(p, true, 1, true, expected, what, size);
+        for (size_t b = 0; ok && b < 2 * sizeof batches / sizeof *batches; b++) {
+            bool all = b % 2;
+            size_t batch = batches[b / 2];
+            memcpy(got, expected, sizeof got); // what a call leaves out stays
+            int n = snprintf(what, size, "%s, batches of %zu%s", right[i].name, batch, all ? ", all logits" : "");
+            ok = run(p, false, batch, all, got, what + n, size - (size_t)n) &&
                  same_bits(got, expected, TOKENS * VOCABULARY, sizeof *got, what, size);
         }
         free(p);
