@@ -19,6 +19,7 @@ from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
 from analysis.judging import MOST_SLOTS, Options
 from analysis.readers.formats import NAMES
+from analysis.terminal import give_up_stdout, make_safe, say
 
 OK, BAD_INPUT = 0, 1
 
@@ -98,20 +99,21 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str]], int]) -> int:
     """Run a command: what is wrong becomes one line on stderr and status 1, a closed pipe ends quietly."""
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None where the caller closed it
+    make_safe()
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except AnalysisError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up_stdout()
         return OK
     except MemoryError:
         return _fail("there is not enough memory")
     except OSError as error:
         if error.errno not in _FULL:
             return _fail(str(error))
-        _give_up_stdout()
+        give_up_stdout()
         return _fail(f"the output cannot be written: {error.strerror}")
     except KeyboardInterrupt:
         return 130
@@ -123,13 +125,8 @@ def _nowhere() -> TextIO:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}")
     return BAD_INPUT
-
-
-def _give_up_stdout() -> None:
-    """Nobody takes what is left to write; the interpreter's own flush at exit must not complain about it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def expand(patterns: Sequence[str]) -> list[Path]:

@@ -13,6 +13,7 @@ from analysis.command_line import OK, Parser, add_input_options, file, options_o
 from analysis.errors import printable
 from analysis.judging import Capture, load
 from analysis.reports.data import number
+from analysis.terminal import aligned, fitted, holds_all
 
 _MOST_PARTS = 10
 _KINDS = ("speed", "operation", "metric", "event")
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     left, right = load(given.left, options), load(given.right, options)
     result = compare(left, right)
     sys.stdout.write(
-        _data(left, right, result) if given.json else "\n".join(_text(left, right, result, given.all)) + "\n"
+        _data(left, right, result) if given.json else "\n".join(fitted(_text(left, right, result, given.all))) + "\n"
     )
     return OK
 
@@ -59,19 +60,13 @@ def _text(left: Capture, right: Capture, result: Comparison, show_all: bool) -> 
             for change in _ordered(changes)
             if show_all or change.kind == "speed" or change.has_changed or change.only_in
         ]
-        yield from _aligned(rows)
+        yield from aligned(rows, indent="  ")
         yield from _parts(changes)
         unsure = sum(change.has_changed is None and not change.only_in for change in changes)
         if unsure:
             yield f"  {unsure} quantities without an interval (too few steps){'' if show_all else '; --all shows them'}"
         if changes and not unsure and not any(change.has_changed for change in changes):
             yield "  nothing changed beyond noise"
-
-
-def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(rows[0]) if rows else 0)]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _parts(changes: list[Change]) -> Iterator[str]:
@@ -87,7 +82,7 @@ def _parts(changes: list[Change]) -> Iterator[str]:
     if others:
         rows.append([f"  {len(others)} others", f"{1e3 * sum(change.difference for change in others):+.4f}", ""])
     rows.append(["  all together", f"{1e3 * whole.difference:+.4f}", ""])
-    yield from _aligned(rows)
+    yield from aligned(rows, indent="  ")
 
 
 def _only(change: Change) -> str:
@@ -142,7 +137,7 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
             for change in result.changes
         ],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from analysis.readers.markers_file import read_markers
 from analysis.readers.source import Source
 from analysis.spans import Span, spans_of_markers
 from analysis.table import Table
+from analysis.terminal import fitted, holds_all
 
 _UNKNOWN = "[unknown]"
 _SHOWN_NAMES = 6
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     found, notes = shares(given.file, given.markers, given.offset, given.lenient, given.comm)
     sys.stdout.write(
-        _data(given.file, found, notes) if given.json else "\n".join(_text(given.file, found, notes, given.top))
+        _data(given.file, found, notes) if given.json else "\n".join(fitted(_text(given.file, found, notes, given.top)))
     )
     return OK
 
@@ -203,7 +204,10 @@ def _text(path: Path, found: list[Share], notes: list[str], top: int) -> Iterato
 
 def _data(path: Path, found: list[Share], notes: list[str]) -> str:
     entries = [vars(share) for share in found]
-    return json.dumps({"path": str(path), "notes": notes, "functions": entries}, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"path": str(path), "notes": notes, "functions": entries}, indent=1, ensure_ascii=not holds_all())
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

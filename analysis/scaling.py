@@ -27,6 +27,7 @@ from analysis.errors import printable
 from analysis.judging import load
 from analysis.reports import scaling_chart
 from analysis.reports.data import number
+from analysis.terminal import holds_all
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -77,7 +78,7 @@ def _data(found: Sequence[Combination]) -> str:
                 "steps": [{"n_past": past, "duration_s": seconds} for past, seconds in entry.steps],
             }
         )
-    return json.dumps({"combinations": entries}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps({"combinations": entries}, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from analysis.command_line import (
 )
 from analysis.errors import printable
 from analysis.judging import Capture, load
+from analysis.terminal import aligned, fitted
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def render(capture: Capture) -> str:
     """The steps as a table, ending in a line break."""
     emulated = "  EMULATED" if capture.is_emulated else ""
-    lines = [f"{printable(str(capture.path), 500)}{emulated}"]
+    lines = fitted([f"{printable(str(capture.path), 500)}{emulated}"])
     rows = [("phase", "past", "tokens", "start", "length", "be", "m", "verdict")]
     for phase in capture.judged():
         for step, judgement in phase.steps:
@@ -65,8 +66,7 @@ def render(capture: Capture) -> str:
     if len(rows) == 1:
         lines.append("no steps: the capture has no calls and no markers (see --markers)")
         return "\n".join(lines) + "\n"
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += aligned(rows)
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,7 @@ from analysis.breakdown import Part
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
 from analysis.reports import breakdown_rows, summary
+from analysis.terminal import holds_all
 from analysis.verdicts import Check, Judgement, Verdict
 
 FORMAT_VERSION = 1
@@ -19,7 +20,7 @@ FORMAT_VERSION = 1
 def render(captures: list[Capture]) -> str:
     """The captures' reports as one JSON text, ending in a line break."""
     document = {"format_version": FORMAT_VERSION, "captures": [capture_data(capture) for capture in captures]}
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
 
 
 def capture_data(capture: Capture) -> dict[str, Any]:

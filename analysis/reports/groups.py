@@ -10,6 +10,7 @@ from statistics import median
 
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
+from analysis.terminal import aligned
 
 KEYS = ("core", "threads", "model", "file", "format", "phase")
 _HEADER_NAMES = {"threads": "n_threads"}
@@ -43,9 +44,7 @@ def render(captures: list[Capture], by: tuple[str, ...]) -> str:
         grouped.setdefault(row.group, []).append(row.phase)
     table = [[*by, *_COLUMNS]]
     table += [[*group, *_cells(phases)] for group, phases in sorted(grouped.items())]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join(lines) + "\n"
+    return "\n".join(aligned(table)) + "\n"
 
 
 def _value(capture: Capture, phase: JudgedPhase, key: str) -> str:

@@ -14,6 +14,7 @@ from analysis.metrics import LINE_BYTES, describe
 from analysis.operations import REFILL_EVENTS, Operation
 from analysis.phase import OK
 from analysis.reports import figure as draw
+from analysis.terminal import aligned, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,13 +71,12 @@ def points(capture: Capture) -> list[Point]:
 def render(capture: Capture, compute_peak: float | None = None) -> str:
     """The points as a table, ending in a line break. compute_peak: operations a second."""
     peak = next((phase.context.read_peak for phase in capture.judged() if phase.context.read_peak), None)
-    lines = [_heading(capture, peak, compute_peak)]
+    lines = fitted([_heading(capture, peak, compute_peak)])
     head = ("phase", "operation", "time", "GB/s", "of peak", "work/byte", "work/s", "bytes by")
     rows = [head, *(_cells(point, peak) for point in points(capture))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += aligned(rows)
     for phase in capture.judged():
-        lines.append(f"{phase.title}: {phase.judgement.roofline.text}")
+        lines += fitted([f"{phase.title}: {phase.judgement.roofline.text}"])
     return "\n".join(lines) + "\n"
 
 

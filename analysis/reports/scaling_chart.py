@@ -10,6 +10,7 @@ from analysis import combinations
 from analysis.calls import WAITING
 from analysis.combinations import KINDS, Combination
 from analysis.reports import figure as draw
+from analysis.terminal import aligned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,7 @@ def render(found: Sequence[Combination]) -> str:
                     *(f"{100 * share:.1f} %" if share > 0 else "-" for share in shares),
                 ]
             )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        lines += ["", kind, *("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows)]
+        lines += ["", kind, *aligned(rows, ())]
     return "\n".join(lines[1:]) + "\n"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -11,9 +10,9 @@ from analysis import breakdown, metrics
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
 from analysis.reports import breakdown_rows, summary
+from analysis.terminal import aligned, fitted, wrapped
 from analysis.verdicts import Outcome, Verdict
 
-_WIDTH = 110
 _MOST_OPERATIONS, _MOST_TENSORS = 8, 6
 _LEVELS = ("L1D", "L2D", "L3D", "LL")
 EMULATED = "EMULATED: an emulator's counts and simulated caches, no stalls and no true time; never beside measured ones"
@@ -27,9 +26,9 @@ HEADER_KEYS = ("model", "n_threads", "kernels", "cpu", "governor", *_PERCENTS)
 
 def render(capture: Capture) -> str:
     """The whole report, ending in a line break."""
-    lines = [title(capture)]
+    lines = fitted([title(capture)])
     for phase in capture.judged():
-        lines += _wrapped("  ", summary.of_phase(phase, capture).line, "    ")
+        lines += wrapped("  ", summary.of_phase(phase, capture).line, "    ")
     lines += heading(capture)
     for phase in capture.judged():
         lines += ["", *_phase(phase, capture)]
@@ -47,11 +46,11 @@ def heading(capture: Capture) -> Iterator[str]:
     """What the capture says of itself, and everything that was dropped or doubtful."""
     facts = known_facts(capture)
     if facts:
-        yield from _wrapped("  ", " · ".join(facts))
+        yield from wrapped("  ", " · ".join(facts))
     if capture.is_emulated:
-        yield f"  {EMULATED}"
+        yield from fitted([f"  {EMULATED}"])
     for note in capture.notes:
-        yield from _wrapped("  note: ", printable(note, 1000))
+        yield from wrapped("  note: ", printable(note, 1000))
 
 
 def known_facts(capture: Capture) -> list[str]:
@@ -97,28 +96,28 @@ def token_summary(phase: JudgedPhase) -> str:
 def _phase(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     combined = phase.judgement.combined
     span = span_of(phase)
-    yield f"{phase.title}{'  ' + span if span else ''}"
+    yield from fitted([f"{phase.title}{'  ' + span if span else ''}"])
     found = summary.of_phase(phase, capture)
     sure = f" (confidence: {found.confidence})" if found.confidence else ""
-    yield f"  => {found.verdict}{sure}"
+    yield from wrapped("  => ", f"{found.verdict}{sure}")
     counted = breakdown_rows.has_counts(phase)
     if not counted:
-        yield from _wrapped("     counters:  ", without_counts(capture))
+        yield from wrapped("     counters:  ", without_counts(capture))
     for verdict in phase.judgement.rules if counted else [phase.judgement.waiting]:
         if verdict is not phase.judgement.waiting or verdict.outcome is not Outcome.NOT_MEASURED:
             yield from _rule(verdict, combined)
     for reason in combined.reasons:
-        yield from _wrapped("     less sure: ", reason)
+        yield from wrapped("     less sure: ", reason)
     for remark in combined.remarks:
-        yield from _wrapped("     remark: ", remark)
+        yield from wrapped("     remark: ", remark)
     numbers = [*(metric_lines(phase) if counted else []), *breakdown_rows.lines(phase)]
     if counted:
         numbers += [("missing", text) for text in missing(phase)]
     for name, text in numbers:
-        yield from _wrapped(f"     {name + ':':<10} ", text)
+        yield from wrapped(f"     {name + ':':<10} ", text)
     by_step = token_summary(phase)
     if by_step and counted:
-        yield from _wrapped("     by step:   ", by_step)
+        yield from wrapped("     by step:   ", by_step)
     yield from _breakdown(phase, capture)
     yield from _projection(phase, capture)
 
@@ -140,12 +139,7 @@ def _breakdown(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     if found.tensors:
         tensors = breakdown_rows.rows(found, found.tensors[:_MOST_TENSORS])
         table += [["by tensor", *("" for _ in others)], *tensors]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        if found.of_time:
-            numbers[-1] = row[-1]  # words
-        yield f"     {'  '.join([row[0].ljust(widths[0]), *numbers])}".rstrip()
+    yield from aligned(table, (0, -1) if found.of_time else (0,), "     ")
 
 
 def _projection(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
@@ -153,28 +147,20 @@ def _projection(phase: JudgedPhase, capture: Capture) -> Iterator[str]:
     found = breakdown_rows.projected(phase, capture)
     if found is None:
         return
-    yield from _wrapped("     ", breakdown_rows.projection_title(found))
-    table = breakdown_rows.projection_rows(found)
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for row in table:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(w) for cell, w in zip(row[1:3], widths[1:3], strict=True)),
-            row[3],
-        ]
-        yield f"     {'  '.join(cells)}".rstrip()
+    yield from wrapped("     ", breakdown_rows.projection_title(found))
+    yield from aligned(breakdown_rows.projection_rows(found), (0, -1), "     ")
 
 
 def _rule(verdict: Verdict, combined: Verdict) -> Iterator[str]:
     """A rule's verdict, and of its reasons and remarks those that the combined verdict does not show."""
     sure = f" (confidence: {verdict.confidence})" if verdict.is_finding else ""
-    yield from _wrapped(f"     {verdict.rule + ':':<10} ", verdict.text + sure)
+    yield from wrapped(f"     {verdict.rule + ':':<10} ", verdict.text + sure)
     for reason in verdict.reasons:
         if reason not in combined.reasons:
-            yield from _wrapped("       less sure: ", reason)
+            yield from wrapped("       less sure: ", reason)
     for remark in verdict.remarks:
         if remark not in combined.remarks:
-            yield from _wrapped("       remark: ", remark)
+            yield from wrapped("       remark: ", remark)
 
 
 def missing(phase: JudgedPhase) -> list[str]:
@@ -215,11 +201,3 @@ def metric_lines(phase: JudgedPhase) -> list[tuple[str, str]]:
         ("traffic", per_level(("gbps", ""), ("mb_per_token", ""))),
     ]
     return [(name, text) for name, text in lines if text]
-
-
-def _wrapped(prefix: str, text: str, indent: str | None = None) -> list[str]:
-    """Lines of at most `_WIDTH`, the first behind `prefix`, the others behind `indent` (as wide as the prefix)."""
-    indent = " " * len(prefix) if indent is None else indent
-    glued = text.replace(" %", "\u00a0%")  # a number and its percent sign stay on one line
-    lines = textwrap.wrap(glued, _WIDTH, initial_indent=prefix, subsequent_indent=indent, break_on_hyphens=False)
-    return [line.replace("\u00a0%", " %") for line in lines] or [prefix]

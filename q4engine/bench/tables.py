@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.terminal import encodable, holds_all
 from q4engine.bench.model import ModelFacts
 from q4engine.bench.runner import Result, Series
 from q4engine.bench.statistics import deviation, mean, median
@@ -28,19 +29,29 @@ class Row:
 
 _COLUMNS = ("model", "size", "params", "threads", "test", "t/s", "rate", "of peak")
 _PEER_COLUMNS = ("llama.cpp t/s", "ratio")
-_LEFT = 1  # columns that are text
+_CAN_GO = ("params", "size", "rate", "threads", "llama.cpp t/s", "of peak", "model")  # in this order
 
 
 class Markdown:
-    """A table whose lines can be printed as results come in. ``width``: of the models' descriptions."""
+    """A table whose lines can be printed as results come in. ``width``: of the models' descriptions.
 
-    def __init__(self, with_peer: bool, width: int = 0) -> None:
-        self._columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ())
+    ``most``: characters that a line may have, None: any number. What does not fit is left out; CSV and JSON have it.
+    """
+
+    def __init__(self, with_peer: bool, width: int = 0, most: int | None = None) -> None:
+        columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ())
         least = (width, 10, 8, 7, 15, 18, 14, 16, 18, 6)
-        self._widths = [max(len(name), n) for name, n in zip(self._columns, least, strict=False)]
+        widths = {name: max(len(name), n) for name, n in zip(columns, least, strict=False)}
+        for name in _CAN_GO:
+            if most is not None and sum(widths.values()) + 3 * len(widths) + 1 > most:
+                widths.pop(name, None)
+        self._widths = list(widths.values())
+        self._kept = [number for number, name in enumerate(columns) if name in widths]
+        self._columns = columns
+        self._left = "model" in widths  # columns that are text
 
     def head(self) -> list[str]:
-        rule = ["-" * (width + 1) + (":" if i >= _LEFT else "-") for i, width in enumerate(self._widths)]
+        rule = ["-" * (width + 1) + (":" if i >= self._left else "-") for i, width in enumerate(self._widths)]
         return [self._line(self._columns), "|" + "|".join(rule) + "|"]
 
     def row(self, row: Row) -> str:
@@ -55,8 +66,8 @@ class Markdown:
 
     def _line(self, cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if i >= _LEFT else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, self._widths, strict=False))
+            encodable(cells[number]).rjust(width) if i >= self._left else encodable(cells[number]).ljust(width)
+            for i, (number, width) in enumerate(zip(self._kept, self._widths, strict=True))
         ]
         return "| " + " | ".join(padded) + " |"
 
@@ -135,7 +146,7 @@ def _series(series: Series) -> dict[str, Any]:
 def to_json(rows: Iterable[Row], machine: dict[str, Any]) -> str:
     """One object: the format's version, the machine, and an object a test with all samples."""
     data = {"format": FORMAT_VERSION, "machine": machine, "results": [as_dict(row) for row in rows]}
-    return json.dumps(data, indent=2, ensure_ascii=False)
+    return json.dumps(data, indent=2, ensure_ascii=not holds_all())
 
 
 _CSV_FIELDS = (

@@ -7,7 +7,6 @@ imports what is heavy inside that function, so that ``--help`` and mistyped opti
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import importlib
 import importlib.util
@@ -18,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.terminal import give_up_stdout, make_safe, say
 from q4engine import __version__
 from q4engine.cli.options import printable
 from q4engine.cli.signals import ended_by_signals
@@ -49,7 +49,7 @@ Text goes to stdout, all else to stderr. Exit codes: 0 done, 1 error, 2 wrong us
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     _open_closed_streams()
-    _make_output_safe()
+    make_safe()
     try:
         words = sys.argv[1:] if argv is None else argv
         args = _parser().parse_args(words)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _give_up_stdout()
+        give_up_stdout()
         return EXIT_BROKEN_PIPE
     except MemoryError:
         return _fail("there is not enough memory")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _FULL:
             return _fail(str(error))
-        _give_up_stdout()
+        give_up_stdout()
         return _fail(f"the output cannot be written: {error.strerror}")
 
 
@@ -98,14 +98,8 @@ def _cause(error: BaseException) -> str:
 
 def _fail(message: str) -> int:
     """One line on stderr."""
-    print(f"error: {printable(message)}", file=sys.stderr)
+    say(f"error: {printable(message)}")
     return EXIT_ERROR
-
-
-def _give_up_stdout() -> None:
-    """Nobody takes what is left to write; the interpreter's own flush at exit must not complain about it again."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -152,10 +146,3 @@ def _open_closed_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-
-
-def _make_output_safe() -> None:
-    """A character that the terminal's encoding lacks becomes a question mark instead of an exception."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")

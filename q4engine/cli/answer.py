@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from analysis.terminal import holds_all
 from q4engine.cli import options
 from q4engine.cli.options import note
 from q4engine.errors import Q4Error
@@ -85,4 +86,4 @@ def print_json(
         "seed": conversation.sampler.seed,
         "timings": conversation.timings.as_dict(),
     }
-    print(json.dumps(data, ensure_ascii=False, indent=2))
+    print(json.dumps(data, ensure_ascii=not holds_all(), indent=2))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.terminal import columns, fitted
 from q4engine import __version__
 from q4engine.cli import options
 from q4engine.cli.loading import note_long_context
@@ -258,7 +259,7 @@ class _Printer:
 
         first = len(self._rows) == 1
         if self._args.output == "md":
-            table = tables.Markdown(self._args.vs is not None, len(self._rows[0].model.kind))
+            table = tables.Markdown(self._args.vs is not None, len(self._rows[0].model.kind), columns())
             lines = [*(table.head() if first else []), table.row(row)]
         elif self._args.output == "csv":
             lines = tables.csv_lines([row], self._machine, head=first)
@@ -273,7 +274,7 @@ class _Printer:
             print(tables.to_json(self._rows, self._machine))
         elif self._args.output == "md" and self._rows:
             facts = {key: value for key, value in self._machine.items() if value not in (None, [])}
-            print("\n" + ", ".join(f"{key}: {value}" for key, value in facts.items()))
+            print("\n" + "\n".join(fitted([", ".join(f"{key}: {value}" for key, value in facts.items())])))
 
 
 def machine_facts(cpu_mask: list[int] | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from analysis.terminal import columns, holds_all, wrapped
 from q4engine.cli import options
 
 _MARKS = {True: "ok", False: "no", None: "--"}
@@ -29,11 +30,17 @@ def run(args: argparse.Namespace) -> int:
 
     findings = examine(_native.pmu_try)
     if args.json:
-        print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False, indent=2))
+        print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=not holds_all(), indent=2))
         return 0
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        print(f"{_MARKS[finding.ok]}  {finding.name:<{width}}  {finding.value}")
+        lines = _line(f"{_MARKS[finding.ok]}  {finding.name:<{width}}  ", finding.value)
         if finding.fix:
-            print(f"    {'':<{width}}  -> {finding.fix}")
+            lines += _line(f"    {'':<{width}}  -> ", finding.fix)
+        print("\n".join(lines))
     return 0
+
+
+def _line(prefix: str, text: str) -> list[str]:
+    """Wrapped where a terminal is too narrow; a file keeps a line a finding."""
+    return wrapped(prefix, text) if columns() else [prefix + text]

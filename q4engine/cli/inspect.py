@@ -7,6 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from analysis.terminal import fitted, holds_all
 from q4engine.cli import options
 from q4engine.errors import shown
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return _kernels(args)
     with GGUFFile.open(path) as file:
         if args.json:
-            print(json.dumps(_as_data(file), ensure_ascii=False, indent=2, allow_nan=False))
+            print(json.dumps(_as_data(file), ensure_ascii=not holds_all(), indent=2, allow_nan=False))
         else:
             _print_file(file)
     return 0
@@ -85,15 +86,15 @@ def _value_as_data(value: Any) -> Any:
 
 
 def _print_file(file: GGUFFile) -> None:
-    print(f"{_safe(str(file.path))}: GGUF version {file.version}, alignment {file.alignment}")
-    print(f"\nmetadata, {len(file.metadata)} keys")
+    _say(f"{_safe(str(file.path))}: GGUF version {file.version}, alignment {file.alignment}")
+    _say(f"\nmetadata, {len(file.metadata)} keys")
     for key, value in file.metadata.items():
-        print(f"  {_safe(key)} = {_value_as_text(value)}")
-    print(f"\ntensors, {len(file.tensors)}")
+        _say(f"  {_safe(key)} = {_value_as_text(value)}")
+    _say(f"\ntensors, {len(file.tensors)}")
     width = max((len(_safe(name)) for name in file.tensors), default=0)
     for info in file.tensors.values():
         shape = " x ".join(map(str, info.shape))
-        print(f"  {_safe(info.name):{width}}  {info.type_name:8} {shape:>16}  {info.n_bytes or 'unknown':>12}")
+        _say(f"  {_safe(info.name):{width}}  {info.type_name:8} {shape:>16}  {info.n_bytes or 'unknown':>12}")
     print("\ntensors by type")
     for name in dict.fromkeys(info.type_name for info in file.tensors.values()):
         _print_total(name, [info for info in file.tensors.values() if info.type_name == name])
@@ -102,7 +103,7 @@ def _print_file(file: GGUFFile) -> None:
 
 def _print_total(name: str, tensors: list[TensorInfo]) -> None:
     n_elements, n_bytes = sum(info.n_elements for info in tensors), sum(info.n_bytes for info in tensors)
-    print(f"  {name:8} {len(tensors):5} tensors {n_elements:>14} weights {n_bytes:>14} bytes")
+    _say(f"  {name:8} {len(tensors):5} tensors {n_elements:>14} weights {n_bytes:>14} bytes")
 
 
 def _value_as_text(value: Any) -> str:
@@ -113,6 +114,10 @@ def _value_as_text(value: Any) -> str:
         more = ", …" if len(value) > _SHOWN_ELEMENTS else ""
         return f"[{first}{more}] ({len(value)} of {value.type.name})"
     return shown(value, _SHOWN_CHARS) if isinstance(value, str) else str(value)
+
+
+def _say(text: str) -> None:
+    print("\n".join(fitted(text.split("\n"))))
 
 
 def _safe(text: str) -> str:
@@ -141,11 +146,11 @@ def _kernels(args: argparse.Namespace) -> int:
         print(json.dumps(data, indent=2))
         return 0
     print(f"backend {engine.backend}, {engine.n_threads} threads")
-    print(f"CPU features that kernels may use: {' '.join(_features(_native)) or 'none'}")
+    _say(f"CPU features that kernels may use: {' '.join(_features(_native)) or 'none'}")
     print(f"operations other than matrix products: {engine.variant}")
-    print(f"\n{'weights':>7}  {'type':5} {'layout':20} {'GEMV (1 token)':28} GEMM (more tokens)")
+    _say(f"\n{'weights':>7}  {'type':5} {'layout':20} {'GEMV (1 token)':28} GEMM (more tokens)")
     for row in rows:
-        print(f"{row['weights']:>7}  {row['type']:5} {row['layout']:20} {row['gemv']:28} {row['gemm']}")
+        _say(f"{row['weights']:>7}  {row['type']:5} {row['layout']:20} {row['gemv']:28} {row['gemm']}")
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from analysis.terminal import holds_all
 from q4engine.cli import options
 from q4engine.errors import Q4Error, shown
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         print(ids)
     elif args.json:
         pieces = [_piece(tokenizer, token) for token in ids]
-        print(json.dumps({"count": len(ids), "ids": ids, "pieces": pieces}, ensure_ascii=False))
+        print(json.dumps({"count": len(ids), "ids": ids, "pieces": pieces}, ensure_ascii=not holds_all()))
     else:
         for token in ids:
             print(f"{token:6} -> {shown(_piece(tokenizer, token))}")

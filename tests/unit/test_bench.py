@@ -173,6 +173,20 @@ def test_markdown_is_a_table() -> None:
     assert [cell.strip() for cell in lines[2].strip("|").split("|")][-1] == "–"  # no limit was measured
 
 
+@pytest.mark.parametrize("most", [60, 80, 100, 132, 200])
+@pytest.mark.parametrize("with_peer", [False, True])
+def test_markdown_leaves_out_what_does_not_fit(most: int, with_peer: bool) -> None:
+    peer = [0.5, 0.4] if with_peer else None
+    table = Markdown(with_peer, len(MODEL.kind), most)
+    limit = Limit("read", "GB/s", [20.0, 21.0])
+    lines = [*table.head(), table.row(Row(MODEL, result(Case(0, 10), [0.25, 0.2], peer, limit)))]
+    assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= most
+    assert len({line.count("|") for line in lines}) == 1
+    names = [name.strip() for name in lines[0].strip("|").split("|")]
+    assert {"test", "t/s"} <= set(names) and ("ratio" in names) == with_peer
+    assert dict(zip(names, [cell.strip() for cell in lines[2].strip("|").split("|")], strict=True))["test"] == "tg10"
+
+
 def test_markdown_with_a_peer() -> None:
     table = Markdown(with_peer=True)
     row = table.row(Row(MODEL, result(Case(0, 10), [0.2], peer=[0.5])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -115,6 +116,36 @@ def test_output_that_is_not_utf8(tiny: Path) -> None:
         timeout=SECONDS,
     )
     assert done.returncode == 0, done.stderr
+
+
+LOOKS = (
+    ("inspect", "MODEL"),
+    ("inspect", "MODEL", "--kernels"),
+    ("doctor",),
+    ("bench", "MODEL", "-p", "2", "-n", "1", "-r", "1"),
+)
+
+
+@pytest.mark.parametrize("words", LOOKS, ids=" ".join)
+@pytest.mark.parametrize(("width", "encoding"), [(60, "ascii"), (80, "latin-1"), (200, "utf-8")])
+def test_tables_are_no_wider_than_the_terminal(tiny: Path, words: tuple[str, ...], width: int, encoding: str) -> None:
+    path = str(tiny)
+    given = [sys.executable, "-m", "q4engine", *(path if word == "MODEL" else word for word in words)]
+    env = os.environ | {"COLUMNS": str(width), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(given, capture_output=True, env=env, timeout=SECONDS)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert max(map(len, done.stdout.decode(encoding).splitlines())) <= width
+
+
+@pytest.mark.parametrize("words", [("inspect", "MODEL", "--json"), ("tokenize", "MODEL", "-p", "né→", "--json")])
+def test_json_in_ascii_loses_nothing(tiny: Path, words: tuple[str, ...]) -> None:
+    given = [sys.executable, "-m", "q4engine", *(str(tiny) if word == "MODEL" else word for word in words)]
+    found = []
+    for encoding in ("ascii", "utf-8"):
+        env = os.environ | {"PYTHONIOENCODING": encoding}
+        done = subprocess.run(given, capture_output=True, env=env, timeout=SECONDS, check=True)
+        found.append(json.loads(done.stdout.decode(encoding)))
+    assert found[0] == found[1]
 
 
 def read_until(terminal: int, mark: bytes, key: bytes = b"") -> bytes:
