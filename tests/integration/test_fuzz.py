@@ -7,7 +7,7 @@ import itertools
 import os
 
 import pytest
-from fuzz.harness import run_case, run_for
+from fuzz.harness import CPU_SECONDS_OF_A_TEST, run_case, run_for
 from fuzz.targets import TARGETS
 
 SECONDS = float(os.environ.get("Q4_FUZZ_SECONDS", "10"))
@@ -17,7 +17,8 @@ FOUND: dict[str, tuple[int, ...]] = {"models": (), "captures": (), "templates": 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
-    outcome = run_for(TARGETS[name], name, itertools.chain(FOUND[name], itertools.count()), SECONDS)
+    seeds = itertools.chain(FOUND[name], itertools.count())
+    outcome = run_for(TARGETS[name], name, seeds, SECONDS, CPU_SECONDS_OF_A_TEST)
     assert outcome.failure is None, outcome.failure
     assert outcome.cases > len(FOUND[name])
 
