@@ -91,13 +91,13 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
                  Q4_MAX_CONTEXT, Q4_MAX_BATCH);
         return false;
     }
-    size_t heads = widest_attention(model).heads;
+    struct widest w = widest_attention(model);
+    size_t heads = w.heads, kv_heads = w.kv_heads, spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
     if (heads && n_batch >= Q4_MAX_UNITS / heads) { // a unit is a token's head at least
         snprintf(error, Q4_ERROR_SIZE, "batches of %zu tokens; fewer than %zu are supported with %zu heads", n_batch,
                  Q4_MAX_UNITS / heads, heads);
         return false;
     }
-    size_t kv_heads = widest_attention(model).kv_heads, spans = (n_ctx + Q4_KV_SPAN - 1) / Q4_KV_SPAN;
     if (kv_heads && spans >= Q4_MAX_UNITS / kv_heads) { // … or a KV head's span
         snprintf(error, Q4_ERROR_SIZE, "a context of %zu tokens; fewer than %zu are supported with %zu KV heads", n_ctx,
                  (Q4_MAX_UNITS / kv_heads - 1) * Q4_KV_SPAN + 1, kv_heads);

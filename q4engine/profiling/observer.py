@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import annotate
 from q4engine.cpu_time import Moment, read_moment, taken_percents
@@ -30,6 +30,9 @@ from q4engine.profiling.perfetto import Trace
 from q4engine.profiling.plan import plan_counters
 from q4engine.profiling.recording import Level, Record, kv_bytes_per_position, operations
 from q4engine.profiling.streamline import PHASE_COLORS, OperationChannels
+
+if TYPE_CHECKING:
+    from q4engine._native import Recorded
 
 COST_WARNING_PERCENT = 2.0
 
@@ -82,21 +85,6 @@ class Sink(Protocol):
 # CLOCK_MONOTONIC_RAW without a Python function around it: between two calls the caches are cold, so that any code
 # takes several times as long as it does in a loop.
 _now = partial(time.clock_gettime_ns, time.CLOCK_MONOTONIC_RAW)
-
-
-class Recorded(NamedTuple):
-    """A call as the native session recorded it (``recorded``)."""
-
-    n_past: int
-    n_eval: int
-    phase: int
-    all_logits: bool
-    start_ns: int
-    end_ns: int
-    own_ns: int
-    stamps: bytes
-    facts: bytes
-    counts: bytes
 
 
 class Announced(NamedTuple):
@@ -276,15 +264,16 @@ class Observer:
                 if item.end_ns:  # not of a call that failed
                     yield Record(self._n_calls, item.call, item.start_ns, item.end_ns)
             return
-        for row in self.session.recorder.recorded():  # type: ignore[union-attr]
-            recorded = Recorded(**row)
-            call = Call(recorded.n_past, recorded.n_eval, PHASES[recorded.phase - 1], recorded.all_logits)
+        recorded: Recorded
+        for recorded in self.session.recorder.recorded():  # type: ignore[union-attr]
+            phase = PHASES[recorded["phase"] - 1]
+            call = Call(recorded["n_past"], recorded["n_eval"], phase, recorded["all_logits"])
             start_ns, counted = self._announcement(recorded)
             record = Record(
-                self._n_calls, call, start_ns, recorded.end_ns, counted,
-                recorded.stamps, recorded.facts, recorded.counts,
+                self._n_calls, call, start_ns, recorded["end_ns"], counted,
+                recorded["stamps"], recorded["facts"], recorded["counts"],
             )  # fmt: skip
-            self.cost.observing_ns += recorded.own_ns + self._marks_ns(record)
+            self.cost.observing_ns += recorded["own_ns"] + self._marks_ns(record)
             yield record
 
     def _announcement(self, recorded: Recorded) -> tuple[int, tuple[int, ...]]:
@@ -293,8 +282,8 @@ class Observer:
         As the last announcement before it said, where calls are announced: those before that one were of calls that
         failed, which leave no record.
         """
-        start_ns, counted = recorded.start_ns, self._counted
-        while self._announced and self._announced[0].start_ns <= recorded.start_ns:
+        start_ns, counted = recorded["start_ns"], self._counted
+        while self._announced and self._announced[0].start_ns <= recorded["start_ns"]:
             _, start_ns, counted, _ = self._announced.popleft()
         return start_ns, counted
 
