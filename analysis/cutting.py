@@ -345,7 +345,7 @@ def _counts_of_series(one: Series, begin: np.ndarray, end: np.ndarray, straddle:
 
 def _count(one: Series, tally: Tally, i: int, begin: np.ndarray, end: np.ndarray) -> Count:
     """The tally as a count, scaled to the covered time where other events had the counters in some intervals."""
-    covered, counted, samples = tally.covered_s[i], tally.counted_s[i], int(tally.samples[i])
+    covered, counted, samples = float(tally.covered_s[i]), float(tally.counted_s[i]), int(tally.samples[i])
     if covered <= 0 or counted <= 0 or not one.has_values:
         return Count(NAN, 0.0, None, one.total.status if not one.has_values else NOT_COUNTED, 0, unit=one.total.unit)
     measured = float(tally.measured[i])

@@ -42,7 +42,7 @@ def main() -> int:
             failures += 1
             print(outcome.failure, file=sys.stderr)
     for name, row in counts.by_target.items():
-        print(f"{name:10} {row['cases']:10} cases, {row['refused']} refused, next seed {row['next_seed']}")
+        print(f"{name:25} {row['cases']:10} cases, {row['refused']} refused, next seed {row['next_seed']}")
     return 1 if failures else 0
 
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -63,7 +63,7 @@ def run_case(target: Target, name: str, seed: int, cpu_seconds: float = CPU_SECO
 
 
 def run_for(
-    make: type[Target], name: str, seeds: Iterable[int], seconds: float, cpu_seconds: float = CPU_SECONDS
+    make: Callable[[], Target], name: str, seeds: Iterable[int], seconds: float, cpu_seconds: float = CPU_SECONDS
 ) -> Outcome:
     """Runs cases of these seeds in a child until the time is over or one of them fails."""
     shared = mmap.mmap(-1, 24)  # cases, refused, the seed at work
@@ -85,7 +85,12 @@ def run_for(
 
 
 def _child(
-    make: type[Target], name: str, seeds: Iterable[int], limits: tuple[float, float], shared: mmap.mmap, report: int
+    make: Callable[[], Target],
+    name: str,
+    seeds: Iterable[int],
+    limits: tuple[float, float],
+    shared: mmap.mmap,
+    report: int,
 ) -> int:
     seconds, cpu_seconds = limits
     try:

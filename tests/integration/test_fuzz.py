@@ -1,5 +1,6 @@
-"""Every target of the fuzzer for a few seconds, from its first seed on; Q4_FUZZ_SECONDS says how many. Cases that once
-failed come first."""
+"""Every target of the fuzzer for a few seconds, from its first seed on: Q4_FUZZ_SECONDS says how many. The readers have
+two minutes for all of them together, in `make test-long`, and a second each in `make test`. Cases that once failed come
+first."""
 
 from __future__ import annotations
 
@@ -8,19 +9,33 @@ import os
 
 import pytest
 from fuzz.harness import CPU_SECONDS_OF_A_TEST, run_case, run_for
+from fuzz.readers import READERS
 from fuzz.targets import TARGETS
 
 SECONDS = float(os.environ.get("Q4_FUZZ_SECONDS", "10"))
+OF_A_READER = 1.0
+OF_ALL_READERS = 120.0
 # Seeds that found something.
-FOUND: dict[str, tuple[int, ...]] = {"models": (), "captures": (), "templates": (), "plans": ()}
+FOUND: dict[str, tuple[int, ...]] = {}
+
+
+def run_target(name: str, seconds: float) -> None:
+    found = FOUND.get(name, ())
+    seeds = itertools.chain(found, itertools.count())
+    outcome = run_for(TARGETS[name], name, seeds, seconds, CPU_SECONDS_OF_A_TEST)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.cases > len(found)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
-    seeds = itertools.chain(FOUND[name], itertools.count())
-    outcome = run_for(TARGETS[name], name, seeds, SECONDS, CPU_SECONDS_OF_A_TEST)
-    assert outcome.failure is None, outcome.failure
-    assert outcome.cases > len(FOUND[name])
+    run_target(name, OF_A_READER if name in READERS else SECONDS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", READERS)
+def test_fuzz_readers(name: str) -> None:
+    run_target(name, OF_ALL_READERS / len(READERS))
 
 
 def test_the_harness_notices_what_goes_wrong() -> None:

@@ -243,3 +243,10 @@ def test_markers_alone_give_the_steps_their_times(tmp_path: Path) -> None:
     assert (prefill.label, prefill.n_tokens, prefill.duration_s) == ("prefill", 512, pytest.approx(2.0))
     assert [step.duration_s for step in decode.steps] == pytest.approx([0.1, 0.15])
     assert (decode.counts, decode.n_tokens) == ({}, 2)
+
+
+def test_counts_are_plain_numbers(tmp_path: Path) -> None:
+    """What is not, JSON has no word for."""
+    (phase,) = cut(perf(tmp_path, ["10", "<not counted>", "30"]))
+    count = phase.counts["CPU_CYCLES"]
+    assert {type(number) for number in (count.value, count.running, count.measured)} == {float}
