@@ -1,7 +1,7 @@
-"""``python -m fuzz [TARGET …] [--minutes M | --seed N]``: fuzzes each target in turn, or repeats one case.
+"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N]``: fuzzes targets in turn, or repeats a case.
 
-Failures go to stderr with the command that repeats them, and the exit code is 1. How many cases were run so far is
-kept in build/fuzz/counts.json.
+Failures go to stderr with what repeats them, and the exit code is 1. How many cases were run is kept in
+build/fuzz/counts.json, and the next run goes on behind them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fuzz.harness import Counts, run_case, run_for
+from fuzz.counts import Counts
+from fuzz.harness import run_case, run_for
 from fuzz.targets import TARGETS
 
 COUNTS = Path(__file__).resolve().parents[2] / "build" / "fuzz" / "counts.json"
@@ -21,7 +24,9 @@ _ROUND_SECONDS = 20.0
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Feed the project hostile input.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)} (default: all)")
-    parser.add_argument("--minutes", type=float, default=1.0, help="for all targets together (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="for all targets together (default: 1)")
+    parser.add_argument("--until", type=int, metavar="CASES", help="until so many are counted, of all runs and targets")
+    parser.add_argument("--counts", type=Path, default=COUNTS, help="where they are counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="repeat this case of one target, in this process")
     given = parser.parse_args()
     names = given.targets or list(TARGETS)
@@ -31,19 +36,32 @@ def main() -> int:
         refused = [run_case(TARGETS[name](), name, given.seed) for name in names]
         print("refused" if all(refused) else "taken")
         return 0
-    counts, failures = Counts(COUNTS), 0
-    rounds = max(1, round(given.minutes * 60 / _ROUND_SECONDS / len(names)))
-    seconds = given.minutes * 60 / rounds / len(names)
-    for _, name in itertools.product(range(rounds), names):
-        first = counts.next_seed(name)
-        outcome = run_for(TARGETS[name], name, itertools.count(first), seconds)
-        counts.add(name, outcome, first + outcome.cases + (outcome.failure is not None))
+    counts, failures = Counts(given.counts), 0
+    for name, seconds in _turns(names, given.minutes, given.until, counts):
+        outcome = run_for(TARGETS[name], name, itertools.count(counts.next_seed(name)), seconds)
+        counts.add(name, outcome)
         if outcome.failure:
             failures += 1
-            print(outcome.failure, file=sys.stderr)
-    for name, row in counts.by_target.items():
-        print(f"{name:25} {row['cases']:10} cases, {row['refused']} refused, next seed {row['next_seed']}")
+            print(outcome.failure, file=sys.stderr, flush=True)
+    print(*counts.lines(), sep="\n")
     return 1 if failures else 0
+
+
+def _turns(
+    names: Sequence[str], minutes: float | None, until: int | None, counts: Counts
+) -> Iterator[tuple[str, float]]:
+    """Target and seconds, round by round: all targets have the same time."""
+    if minutes is None and until is not None:
+        while counts.cases < until:
+            yield from ((name, _ROUND_SECONDS) for name in names)
+        return
+    minutes = 1.0 if minutes is None else minutes
+    rounds = max(1, round(minutes * 60 / _ROUND_SECONDS / len(names)))
+    end = time.monotonic() + minutes * 60
+    for _ in range(rounds):
+        if time.monotonic() > end or (until is not None and counts.cases >= until):
+            return
+        yield from ((name, minutes * 60 / rounds / len(names)) for name in names)
 
 
 if __name__ == "__main__":

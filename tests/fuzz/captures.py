@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import tempfile
 from pathlib import Path
 
 from analysis.errors import AnalysisError
@@ -12,6 +11,7 @@ from analysis.judging import load
 from analysis.readers import read
 from analysis.reports import data
 from analysis.table import Table
+from fuzz.harness import folder_for_cases
 from fuzz.mutations import mutated_bytes, mutated_text
 
 _SAMPLES = Path(__file__).resolve().parents[1] / "data"
@@ -24,7 +24,7 @@ class Captures:
     refused = (AnalysisError,)
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="q4-fuzz-")
+        self._folder = folder_for_cases()
         names = [path for path in sorted(_SAMPLES.iterdir()) if path.suffix in (".csv", ".json", ".txt")]
         self._samples = [(path.suffix, "".join(path.read_text().splitlines(keepends=True)[:60])) for path in names]
 

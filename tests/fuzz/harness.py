@@ -1,17 +1,18 @@
 """Runs targets case by case, each in a child process that a crash, a hang or a greedy case may end.
 
-A case is a target and a seed, so that ``python -m fuzz gguf --seed 17`` repeats it. How many were run is kept, and the
-next run goes on with seeds of its own.
+A case is a target and a seed, so that ``python -m fuzz models --seed 17`` repeats it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import json
+import gc
 import mmap
 import os
 import random
 import resource
+import signal
 import struct
 import sys
 import tempfile
@@ -27,6 +28,8 @@ CPU_SECONDS_OF_A_TEST = 20.0  # on a machine of any speed, however busy: a case 
 MEMORY = 200 << 20  # bytes that the child may grow by, over all its cases
 HANG_SECONDS = 60.0
 FAILED = 3
+_LOOK_SECONDS = 0.2
+_STATE = struct.Struct("<QQQd")  # cases, refused, the seed at work, CPU seconds
 
 
 class Target(Protocol):
@@ -40,11 +43,20 @@ class Target(Protocol):
 
 @dataclass
 class Outcome:
-    """Of one child: cases that were run, those that were refused, and what went wrong with the last one."""
+    """Of one child: cases that were run, those that were refused, its CPU time, and what went wrong with the last."""
 
     cases: int
     refused: int
+    cpu_seconds: float = 0.0
     failure: str | None = None
+
+
+def folder_for_cases() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the files that cases write: in memory where there is such a place."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(
+        prefix="q4-fuzz-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None, ignore_cleanup_errors=True
+    )
 
 
 def run_case(target: Target, name: str, seed: int, cpu_seconds: float = CPU_SECONDS) -> bool:
@@ -66,22 +78,42 @@ def run_for(
     make: Callable[[], Target], name: str, seeds: Iterable[int], seconds: float, cpu_seconds: float = CPU_SECONDS
 ) -> Outcome:
     """Runs cases of these seeds in a child until the time is over or one of them fails."""
-    shared = mmap.mmap(-1, 24)  # cases, refused, the seed at work
+    shared = mmap.mmap(-1, _STATE.size)
     report = tempfile.TemporaryFile()  # noqa: SIM115
     child = os.fork()
     if child == 0:
         os._exit(_child(make, name, seeds, (seconds, cpu_seconds), shared, report.fileno()))
-    _, status = os.waitpid(child, 0)
-    cases, refused, seed = struct.unpack("<QQQ", shared[:])
+    try:
+        code = os.waitstatus_to_exitcode(_watch(child, shared))
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    cases, refused, seed, taken = _STATE.unpack(shared[:])
     report.seek(0)
     said = report.read().decode(errors="replace").strip()
     report.close()
-    code = os.waitstatus_to_exitcode(status)
-    outcome = Outcome(cases, refused)
+    outcome = Outcome(cases, refused, taken)
     if code:
         how = f"ended by signal {-code}" if code < 0 else "failed" if code == FAILED else f"exit code {code}"
         outcome.failure = f"{name}, seed {seed}: {how}\n{said}"
     return outcome
+
+
+def _watch(child: int, shared: mmap.mmap) -> int:
+    """Waits for a child; one that stays with a case is aborted, and tells where it was. Its status."""
+    before, since = b"", time.monotonic()
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        now = shared[:]
+        if now != before:
+            before, since = now, time.monotonic()
+        elif time.monotonic() - since > HANG_SECONDS:
+            os.kill(child, signal.SIGABRT)
+            return os.waitpid(child, 0)[1]
+        time.sleep(_LOOK_SECONDS)
 
 
 def _child(
@@ -95,22 +127,24 @@ def _child(
     seconds, cpu_seconds = limits
     try:
         os.dup2(report, sys.stderr.fileno())
+        faulthandler.enable()
         target = make()
         _warm(target, name)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        gc.collect()
+        gc.freeze()  # what libraries hold is not looked at again
+        before = _peak()
         end = time.monotonic() + seconds
         cases = refused = 0
         for seed in seeds:
-            shared[:] = struct.pack("<QQQ", cases, refused, seed)
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+            shared[:] = _STATE.pack(cases, refused, seed, time.process_time())
             refused += run_case(target, name, seed, cpu_seconds)
             cases += 1
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - before
+            grown = _peak() - before
             assert grown < MEMORY, f"{grown >> 20} MB more than before the first case"
             if time.monotonic() > end:
                 break
-        faulthandler.cancel_dump_traceback_later()
-        shared[:] = struct.pack("<QQQ", cases, refused, seed)
+        shared[:] = _STATE.pack(cases, refused, seed, time.process_time())
+        del target  # with the files of its cases
         return 0
     except BaseException:
         traceback.print_exc()
@@ -118,29 +152,12 @@ def _child(
         return FAILED
 
 
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
 def _warm(target: Target, name: str) -> None:
     """Imports and tables that the first cases make."""
     for seed in range(3):
-        try:
+        with contextlib.suppress(*target.refused):
             target.case(random.Random(f"{name} warm {seed}"))
-        except target.refused:
-            continue
-
-
-class Counts:
-    """How many cases of each target were run so far, in a file of JSON."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.by_target: dict[str, dict[str, int]] = json.loads(path.read_text()) if path.exists() else {}
-
-    def next_seed(self, name: str) -> int:
-        return self.by_target.get(name, {}).get("next_seed", 0)
-
-    def add(self, name: str, outcome: Outcome, next_seed: int) -> None:
-        row = self.by_target.setdefault(name, {"cases": 0, "refused": 0, "next_seed": 0})
-        row["cases"] += outcome.cases
-        row["refused"] += outcome.refused
-        row["next_seed"] = next_seed
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self.by_target, indent=1) + "\n")

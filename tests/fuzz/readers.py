@@ -6,7 +6,6 @@ Seeds are the files of tests/data/printed/READER. A case is read as what it is t
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from analysis.phase import METRIC_PREFIX
 from analysis.readers import formats, read
 from analysis.reports import data
 from analysis.table import Table
+from fuzz.harness import folder_for_cases
 from fuzz.mutations import mutated_bytes, mutated_text
 
 PRINTED = Path(__file__).resolve().parents[1] / "data" / "printed"
@@ -37,7 +37,7 @@ class Reader:
     def __init__(self, name: str) -> None:
         self._name = name
         self._samples = [path.read_text(encoding="utf-8") for path in sorted((PRINTED / name).iterdir())]
-        self._folder = tempfile.TemporaryDirectory(prefix="q4-fuzz-")
+        self._folder = folder_for_cases()
         self._path = Path(self._folder.name) / "case.csv"
 
     def case(self, rng: random.Random) -> None:
@@ -81,7 +81,7 @@ class ModelBytes:
     refused = (AnalysisError,)
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="q4-fuzz-")
+        self._folder = folder_for_cases()
         self._path = write_tiny(Path(self._folder.name) / "case.gguf", TINY_LLAMA)
         self._content = self._path.read_bytes()
 

@@ -1,22 +1,25 @@
-"""Every target of the fuzzer for a few seconds, from its first seed on: Q4_FUZZ_SECONDS says how many. The readers have
-two minutes for all of them together, in `make test-long`, and a second each in `make test`. Cases that once failed come
-first."""
+"""Every target of the fuzzer, from its first seed on; cases that once failed come first.
+
+In `make test` for 5 seconds each, in `make test-long` for a minute; Q4_FUZZ_SECONDS says otherwise. The readers, of
+which there are many, have a second each, and two minutes together.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
-from fuzz.harness import CPU_SECONDS_OF_A_TEST, run_case, run_for
+from fuzz.counts import Counts
+from fuzz.harness import CPU_SECONDS_OF_A_TEST, Outcome, run_case, run_for
 from fuzz.readers import READERS
 from fuzz.targets import TARGETS
 
-SECONDS = float(os.environ.get("Q4_FUZZ_SECONDS", "10"))
-OF_A_READER = 1.0
-OF_ALL_READERS = 120.0
-# Seeds that found something.
-FOUND: dict[str, tuple[int, ...]] = {}
+SECONDS = float(os.environ.get("Q4_FUZZ_SECONDS", "0"))
+SHORT, LONG = SECONDS or 5.0, SECONDS or 60.0
+OF_A_READER, OF_ALL_READERS = 1.0, 120.0
+FOUND: dict[str, tuple[int, ...]] = {}  # seeds that found something
 
 
 def run_target(name: str, seconds: float) -> None:
@@ -29,13 +32,13 @@ def run_target(name: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_fuzz(name: str) -> None:
-    run_target(name, OF_A_READER if name in READERS else SECONDS)
+    run_target(name, OF_A_READER if name in READERS else SHORT)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", READERS)
-def test_fuzz_readers(name: str) -> None:
-    run_target(name, OF_ALL_READERS / len(READERS))
+@pytest.mark.parametrize("name", TARGETS)
+def test_fuzz_long(name: str) -> None:
+    run_target(name, OF_ALL_READERS / len(READERS) if name in READERS else LONG)
 
 
 def test_the_harness_notices_what_goes_wrong() -> None:
@@ -63,3 +66,13 @@ def test_the_harness_notices_what_goes_wrong() -> None:
     outcome = run_for(crashing, "broken", itertools.count(), 5.0)
     assert outcome.failure is not None and "signal 9" in outcome.failure
     assert run_case(Broken(), "broken", 1) is False
+
+
+def test_counts_add_up_over_runs(tmp_path: Path) -> None:
+    Counts(tmp_path / "counts.json").add("one", Outcome(10, 4, 1.5))
+    counts = Counts(tmp_path / "counts.json")
+    counts.add("one", Outcome(5, 0, 0.5, "seed 15 failed"))
+    counts.add("two", Outcome(1, 1))
+    assert counts.next_seed("one") == 16 and counts.next_seed("three") == 0 and counts.cases == 16
+    assert Counts(tmp_path / "counts.json").by_target == counts.by_target
+    assert "16 cases" in counts.lines()[-1] and [path.name for path in tmp_path.iterdir()] == ["counts.json"]
