@@ -40,11 +40,15 @@ help: ## what there is to make
 run: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## an answer from a real model: PROMPT="…" MODEL=… ARGS="-n 64"
 	@.venv/bin/q4engine run "$$MODEL" $${PROMPT:+-p "$$PROMPT"} --temp 0 -n 128 $(ARGS)
 
-setup: build/stamps/installed build/stamps/test-tools system-tools $(DEFAULT) ## all that make run and make test need here (Q4_NO_APT=1: no packages)
+setup: build/stamps/installed build/stamps/test-tools system-tools tokenizer-vectors $(DEFAULT) ## all that make run and make test need here (Q4_NO_APT=1: no packages)
 
 .PHONY: system-tools
 system-tools: build/stamps/test-tools
 	@$(PYTHON_VENV) toolchains/system_tools.py
+
+.PHONY: tokenizer-vectors
+tokenizer-vectors: build/stamps/dependencies
+	@$(PYTHON_VENV) toolchains/tokenizer_vectors.py --get
 
 test: setup ## all tests, on this machine and on emulated Arm
 	@$(PYTHON_VENV) toolchains/run_tests.py

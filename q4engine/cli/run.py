@@ -182,6 +182,8 @@ def _conversation(
     from q4engine.sampling import Sampler
 
     tokenizer = engine.tokenizer
+    for line in tokenizer.vocabulary.notes:
+        note(f"note: {line}")
     wanted = args.chat is not False
     if wanted and args.chat is None and prompt is not None and tokenizer.starts_with_control_token(prompt):
         note(

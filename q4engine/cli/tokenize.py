@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
         raise Q4Error("there is no text: give -p, -f or stdin")
     with GGUFFile.open(path) as file:
         tokenizer = Tokenizer.from_gguf(file)
+    for line in tokenizer.vocabulary.notes:
+        options.note(f"note: {line}")
     ids = tokenizer.encode(text, add_bos=False if args.no_bos else None, parse_special=not args.no_parse_special)
     if args.count:
         print(len(ids))

@@ -12,9 +12,6 @@ from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
 
-IGNORES_MERGES = frozenset({"llama-bpe", "llama3", "llama-v3"})
-"""Pre-tokenizers whose models take a word that is a token as it is, merges or not (tokenizer.json, "ignore_merges")."""
-
 # over all merges, each followed by a NUL; possessive, so that it neither backtracks nor remembers where it was
 _WELL_FORMED = re.compile("(?:[^ \0]++ [^ \0]++\0)*+")
 
@@ -56,7 +53,7 @@ class ByteLevelBPE:
         if pre not in PRE_TOKENIZERS:
             raise key_error(metadata, "pre", f"is {shown(pre)}, expected one of {', '.join(PRE_TOKENIZERS)}")
         self._words = PreTokenizer(pre)
-        self._takes_whole_words = pre in IGNORES_MERGES
+        self._takes_whole_words = PRE_TOKENIZERS[pre].whole_words
         merges = metadata.strings(PREFIX + "merges")
         _check_merges(metadata, merges)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank

@@ -34,10 +34,10 @@ class SentencePieceBPE:
             self._byte_ids[int(match[1], 16)] = token
         self._bytes = {token: bytes([byte]) for byte, token in self._byte_ids.items()}
         scores = read_scores(metadata, len(vocabulary)).tolist()
-        mergeable = vocabulary.of_type(TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNDEFINED)
-        tokens = vocabulary.tokens
-        self._ids = {tokens[token]: token for token in mergeable}
-        self._ranks = {tokens[token]: -scores[token] for token in mergeable}  # the highest score goes first
+        # Every token may come of merges, a control token too, as in llama.cpp: the text "</s>" does where "</" and "s>"
+        # are tokens. The highest score goes first.
+        self._ids = vocabulary.ids
+        self._ranks = {text: -scores[token] for text, token in vocabulary.ids.items()}
         # Where no token has a space after another character, no merge crosses the start of a word, and words can be
         # encoded one by one. The separator keeps neighbours in the joined string apart.
         crossing = re.search(f"[^{SPACE}\0]{SPACE}", "\0".join(self._ids))

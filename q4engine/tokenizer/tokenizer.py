@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from q4engine.errors import Q4Error, TooManyTokensError, shown
 from q4engine.gguf import GGUFFile
-from q4engine.tokenizer.bpe import IGNORES_MERGES, ByteLevelBPE
+from q4engine.tokenizer.bpe import ByteLevelBPE
+from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS
 from q4engine.tokenizer.specials import SpecialTokens
 from q4engine.tokenizer.spm import SentencePieceBPE
 from q4engine.tokenizer.stream import StreamDecoder
@@ -15,12 +16,21 @@ from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_err
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN)
+_C_SPACE = " \t\n\v\f\r"
+_KEEP_SPACE = ("<unk>", "<s>", "<|endoftext|>")
 
 
 class Tokenizer:
     """Text to token ids and back. Use :meth:`from_gguf`; immutable but for a cache of words."""
 
-    def __init__(self, vocabulary: Vocabulary, model: ByteLevelBPE | SentencePieceBPE, adds: tuple[bool, bool]) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        model: ByteLevelBPE | SentencePieceBPE,
+        adds: tuple[bool, bool],
+        strips_after_special: bool = False,
+    ) -> None:
+        """``adds``: a begin and an end token. ``strips_after_special``: no white space is left after most of them."""
         self.vocabulary = vocabulary
         self.add_bos, self.add_eos = adds
         self._model = model
@@ -31,6 +41,8 @@ class Tokenizer:
         self._user_defined = SpecialTokens((tokens[token], token) for token in user_defined)
         self._special = SpecialTokens((tokens[token], token) for token in user_defined + control)
         self._hidden = frozenset(control)
+        kept = {vocabulary.ids.get(text) for text in _KEEP_SPACE}
+        self._stripping = frozenset({*user_defined, *control} - kept) if strips_after_special else frozenset()
 
     @classmethod
     def from_gguf(cls, gguf: GGUFFile) -> Tokenizer:
@@ -47,12 +59,14 @@ class Tokenizer:
             model = SentencePieceBPE(gguf, vocabulary)
         else:
             raise key_error(metadata, "model", f"is {shown(kind)}, expected gpt2 (byte-level BPE) or llama (SPM)")
-        add_bos = metadata.flag(PREFIX + "add_bos_token", kind == "llama" or pre in IGNORES_MERGES)
+        add_bos = metadata.flag(PREFIX + "add_bos_token", kind == "llama" or PRE_TOKENIZERS[pre].adds_bos)
         add_eos = metadata.flag(PREFIX + "add_eos_token", False)
         for name, wanted, token in (("bos", add_bos, vocabulary.bos_id), ("eos", add_eos, vocabulary.eos_id)):
             if wanted and token is None:
                 raise key_error(metadata, f"add_{name}_token", f"is set, but there is no {name}_token_id")
-        return cls(vocabulary, model, (add_bos, add_eos))
+        # GGUF says nothing of it; tokenizer.json's "rstrip" is told by the name, as llama.cpp does
+        name = str(metadata.get("general.name", "")).lower()
+        return cls(vocabulary, model, (add_bos, add_eos), "phi-3" in name or "phi3" in name)
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -81,6 +95,10 @@ class Tokenizer:
             if isinstance(piece, int):
                 ids.append(piece)
             else:
+                if self._stripping and ids and after_special and ids[-1] in self._stripping:
+                    piece = piece.lstrip(_C_SPACE)
+                    if not piece:
+                        continue
                 ids += self._model.encode(piece, after_special, None if most is None else max(most - len(ids), 0))
             if most is not None and len(ids) > most:
                 raise TooManyTokensError(len(ids), most)

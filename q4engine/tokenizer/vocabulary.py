@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile, Metadata
+from q4engine.gguf.types import INTEGER_TYPES
 
 PREFIX = "tokenizer.ggml."
 
@@ -34,14 +36,37 @@ END_TOKEN_TEXTS = (
     "<|eom_id|>",
     "<|end|>",
     "<end_of_turn>",
+    "<end_of_utterance>",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "</s>",
+    "<eos>",
     "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
 )
-"""Control tokens that end a turn in the chat formats of the supported models, whatever the metadata says of them."""
+"""Tokens that end a text or a turn, and are control tokens, whatever the metadata says of them. As llama.cpp has it."""
+
+INFILL_TEXTS = {
+    "fim_pre": ("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\uff5cfim\u2581begin\uff5c>", "<PRE>"),
+    "fim_suf": ("<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\uff5cfim\u2581hole\uff5c>", "<SUF>"),
+    "fim_mid": ("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<\uff5cfim\u2581end\uff5c>", "<MID>"),
+    "fim_pad": ("<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),
+    "fim_rep": ("<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"),
+    "fim_sep": ("<|file_sep|>",),
+}
+"""Control tokens of code models by the key that names them: one with these texts where a file has no such key."""
+
+_INFILL_ENDS = ("fim_pad", "fim_rep", "fim_sep")  # after these another file begins
+_NONE = 0xFFFFFFFF  # -1 as converters write it
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id and ids by token. ``types`` has one integer a token; a special id is None where there is none."""
+    """Tokens by id and ids by token. ``types`` has one integer a token; a special id is None where there is none.
+
+    ``notes``: lines for the user about special ids that are out of range, where nothing needs them.
+    """
 
     path: Path
     tokens: list[str]
@@ -51,6 +76,7 @@ class Vocabulary:
     eos_id: int | None
     unknown_id: int | None
     stop_ids: frozenset[int]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_gguf(cls, gguf: GGUFFile, defaults: dict[str, int]) -> Vocabulary:
@@ -66,10 +92,11 @@ class Vocabulary:
             for name in ("bos", "eos", "unknown", "eot", "eom")
         }
         stops = {special[name] for name in ("eos", "eot", "eom")} - {None}
-        for text in END_TOKEN_TEXTS:
-            token = ids.get(text)
-            if token is not None and types[token] in (TokenType.CONTROL, TokenType.USER_DEFINED):
-                stops.add(token)
+        infill = {name: _infill_id(metadata, name, ids) for name in INFILL_TEXTS}
+        stops |= {infill[name] for name in _INFILL_ENDS} - {None}
+        ends = [ids[text] for text in END_TOKEN_TEXTS if text in ids]
+        types[[token for token in (*ends, *infill.values()) if token is not None]] = TokenType.CONTROL
+        stops.update(ends)
         return cls(
             path=metadata.path,
             tokens=tokens,
@@ -79,6 +106,7 @@ class Vocabulary:
             eos_id=special["eos"],
             unknown_id=special["unknown"],
             stop_ids=frozenset(token for token in stops if token is not None),
+            notes=tuple(_out_of_range(metadata, len(tokens))),
         )
 
     def __len__(self) -> int:
@@ -124,6 +152,24 @@ def _special_id(metadata: Metadata, name: str, types: np.ndarray, default: int |
         fits = default is not None and default < len(types) and types[default] in (TokenType.CONTROL, TokenType.UNKNOWN)
         return default if fits else None
     token = metadata.integer(PREFIX + key)
+    if token in (-1, _NONE):
+        return None
     if not 0 <= token < len(types):
         raise key_error(metadata, key, f"is {token}, expected a token id from 0 to {len(types) - 1}")
     return token
+
+
+def _infill_id(metadata: Metadata, name: str, ids: dict[str, int]) -> int | None:
+    key = f"{PREFIX}{name}_token_id"
+    if key in metadata and 0 <= metadata.integer(key) < len(ids):
+        return metadata.integer(key)
+    return next((ids[text] for text in INFILL_TEXTS[name] if text in ids), None)
+
+
+def _out_of_range(metadata: Metadata, n_tokens: int) -> Iterator[str]:
+    for key in metadata:
+        if key.startswith(PREFIX) and key.endswith("_token_id") and metadata.type_of(key) in INTEGER_TYPES:
+            token = metadata.integer(key)
+            if not 0 <= token < n_tokens:
+                expected = f"expected a token id from 0 to {n_tokens - 1}"
+                yield f"{metadata.path}: key {shown(key)} is {token}, {expected}; it is ignored"

@@ -24,7 +24,7 @@ def vocab_pairs(
     scores: list[float] | None = None,
     **scalars: str | int | bool,
 ) -> list[bytes]:
-    """Metadata pairs; ``scalars`` are further keys of ``tokenizer.ggml.``, or ``chat_template``."""
+    """Metadata pairs; ``scalars`` are further keys of ``tokenizer.ggml.``, ``chat_template``, or whole keys."""
     pairs = [
         pair("general.architecture", STRING, "llama"),
         pair(KEY + "model", STRING, model),
@@ -38,7 +38,8 @@ def vocab_pairs(
         pairs.append(array(KEY + "scores", F32, scores))
     for name, value in scalars.items():
         kind = BOOL if isinstance(value, bool) else U32 if isinstance(value, int) else STRING
-        pairs.append(pair("tokenizer." + name if name == "chat_template" else KEY + name, kind, value))
+        key = name if "." in name else "tokenizer." + name if name == "chat_template" else KEY + name
+        pairs.append(pair(key, kind, value))
     return pairs
 
 

@@ -59,6 +59,20 @@ def test_words_joined_are_the_text(name: str, text: str) -> None:
         ("qwen2", "I'LL 12345 go!\n\n x", "I|'LL| |1|2|3|4|5| go|!\n\n| x"),
         ("qwen2", "(abc  \n  d", "(abc|  \n| | d"),
         ("llama-bpe", "12345,67 I'M", "123|45|,|67| I|'M"),
+        ("default", "a+b 12345 c", "a|+|b| |123|45| c"),
+        ("falcon", "a+b 12345", "a|+|b| |123|45"),
+        ("deepseek-llm", "Ab 12\n x。  ", "Ab| |12|\n| x|。|  "),
+        ("deepseek-llm", "一二 a", "一二| a"),
+        ("deepseek-coder", "Ab 12, x", "Ab| |1|2|,| x"),
+        ("deepseek-v3", "a.b 12345 x", "a|.b| |123|45| x"),
+        ("qwen35", "का 12", "का| |1|2"),
+        ("tekken", "HelloWorld ÉCole 12", "Hello|World| ÉCole| |1|2"),
+        ("gpt-4o", "I'll 12345/\n", "I'll| |123|45|/\n"),
+        ("minicpm5", "a12345", "a|123|45"),
+        ("viking", "ab 12, c", "ab| |1|2|,| c"),
+        ("bailingmoe", "I'LL\n\nx", "I|'LL|\n\n|x"),
+        ("seed-coder", "a!\n\nb", "a|!|\n\n|b"),
+        ("ufakzeka", "Ali'nin", "Ali|'nin"),
         ("llama-bpe", "\x1cab", "\x1cab"),  # U+001C is white space for Python, but has no such property
     ],
 )
@@ -87,6 +101,21 @@ def test_special_tokens_leftmost_longest(tokens: list[str], text: str) -> None:
         if isinstance(piece, int):
             assert here == max((token for token in wanted if text.startswith(token, position)), key=len)
         position += len(here)
+
+
+def test_phi3_strips_white_space_after_special_tokens(tmp_path: Path) -> None:
+    """As tokenizer.json's "rstrip" has it, which GGUF does not carry; not after <s>."""
+    special = {"<|user|>": CONTROL, "<s>": CONTROL}
+    name = {"general.name": "Phi-3.5 mini"}
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], special, **name))
+    assert tokenizer.encode("<|user|>\n x<|user|>  <|user|>") == [256, ord("x"), 256, 256]
+    assert tokenizer.encode("<s> x") == [257, ord(" "), ord("x")]
+    assert Tokenizer.from_gguf(bpe_file(tmp_path, [], special)).encode("<|user|> x") == [256, ord(" "), ord("x")]
+
+
+def test_deepseek_takes_long_white_space_in_linear_time() -> None:
+    text = " " * 200_000 + "1"
+    assert list(PreTokenizer("deepseek-llm").split(text)) == [" " * 200_000, "1"]
 
 
 def test_streaming_never_gives_half_a_character(tmp_path: Path) -> None:

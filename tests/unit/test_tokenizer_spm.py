@@ -42,11 +42,15 @@ def test_spm_byte_fallback(tmp_path: Path) -> None:
     assert tokenizer.decode(ids) == "é"
 
 
-def test_spm_plain_text_never_makes_a_control_token(tmp_path: Path) -> None:
+def test_spm_plain_text_makes_a_control_token_where_merges_lead_to_it(tmp_path: Path) -> None:
+    """As in llama.cpp: the text of </s> is the token where its halves are tokens, else it is what it is made of."""
     scored = dict.fromkeys("</s>▁", -9.0) | {"</": -1.0, "s>": -1.0}
-    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored))
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored, add_space_prefix=False))
     assert tokenizer.encode("</s>", add_bos=False, parse_special=True) == [2]
-    assert 2 not in tokenizer.encode("</s>", add_bos=False, parse_special=False)
+    assert tokenizer.encode("</s>", add_bos=False, parse_special=False) == [2]
+    apart = Tokenizer.from_gguf(spm_file(tmp_path, dict.fromkeys("</s>▁", -9.0), add_space_prefix=False))
+    assert apart.encode("</s>", add_bos=False, parse_special=True) == [2]
+    assert [apart.vocabulary.tokens[token] for token in apart.encode("</s>", False, False)] == list("</s>")
 
 
 def test_spm_space_prefix(tmp_path: Path) -> None:
