@@ -21,7 +21,8 @@ examples:
   Q4_CPU_FEATURES=none q4engine inspect model.gguf --kernels   what would run without SIMD kernels
   q4engine inspect model.gguf --json | jq .tensors[0]
 
-Metadata and tensors are shown for every GGUF file, also of architectures and types that the engine does not run.
+Metadata and tensors are shown for every GGUF file, also of architectures and types that the engine does not run, and
+where the file is cut short behind its head or other parts of the model are missing.
 """
 
 _SHOWN_ELEMENTS = 6
@@ -51,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     path = options.model_path(args)
     if args.kernels:
         return _kernels(args)
-    with GGUFFile.open(path) as file:
+    with GGUFFile.open(path, tolerant=True) as file:
+        for fault in file.faults:
+            options.note(f"note: {fault}")
         if args.json:
             print(json.dumps(_as_data(file), ensure_ascii=not holds_all(), indent=2, allow_nan=False))
         else:
@@ -67,6 +70,9 @@ def _as_data(file: GGUFFile) -> dict[str, Any]:
         "path": str(file.path),
         "version": file.version,
         "alignment": file.alignment,
+        "files": [str(path) for path in file.paths],
+        "missing_bytes": file.missing_bytes,
+        "faults": file.faults,
         "metadata": {key: _value_as_data(value) for key, value in file.metadata.items()},
         "tensors": [
             {"name": info.name, "type": info.type_name, "shape": list(info.shape), "bytes": info.n_bytes}
@@ -87,6 +93,10 @@ def _value_as_data(value: Any) -> Any:
 
 def _print_file(file: GGUFFile) -> None:
     _say(f"{_safe(str(file.path))}: GGUF version {file.version}, alignment {file.alignment}")
+    if len(file.paths) > 1:
+        _say(f"with {', '.join(_safe(path.name) for path in file.paths[1:])}")
+    if file.missing_bytes:
+        _say(f"the file is cut short: {file.missing_bytes} bytes are missing")
     _say(f"\nmetadata, {len(file.metadata)} keys")
     for key, value in file.metadata.items():
         _say(f"  {_safe(key)} = {_value_as_text(value)}")

@@ -20,6 +20,8 @@ from analysis.outputs import conflict
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.dequantize import dequantize
 from q4engine.gguf.reader import GGUFFile, TensorInfo
+from q4engine.gguf.split import KEYS as SPLIT_KEYS
+from q4engine.gguf.split import paths_of
 from q4engine.gguf.types import TensorType
 from q4engine.gguf.write import GGUFWriter, NewTensor, uint32_pair
 
@@ -86,7 +88,7 @@ def quantize_file(
     cannot be read, hold values that are not finite or too large, or cannot be written.
     """
     source, out = Path(source), Path(out)
-    if conflict([("the output", out)], [("the source", source)]):
+    if conflict([("the output", out)], [("the source", path) for path in paths_of(source)]):
         raise Q4Error(f"{out}: is the file to read, expected another name to write")
     with GGUFFile.open(source) as file:
         table = [NewTensor(info.name, choose_type(info, target), info.shape) for info in file.tensors.values()]
@@ -133,7 +135,8 @@ def _metadata_pairs(file: GGUFFile, target: Target) -> list[bytes]:
         "general.file_type": uint32_pair("general.file_type", target.type.file_type),
         "general.quantization_version": uint32_pair("general.quantization_version", _QUANTIZATION_VERSION),
     }
-    pairs = [told.pop(key) if key in told else file.metadata.raw(key) for key in file.metadata]
+    kept = [key for key in file.metadata if key not in SPLIT_KEYS]  # what is written is one file
+    pairs = [told.pop(key) if key in told else file.metadata.raw(key) for key in kept]
     return [*pairs, *told.values()]
 
 

@@ -6,7 +6,6 @@ file ends in one Q4Error, and never in an access past the end or in an allocatio
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from q4engine.errors import Q4Error, shown
 from q4engine.gguf.cursor import MAX_NAME_BYTES, Cursor
 from q4engine.gguf.mapping import MappedFile
 from q4engine.gguf.metadata import GGUFArray, Metadata
+from q4engine.gguf.split import check_part, other_parts
 from q4engine.gguf.types import USABLE_NAMES, TensorType, ValueType
 
 MAGIC = b"GGUF"
@@ -84,34 +84,80 @@ class TensorInfo:
 
 
 class GGUFFile:
-    """An open GGUF file. Use :meth:`open`; a context manager. Arrays and tensor data are views on the mapping."""
+    """An open GGUF file, or all files of a model that lies in several. Use :meth:`open`; a context manager.
 
-    def __init__(self, mapped: MappedFile) -> None:
+    Arrays and tensor data are views on the mappings. ``faults``: what an open that tolerates faults found missing, a
+    line each; ``missing_bytes``: by how much the file is too short.
+    """
+
+    def __init__(self, mapped: MappedFile, tolerant: bool = False) -> None:
         self.path = mapped.path
         self._mapped = mapped
+        self._parts: list[GGUFFile] = []
+        self.faults: list[str] = []
+        self.missing_bytes = 0
         cursor = Cursor(mapped.path, mapped.data)
         self.version, n_tensors, n_pairs = _read_header(cursor)
         self.metadata: Metadata = _read_metadata(cursor, n_pairs)
         self.alignment: int = _read_alignment(self.metadata)
-        self.tensors: Mapping[str, TensorInfo] = MappingProxyType(self._read_tensors(cursor, n_tensors))
+        self.tensors: Mapping[str, TensorInfo] = MappingProxyType(self._read_tensors(cursor, n_tensors, tolerant))
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> GGUFFile:
-        """Map and check a file. Q4Error with one line that names the file where anything is wrong with it."""
+    def open(cls, path: str | os.PathLike[str], tolerant: bool = False) -> GGUFFile:
+        """Map and check a file, and the others where it is the first of several. Q4Error with one line that names the
+        file where anything is wrong with it.
+
+        ``tolerant``: a file that is cut short behind its head, and parts that are missing or broken, are no error; who
+        looks at the head alone wants to see it then.
+        """
         mapped = MappedFile(Path(path))
         try:
-            return cls(mapped)
+            file = cls(mapped, tolerant)
         except BaseException:
             mapped.close()
             raise
+        try:
+            file._add_parts()
+        except Q4Error as error:
+            if not tolerant:
+                file.close()
+                raise
+            file.faults.append(str(error))
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     @property
-    def mapping(self) -> mmap.mmap:
-        return self._mapped.data
+    def paths(self) -> list[Path]:
+        """The files that this model lies in."""
+        return [self.path, *(part.path for part in self._parts)]
 
     def require_unchanged(self) -> None:
-        """Q4Error where the file was written to since it was opened."""
-        self._mapped.require_unchanged()
+        """Q4Error where a file was written to since it was opened."""
+        for mapped in (self._mapped, *(part._mapped for part in self._parts)):
+            mapped.require_unchanged()
+
+    def _add_parts(self) -> None:
+        """Opens the other files of a model and takes in their tensors."""
+        tensors = dict(self.tensors)
+        for number, path in enumerate(other_parts(self.metadata), start=1):
+            if not path.exists():
+                raise Q4Error(f"{path}: no such file; {self.path.name} needs it, as part {number + 1} of it")
+            part = GGUFFile(MappedFile(path))
+            self._parts.append(part)
+            check_part(self.metadata, part.metadata, number)
+            for name, info in part.tensors.items():
+                if name in tensors:
+                    raise Q4Error(f"{path}: tensor {shown(name)} is also in {tensors[name].path.name}")
+                tensors[name] = info
+        self.tensors = MappingProxyType(tensors)
+        told = self.metadata.integer("split.tensors.count", len(tensors)) if self._parts else len(tensors)
+        if told != len(tensors):
+            raise Q4Error(
+                f"{self.path}: key 'split.tensors.count' is {told}, but its {1 + len(self._parts)} files "
+                f"have {len(tensors)} tensors"
+            )
 
     def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
         """The tensor of that name, or a Q4Error where it is missing or has another shape than the one expected."""
@@ -124,6 +170,8 @@ class GGUFFile:
 
     def close(self) -> None:
         """Unmap the file; views that are still alive keep the mapping until they go."""
+        for part in self._parts:
+            part.close()
         self._mapped.close()
 
     def __enter__(self) -> GGUFFile:
@@ -134,7 +182,7 @@ class GGUFFile:
     ) -> None:
         self.close()
 
-    def _read_tensors(self, cursor: Cursor, n_tensors: int) -> dict[str, TensorInfo]:
+    def _read_tensors(self, cursor: Cursor, n_tensors: int, tolerant: bool) -> dict[str, TensorInfo]:
         if n_tensors * _MIN_TENSOR_BYTES > cursor.end - cursor.position:
             raise cursor.error(f"the header says {n_tensors} tensors, more than a file of {cursor.end} bytes can hold")
         if n_tensors > MAX_TENSORS:
@@ -147,10 +195,22 @@ class GGUFFile:
                 raise cursor.error(f"tensor {shown(row.name)} occurs twice")
             tensors[row.name] = self._place(cursor, row, data_start)
         _refuse_overlaps(cursor, tensors)
+        past = [info for info in tensors.values() if info.offset + max(info.n_bytes, 1) > cursor.end]
+        if past:
+            self.missing_bytes = max(info.offset + max(info.n_bytes, 1) for info in past) - cursor.end
+            info = past[0]
+            fault = (
+                f"tensor {shown(info.name)} of shape {info.shape} ({info.type_name}) lies at bytes {info.offset} "
+                f"to {info.offset + info.n_bytes}, past the end of the file ({cursor.end} bytes); "
+                f"{self.missing_bytes} bytes are missing"
+            )
+            if not tolerant:
+                raise cursor.error(fault)
+            self.faults.append(f"{self.path}: {fault}")
         return tensors
 
     def _place(self, cursor: Cursor, row: _TensorRow, data_start: int) -> TensorInfo:
-        """Check one tensor's size and place against its type and the file."""
+        """Check one tensor's size and place against its type."""
         what = f"tensor {shown(row.name)}"
         kind = TensorType(row.type_id) if row.type_id in _TYPE_IDS else TensorType.UNKNOWN
         if row.offset % self.alignment:
@@ -165,13 +225,7 @@ class GGUFFile:
             n_bytes = kind.row_bytes(columns)
             for dim in row.shape[:-1]:
                 n_bytes *= dim
-        offset = data_start + row.offset
-        if offset + n_bytes > cursor.end or offset >= cursor.end:
-            raise cursor.error(
-                f"{what} of shape {row.shape} ({kind.name}) lies at bytes {offset} to {offset + n_bytes}, "
-                f"past the end of the file ({cursor.end} bytes)"
-            )
-        return TensorInfo(row.name, kind, row.type_id, row.shape, offset, n_bytes, self._mapped)
+        return TensorInfo(row.name, kind, row.type_id, row.shape, data_start + row.offset, n_bytes, self._mapped)
 
 
 @dataclass(frozen=True)

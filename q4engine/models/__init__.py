@@ -9,6 +9,7 @@ from q4engine.models.graph import Graph
 from q4engine.models.keys import KeyReader
 from q4engine.models.llama import Llama
 from q4engine.models.qwen2 import Qwen2
+from q4engine.tokenizer.vocabulary import NO_TOKEN, SPECIAL_IDS
 
 ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "llama": Llama,
@@ -47,7 +48,7 @@ def _check_all_used(file: GGUFFile, config: ModelConfig, graph: Graph) -> None:
 
 
 def _check_vocabulary(file: GGUFFile, config: ModelConfig) -> None:
-    """The tokenizer has as many tokens as the embedding has rows, and its special tokens are among them."""
+    """The tokenizer has as many tokens as the embedding has rows, and the special tokens in use are among them."""
     meta, rows = file.metadata, f"tensor 'token_embd.weight' has {config.vocab_size} rows"
     stated = meta.integer(f"{config.architecture}.vocab_size", config.vocab_size)
     if stated != config.vocab_size:
@@ -56,8 +57,8 @@ def _check_vocabulary(file: GGUFFile, config: ModelConfig) -> None:
         n_tokens = len(meta.string_array("tokenizer.ggml.tokens"))
         if n_tokens != config.vocab_size:
             raise Q4Error(f"{file.path}: the vocabulary has {n_tokens} tokens, but {rows}")
-    for key in meta:
-        if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
-            token = meta.integer(key)
-            if not 0 <= token < config.vocab_size:
-                raise Q4Error(f"{file.path}: key {shown(key)} is {token}, expected 0 to {config.vocab_size - 1}")
+    for name in SPECIAL_IDS:
+        key = f"tokenizer.ggml.{name}_token_id"
+        token = meta.integer(key, 0)
+        if not 0 <= token < config.vocab_size and token not in NO_TOKEN:
+            raise Q4Error(f"{file.path}: key {shown(key)} is {token}, expected 0 to {config.vocab_size - 1}")

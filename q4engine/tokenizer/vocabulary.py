@@ -58,7 +58,11 @@ INFILL_TEXTS = {
 """Control tokens of code models by the key that names them: one with these texts where a file has no such key."""
 
 _INFILL_ENDS = ("fim_pad", "fim_rep", "fim_sep")  # after these another file begins
-_NONE = 0xFFFFFFFF  # -1 as converters write it
+
+SPECIAL_IDS = ("bos", "eos", "unknown", "eot", "eom")
+"""Keys (``<name>_token_id``) that a tokenizer uses; others may say what they like."""
+NO_TOKEN = (-1, 0xFFFFFFFF)
+"""Ids by which converters say that there is no such token."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,7 @@ class Vocabulary:
             raise key_error(metadata, "tokens", "is an empty array, expected the vocabulary")
         types = _read_types(metadata, len(tokens))
         ids = dict(zip(tokens, range(len(tokens)), strict=True))
-        special = {
-            name: _special_id(metadata, name, types, defaults.get(name))
-            for name in ("bos", "eos", "unknown", "eot", "eom")
-        }
+        special = {name: _special_id(metadata, name, types, defaults.get(name)) for name in SPECIAL_IDS}
         stops = {special[name] for name in ("eos", "eot", "eom")} - {None}
         infill = {name: _infill_id(metadata, name, ids) for name in INFILL_TEXTS}
         stops |= {infill[name] for name in _INFILL_ENDS} - {None}
@@ -152,7 +153,7 @@ def _special_id(metadata: Metadata, name: str, types: np.ndarray, default: int |
         fits = default is not None and default < len(types) and types[default] in (TokenType.CONTROL, TokenType.UNKNOWN)
         return default if fits else None
     token = metadata.integer(PREFIX + key)
-    if token in (-1, _NONE):
+    if token in NO_TOKEN:
         return None
     if not 0 <= token < len(types):
         raise key_error(metadata, key, f"is {token}, expected a token id from 0 to {len(types) - 1}")
