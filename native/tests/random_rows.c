@@ -38,17 +38,36 @@ static void random_float(struct rng *r, int type, enum kind kind, uint8_t *p) {
         memcpy(p, &half, sizeof half);
 }
 
+// Where a block has fp16 fields
+static const struct halves {
+    int type;
+    size_t first, n;
+} halves[] = {
+    {Q4_TYPE_Q4_0, 0, 1},
+    {Q4_TYPE_Q4_1, 0, 2},
+    {Q4_TYPE_Q5_0, 0, 1},
+    {Q4_TYPE_Q8_0, 0, 1},
+    {Q4_TYPE_Q2_K, offsetof(q4_block_q2_k, d), 2},
+    {Q4_TYPE_Q3_K, offsetof(q4_block_q3_k, d), 1},
+    {Q4_TYPE_Q4_K, 0, 2},
+    {Q4_TYPE_Q5_K, 0, 2},
+    {Q4_TYPE_Q6_K, offsetof(q4_block_q6_k, d), 1},
+    {Q4_TYPE_IQ4_XS, 0, 1},
+};
+
 static void random_block(struct rng *r, int type, enum kind kind, uint8_t *block, size_t bytes) {
     if (type == Q4_TYPE_F32 || type == Q4_TYPE_F16 || type == Q4_TYPE_BF16) {
         random_float(r, type, kind, block);
         return;
     }
     fill_bytes(r, kind, block, bytes);
-    uint16_t d = scale(r, kind), m = scale(r, kind);
-    size_t at = type == Q4_TYPE_Q6_K ? offsetof(q4_block_q6_k, d) : 0;
-    memcpy(block + at, &d, sizeof d);
-    if (type == Q4_TYPE_Q4_1)
-        memcpy(block + 2, &m, sizeof m);
+    const struct halves *at = halves;
+    while (at->type != type)
+        at++;
+    for (size_t i = 0; i < at->n; i++) {
+        uint16_t h = scale(r, kind);
+        memcpy(block + at->first + 2 * i, &h, sizeof h);
+    }
     if (type == Q4_TYPE_Q6_K && kind == EXTREME)
         memset(block + offsetof(q4_block_q6_k, scales), rng_next(r) & 1 ? 0x80 : 0x7f, 16);
 }

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-// A weight is d * scaled_q + m, where d and m are fp16 fields at an offset of the block; NO_FIELD: there is none.
+// A weight is d * scaled_q + m (or d * scaled_q - m * minimum), where d and m are fp16 fields at an offset of the
+// block; NO_FIELD: there is none.
 #define NO_FIELD ((size_t)-1)
 
 static int low_or_high(const uint8_t *nibbles, size_t column) {
@@ -20,6 +21,51 @@ static int q_q5_0(const uint8_t *block, size_t column) {
 
 static int q_q8_0(const uint8_t *block, size_t column) { return (int8_t)block[2 + column]; }
 
+// Bits of a column where 32 bytes hold the lowest ones of 32 columns, then the next ones of 32 more.
+static int run_bits(const uint8_t *bytes, int width, size_t column) {
+    size_t runs = 8 / (size_t)width;
+    return bytes[column / (32 * runs) * 32 + column % 32] >> column / 32 % runs * (size_t)width & ((1 << width) - 1);
+}
+
+// A bit field at any bit of some bytes
+static int bits_at(const uint8_t *bytes, size_t bit, int width) {
+    int value = 0;
+    for (int i = 0; i < width; i++, bit++)
+        value |= (bytes[bit / 8] >> bit % 8 & 1) << i;
+    return value;
+}
+
+static int sub_q2_k(const uint8_t *block, size_t column) { return block[column / 16] & 15; }
+static int min_q2_k(const uint8_t *block, size_t column) { return block[column / 16] >> 4; }
+static int q_q2_k(const uint8_t *block, size_t column) {
+    return sub_q2_k(block, column) * run_bits(block + 16, 2, column);
+}
+
+static int q_q3_k(const uint8_t *block, size_t column) {
+    const uint8_t *scales = block + 96;
+    size_t s = column / 16;
+    int low = bits_at(scales, s % 8 * 8 + s / 8 * 4, 4), high = bits_at(scales, (8 + s % 4) * 8 + s / 4 * 2, 2);
+    int q = run_bits(block + 32, 2, column) + 4 * run_bits(block, 1, column) - 4;
+    return (low + 16 * high - 32) * q;
+}
+
+// Q4_K's and Q5_K's: `part` 0 scales, 1 minima.
+static int six_bits(const uint8_t *scales, size_t part, size_t s) {
+    if (s < 4)
+        return bits_at(scales, (4 * part + s) * 8, 6);
+    return bits_at(scales, (4 + s) * 8 + 4 * part, 4) + 16 * bits_at(scales, (4 * part + s - 4) * 8 + 6, 2);
+}
+
+static int min_six_bits(const uint8_t *block, size_t column) { return six_bits(block + 4, 1, column / 32); }
+static int q_q4_k(const uint8_t *block, size_t column) {
+    return six_bits(block + 4, 0, column / 32) * run_bits(block + 16, 4, column);
+}
+
+static int q_q5_k(const uint8_t *block, size_t column) {
+    int q = run_bits(block + 48, 4, column) + 16 * run_bits(block + 16, 1, column);
+    return six_bits(block + 4, 0, column / 32) * q;
+}
+
 static int q_q6_k(const uint8_t *block, size_t column) {
     const uint8_t *ql = block + column / 128 * 64, *qh = block + 128 + column / 128 * 32;
     size_t within = column % 128;
@@ -27,14 +73,24 @@ static int q_q6_k(const uint8_t *block, size_t column) {
     return (int8_t)block[192 + column / 16] * (low + 16 * high - 32);
 }
 
+static int q_iq4_xs(const uint8_t *block, size_t column) {
+    static const int values[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    size_t s = column / 32;
+    int scale = bits_at(block + 4, 4 * s, 4) + 16 * bits_at(block + 2, 2 * s, 2) - 32;
+    return scale * values[low_or_high(block + 8 + 16 * s, column % 32)];
+}
+
 static const struct blocks {
     int number;
     size_t columns, bytes, d, m;
     int (*scaled_q)(const uint8_t *block, size_t column);
+    int (*minimum)(const uint8_t *block, size_t column); // of super-blocks with minima: the weight has -m * minimum
 } blocks[] = {
-    {2, 32, 18, 0, NO_FIELD, q_q4_0},      {3, 32, 20, 0, 2, q_q4_1},
-    {6, 32, 22, 0, NO_FIELD, q_q5_0},      {8, 32, 34, 0, NO_FIELD, q_q8_0},
-    {14, 256, 210, 208, NO_FIELD, q_q6_k},
+    {2, 32, 18, 0, NO_FIELD, q_q4_0, NULL},      {3, 32, 20, 0, 2, q_q4_1, NULL},
+    {6, 32, 22, 0, NO_FIELD, q_q5_0, NULL},      {8, 32, 34, 0, NO_FIELD, q_q8_0, NULL},
+    {10, 256, 84, 80, 82, q_q2_k, min_q2_k},     {11, 256, 110, 108, NO_FIELD, q_q3_k, NULL},
+    {12, 256, 144, 0, 2, q_q4_k, min_six_bits},  {13, 256, 176, 0, 2, q_q5_k, min_six_bits},
+    {14, 256, 210, 208, NO_FIELD, q_q6_k, NULL}, {23, 256, 136, 0, NO_FIELD, q_iq4_xs, NULL},
 };
 #define N_BLOCKS (sizeof blocks / sizeof *blocks)
 
@@ -53,6 +109,11 @@ static double field(const uint8_t *block, size_t at) {
     return (double)q4_half_to_float(h);
 }
 
+// What is added to d * scaled_q
+static double offset(const struct blocks *b, const uint8_t *block, size_t column) {
+    return field(block, b->m) * (b->minimum ? -b->minimum(block, column) : 1);
+}
+
 static double float_value(int number, const uint8_t *w) {
     uint32_t bits = 0;
     memcpy(&bits, w, number == Q4_TYPE_F32 ? 4 : 2);
@@ -66,7 +127,8 @@ static void expected_row(const struct q4_type *type, const uint8_t *row, size_t 
     const struct blocks *b = blocks_of(type);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *block = row + i / type->columns * type->bytes;
-        y[i] = (float)(b ? field(block, b->d) * b->scaled_q(block, i % type->columns) + field(block, b->m)
+        size_t c = i % type->columns;
+        y[i] = (float)(b ? field(block, b->d) * b->scaled_q(block, c) + offset(b, block, c)
                          : float_value(type->number, block));
     }
 }
@@ -150,16 +212,19 @@ static bool product_case(struct rng *r, const void *subject, char *what, size_t 
     int32_t *sum = slot_place(&slots[SLOT_SUM], r, count * sizeof *sum, sizeof *sum);
     for (size_t i = 0; i < count; i++) {
         const uint8_t *block = row + i * b->bytes;
-        int32_t total = 0;
+        int32_t total = 0, below = 0;
         d[i] = q4_round_half(rng_float(r, 0.02f) + 0.03f);
         sum[i] = 0;
         for (size_t c = 0; c < b->columns; c++) {
             q[i * b->columns + c] = (int8_t)((int)(rng_next(r) % 255) - 127);
             sum[i] += q[i * b->columns + c];
             total += b->scaled_q(block, c) * q[i * b->columns + c];
+            below += b->minimum ? b->minimum(block, c) * q[i * b->columns + c] : 0;
         }
         expected = fmaf((float)total, (float)field(block, b->d) * d[i], expected);
-        if (b->m != NO_FIELD)
+        if (b->minimum)
+            expected = fmaf((float)below, -((float)field(block, b->m) * d[i]), expected);
+        else if (b->m != NO_FIELD)
             expected = fmaf((float)sum[i], (float)field(block, b->m) * d[i], expected);
     }
     struct q4_acts acts = {.k = n, .q = q, .d = d, .sum = sum};

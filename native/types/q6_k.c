@@ -3,63 +3,23 @@
 // A super-block's columns come in two halves of 128; in each, quarter j (32 columns) has its low bits in nibble j / 2
 // of ql bytes (j % 2) * 32 .. and its high bits in bit pair j of qh.
 #include "search.h"
+#include "super.h"
 
-static bool q4_finite_q6_k(const void *row, size_t blocks) {
-    const q4_block_q6_k *b = row;
-    bool ok = true;
-    for (size_t i = 0; i < blocks; i++)
-        ok &= q4_half_is_finite(b[i].d);
-    return ok;
-}
+static bool finite(const q4_block_q6_k *block) { return q4_half_is_finite(block->d); }
 
-static void dequantize_block(float *y, const q4_block_q6_k *block) {
-    float d = q4_half_to_float(block->d);
+static void unpack(struct q4_super *w, const void *row, size_t block) {
+    const q4_block_q6_k *b = (const q4_block_q6_k *)row + block;
+    w->d = q4_half_to_float(b->d);
+    w->dmin = 0.0f;
+    memcpy(w->scale, b->scales, sizeof w->scale);
+    memset(w->minimum, 0, sizeof w->minimum);
     for (size_t i = 0; i < Q4_SUPER; i++) {
         size_t half = i / 128, quarter = i % 128 / 32, l = i % 32;
-        unsigned low = block->ql[half * 64 + (quarter & 1) * 32 + l] >> (quarter >> 1) * 4 & 15;
-        unsigned high = block->qh[half * 32 + l] >> quarter * 2 & 3;
-        float scale = d * (float)block->scales[i / 16];
-        y[i] = scale * (float)((int)(low | high << 4) - 32);
+        int low = b->ql[half * 64 + (quarter & 1) * 32 + l] >> (quarter >> 1) * 4 & 15;
+        int high = b->qh[half * 32 + l] >> quarter * 2 & 3;
+        w->q[i] = (int8_t)((low | high << 4) - 32);
     }
 }
-
-static void q4_dequantize_q6_k(float *y, const void *row, size_t n) {
-    const q4_block_q6_k *b = row;
-    for (size_t i = 0; i < n; i += Q4_SUPER, b++)
-        dequantize_block(y + i, b);
-}
-
-static int32_t integer_sum(const q4_block_q6_k *w, const int8_t *q) {
-    int32_t sum = 0;
-    for (size_t i = 0; i < Q4_SUPER; i += 16) {
-        size_t half = i / 128, j = i % 128 / 32, l = i % 32;
-        const uint8_t *low = w->ql + half * 64 + (j & 1) * 32 + l, *high = w->qh + half * 32 + l;
-        int32_t part = 0;
-        for (size_t c = 0; c < 16; c++)
-            part += ((low[c] >> (j >> 1) * 4 & 15) + ((high[c] >> j * 2 & 3) << 4) - 32) * q[i + c];
-        sum += w->scales[i / 16] * part;
-    }
-    return sum;
-}
-
-static float product(const uint8_t *row, const struct q4_acts *acts, size_t token) {
-    const q4_block_q6_k *w = (const q4_block_q6_k *)row;
-    const int8_t *q = acts->q + token * acts->k;
-    const float *d = acts->d + token * (acts->k / Q4_SUPER);
-    float acc = 0.0f;
-    for (size_t b = 0; b < acts->k / Q4_SUPER; b++, q += Q4_SUPER)
-        acc = fmaf((float)integer_sum(&w[b], q), q4_half_to_float(w[b].d) * d[b], acc);
-    return acc;
-}
-
-static const struct q4_layout rows = Q4_ROWS_LAYOUT(Q4_TYPE_Q6_K, Q4_SUPER, q4_block_q6_k);
-
-static void q4_matmul_q6_k_portable(const struct q4_task *t) {
-    q4_multiply_rows(t, q4_panel_bytes(&rows, t->k), product);
-}
-
-static const struct q4_kernel q4_kernel_q6_k = {
-    .name = "q6_k_portable", .layout = &rows, .max_tokens = SIZE_MAX, .run = q4_matmul_q6_k_portable};
 
 #define SUB 16 // weights in a sub-block
 #define N_SUBS (Q4_SUPER / SUB)
@@ -148,14 +108,4 @@ static bool q4_search_q6_k(const float *x, void *out) {
     return true;
 }
 
-const struct q4_type Q4_NAME(q4_type_q6_k) = {
-    .number = Q4_TYPE_Q6_K,
-    .name = "Q6_K",
-    .columns = Q4_SUPER,
-    .bytes = sizeof(q4_block_q6_k),
-    .acts = Q4_ACT_Q8K,
-    .finite = q4_finite_q6_k,
-    .dequantize = q4_dequantize_q6_k,
-    .kernel = &q4_kernel_q6_k,
-    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_search_q6_k, [Q4_QUANTIZE_REFERENCE] = q4_search_q6_k},
-};
+Q4_SUPER_TYPE(q6_k, Q6_K, 16, false, q4_search_q6_k);

@@ -17,7 +17,12 @@
     X(Q4_1, q4_1, 3)                                                                                                   \
     X(Q5_0, q5_0, 6)                                                                                                   \
     X(Q8_0, q8_0, 8)                                                                                                   \
+    X(Q2_K, q2_k, 10)                                                                                                  \
+    X(Q3_K, q3_k, 11)                                                                                                  \
+    X(Q4_K, q4_k, 12)                                                                                                  \
+    X(Q5_K, q5_k, 13)                                                                                                  \
     X(Q6_K, q6_k, 14)                                                                                                  \
+    X(IQ4_XS, iq4_xs, 23)                                                                                              \
     X(BF16, bf16, 30)
 
 #define Q4_TYPE_NUMBER(NAME, FILE, NUMBER) Q4_TYPE_##NAME = NUMBER,
@@ -26,7 +31,7 @@ enum q4_type_number { Q4_TYPES(Q4_TYPE_NUMBER) };
 
 // ---- GGUF's blocks, byte for byte. fp16 values are kept as their bits ---------------------------
 #define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q5_0, Q8_0 and of 8-bit activations
-#define Q4_SUPER 256 // columns in a super-block of Q6_K and of its activations
+#define Q4_SUPER 256 // columns in a super-block of the K types and IQ4_XS, and of their activations
 
 typedef struct {
     uint16_t d;               // scale
@@ -49,6 +54,33 @@ typedef struct {
     int8_t qs[Q4_BLOCK];
 } q4_block_q8_0;
 
+// w = d * scale * q - dmin * minimum; the files of the types say how bits lie.
+typedef struct {
+    uint8_t scales[Q4_SUPER / 16]; // one a sub-block of 16 columns, the minimum in the high nibble
+    uint8_t qs[Q4_SUPER / 4];
+    uint16_t d, dmin;
+} q4_block_q2_k;
+
+typedef struct {
+    uint8_t hmask[Q4_SUPER / 8]; // third bits
+    uint8_t qs[Q4_SUPER / 4];    // low 2 bits
+    uint8_t scales[12];          // 6 bits a sub-block of 16 columns; scale - 32
+    uint16_t d;                  // w = d * scale * (q - 4)
+} q4_block_q3_k;
+
+typedef struct {
+    uint16_t d, dmin;
+    uint8_t scales[12]; // 6-bit scales and minima of sub-blocks of 32 columns (super.h)
+    uint8_t qs[Q4_SUPER / 2];
+} q4_block_q4_k;
+
+typedef struct {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qh[Q4_SUPER / 8]; // fifth bits
+    uint8_t qs[Q4_SUPER / 2];
+} q4_block_q5_k;
+
 typedef struct {
     uint8_t ql[Q4_SUPER / 2];     // low 4 bits
     uint8_t qh[Q4_SUPER / 4];     // high 2 bits
@@ -56,11 +88,23 @@ typedef struct {
     uint16_t d;                   // super-scale; w = d * scale * (q - 32)
 } q4_block_q6_k;
 
+typedef struct {
+    uint16_t d;
+    uint16_t scales_h; // 2 upper and 4 lower bits a sub-block of 32 columns; scale - 32
+    uint8_t scales_l[Q4_SUPER / 64];
+    uint8_t qs[Q4_SUPER / 2]; // w = d * scale * value[q]
+} q4_block_iq4_xs;
+
 _Static_assert(sizeof(q4_block_q4_0) == 18, "Q4_0 block");
 _Static_assert(sizeof(q4_block_q4_1) == 20, "Q4_1 block");
 _Static_assert(sizeof(q4_block_q5_0) == 22, "Q5_0 block");
 _Static_assert(sizeof(q4_block_q8_0) == 34, "Q8_0 block");
+_Static_assert(sizeof(q4_block_q2_k) == 84, "Q2_K super-block");
+_Static_assert(sizeof(q4_block_q3_k) == 110, "Q3_K super-block");
+_Static_assert(sizeof(q4_block_q4_k) == 144, "Q4_K super-block");
+_Static_assert(sizeof(q4_block_q5_k) == 176, "Q5_K super-block");
 _Static_assert(sizeof(q4_block_q6_k) == 210, "Q6_K super-block");
+_Static_assert(sizeof(q4_block_iq4_xs) == 136, "IQ4_XS super-block");
 
 // ---- what a type is -----------------------------------------------------------------------------
 struct q4_kernel;

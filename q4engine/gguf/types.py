@@ -105,10 +105,10 @@ class TensorType(IntEnum):
     Q5_1 = 7, 32, 24
     Q8_0 = 8, 32, 34, 7, decoders.q8_0
     Q8_1 = 9, 32, 40
-    Q2_K = 10, 256, 84
-    Q3_K = 11, 256, 110
-    Q4_K = 12, 256, 144
-    Q5_K = 13, 256, 176
+    Q2_K = 10, 256, 84, 10, decoders.q2_k
+    Q3_K = 11, 256, 110, 12, decoders.q3_k
+    Q4_K = 12, 256, 144, 15, decoders.q4_k
+    Q5_K = 13, 256, 176, 17, decoders.q5_k
     Q6_K = 14, 256, 210, 18, decoders.q6_k
     Q8_K = 15, 256, 292
     IQ2_XXS = 16, 256, 66
@@ -118,7 +118,7 @@ class TensorType(IntEnum):
     IQ4_NL = 20, 32, 18
     IQ3_S = 21, 256, 110
     IQ2_S = 22, 256, 82
-    IQ4_XS = 23, 256, 136
+    IQ4_XS = 23, 256, 136, 30, decoders.iq4_xs
     I8 = 24, 1, 1
     I16 = 25, 1, 2
     I32 = 26, 1, 4

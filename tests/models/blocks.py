@@ -12,11 +12,14 @@ import numpy as np
 from models.spec import TensorSpec
 from q4engine.gguf.types import TensorType
 
+_Q2_STD = math.sqrt((4**2 - 1) / 12)
+_Q3_STD = math.sqrt((8**2 - 1) / 12)
 _Q4_STD = math.sqrt((16**2 - 1) / 12)  # of a uniform nibble
 _Q5_STD = math.sqrt((32**2 - 1) / 12)
 _Q6_STD = math.sqrt((64**2 - 1) / 12)
 _Q8_STD = math.sqrt((255**2 - 1) / 12)
 _SUB_SCALE_RMS = 48.0
+_IQ4_STD = 68.5  # of the sixteen values
 
 
 def random_tensor(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray:
@@ -78,10 +81,55 @@ def _q6_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     return np.hstack([_bytes(rng, n_blocks, 192), sub_scales.view(np.uint8), scale])
 
 
+def _fields(n_blocks: int, std: float, ratio: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """d of size ``std``, and d' that is ``ratio`` times d: what puts minima where the middle of the quants is."""
+    scale = _scales(n_blocks, std, rng)
+    minimum = (scale.copy().view(np.float16).astype(np.float32) * np.float32(ratio)).astype(np.float16)
+    return [scale, minimum.view(np.uint8)]
+
+
+def _six_bits(n_blocks: int, rng: np.random.Generator) -> np.ndarray:
+    """Q4_K's and Q5_K's eight scales and minima, all 32 … 63, the minimum of a sub-block near its scale."""
+    scales = rng.integers(32, 60, (n_blocks, 8), np.uint8)
+    minima = scales + rng.integers(0, 4, (n_blocks, 8), np.uint8)
+    upper = np.hstack([scales[:, :4] | scales[:, 4:] >> 4 << 6, minima[:, :4] | minima[:, 4:] >> 4 << 6])
+    return np.hstack([upper, scales[:, 4:] & 15 | minima[:, 4:] << 4])
+
+
+def _q2_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    scales = rng.integers(8, 15, (n_blocks, 16), np.uint8)
+    minima = scales + rng.integers(0, 2, (n_blocks, 16), np.uint8)
+    weights = _bytes(rng, n_blocks, 64)
+    return np.hstack([scales | minima << 4, weights, *_fields(n_blocks, std / (_Q2_STD * 11), 1.5, rng)])
+
+
+def _q3_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([_bytes(rng, n_blocks, 32 + 64 + 12), _scales(n_blocks, std / (_Q3_STD * 18.5), rng)])
+
+
+def _q4_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    fields = _fields(n_blocks, std / (_Q4_STD * 47), 7.5, rng)
+    return np.hstack([*fields, _six_bits(n_blocks, rng), _bytes(rng, n_blocks, 128)])
+
+
+def _q5_k(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    fields = _fields(n_blocks, std / (_Q5_STD * 47), 15.5, rng)
+    return np.hstack([*fields, _six_bits(n_blocks, rng), _bytes(rng, n_blocks, 32 + 128)])
+
+
+def _iq4_xs(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([_scales(n_blocks, std / (_IQ4_STD * 18.5), rng), _bytes(rng, n_blocks, 2 + 4 + 128)])
+
+
 _DRAW = {
     TensorType.Q4_0: _q4_0,
     TensorType.Q4_1: _q4_1,
     TensorType.Q5_0: _q5_0,
     TensorType.Q8_0: _q8_0,
+    TensorType.Q2_K: _q2_k,
+    TensorType.Q3_K: _q3_k,
+    TensorType.Q4_K: _q4_k,
+    TensorType.Q5_K: _q5_k,
     TensorType.Q6_K: _q6_k,
+    TensorType.IQ4_XS: _iq4_xs,
 }

@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.spec import ModelSpec
 from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
@@ -19,6 +20,9 @@ from q4engine.engine import Engine
 from q4engine.gguf import TensorType
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "fingerprints.json"
+
+SUPER_BLOCKS: dict[str, Any] = {"dim": 256, "n_ffn": 512}
+"""Columns of whole super-blocks."""
 
 SPECS: dict[str, ModelSpec] = {
     "llama": TINY_LLAMA,
@@ -30,6 +34,16 @@ SPECS: dict[str, ModelSpec] = {
     "qwen2": TINY_QWEN2,
     "qwen2-q41": TINY_QWEN2.with_changes(weight_type=TensorType.Q4_1, n_kv_heads=4, n_ffn=160),
     "qwen2-q50": TINY_QWEN2.with_changes(weight_type=TensorType.Q5_0, types={"ffn_down": TensorType.Q4_1}, n_ffn=160),
+    "llama-q4k": TINY_LLAMA.with_changes(
+        **SUPER_BLOCKS, weight_type=TensorType.Q4_K, types={"attn_v": TensorType.Q6_K}
+    ),
+    "llama-q5k": TINY_LLAMA.with_changes(
+        **SUPER_BLOCKS, weight_type=TensorType.Q5_K, types={"ffn_up": TensorType.Q4_K}, tied_output=True
+    ),
+    "llama-q2k-q3k": TINY_LLAMA.with_changes(
+        **SUPER_BLOCKS, weight_type=TensorType.Q2_K, types={"ffn_down": TensorType.Q3_K, "attn_k": TensorType.Q3_K}
+    ),
+    "qwen2-iq4xs": TINY_QWEN2.with_changes(**SUPER_BLOCKS, weight_type=TensorType.IQ4_XS),
     "qwen2-f16-tied": TINY_QWEN2.with_changes(weight_type=TensorType.F16, tied_output=True),
 }
 

@@ -90,8 +90,8 @@ class Matrix:
             self.floats = _floats(raw, info.type)
             return
         raw = raw.reshape(rows, columns // info.type.block_size, -1)
-        if info.type is TensorType.Q6_K:
-            self.q, self.scales, self.d = _q6_k(raw)
+        if self.kind in SUPER_BLOCKS:
+            self.q, self.scales, self.minima, self.d, self.dmin = SUPER_BLOCKS[self.kind](raw)
             return
         self.d = raw[..., :2].copy().view(np.float16)[..., 0].astype(F)
         if info.type is TensorType.Q8_0:
@@ -114,8 +114,11 @@ class Matrix:
         q, d = self.q[ids].astype(F), self.d[ids][..., None]
         if self.kind is TensorType.Q4_1:
             return fma(q, d, self.m[ids][..., None]).reshape(len(ids), -1)
-        if self.kind is TensorType.Q6_K:
-            d = np.repeat(d * self.scales[ids].astype(F), 16, axis=-1)
+        if self.kind in SUPER_BLOCKS:
+            sub = SUPER // self.scales.shape[-1]
+            d = np.repeat(d * self.scales[ids].astype(F), sub, axis=-1)
+            below = np.repeat(self.dmin[ids][..., None] * self.minima[ids].astype(F), sub, axis=-1)
+            return (q * d if self.kind in NO_MINIMA else fma(q, d, -below)).reshape(len(ids), -1)
         return (q * d).reshape(len(ids), -1)
 
     def times(self, x: np.ndarray) -> np.ndarray:
@@ -128,12 +131,19 @@ class Matrix:
         acc = np.zeros((len(x), len(self.q)), F)
         size = self.q.shape[-1]
         xq, xd = quantize(x, size)
-        weights = self.q * np.repeat(self.scales.astype(np.int64), 16, -1) if self.kind is TensorType.Q6_K else self.q
+        weights = self.q
+        if self.kind in SUPER_BLOCKS:
+            sub = SUPER // self.scales.shape[-1]
+            weights = self.q * np.repeat(self.scales, sub, -1)
         for b in range(self.q.shape[1]):
             total = (xq[:, b] @ weights[:, b].T).astype(F)
             acc = fma(total, self.d[:, b] * xd[:, b, None], acc)
             if self.kind is TensorType.Q4_1:
                 acc = fma(xq[:, b].sum(axis=-1).astype(F)[:, None], self.m[:, b] * xd[:, b, None], acc)
+            if self.kind in SUPER_BLOCKS and self.kind not in NO_MINIMA:
+                sums = xq[:, b].reshape(len(x), -1, sub).sum(axis=-1)
+                below = (sums @ self.minima[:, b].T).astype(F)
+                acc = fma(below, -(self.dmin[:, b] * xd[:, b, None]), acc)
         return acc
 
 
@@ -143,14 +153,83 @@ def _floats(raw: np.ndarray, kind: TensorType) -> np.ndarray:
     return raw.copy().view(np.float16 if kind is TensorType.F16 else F).astype(F)
 
 
-def _q6_k(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of super-blocks [rows, blocks]: q [..., 256], sub-scales, minima [..., sub-blocks] as int64, d, dmin as float32."""
+
+
+def _field(raw: np.ndarray, at: int) -> np.ndarray:
+    return raw[..., at : at + 2].copy().view(np.float16)[..., 0].astype(F)
+
+
+def _bits(raw: np.ndarray, width: int) -> np.ndarray:
+    """Bytes as int64 fields of `width` bits: every 32 bytes give their lowest fields first."""
+    groups = raw.astype(np.int64).reshape(*raw.shape[:-1], -1, 1, 32)
+    fields = groups >> np.arange(0, 8, width)[:, None] & (1 << width) - 1
+    return fields.reshape(*raw.shape[:-1], -1)
+
+
+def _without_minima(q: np.ndarray, scales: np.ndarray, d: np.ndarray) -> Parts:
+    return q, scales, np.zeros_like(scales), d, np.zeros_like(d)
+
+
+def _q2_k(raw: np.ndarray) -> Parts:
+    sub = raw[..., :16].astype(np.int64)
+    return _bits(raw[..., 16:80], 2), sub & 15, sub >> 4, _field(raw, 80), _field(raw, 82)
+
+
+def _q3_k(raw: np.ndarray) -> Parts:
+    packed = raw[..., 96:108].astype(np.int64)
+    low = np.concatenate([packed[..., :8] & 15, packed[..., :8] >> 4], axis=-1)
+    high = (packed[..., None, 8:] >> np.arange(0, 8, 2)[:, None] & 3).reshape(low.shape)
+    q = _bits(raw[..., 32:96], 2) + 4 * _bits(raw[..., :32], 1) - 4
+    return _without_minima(q, low + 16 * high - 32, _field(raw, 108))
+
+
+def _six_bits(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b, c = (packed[..., i : i + 4].astype(np.int64) for i in (0, 4, 8))
+    scales = np.concatenate([a & 63, (c & 15) + 16 * (a >> 6)], axis=-1)
+    return scales, np.concatenate([b & 63, (c >> 4) + 16 * (b >> 6)], axis=-1)
+
+
+def _q4_k(raw: np.ndarray) -> Parts:
+    return _bits(raw[..., 16:], 4), *_six_bits(raw[..., 4:16]), _field(raw, 0), _field(raw, 2)
+
+
+def _q5_k(raw: np.ndarray) -> Parts:
+    q = _bits(raw[..., 48:], 4) + 16 * _bits(raw[..., 16:48], 1)
+    return q, *_six_bits(raw[..., 4:16]), _field(raw, 0), _field(raw, 2)
+
+
+def _q6_k(raw: np.ndarray) -> Parts:
     low = raw[..., :128].reshape(*raw.shape[:2], 2, 2, 32).astype(np.int64)
     high = raw[..., 128:192].reshape(*raw.shape[:2], 2, 1, 32).astype(np.int64)
     low = np.concatenate([low & 15, low >> 4], axis=3)  # [half, quarter, 32]
     shifts = np.arange(0, 8, 2).reshape(1, 1, 1, 4, 1)
-    q = (low | (high >> shifts & 3) << 4) - 32
-    scales = raw[..., 192:208].view(np.int8)
-    return q.reshape(*raw.shape[:2], SUPER), scales, raw[..., 208:210].copy().view(np.float16)[..., 0].astype(F)
+    q = ((low | (high >> shifts & 3) << 4) - 32).reshape(*raw.shape[:2], SUPER)
+    return _without_minima(q, raw[..., 192:208].view(np.int8).astype(np.int64), _field(raw, 208))
+
+
+IQ4_VALUES = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+
+
+def _iq4_xs(raw: np.ndarray) -> Parts:
+    j = np.arange(8)
+    scales = raw[..., 4 + j // 2].astype(np.int64) >> j % 2 * 4 & 15
+    scales += 16 * (raw[..., 2 + j // 4].astype(np.int64) >> j % 4 * 2 & 3) - 32
+    nibbles = raw[..., 8:].reshape(*raw.shape[:2], 8, 16)
+    q = IQ4_VALUES[np.concatenate([nibbles & 15, nibbles >> 4], axis=-1)].reshape(*raw.shape[:2], SUPER)
+    return _without_minima(q, scales, _field(raw, 0))
+
+
+SUPER_BLOCKS = {
+    TensorType.Q2_K: _q2_k,
+    TensorType.Q3_K: _q3_k,
+    TensorType.Q4_K: _q4_k,
+    TensorType.Q5_K: _q5_k,
+    TensorType.Q6_K: _q6_k,
+    TensorType.IQ4_XS: _iq4_xs,
+}
+NO_MINIMA = {TensorType.Q3_K, TensorType.Q6_K, TensorType.IQ4_XS}
 
 
 def rope_table(positions: np.ndarray, config: Llama, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

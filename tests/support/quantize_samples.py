@@ -12,12 +12,17 @@ from q4engine.gguf import TensorType
 from q4engine.gguf.quantize_file import TARGETS, quantize_file, quantize_rows
 
 BLOCK_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0, TensorType.Q6_K]
+LINE_TYPES = [TensorType.Q2_K, TensorType.Q4_K, TensorType.Q5_K]
+"""Those with scales and minima that are themselves quantised: no block is held exactly."""
 
 ROWS_SHA256 = {
     TensorType.Q4_0: "8db744962e48fb67",
     TensorType.Q4_1: "2103d86e72a35903",
     TensorType.Q8_0: "a48361fcf0c1cbae",
     TensorType.Q6_K: "eddf0f647cdd014c",
+    TensorType.Q2_K: "1f9af3641b4706a1",
+    TensorType.Q4_K: "d06378036c690496",
+    TensorType.Q5_K: "dab9ddc2e2369cba",
 }
 """First digits of rows_sha256. A change to the search changes them, knowingly."""
 

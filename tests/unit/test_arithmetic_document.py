@@ -25,6 +25,17 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     "llama, Q4_1 embedding": (TINY_LLAMA.with_changes(weight_type=TensorType.Q4_1), 5),
     "llama, Q5_0": (TINY_LLAMA.with_changes(weight_type=TensorType.Q5_0), 9),
     "llama, Q6_K embedding": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q6_K), 5),
+    "llama, Q4_K, then Q5_K": (
+        TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q4_K, types={"attn_v": TensorType.Q5_K}),
+        9,
+    ),
+    "qwen2, Q5_K embedding": (TINY_QWEN2.with_changes(**WIDE, weight_type=TensorType.Q5_K), 5),
+    "llama, Q2_K, then Q3_K": (
+        TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q2_K, types={"attn_v": TensorType.Q3_K}),
+        9,
+    ),
+    "qwen2, Q3_K embedding": (TINY_QWEN2.with_changes(**WIDE, weight_type=TensorType.Q3_K), 5),
+    "llama, IQ4_XS": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.IQ4_XS), 9),
 }
 
 

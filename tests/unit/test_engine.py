@@ -230,6 +230,7 @@ def test_sessions_of_one_engine_do_not_disturb_each_other(tmp_path: Path) -> Non
 
 
 HALF_INFINITY = b"\x00\x7c"
+HALF_NAN = b"\x01\xfe"
 FLOAT_NAN = b"\x00\x00\xc0\x7f"
 
 
@@ -249,6 +250,32 @@ def test_weights_that_are_not_finite_are_refused(kind: TensorType, tensor: str, 
     path = write(tmp_path, TINY_LLAMA.with_changes(weight_type=kind))
     patch(path, tensor, 0, data)
     with pytest.raises(Q4Error, match=rf"{tensor}.*not finite"):
+        Engine.load(path, n_threads=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "offset"),
+    [
+        (TensorType.Q2_K, 80),
+        (TensorType.Q2_K, 82),
+        (TensorType.Q3_K, 108),
+        (TensorType.Q4_K, 0),
+        (TensorType.Q4_K, 2),
+        (TensorType.Q5_K, 0),
+        (TensorType.Q5_K, 2),
+        (TensorType.Q6_K, 208),
+        (TensorType.IQ4_XS, 0),
+    ],
+    ids=lambda value: value.name if isinstance(value, TensorType) else str(value),
+)
+@pytest.mark.parametrize("data", [HALF_INFINITY, HALF_NAN], ids=["infinite", "NaN"])
+def test_super_scales_that_are_not_finite_are_refused(
+    kind: TensorType, offset: int, data: bytes, tmp_path: Path
+) -> None:
+    path = write(tmp_path, TINY_LLAMA.with_changes(dim=256, n_ffn=512, weight_type=kind))
+    row = 3 * kind.row_bytes(512)
+    patch(path, "blk.1.ffn_down.weight", row + kind.block_bytes + offset, data)  # its second super-block
+    with pytest.raises(Q4Error, match=r"tensor 'blk.1.ffn_down.weight', row 3: a weight is not finite"):
         Engine.load(path, n_threads=2)
 
 

@@ -26,7 +26,12 @@ def finite_blocks(kind: TensorType, n_blocks: int, seed: int = 1) -> np.ndarray:
         TensorType.Q4_1: [0, 2],
         TensorType.Q5_0: [0],
         TensorType.Q8_0: [0],
+        TensorType.Q2_K: [80, 82],
+        TensorType.Q3_K: [108],
+        TensorType.Q4_K: [0, 2],
+        TensorType.Q5_K: [0, 2],
         TensorType.Q6_K: [208],
+        TensorType.IQ4_XS: [0],
     }[kind]
     for offset in halves:
         blocks[:, offset : offset + 2] = rng.standard_normal((n_blocks, 1)).astype(np.float16).view(np.uint8)
@@ -61,7 +66,9 @@ def test_more_than_one_chunk_equals_its_parts() -> None:
         (TensorType.Q5_0, 21, (1, 32)),
         (TensorType.Q6_K, 210, (8, 32)),
         (TensorType.F32, 4, ()),
-        (TensorType.Q5_K, 176, (1, 256)),
+        (TensorType.Q5_K, 176, (1, 128)),
+        (TensorType.IQ4_XS, 135, (1, 256)),
+        (TensorType.IQ1_S, 50, (1, 256)),
     ],
 )
 def test_bytes_that_do_not_fit_are_refused(kind: TensorType, n_bytes: int, shape: tuple[int, ...]) -> None:

@@ -164,7 +164,8 @@ def test_dimension_zero(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("type_id", "columns", "block"), [(2, 48, 32), (3, 31, 32), (6, 48, 32), (8, 1, 32), (14, 128, 256)]
+    ("type_id", "columns", "block"),
+    [(2, 48, 32), (3, 31, 32), (6, 48, 32), (8, 1, 32), (10, 16, 256), (12, 128, 256), (14, 128, 256), (23, 288, 256)],
 )
 def test_block_misaligned_rows(path: Path, type_id: int, columns: int, block: int) -> None:
     content = File(tensors=[Tensor(dims=(columns, 64), type_id=type_id)], data_bytes=250).build()
@@ -234,7 +235,7 @@ def test_hostile_names_cannot_forge_lines_or_flood(path: Path) -> None:
     assert len(message) < 200
 
 
-@pytest.mark.parametrize("type_id", [4, 12, 31, 77, 250, 0xFFFFFFFF])
+@pytest.mark.parametrize("type_id", [4, 16, 31, 77, 250, 0xFFFFFFFF])
 def test_unusable_types_show_but_do_not_compute(path: Path, type_id: int) -> None:
     path.write_bytes(File(tensors=[Tensor("t", (256, 1), type_id=type_id)], data_bytes=144).build())
     with GGUFFile.open(path) as file:

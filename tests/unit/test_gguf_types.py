@@ -27,7 +27,7 @@ def test_rows_equal_the_gguf_package() -> None:
 def test_file_types_equal_the_gguf_package() -> None:
     for kind in USABLE_TYPES:
         name = gguf.LlamaFileType(kind.file_type).name
-        assert name.removeprefix("ALL_").removeprefix("MOSTLY_") == kind.name
+        assert name.removeprefix("ALL_").removeprefix("MOSTLY_").removesuffix("_M") == kind.name
 
 
 def test_usable_rows_equal_the_native_core() -> None:
@@ -43,8 +43,8 @@ def test_each_row_has_its_own_decoder() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [TensorType.Q2_K, TensorType.Q4_2, TensorType.UNKNOWN], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [TensorType.TQ2_0, TensorType.Q4_2, TensorType.UNKNOWN], ids=lambda kind: kind.name)
 def test_other_types_are_refused_by_name(kind: TensorType) -> None:
     with pytest.raises(Q4Error, match=f"tensor type {kind.name} cannot be decoded, expected {USABLE_NAMES}"):
-        dequantize(np.zeros(84, np.uint8), kind, (1, 256))
+        dequantize(np.zeros(66, np.uint8), kind, (1, 256))
     assert all(name in USABLE_NAMES for name, *_ in _native.tensor_types())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from quantize_samples import BLOCK_TYPES, samples
+from quantize_samples import BLOCK_TYPES, LINE_TYPES, samples
 
 from q4engine import _native
 from q4engine.gguf.dequantize import dequantize
@@ -90,6 +90,47 @@ def test_q6_k_sub_blocks_of_different_size_keep_their_precision() -> None:
     assert np.sqrt(((decoded[:, 16:32] - small) ** 2).sum() / (small**2).sum()) < 0.05
 
 
+def relative_error(rows: np.ndarray, kind: TensorType) -> float:
+    return float(np.sqrt(squared_errors(rows, kind, "search").sum() / (rows.astype(np.float64) ** 2).sum()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "bell", "heavy"),
+    [(TensorType.Q2_K, 0.27, 0.27), (TensorType.Q4_K, 0.07, 0.09), (TensorType.Q5_K, 0.035, 0.047)],
+)
+def test_lines_of_super_blocks_are_precise(kind: TensorType, bell: float, heavy: float) -> None:
+    """About a step of a uniform quantiser over ±2.3 standard deviations of 32 (16) values, over √12; Q4_1, whose scales
+    are not quantised, has 0.068 and 0.086."""
+    rows = samples(32, 512)
+    assert relative_error(rows["bell"], kind) < bell
+    assert relative_error(rows["heavy"], kind) < heavy
+
+
+def test_large_weights_count_more_in_a_line() -> None:
+    """Errors are weighed by size: among 31 near zero, one large value is off by less than an even share."""
+    rows = samples(64, 256)["heavy"]
+    decoded = dequantize(quantize_rows(rows, TensorType.Q4_K).reshape(-1), TensorType.Q4_K, rows.shape)
+    blocks, errors = rows.reshape(-1, 32), (decoded - rows).reshape(-1, 32) ** 2
+    largest = np.abs(blocks).argmax(axis=1)[:, None]
+    assert np.take_along_axis(errors, largest, axis=1).mean() < 0.5 * errors.mean()
+
+
+@pytest.mark.parametrize("kind", LINE_TYPES, ids=lambda kind: kind.name)
+def test_sub_blocks_have_lines_of_their_own(kind: TensorType) -> None:
+    """Negative, positive, tiny and constant ones beside each other; a minimum above zero is no minimum."""
+    rows = samples(4, 256)["bell"]
+    rows[:, 32:64] = -np.abs(rows[:, 32:64])
+    rows[:, 64:96] = np.abs(rows[:, 64:96])
+    rows[:, 96:128] /= 8
+    rows[:, 128:160] = -0.5
+    rows[:, 160:192] = 0.0
+    decoded = dequantize(quantize_rows(rows, kind).reshape(-1), kind, rows.shape)
+    step = np.abs(rows).max() / {TensorType.Q2_K: 1.4, TensorType.Q4_K: 7, TensorType.Q5_K: 15}[kind]
+    assert np.abs(decoded - rows).max() < step
+    assert np.abs(decoded - rows)[:, 96:128].max() < step / 4
+    assert not decoded[:, 160:192].any()
+
+
 @pytest.mark.parametrize("kind", BLOCK_TYPES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("method", ["search", "reference"])
 def test_values_that_a_block_holds_exactly_survive(kind: TensorType, method: Method) -> None:
@@ -113,7 +154,7 @@ def test_quantising_what_was_quantised_changes_nothing(kind: TensorType) -> None
     assert same.mean() > (0.9 if kind is TensorType.Q6_K else 0.99)
 
 
-@pytest.mark.parametrize("kind", [*BLOCK_TYPES, TensorType.F16], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*BLOCK_TYPES, *LINE_TYPES, TensorType.F16], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-30, 1e-8, 60000.0])
 def test_extreme_sizes_stay_finite_and_near(kind: TensorType, scale: float) -> None:
     rows = (samples(4, 256)["bell"] * np.float32(scale)).astype(np.float32)
@@ -121,10 +162,12 @@ def test_extreme_sizes_stay_finite_and_near(kind: TensorType, scale: float) -> N
     for method in ("search", "reference"):
         decoded = dequantize(quantize_rows(rows, kind, method).reshape(-1), kind, rows.shape)
         assert np.isfinite(decoded).all()
-        assert np.abs(decoded - rows).max() <= max(0.15 * np.abs(rows).max(), 2.0**-14 * 16)
+        assert np.abs(decoded - rows).max() <= max(
+            (0.4 if kind is TensorType.Q2_K else 0.15) * np.abs(rows).max(), 2.0**-14 * 16
+        )
 
 
-@pytest.mark.parametrize("kind", [*BLOCK_TYPES, TensorType.F16], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [*BLOCK_TYPES, *LINE_TYPES, TensorType.F16], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("method", ["search", "reference"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_values_that_do_not_fit_name_their_row(kind: TensorType, method: Method, value: float) -> None:
@@ -147,7 +190,7 @@ def test_arguments_are_checked() -> None:
     for arguments in [(2, 2, 64), (2, 3, 32), (2, -2, -32), (2, 2, 0), (2, 4, 16), (2, 1 << 62, 1 << 62), (8, 2, 32)]:
         with pytest.raises(ValueError, match="do not hold"):
             _native.quantize_rows(rows, out, *arguments, "search")
-    for kind in (0, 12, 30, -1, 1 << 20):
+    for kind in (0, 11, 30, -1, 1 << 20):
         with pytest.raises(ValueError, match="cannot be quantised"):
             _native.quantize_rows(rows, out, kind, 2, 32, "search")
     with pytest.raises(ValueError, match="'best' is unknown"):

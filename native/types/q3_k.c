@@ -1,0 +1,24 @@
+// 3 bits a weight; 16 sub-blocks of 16 columns with signed 6-bit scales: w = d * (scale - 32) * (q - 4).
+//
+// Low bits as Q2_K has them; bit h of hmask[l] is the third bit of column l of the 32 columns h. Scale s has its low
+// nibble in byte s % 8, the second eight the high nibbles; its upper bits are bit pair s / 4 of byte 8 + s % 4.
+#include "super.h"
+
+static bool finite(const q4_block_q3_k *block) { return q4_half_is_finite(block->d); }
+
+static void unpack(struct q4_super *w, const void *row, size_t block) {
+    const q4_block_q3_k *b = (const q4_block_q3_k *)row + block;
+    w->d = q4_half_to_float(b->d);
+    w->dmin = 0.0f;
+    for (size_t s = 0; s < Q4_SUPER / 16; s++) {
+        int low = b->scales[s % 8] >> s / 8 * 4 & 15, high = b->scales[8 + s % 4] >> s / 4 * 2 & 3;
+        w->scale[s] = (int8_t)((low | high << 4) - 32);
+        w->minimum[s] = 0;
+    }
+    for (size_t i = 0; i < Q4_SUPER; i++) {
+        int low = b->qs[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
+        w->q[i] = (int8_t)((low | (b->hmask[i % 32] >> i / 32 & 1) << 2) - 4);
+    }
+}
+
+Q4_SUPER_TYPE(q3_k, Q3_K, 16, false, NULL);
