@@ -31,7 +31,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-long lint test-kernels test-python test-arm cross arm kernel-cost emulate bundle sanitize fuzz
+.PHONY: help run setup test test-long lint test-kernels test-python test-arm cross arm kernel-cost emulate emulate-peer bundle sanitize fuzz
 .PHONY: clean distclean
 
 help: ## what there is to make
@@ -81,6 +81,9 @@ emulate: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) #
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate --cpu '$(CPU)' $(CROSS_OPTIONS) $(CACHES) --out '$(CAPTURE)' \
 	  --model "$$MODEL" -- $${PROMPT:+-p "$$PROMPT"} --temp 0 -n 4 $(ARGS)
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate.instruction_shares '$(CAPTURE)'
+
+emulate-peer: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## instructions of llama.cpp's Arm build beside ours: MODEL=… CPU=… ARGS="-n 4"
+	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate.peer --cpu '$(CPU)' $(CROSS_OPTIONS) --model "$$MODEL" $(ARGS)
 
 bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux and from adb shell: ARCH=… TOOLCHAIN=…
 	@$(PYTHON_VENV) toolchains/bundle.py $(CROSS_OPTIONS)
