@@ -18,6 +18,13 @@ Message = dict[str, str]
 """role ("system", "user" or "assistant") and content."""
 
 
+def own_bos(tokenizer: Tokenizer) -> str:
+    """What is to be said of a text that brings its own begin token."""
+    bos = tokenizer.vocabulary.bos_id
+    text = "" if bos is None else tokenizer.token_bytes(bos).decode("utf-8", "replace")
+    return f"the text begins with {text} itself, so no second begin token is put before it"
+
+
 @dataclass
 class Conversation:
     """An engine, its one session and the timings of all turns. Without a template texts are used as they are."""
@@ -28,6 +35,8 @@ class Conversation:
     template: ChatTemplate | None
     sampler: Sampler
     timings: Timings = field(default_factory=Timings)
+    own_bos: bool = False
+    """Whether the last text brought the begin token that the model would have got."""
 
     def answer(self, talk: Sequence[Message], n_predict: int = -1) -> Generation:
         """What comes after all messages of a talk so far; only what the session does not hold yet is evaluated."""
@@ -48,7 +57,8 @@ class Conversation:
             except TooManyTokensError as error:
                 raise ContextFullError(0, error.at_least, self.session.n_ctx, or_more=True) from None
             bos = self.tokenizer.vocabulary.bos_id
-            if self.tokenizer.add_bos and bos is not None and ids[:1] != [bos]:
+            self.own_bos = self.tokenizer.add_bos and bos is not None and ids[:1] == [bos]
+            if self.tokenizer.add_bos and bos is not None and not self.own_bos:
                 ids.insert(0, bos)
         self.timings.tokenise.tokens += len(ids)
         if not ids:

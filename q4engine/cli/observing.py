@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from analysis.outputs import conflict
 from q4engine.cli.options import check_events, file, model_path, note, printable, text
-from q4engine.gguf.split import paths_of
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
@@ -62,6 +61,8 @@ def check_observing(args: argparse.Namespace) -> None:
 
 def _check_files(args: argparse.Namespace) -> None:
     """Usage error where two outputs are one file, or where one would replace what is read or what the text goes to."""
+    from q4engine.gguf.split import paths_of
+
     streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
     model = [("the model", path) for path in paths_of(model_path(args))]
     read = [*model, ("the prompt", args.file), *streams]

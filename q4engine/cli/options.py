@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import re
 import sys
 from collections.abc import Callable
@@ -118,7 +119,7 @@ def add_prompt(parser: argparse.ArgumentParser) -> None:
 
 
 def read_prompt(args: argparse.Namespace) -> str | None:
-    """The prompt of -p, -f or a stdin that is no terminal; else None. One newline at the end of a file is dropped."""
+    """The prompt of -p, -f or a stdin that is no terminal; else None. One line end at the end of a file is dropped."""
     if args.prompt is not None:
         return unescape(args.prompt) if args.escape else str(args.prompt)
     if args.file is not None and str(args.file) != "-":
@@ -131,10 +132,26 @@ def read_prompt(args: argparse.Namespace) -> str | None:
         raw = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
     else:
         return None
+    name = "stdin" if args.file is None or str(args.file) == "-" else str(args.file)
     if len(raw) > MAX_PROMPT_BYTES:  # a device or a pipe may never end
-        raise Q4Error(f"{args.file or '-'}: holds more than {MAX_PROMPT_BYTES >> 20} MiB, which no context takes")
-    text: str = raw.decode("utf-8", "replace")
-    return text.removesuffix("\n")
+        raise Q4Error(f"{name}: holds more than {MAX_PROMPT_BYTES >> 20} MiB, which no context takes")
+    return decoded(raw, name).removesuffix("\n").removesuffix("\r")
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """Text in UTF-8, or in UTF-16 with its mark, without the mark. Q4Error names the first byte that is neither."""
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return raw.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start + (len(codecs.BOM_UTF8) if not wide and raw.startswith(codecs.BOM_UTF8) else 0)
+        raise Q4Error(
+            f"{name}: byte 0x{raw[at]:02x} at offset {at} is no {'UTF-16' if wide else 'UTF-8'}; "
+            "prompts are UTF-8, or UTF-16 with its mark (iconv converts others)"
+        ) from None
+
+
+NO_PROMPT = "give -p TEXT or -f FILE, or pipe the text in"
 
 
 def unescape(text: str) -> str:

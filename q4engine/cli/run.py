@@ -13,7 +13,7 @@ from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.cli.signals import Terminated
-from q4engine.conversation import Conversation
+from q4engine.conversation import Conversation, own_bos
 from q4engine.errors import Q4Error
 from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
 
@@ -156,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
     if prompt is None and args.json:
         args.parser.error("--json needs a prompt: -p, -f or stdin")
     if prompt == "":
-        raise Q4Error("the prompt is empty")
+        raise Q4Error(f"the prompt is empty: {options.NO_PROMPT}; without any of them, in a terminal, a chat begins")
     start = time.perf_counter()
     engine = load_engine(args, path)
     conversation = _conversation(args, engine, settings, prompt)
@@ -211,6 +211,8 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
         if args.system_prompt is not None:
             note("note: --system-prompt has no effect without a chat template")
         generation = conversation.complete(prompt, args.predict)
+        if conversation.own_bos:
+            note(f"note: {own_bos(conversation.tokenizer)}")
     if args.verbose:
         note(f"prompt: {len(generation.prompt)} tokens: {generation.prompt}")
     parts: list[str] = []

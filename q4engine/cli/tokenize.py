@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis.terminal import holds_all
 from q4engine.cli import options
+from q4engine.conversation import own_bos
 from q4engine.errors import Q4Error, shown
 
 if TYPE_CHECKING:
@@ -51,12 +52,16 @@ def run(args: argparse.Namespace) -> int:
     path = options.model_path(args)
     text = options.read_prompt(args)
     if text is None:
-        raise Q4Error("there is no text: give -p, -f or stdin")
+        raise Q4Error(f"there is no text: {options.NO_PROMPT}")
     with GGUFFile.open(path) as file:
         tokenizer = Tokenizer.from_gguf(file)
     for line in tokenizer.vocabulary.notes:
         options.note(f"note: {line}")
     ids = tokenizer.encode(text, add_bos=False if args.no_bos else None, parse_special=not args.no_parse_special)
+    bos = tokenizer.vocabulary.bos_id
+    if tokenizer.add_bos and not args.no_bos and ids[:2] == [bos, bos]:  # as run has it
+        options.note(f"note: {own_bos(tokenizer)}")
+        del ids[0]
     if args.count:
         print(len(ids))
     elif args.ids:

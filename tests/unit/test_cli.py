@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_runs import Cli, Result
 
-from q4engine.cli.options import unescape
+from q4engine.cli.options import NO_PROMPT, unescape
 
 
 @pytest.mark.parametrize("command", ["run", "inspect", "tokenize", "fingerprint"])
@@ -122,9 +122,12 @@ def test_an_empty_model_is_wrong_usage(q4: Cli, command: str) -> None:
         (("inspect", "."), "error: .: is a directory, expected a GGUF file\n"),
         (("tokenize", "nowhere.gguf", "-p", "x"), "error: nowhere.gguf: no such file\n"),
         (("fingerprint", "nowhere.gguf"), "error: nowhere.gguf: no such file\n"),
-        (("run", "a.gguf", "-p", ""), "error: the prompt is empty\n"),
+        (
+            ("run", "a.gguf", "-p", ""),
+            f"error: the prompt is empty: {NO_PROMPT}; without any of them, in a terminal, a chat begins\n",
+        ),
         (("run", "a.gguf", "-f", "nowhere.txt"), "error: nowhere.txt: cannot be read: No such file or directory\n"),
-        (("tokenize", "a.gguf"), "error: there is no text: give -p, -f or stdin\n"),
+        (("tokenize", "a.gguf"), f"error: there is no text: {NO_PROMPT}\n"),
         (("inspect", "a\nb\x1b[2J"), "error: a\\nb\\x1b[2J: no such file\n"),
     ],
 )

@@ -7,14 +7,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_runs import Cli, Result
 from heard_signals import heard
+from models.blocks import random_tensor
 from models.spec import ModelSpec
-from models.tiny import TINY, write_tiny
+from models.tiny import TINY, TINY_LLAMA, write_tiny
+from models.vocabulary import synthetic_bpe
+from models.write import write_model
 
 from q4engine.generate import Generation
 
@@ -77,8 +81,66 @@ def test_prompts_from_everywhere(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     assert prompt_tokens(q4, tiny, "--no-chat", "-p", "a1\\n2", "--no-escape") == 5
     assert prompt_tokens(q4, tiny, "--no-chat", "-f", file) == 5
     assert prompt_tokens(q4, tiny, "--no-chat", stdin=b"a1\\n2\n") == 5
-    assert prompt_tokens(q4, tiny, "--no-chat", "-f", "-", stdin=b"\xff2") == 4  # U+FFFD is three bytes
-    assert q4("run", tiny, stdin=b"") == Result(1, "", "error: the prompt is empty\n")
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", "-", stdin="é2".encode()) == 3
+    assert q4("run", tiny, stdin=b"") == Result(
+        1,
+        "",
+        "error: the prompt is empty: give -p TEXT or -f FILE, or pipe the text in; without any of them, in a terminal, "
+        "a chat begins\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "tokens"),
+    [
+        (b"12\r\n", 2),  # one line end, whatever it is made of
+        (b"12\n\n", 3),
+        (b"12\r\n\r\n", 4),
+        (b"1\r\n2", 4),
+        (b"\xef\xbb\xbf12", 2),
+        ("12\r\n".encode("utf-16"), 2),
+        (b"\xfe\xff" + "12\n".encode("utf-16-be"), 2),
+    ],
+)
+def test_line_ends_and_marks_of_prompts(q4: Cli, tiny: Path, tmp_path: Path, raw: bytes, tokens: int) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(raw)
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", file) == tokens
+    assert prompt_tokens(q4, tiny, "--no-chat", stdin=raw) == tokens
+    assert q4("tokenize", tiny, "--no-bos", "--count", "-f", file).out == f"{tokens}\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b"ab\xffc", "byte 0xff at offset 2 is no UTF-8"),
+        (b"\xef\xbb\xbfab\xe9", "byte 0xe9 at offset 5 is no UTF-8"),
+        (b"\xff\xfea\0b", "byte 0x62 at offset 4 is no UTF-16"),
+    ],
+)
+def test_bytes_that_are_no_text_are_named(q4: Cli, tiny: Path, tmp_path: Path, raw: bytes, found: str) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(raw)
+    rest = "; prompts are UTF-8, or UTF-16 with its mark (iconv converts others)\n"
+    for command in ("run", "tokenize"):
+        assert q4(command, tiny, "-f", file) == Result(1, "", f"error: {file}: {found}{rest}")
+        assert q4(command, tiny, stdin=raw) == Result(1, "", f"error: stdin: {found}{rest}")
+
+
+def test_a_text_with_its_own_begin_token(q4: Cli, tmp_path: Path) -> None:
+    """The same tokens from run and tokenize, and both say so."""
+    begins = replace(synthetic_bpe(TINY_LLAMA.vocab_size, TINY_LLAMA.pre_tokenizer), add_bos=True)
+    model, rng = tmp_path / "synthetic.gguf", np.random.default_rng(1)
+    write_model(model, TINY_LLAMA, begins, lambda tensor: random_tensor(tensor, rng))
+    line = "note: the text begins with <|endoftext|> itself, so no second begin token is put before it\n"
+    plain = q4("tokenize", model, "-p", "ab", "--ids")
+    own = q4("tokenize", model, "-p", "<|endoftext|>ab", "--ids")
+    assert (own.out, own.err, plain.err) == (plain.out, line, "")
+    assert q4("tokenize", model, "-p", "<|endoftext|>ab", "--no-bos").err == ""
+    for text, said in (("ab", ""), ("<|endoftext|>ab", line)):
+        result = q4("run", model, "-p", text, "--no-chat", "-n", "1", "--temp", "0", "--json")
+        assert json.loads(result.out)["n_prompt"] == len(json.loads(plain.out))
+        assert result.err.startswith(said) and (line in result.err) == bool(said)
 
 
 def test_prompts_that_are_too_long(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,16 +149,16 @@ def test_prompts_that_are_too_long(q4: Cli, tiny: Path, tmp_path: Path, monkeypa
     assert q4("run", tiny, stdin=b"x" * chars) == Result(1, "", message)
     monkeypatch.setattr("q4engine.cli.options.MAX_PROMPT_BYTES", 1 << 20)
     message = "holds more than 1 MiB, which no context takes\n"
-    assert q4("run", tiny, stdin=bytes(1 << 21)) == Result(1, "", f"error: -: {message}")
+    assert q4("run", tiny, stdin=bytes(1 << 21)) == Result(1, "", f"error: stdin: {message}")
     assert q4("tokenize", tiny, "-f", "/dev/zero") == Result(1, "", f"error: /dev/zero: {message}")
 
 
 def test_prompts_from_a_pipe_and_of_odd_bytes(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_bytes, args=(b"a\0b\xff\n",))
+    writer = threading.Thread(target=pipe.write_bytes, args=("a\0bé\n".encode(),))
     writer.start()
-    assert prompt_tokens(q4, tiny, "--no-chat", "-f", pipe) == 6  # U+FFFD is three bytes
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", pipe) == 5
     writer.join()
     assert q4("run", tiny, "-f", tmp_path) == Result(1, "", f"error: {tmp_path}: cannot be read: Is a directory\n")
 
