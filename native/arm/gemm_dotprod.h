@@ -12,16 +12,10 @@ void q4_tile8x4_min_dotprod(const uint8_t *panel, const uint8_t *acts, size_t n_
                             const uint32_t magic[8]);
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
-    for (size_t c = 0; c < 4; c++) {
-#if DECODE_TYPE == Q8_0
-        vst1q_u8(out + 16 * c, vld1q_u8(quad_weights(block, group, c)));
-        vst1q_u8(out + 64 + 16 * c, vld1q_u8(quad_weights(block, group, c + 4)));
-#else
-        uint8x16_t v = vld1q_u8(quad_weights(block, group, c));
-        vst1q_u8(out + 16 * c, LOW(v));
-        vst1q_u8(out + 64 + 16 * c, HIGH(v));
-#endif
-    }
+    uint8x16_t v[8];
+    decode_quads(v, block, group);
+    for (size_t c = 0; c < 8; c++)
+        vst1q_u8(out + 16 * c, v[c]);
     vst1q_f32((float *)(out + 128), group_scales(block, group));
 #if HAS_MIN
     vst1q_f32((float *)(out + 144), group_scales(block + 32, group));
@@ -35,9 +29,6 @@ static void decode_panel(uint8_t *out, const uint8_t *panel, size_t half, size_t
     }
 }
 
-// The start of integer sums (tile8x4_dotprod.S): floats whose unit in the last place is 1 / DECODE_FACTOR.
-#define MAGIC (DECODE_FACTOR == 16 ? 0x49400000u : 0x4b400000u)
-#define MAGIC4 MAGIC, MAGIC, MAGIC, MAGIC
 static const uint32_t magic[8] = {MAGIC4, MAGIC4};
 
 // y: 4 tokens of 8 floats, stride floats apart

@@ -13,9 +13,6 @@ void q4_tile8x8_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks,
 void q4_tile8x8_min_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride,
                          const uint32_t magic[16]);
 
-// The start of integer accumulators (tile8x8_i8mm.S): floats whose unit in the last place is 1 / DECODE_FACTOR.
-#define MAGIC (DECODE_FACTOR == 16 ? 0x49400000u : 0x4b400000u)
-#define MAGIC4 MAGIC, MAGIC, MAGIC, MAGIC
 static const uint32_t magic[16] = {MAGIC4, MAGIC4, MAGIC4, MAGIC4};
 
 // v0: 4 rows x 4 columns, v1: the next 4 columns; out: 2 row pairs, each 2 rows x 8 columns
@@ -32,11 +29,12 @@ static inline void store_scales(uint8_t *out, float32x4_t d) {
 }
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
-#if DECODE_TYPE == Q8_0
+#ifndef LOW
+    uint8x16_t v[8];
+    decode_quads(v, block, group);
     for (size_t c = 0; c < 4; c++)
-        store_chunk(out + 32 * c, vld1q_u8(quad_weights(block, group, 2 * c)),
-                    vld1q_u8(quad_weights(block, group, 2 * c + 1)));
-#else
+        store_chunk(out + 32 * c, v[2 * c], v[2 * c + 1]);
+#else // nibbles are paired before they are taken apart
     uint32x4_t v[4];
     for (size_t c = 0; c < 4; c++)
         v[c] = vreinterpretq_u32_u8(vld1q_u8(quad_weights(block, group, c)));

@@ -51,6 +51,21 @@ static bool fault_case(struct rng *r, const void *subject, char *what, size_t si
     return !missed;
 }
 
+// Both kernels of every type, each with one bit wrong.
+static void one_bit_of_each_type(void) {
+    static const enum fault bit = FAULT_BIT;
+    for (const struct q4_type *const *type = q4_types_base; *type; type++) {
+        struct q4_kernel_pair pair = q4_select_kernels(*type, options.features);
+        const struct q4_kernel *kernels[] = {pair.gemv, pair.gemm};
+        for (size_t i = 0; i < 2; i++) {
+            char name[80];
+            victim = kernels[i];
+            snprintf(name, sizeof name, "self/one bit of %s, %s", victim->name, i ? "many tokens" : "one token");
+            run_cases(name, fault_case, &bit);
+        }
+    }
+}
+
 // A child reads one byte past (before) a slot's end (start): it must die of it.
 static bool guard_case(struct rng *r, const void *subject, char *what, size_t size) {
     (void)subject;
@@ -78,6 +93,7 @@ void test_self(void) {
     victim = q4_select_kernels(base_type(Q4_TYPE_Q4_0), options.features).gemm;
     for (enum fault f = 0; f < FAULTS; f++)
         run_cases(fault_names[f], fault_case, &f);
+    one_bit_of_each_type();
     run_cases("self/guard pages", guard_case, NULL);
     options.cases = cases;
 }

@@ -1,10 +1,10 @@
 // Template: GEMM of one weight type, tiles of 32 rows x 6 tokens. Includer: vec_*.h, layouts.h, kernel.h, then
-//   ISA, TYPE               suffixes of names; TYPE is q4_0, q4_1, q8_0 or q6_k
+//   ISA, TYPE               suffixes of names; TYPE is a weight type's file name
 //   PACKED, ACTS, ACTS_FORM one block of packed weights and of packed activations, the latter's struct q4_act_packing
 //   DECODED, DECODE         one block of 32 decoded rows; from PACKED, to rows r and following
 //   SPLIT                   blocks that are decoded at most at a time: they stay in L1, activations beside them
 //   START, DOT, SUM, MIN    see tile_block
-//   TILE6                   defined where there is a function for whole tiles in assembly
+//   TILE6, TILE_TYPE        where both are defined: whose function in assembly does whole tiles
 // Weights outer, tokens inner: 32 rows x SPLIT blocks are decoded once and meet all tokens. Where a row has more blocks
 // than that, its fp32 accumulators wait beside them, which is exact.
 #define GEMM_NAME(function) Q4_JOIN(Q4_JOIN(function, TYPE), ISA)
@@ -24,8 +24,8 @@ TILE {
     size_t ahead; // bytes to the activations of the next tile
 };
 
-#ifdef TILE6
-#define WHOLE_TILE Q4_JOIN(Q4_JOIN(q4_tile6, TYPE), ISA)
+#if defined TILE6 && defined TILE_TYPE
+#define WHOLE_TILE Q4_JOIN(Q4_JOIN(q4_tile6, TILE_TYPE), ISA)
 void WHOLE_TILE(float *y, size_t y_stride, const void *w, const void *acts, size_t blocks, bool resume,
                 const char *prefetch, size_t prefetch_step, size_t ahead);
 #endif
@@ -111,7 +111,7 @@ static void GEMM_NAME(gemm_tile_part)(const TILE *tile, size_t n) {
 
 // 32 rows x n tokens.
 static inline void GEMM_NAME(gemm_tile)(const TILE *whole, size_t n) {
-#ifdef TILE6
+#ifdef WHOLE_TILE
     if (n == TILE_TOKENS) {
         WHOLE_TILE(whole->y, whole->y_stride * sizeof(float), whole->w, whole->a, whole->blocks, whole->resume,
                    whole->prefetch, whole->prefetch_step, whole->ahead);
@@ -209,4 +209,5 @@ size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
 #undef DOT
 #undef SUM
 #undef MIN
+#undef TILE_TYPE
 #undef WHOLE_TILE

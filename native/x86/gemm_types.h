@@ -8,7 +8,7 @@
 
 // One block of 32 decoded rows; steps of 4 bytes a row.
 typedef struct {
-    int32_t q[8][PANEL_ROWS]; // 4 columns: unsigned bytes, as packed
+    int32_t q[8][PANEL_ROWS]; // 4 columns: unsigned bytes
     float d[PANEL_ROWS];
 } decoded_q8;
 
@@ -48,6 +48,18 @@ static inline void decode_q4_1(decoded_q4_1 *out, size_t row, const panel_q4_1 *
     decode_nibbles(out->q, p->q);
     decode_halves(out->d, p->d, PANEL_ROWS);
     decode_halves(out->m, p->m, PANEL_ROWS);
+}
+
+static inline void decode_q5_0(decoded_q8 *out, size_t row, const panel_q5_0 *p) {
+    (void)row;
+    vi offset = vi_all_bytes(FIVES_OFFSET - 16);
+    for (size_t r = 0; r < PANEL_ROWS; r += LANES) {
+        vi w[8];
+        five_bit_groups(p->q[r / 16][0] + r % 16 * 4, w);
+        UNROLLED (c, 8)
+            vi_store(out->q[c] + r, vi_add_bytes(w[c], offset));
+    }
+    decode_halves(out->d, p->d, PANEL_ROWS);
 }
 
 static inline void decode_q8_0(decoded_q8 *out, size_t row, const panel_q8_0 *p) {
@@ -130,6 +142,7 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DOT nibbles_dot
 #define SUM(X, T) nibbles_sum(X, a->minus_8_sum[T])
 #define MIN NO_MIN
+#define TILE_TYPE q4_0
 #include "gemm.h"
 
 #define TYPE q4_1
@@ -143,6 +156,21 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DOT nibbles_dot
 #define SUM(X, T) nibbles_sum(X, 0)
 #define MIN(ACC, V, T) ACC = vf_fma(vf_all(a->sum[T]), vf_mul(vf_load(w->m + row0 + V * LANES), vf_all(a->d[T])), ACC);
+#define TILE_TYPE q4_1
+#include "gemm.h"
+
+#define TYPE q5_0
+#define PACKED panel_q5_0
+#define ACTS acts_q8
+#define ACTS_FORM q4_x86_acts_q8
+#define DECODED decoded_q8
+#define DECODE decode_q5_0
+#define SPLIT 24
+#define START(T) vi_all(a->minus_128_sum[T] / (128 / FIVES_OFFSET))
+#define DOT fives_dot
+#define SUM(X, T) (X)
+#define MIN NO_MIN
+#define TILE_TYPE q8_0
 #include "gemm.h"
 
 #define TYPE q8_0
@@ -156,9 +184,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DOT bytes_dot
 #define SUM(X, T) (X)
 #define MIN NO_MIN
+#define TILE_TYPE q8_0
 #include "gemm.h"
 
-#undef TILE6 // Q6_K has none
 #define TYPE q6_k
 #define PACKED panel_q6_k
 #define ACTS acts_q8k

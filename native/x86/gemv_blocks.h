@@ -1,4 +1,4 @@
-// Template: GEMV of Q4_0, Q4_1 and Q8_0, 32 rows x 1 token. Includer: vec_*.h first, then ISA.
+// Template: GEMV of the types with blocks of 32 columns, 32 rows x 1 token. Includer: vec_*.h first, then ISA.
 #include "layouts.h"
 
 #include "kernel.h"
@@ -13,6 +13,14 @@ static inline vi nibbles_isum(const uint8_t q[2][4][64], size_t v, const vi x[8]
         sum = nibbles_dot(sum, vi_and(vi_right(pair, 4), mask), x[4 + c]);
     }
     return nibbles_sum(sum, start);
+}
+
+static inline vi fives_isum(const uint8_t q[2][5][64], size_t v, const vi x[8], int32_t start) {
+    vi w[8], sum = vi_all(start);
+    five_bit_groups(q[v * LANES / 16][0] + v * LANES % 16 * 4, w);
+    UNROLLED (c, 4)
+        sum = dot4_pair(sum, w[2 * c], x[2 * c], w[2 * c + 1], x[2 * c + 1]);
+    return sum;
 }
 
 static inline vi bytes_isum(const uint8_t q[2][8][64], size_t v, const vi x[8], int32_t start) {
@@ -60,4 +68,5 @@ static inline void broadcast(vi x[8], const int8_t *q) {
 
 GEMV(Q4_JOIN(q4_gemv_q4_0, ISA), panel_q4_0, nibbles_isum, 8, )
 GEMV(Q4_JOIN(q4_gemv_q4_1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MIN_Q4_1)
+GEMV(Q4_JOIN(q4_gemv_q5_0, ISA), panel_q5_0, fives_isum, 16, )
 GEMV(Q4_JOIN(q4_gemv_q8_0, ISA), panel_q8_0, bytes_isum, 128, )

@@ -41,6 +41,19 @@ static inline void q6_k_groups(const uint8_t *w, vi *a, vi *b, vi *c, vi *d) {
     *d = vi_or(vi_or(low, middle), vi_and(vi_right(r, 2), vi_all_bytes(0x30)));
 }
 
+// Five planes, 64 bytes apart, of 5-bit weights (layouts.h) to eight groups of 4 columns, 0 .. 31.
+static ALWAYS_INLINE void five_bit_groups(const uint8_t *w, vi g[8]) {
+    vi p[5], low = vi_all_bytes(0x07), high = vi_all_bytes(0x18);
+    UNROLLED (c, 5) {
+        p[c] = vi_load(w + c * 64);
+        g[c] = vi_and(p[c], vi_all_bytes(0x1f));
+    }
+    g[5] = vi_or(vi_and(vi_right(p[0], 5), low), vi_and(vi_right(p[1], 3), high));
+    g[6] = vi_or(vi_and(vi_right(p[2], 5), low), vi_and(vi_right(p[3], 3), high));
+    vi fourth = vi_and(vi_right(p[3], 2), vi_all_bytes(0x08)), fifth = vi_and(vi_right(p[1], 1), vi_all_bytes(0x10));
+    g[7] = vi_or(vi_or(vi_and(vi_right(p[4], 5), low), fourth), fifth);
+}
+
 // n floats of a panel's accumulators to y.
 static inline void store_rows(float *y, size_t n, const vf *acc, size_t vectors) {
     UNROLLED (v, vectors)

@@ -26,6 +26,27 @@ static void pack_block_q4_1(panel_q4_1 *p, size_t row, const q4_block_q4_1 *bloc
         store_group(p->q[row / 16], c, row, load4(block->qs + 4 * c));
 }
 
+// A row's 32 nibbles and fifth bits to five planes (layouts.h).
+static void pack_fives(uint8_t (*half)[64], size_t row, const uint8_t *nibbles, const uint8_t *fifth) {
+    uint32_t w[8];
+    for (size_t c = 0; c < 8; c++) {
+        uint32_t bits = (uint32_t)(fifth[c / 2] >> c % 2 * 4), spread = 0;
+        for (size_t i = 0; i < 4; i++)
+            spread |= (bits >> i & 1) << (8 * i + 4);
+        w[c] = (load4(nibbles + c % 4 * 4) >> c / 4 * 4 & 0x0f0f0f0fu) | spread;
+    }
+    uint32_t low = 0x07070707u, two = 0x03030303u, one = 0x01010101u;
+    uint32_t parts[5] = {w[5] & low, (w[5] >> 3 & two) << 1 | (w[7] >> 4 & one), w[6] & low,
+                         (w[6] >> 3 & two) << 1 | (w[7] >> 3 & one), w[7] & low};
+    for (size_t c = 0; c < 5; c++)
+        store_group(half, c, row, w[c] | parts[c] << 5);
+}
+
+static void pack_block_q5_0(panel_q5_0 *p, size_t row, const q4_block_q5_0 *block) {
+    p->d[row] = block->d;
+    pack_fives(p->q[row / 16], row, block->qs, block->qh);
+}
+
 static void pack_block_q8_0(panel_q8_0 *p, size_t row, const q4_block_q8_0 *block) {
     p->d[row] = block->d;
     for (size_t c = 0; c < 8; c++)
@@ -63,6 +84,7 @@ static void pack_block_q6_k(panel_q6_k *p, size_t row, const q4_block_q6_k *bloc
 
 PACK(q4_0, Q4_BLOCK)
 PACK(q4_1, Q4_BLOCK)
+PACK(q5_0, Q4_BLOCK)
 PACK(q8_0, Q4_BLOCK)
 PACK(q6_k, Q4_SUPER)
 
@@ -76,5 +98,6 @@ PACK(q6_k, Q4_SUPER)
 
 LAYOUT(q4_0, Q4_TYPE_Q4_0, 32, Q4_BLOCK);
 LAYOUT(q4_1, Q4_TYPE_Q4_1, 32, Q4_BLOCK);
+LAYOUT(q5_0, Q4_TYPE_Q5_0, 32, Q4_BLOCK);
 LAYOUT(q8_0, Q4_TYPE_Q8_0, 32, Q4_BLOCK);
 LAYOUT(q6_k, Q4_TYPE_Q6_K, 16, Q4_SUPER);

@@ -23,6 +23,14 @@ typedef struct {
     uint8_t q[2][4][64]; // as Q4_0
 } panel_q4_1;
 
+// Five planes hold 8 groups: bytes of plane c are columns 4 c + i as w + 16 in the low 5 bits, and in the high 3 bits a
+// part of the last three groups. Group 5 has bits 0-2 in plane 0, 3-4 in plane 1 (bits 6-7); group 6 likewise in planes
+// 2 and 3; group 7 has bits 0-2 in plane 4, 3 in plane 3 and 4 in plane 1 (bit 5 of both).
+typedef struct {
+    uint16_t d[PANEL_ROWS];
+    uint8_t q[2][5][64];
+} panel_q5_0;
+
 typedef struct {
     uint16_t d[PANEL_ROWS];
     uint8_t q[2][8][64]; // columns 4 c + i; w + 128
@@ -38,14 +46,16 @@ typedef struct {
 } panel_q6_k;
 
 _Static_assert(sizeof(panel_q4_0) == 576 && sizeof(panel_q4_1) == 640, "4-bit panels");
+_Static_assert(sizeof(panel_q5_0) == 704, "5-bit panels");
 _Static_assert(sizeof(panel_q8_0) == 1088 && sizeof(panel_q6_k) == 3360, "8- and 6-bit panels");
 
-extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q8_0, q4_x86_layout_q6_k;
+extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q5_0, q4_x86_layout_q8_0,
+    q4_x86_layout_q6_k;
 
 // Activations of 6 tokens in one block of 32 columns, for all types that multiply blocks of 32.
 typedef struct {
     int32_t q[8][TILE_TOKENS];                                    // 4 columns of one token: the operand of a broadcast
-    int32_t minus_8_sum[TILE_TOKENS], minus_128_sum[TILE_TOKENS]; // of q: where the sums of Q4_0 and Q8_0 start
+    int32_t minus_8_sum[TILE_TOKENS], minus_128_sum[TILE_TOKENS]; // of q: where sums start
     float sum[TILE_TOKENS], d[TILE_TOKENS];
 } acts_q8;
 

@@ -11,11 +11,13 @@
 #define DECLARE(ISA)                                                                                                   \
     void q4_gemv_q4_0_##ISA(const struct q4_task *);                                                                   \
     void q4_gemv_q4_1_##ISA(const struct q4_task *);                                                                   \
+    void q4_gemv_q5_0_##ISA(const struct q4_task *);                                                                   \
     void q4_gemv_q8_0_##ISA(const struct q4_task *);                                                                   \
     void q4_gemv_q6_k_##ISA(const struct q4_task *);                                                                   \
     size_t q4_gemv_q6_k_##ISA##_scratch(size_t k);                                                                     \
     DECLARE_GEMM(q4_0, ISA)                                                                                            \
     DECLARE_GEMM(q4_1, ISA)                                                                                            \
+    DECLARE_GEMM(q5_0, ISA)                                                                                            \
     DECLARE_GEMM(q8_0, ISA)                                                                                            \
     DECLARE_GEMM(q6_k, ISA)
 #define DECLARE_GEMM(TYPE, ISA)                                                                                        \
@@ -43,9 +45,10 @@ DECLARE(avx512vnni)
      .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                      \
      .run = q4_gemm_##TYPE##_##ISA}
 #define KERNELS(ISA, NEEDS)                                                                                            \
-    GEMV(q4_0, ISA, NEEDS), GEMV(q4_1, ISA, NEEDS), GEMV(q8_0, ISA, NEEDS),                                            \
+    GEMV(q4_0, ISA, NEEDS), GEMV(q4_1, ISA, NEEDS), GEMV(q5_0, ISA, NEEDS), GEMV(q8_0, ISA, NEEDS),                    \
         GEMV(q6_k, ISA, NEEDS, .scratch = q4_gemv_q6_k_##ISA##_scratch), GEMM(q4_0, q8, ISA, NEEDS),                   \
-        GEMM(q4_1, q8, ISA, NEEDS), GEMM(q8_0, q8, ISA, NEEDS), GEMM(q6_k, q8k, ISA, NEEDS)
+        GEMM(q4_1, q8, ISA, NEEDS), GEMM(q5_0, q8, ISA, NEEDS), GEMM(q8_0, q8, ISA, NEEDS),                            \
+        GEMM(q6_k, q8k, ISA, NEEDS)
 
 const struct q4_kernel q4_arch_kernels[] = {
     KERNELS(avx512vnni, NEEDS_AVX512VNNI),

@@ -31,6 +31,7 @@ static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 static inline vi vi_right(vi a, int bits) { return _mm256_srli_epi16(a, bits); }
 static inline vi vi_left_dwords(vi a, int bits) { return _mm256_slli_epi32(a, bits); }
 static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+static inline vi vi_add_bytes(vi a, vi b) { return _mm256_add_epi8(a, b); }
 static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
 static inline vi vi_sub_words(vi a, vi b) { return _mm256_sub_epi16(a, b); }
 static inline vi vi_mul_words(vi a, vi b) { return _mm256_mullo_epi16(a, b); }
@@ -143,6 +144,8 @@ static inline vi nibbles_dot(vi sum, vi u, vi s) { return dot4(sum, u, s); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return (void)start, sum; }
 static inline vi bytes_start(int32_t start) { return vi_all(start); }
 static inline vi bytes_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+#define FIVES_OFFSET 128
+static inline vi fives_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
 static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, a, b); }
 
 #else
@@ -164,6 +167,9 @@ static inline vi bytes_dot(vi sum, vi w, vi s) {
     vi products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w));
     return vi_keep(vi_add(sum, pairs_sum(products)));
 }
+// Two products of 5-bit weights fit 16 bits.
+#define FIVES_OFFSET 16
+static inline vi fives_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(_mm256_maddubs_epi16(w, s)))); }
 
 #endif
 #endif

@@ -28,6 +28,7 @@ static inline vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 static inline vi vi_right(vi a, int bits) { return _mm512_srli_epi16(a, (unsigned)bits); }
 static inline vi vi_left_dwords(vi a, int bits) { return _mm512_slli_epi32(a, (unsigned)bits); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+static inline vi vi_add_bytes(vi a, vi b) { return _mm512_add_epi8(a, b); }
 static inline vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 static inline vi vi_sub_words(vi a, vi b) { return _mm512_sub_epi16(a, b); }
 static inline vi vi_mul_words(vi a, vi b) { return _mm512_mullo_epi16(a, b); }

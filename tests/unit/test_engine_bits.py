@@ -15,10 +15,8 @@ KERNEL_SUFFIXES = {
     "avx2,avx512,avx512vnni": {"avx512vnni", "lanes16"},
 }
 """What the names of the kernels must end in for each list of features: who said to have run, ran."""
-PORTABLE_ALONE = {
-    "q5_0_portable",
-    *(f"{name}_portable" for name in ("q2_k", "q3_k", "q4_k", "q5_k", "iq4_xs")),
-}  # of types that have no other kernel
+PORTABLE_ALONE = {f"{name}_portable" for name in ("q2_k", "q3_k", "q4_k", "q5_k", "iq4_xs")}
+"""Of types that have no other kernel."""
 
 
 @pytest.fixture(scope="module", params=bits.SPECS)
