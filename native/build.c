@@ -82,30 +82,36 @@ static bool build_vectors(struct q4_model *m, const struct q4_model_spec *spec, 
     return true;
 }
 
-static bool build_rope_table(const struct q4_model *m, const struct q4_rope_spec *spec, struct q4_rope_table *table,
-                             char *error) {
+// Angles with these factors, in a new array.
+static bool build_frequencies(const struct q4_rope_spec *spec, struct q4_vector_spec factors, double **frequency,
+                              char *error) {
+    if (factors.data && factors.n != spec->dim / 2)
+        return q4_plan_fail(error, "RoPE needs one factor a pair");
+    *frequency = new_array(spec->dim / 2, sizeof **frequency);
+    if (*frequency == NULL)
+        return no_memory(error);
+    uint64_t fp = q4_fp_enter();
+    q4_rope_frequencies(*frequency, spec->dim, spec->base, factors.data);
+    q4_fp_leave(fp);
+    for (size_t i = 0; i < spec->dim / 2; i++)
+        if (!((*frequency)[i] > 0.0 && (*frequency)[i] <= Q4_MAX_FREQUENCY))
+            return q4_plan_fail(error, "a factor of RoPE is out of range");
+    return true;
+}
+
+static bool build_rope_table(const struct q4_rope_spec *spec, struct q4_rope_table *table, char *error) {
     if (spec->dim == 0 || spec->dim % 2 || spec->dim > Q4_MAX_HEAD_DIM)
         return q4_plan_fail(error, "RoPE over %zu dimensions; an even number up to %d is needed", spec->dim,
                             Q4_MAX_HEAD_DIM);
     if (!(spec->base >= 1.0 && spec->base <= 1e30))
         return q4_plan_fail(error, "RoPE with the frequency base %g; 1 to 1e30 is supported", spec->base);
-    const float *factors = NULL;
-    if (spec->factors != Q4_NONE) {
-        if (spec->factors < 0 || (size_t)spec->factors >= m->n_vectors || m->vectors[spec->factors].n != spec->dim / 2)
-            return q4_plan_fail(error, "RoPE needs one factor a pair");
-        factors = m->vectors[spec->factors].data;
-    }
+    if (!(spec->magnitude >= 0x1p-10 && spec->magnitude <= 0x1p10))
+        return q4_plan_fail(error, "RoPE with cosines times %g", spec->magnitude);
     table->dim = spec->dim;
-    table->frequency = new_array(spec->dim / 2, sizeof *table->frequency);
-    if (table->frequency == NULL)
-        return no_memory(error);
-    uint64_t fp = q4_fp_enter();
-    q4_rope_frequencies(table->frequency, spec->dim, spec->base, factors);
-    q4_fp_leave(fp);
-    for (size_t i = 0; i < spec->dim / 2; i++)
-        if (!(table->frequency[i] > 0.0 && table->frequency[i] <= Q4_MAX_FREQUENCY))
-            return q4_plan_fail(error, "a factor of RoPE is out of range");
-    return true;
+    table->magnitude = spec->magnitude;
+    table->far_from = spec->far.data ? spec->far_from : SIZE_MAX;
+    return build_frequencies(spec, spec->factors, &table->frequency, error) &&
+           (spec->far.data == NULL || build_frequencies(spec, spec->far, &table->far_frequency, error));
 }
 
 static bool build_rope_tables(struct q4_model *m, const struct q4_model_spec *spec, char *error) {
@@ -114,7 +120,7 @@ static bool build_rope_tables(struct q4_model *m, const struct q4_model_spec *sp
         return no_memory(error);
     m->n_rope_tables = spec->n_rope_tables;
     for (size_t i = 0; i < m->n_rope_tables; i++)
-        if (!build_rope_table(m, &spec->rope_tables[i], &m->rope_tables[i], error))
+        if (!build_rope_table(&spec->rope_tables[i], &m->rope_tables[i], error))
             return false;
     return true;
 }

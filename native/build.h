@@ -17,10 +17,13 @@ struct q4_vector_spec { // copied
     size_t n;
 };
 
-struct q4_rope_spec { // base^(-2i / dim), divided by the factors of a vector [dim / 2] or Q4_NONE
+struct q4_rope_spec {
     size_t dim;
-    double base;
-    int factors;
+    double base;                   // pair i turns by base^(-2i / dim) a position …
+    struct q4_vector_spec factors; // … divided by its factor, [dim / 2]; without data by none
+    double magnitude;              // of cosines and sines
+    struct q4_vector_spec far;     // factors instead of those in contexts of more than far_from positions; or none
+    size_t far_from;
 };
 
 struct q4_weight_spec { // GGUF rows of one or more tensors, packed while the model is built

@@ -46,8 +46,10 @@ void q4_model_clear(struct q4_model *m) {
     q4_free(m->arena, m->arena_bytes);
     for (size_t i = 0; m->vectors && i < m->n_vectors; i++)
         free(m->vectors[i].data);
-    for (size_t i = 0; m->rope_tables && i < m->n_rope_tables; i++)
+    for (size_t i = 0; m->rope_tables && i < m->n_rope_tables; i++) {
         free(m->rope_tables[i].frequency);
+        free(m->rope_tables[i].far_frequency);
+    }
     free(m->weights);
     free(m->vectors);
     free(m->tables);

@@ -39,7 +39,10 @@ struct q4_table { // an embedding: rows are read where the file is mapped, a few
 
 struct q4_rope_table { // angle per position of each pair
     size_t dim;
-    double *frequency; // [dim / 2]
+    double *frequency;     // [dim / 2]
+    double *far_frequency; // instead, in contexts of more than far_from positions
+    size_t far_from;
+    double magnitude; // of cosines and sines
 };
 
 struct q4_kv_shape { // of a layer's part of the KV cache; no heads: it has none

@@ -23,7 +23,7 @@ bool q4_op_reads(const struct q4_op *op, int buffer) {
     for (const struct q4_field *f = op->class->fields; f->name; f++)
         if (f->offset == offsetof(struct q4_op, source) && op->source == buffer)
             return true;
-    return op->kind == Q4_OP_MATMUL && op->add && op->out == buffer;
+    return (op->kind == Q4_OP_MATMUL || op->kind == Q4_OP_RMS_NORM) && op->add && op->out == buffer;
 }
 
 bool q4_op_writes(const struct q4_op *op, int buffer) {

@@ -21,9 +21,9 @@ struct q4_run;
 
 enum q4_op_kind {
     Q4_OP_EMBED,     // out = table[token]
-    Q4_OP_RMS_NORM,  // out = norm(source) * vector, `count` pieces of `width` columns each
+    Q4_OP_RMS_NORM,  // out = or += norm(source) * vector, `count` pieces of `width` columns each
     Q4_OP_QUANTIZE,  // the quantised forms of source
-    Q4_OP_MATMUL,    // out[out_col ..] = or += weight * source (+ bias)
+    Q4_OP_MATMUL,    // out[out_col ..] = or += (weight * source (+ bias)) * scale, capped
     Q4_OP_ROPE,      // rotates `heads` heads of source in place, from source_col on
     Q4_OP_KV_STORE,  // source[key_col ..] and source[value_col ..], all KV heads -> cache of `layer`
     Q4_OP_ATTENTION, // source[source_col ..]: queries -> out
@@ -36,12 +36,6 @@ enum q4_op_kind {
 
 // Tokens that GATE_UP takes through at once: whole tiles of any packing.
 #define Q4_GATE_UP_TOKENS 192
-
-enum q4_activation {
-    Q4_ACTIVATION_SILU,
-    Q4_ACTIVATION_GELU, // tanh's form
-    Q4_ACTIVATIONS
-};
 
 // ---- fields -------------------------------------------------------------------------------------
 
@@ -142,7 +136,9 @@ bool q4_op_writes(const struct q4_op *op, int buffer);
 
 // For checks.
 bool q4_columns_fit(const struct q4_model *model, int buffer, size_t first, size_t n);
-bool q4_plan_fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3))); // false
+static inline bool q4_scale_fits(float scale) { return scale >= 0x1p-64f && scale <= 0x1p64f; } // not NaN either
+static inline bool q4_cap_fits(float cap) { return cap == 0.0f || q4_scale_fits(cap); }         // 0: there is none
+bool q4_plan_fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));  // false
 
 // Checks every operation's indices, then asks its class (which the caller has set); what all of them together must
 // be; and notes which forms each buffer needs. The last operation's `last` is set.

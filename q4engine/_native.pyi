@@ -11,8 +11,8 @@ Weight = tuple[str, int, int, list[tuple[np.ndarray, int]]]
 """name, type, columns, [(GGUF rows as bytes, number of rows), …]"""
 Table = tuple[np.ndarray, int, int, int]
 """GGUF rows as bytes, type, rows, columns"""
-RopeTable = tuple[int, float, int]
-"""dim, base, vector of factors or -1"""
+RopeTable = tuple[int, float, np.ndarray | None, float, np.ndarray | None, int]
+"""dim, base, factors, magnitude, factors of contexts of more positions than the last number"""
 Op = tuple[str, str, int, bool, dict[str, int | float]]
 """kind, name, layer or -1, last, all of the kind's fields (``operations``)"""
 Group = list[tuple[int, int, bool]]

@@ -324,7 +324,7 @@ def _build_native(file: GGUFFile, graph: Graph, n_layers: int, n_threads: int, c
             n_layers=n_layers,
             tables=[(t.data, t.type.value, t.shape[0], t.shape[1]) for t in graph.tables],
             vectors=[_vector(file, tensors) for tensors in graph.vectors],
-            rope_tables=[(table.dim, table.base, table.factors) for table in graph.rope_tables],
+            rope_tables=[(t.dim, t.base, t.factors, t.magnitude, t.far, t.far_from) for t in graph.rope_tables],
             weights=[_weight(tensors) for tensors in graph.weights],
             buffers=[buffer.width for buffer in graph.buffers.values()],
             plan=[(op.kind, op.name, op.layer, op.last, op.fields) for op in graph.ops],

@@ -16,7 +16,7 @@
 
 typedef struct {
     size_t n_rows, dim;
-    size_t visible[ROWS];                // positions
+    q4_attn_view view[ROWS];
     uint16_t q[ROWS][STRIDE];            // fp16
     uint16_t weights[ROWS][Q4_KV_BLOCK]; // fp16
     float scores[ROWS][Q4_KV_BLOCK];
@@ -135,9 +135,11 @@ static void product_rows(float *out, size_t out_stride, const uint16_t *a, size_
 }
 
 // q4_block_softmax, with weights as fp16.
-static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q4_KV_BLOCK], size_t n) {
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
-        scores[t] = scores[0];
+static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q4_KV_BLOCK], q4_attn_view seen) {
+    for (size_t t = 0; t < seen.first; t++)
+        scores[t] = scores[seen.first];
+    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
+        scores[t] = scores[seen.first];
     float32x4_t largest = vld1q_f32(scores);
     for (size_t t = 4; t < Q4_KV_BLOCK; t += 4)
         largest = vmaxq_f32(largest, vld1q_f32(scores + t));
@@ -145,7 +147,9 @@ static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q
     float32x4_t max = vdupq_n_f32(state.max);
     for (size_t t = 0; t < Q4_KV_BLOCK; t += 4)
         vst1_u16(weights + t, vreinterpret_u16_f16(vcvt_f16_f32(q4_vec_exp(vsubq_f32(vld1q_f32(scores + t), max)))));
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
+    for (size_t t = 0; t < seen.first; t++)
+        weights[t] = 0;
+    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
         weights[t] = 0;
     float s[16];
     for (size_t j = 0; j < 16; j += 4) {
@@ -158,25 +162,37 @@ static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q
     return state;
 }
 
-// Rows row .. see at least one position of the block that starts at p.
-static void attend_block(group *g, size_t row, size_t p, const q4_attn_args *args) {
+static void cap_scores(float scores[Q4_KV_BLOCK], float cap) { // those of unseen positions may be anything
+    for (size_t t = 0; t < Q4_KV_BLOCK; t += 4)
+        vst1q_f32(scores + t, q4_vec_soft_cap(vld1q_f32(scores + t), cap));
+}
+
+// Rows row .. end - 1 see at least one position of the block that starts at p.
+static void attend_block(group *g, size_t row, size_t end, size_t p, const q4_attn_args *args) {
     q4_attn_state states[ROWS];
-    size_t n[ROWS], n_rows = g->n_rows - row, dim = g->dim;
-    const uint16_t *keys = args->keys + p * dim, *values = args->values + p * dim;
-    // a block's unseen positions are not computed, but for the rest of a vector
-    size_t last = q4_min_size(Q4_KV_BLOCK, g->visible[g->n_rows - 1] - p);
-    product_rows(g->scores[row], Q4_KV_BLOCK, g->q[row], STRIDE, keys, Q4_KV_BLOCK, dim, q4_round_up(last, 8), n_rows,
-                 false);
-    for (size_t r = row; r < g->n_rows; r++) {
-        n[r] = q4_min_size(Q4_KV_BLOCK, g->visible[r] - p);
-        states[r] = block_softmax(g->weights[r], g->scores[r], n[r]);
+    q4_attn_view seen[ROWS];
+    size_t dim = g->dim;
+    for (size_t r = row; r < end; r++)
+        seen[r] = q4_attn_view_in_block(g->view[r], p);
+    // a block's unseen positions are not computed, but for the rest of a vector; of values neither, where a window
+    // starts: what rows see less than the others has weights of 0, which leave their sums as they are
+    size_t skip = seen[row].first / 8 * 8, n = seen[row].end - seen[row].first;
+    const uint16_t *keys = args->keys + p * dim + skip, *values = args->values + p * dim;
+    product_rows(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row], STRIDE, keys, Q4_KV_BLOCK, dim,
+                 q4_round_up(seen[end - 1].end, 8) - skip, end - row, false);
+    for (size_t r = row; r < end; r++) {
+        if (args->logit_cap != 0.0f)
+            cap_scores(g->scores[r], args->logit_cap);
+        states[r] = block_softmax(g->weights[r], g->scores[r], seen[r]);
     }
-    product_rows(g->acc[row], STRIDE, g->weights[row], Q4_KV_BLOCK, values, dim, n[row], dim, n_rows, false);
-    for (size_t r = row; r < g->n_rows; r++) {
-        if (n[r] > n[row])
-            product_rows(g->acc[r], STRIDE, g->weights[r] + n[row], Q4_KV_BLOCK, values + n[row] * dim, dim,
-                         n[r] - n[row], dim, 1, true);
-        if (p) {
+    product_rows(g->acc[row], STRIDE, g->weights[row] + seen[row].first, Q4_KV_BLOCK, values + seen[row].first * dim,
+                 dim, n, dim, end - row, false);
+    for (size_t r = row; r < end; r++) {
+        size_t done = seen[row].end;
+        if (seen[r].end > done)
+            product_rows(g->acc[r], STRIDE, g->weights[r] + done, Q4_KV_BLOCK, values + done * dim, dim,
+                         seen[r].end - done, dim, 1, true);
+        if (p > q4_attn_first_block(g->view[r])) {
             q4_attn_merge(&g->state[r], g->total[r], states[r], g->acc[r], dim);
         } else {
             g->state[r] = states[r];
@@ -191,11 +207,14 @@ static void load_query(group *g, size_t r, const float *q, float scale) {
 }
 
 static void attend_group(group *g, const q4_attn_args *args) {
-    size_t row = 0;
-    for (size_t p = 0; p < g->visible[g->n_rows - 1]; p += Q4_KV_BLOCK) {
-        while (g->visible[row] <= p)
+    size_t row = 0, last = g->n_rows - 1;
+    for (size_t p = q4_attn_first_block(g->view[0]); p < g->view[last].end; p += Q4_KV_BLOCK) {
+        size_t end = g->n_rows;
+        while (g->view[row].end <= p)
             row++;
-        attend_block(g, row, p, args);
+        while (g->view[end - 1].first >= p + Q4_KV_BLOCK)
+            end--;
+        attend_block(g, row, end, p, args);
     }
 }
 
@@ -213,7 +232,7 @@ void Q4_JOIN(q4_attention, ISA)(float *acc, q4_attn_state *states, const float *
         g.n_rows = q4_min_size(ROWS, n - first);
         for (size_t r = 0; r < g.n_rows; r++) {
             size_t token = (first + r) / args->n_heads, head = (first + r) % args->n_heads;
-            g.visible[r] = q4_min_size(args->n_positions + token, Q4_KV_SPAN);
+            g.view[r] = q4_attn_view_of(args, token);
             load_query(&g, r, q + token * args->q_stride + head * dim, args->scale);
         }
         attend_group(&g, args);

@@ -82,6 +82,8 @@ bool q4_quantize_q8k_neon(const float *, size_t, int8_t *, float *, int32_t *);
 bool q4_kv_store_neon(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
 void q4_rope_neon(float *, const float *, size_t, enum q4_rope_style);
 void q4_swiglu_neon(float *, const float *, const float *, size_t);
+void q4_geglu_neon(float *, const float *, const float *, size_t);
+void q4_cap_neon(float *, size_t, float);
 void q4_attention_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
 
@@ -95,7 +97,9 @@ static void fill_ops(void) {
     ops_neon.quantize[Q4_ACT_Q8K] = q4_quantize_q8k_neon;
     ops_neon.rope = q4_rope_neon;
     ops_neon.kv_store = q4_kv_store_neon;
-    ops_neon.swiglu = q4_swiglu_neon;
+    ops_neon.gated[Q4_ACTIVATION_SILU] = q4_swiglu_neon;
+    ops_neon.gated[Q4_ACTIVATION_GELU] = q4_geglu_neon;
+    ops_neon.cap = q4_cap_neon;
     ops_neon.attention = q4_attention_neon;
     ops_fhm = ops_neon;
 #ifndef Q4_NO_FHM

@@ -28,4 +28,11 @@ static inline float32x4_t q4_vec_exp(float32x4_t x) {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(y), vcltq_f32(x, low)));
 }
 
+// q4_soft_cap
+static inline float32x4_t q4_vec_soft_cap(float32x4_t x, float cap) {
+    const float32x4_t one = vdupq_n_f32(1.0f);
+    float32x4_t e = q4_vec_exp(vmulq_n_f32(x, 2.0f / cap));
+    return vmulq_n_f32(vdivq_f32(vsubq_f32(e, one), vaddq_f32(e, one)), cap);
+}
+
 #endif

@@ -106,6 +106,27 @@ void q4_swiglu_neon(float *y, const float *gate, const float *up, size_t n) {
         y[i] = q4_silu(gate[i]) * up[i];
 }
 
+void q4_geglu_neon(float *y, const float *gate, const float *up, size_t n) {
+    const float32x4_t one = vdupq_n_f32(1.0f), cubic = vdupq_n_f32(Q4_GELU_CUBIC);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        float32x4_t x = vld1q_f32(gate + i);
+        float32x4_t slope = vfmaq_f32(vdupq_n_f32(Q4_GELU_LINEAR), cubic, vmulq_f32(x, x));
+        float32x4_t gelu = vdivq_f32(x, vaddq_f32(one, q4_vec_exp(vnegq_f32(vmulq_f32(x, slope)))));
+        vst1q_f32(y + i, vmulq_f32(gelu, vld1q_f32(up + i)));
+    }
+    for (; i < n; i++)
+        y[i] = q4_gelu(gate[i]) * up[i];
+}
+
+void q4_cap_neon(float *y, size_t n, float cap) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        vst1q_f32(y + i, q4_vec_soft_cap(vld1q_f32(y + i), cap));
+    for (; i < n; i++)
+        y[i] = q4_soft_cap(y[i], cap);
+}
+
 // ---- RoPE ---------------------------------------------------------------------------------------
 
 void q4_rope_base(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);

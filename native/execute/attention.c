@@ -16,16 +16,23 @@ struct shape {
     size_t group;  // query heads that share a KV head
     size_t heads;  // query heads a unit takes
     size_t tokens; // tokens a unit takes
-    size_t spans;  // of the call's last position
+    size_t first;  // span that the call's first token sees
+    size_t spans;  // from there to the call's last position
     bool by_span;
 };
+
+// The first position that a token sees, by its own.
+static size_t first_seen(const struct q4_op *op, size_t position) {
+    return op->window && position >= op->window ? position + 1 - op->window : 0;
+}
 
 static size_t spans_of(size_t n_positions) { return (n_positions + Q4_KV_SPAN - 1) / Q4_KV_SPAN; }
 
 static struct shape shape_of(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
     size_t threads = (size_t)q4_team_size(r->m->team);
     struct shape s = {.group = op->heads / op->kv_heads, .tokens = q4_min_size(range.n, tile_tokens(r->m, op))};
-    s.spans = spans_of(r->call->n_past + range.first + range.n);
+    s.first = first_seen(op, r->call->n_past + range.first) / Q4_KV_SPAN;
+    s.spans = spans_of(r->call->n_past + range.first + range.n) - s.first;
     s.by_span = range.n == 1 && s.spans > 1;
     size_t units = op->kv_heads * (s.by_span ? s.spans : (range.n + s.tokens - 1) / s.tokens);
     // single heads where too few groups would leave threads without work
@@ -48,6 +55,8 @@ static q4_attn_args span_args(const struct q4_run *r, const struct q4_op *op, si
         .head_dim = op->head_dim,
         .q_stride = r->m->buffers[op->source].width,
         .scale = op->scale,
+        .window = op->window,
+        .logit_cap = op->logit_cap,
     };
 }
 
@@ -63,33 +72,67 @@ static size_t scratch(const struct q4_model *m, const struct q4_op *op, size_t n
     return q4_round_up(tile_floats(m, op) * sizeof(float), 64) + 2 * rows * sizeof(q4_attn_state);
 }
 
+struct attended {                     // a tile's tokens
+    size_t position, width, q_stride; // of its first token; floats from one token to the next
+    const float *q;
+    float *out, *later;             // what they have come to, and at one more span
+    q4_attn_state *states, *others; // … likewise
+};
+
+// A span that is the first one for some tokens …
+static void begin_span(const struct q4_ops *ops, struct attended *a, q4_attn_args *args, struct q4_range tokens,
+                       size_t start) {
+    args->n_tokens = tokens.n;
+    args->n_positions = a->position + tokens.first + 1 - start;
+    args->acc_stride = a->width;
+    if (tokens.n)
+        ops->attention(a->out + tokens.first * a->width, a->states + tokens.first * args->n_heads,
+                       a->q + tokens.first * a->q_stride, args);
+}
+
+// … and one that joins what they have seen.
+static void join_span(const struct q4_ops *ops, struct attended *a, q4_attn_args *args, struct q4_range tokens,
+                      size_t start) {
+    size_t dim = args->head_dim, heads = args->n_heads;
+    args->n_tokens = tokens.n;
+    args->n_positions = a->position + tokens.first + 1 - start;
+    args->acc_stride = heads * dim;
+    if (tokens.n)
+        ops->attention(a->later, a->others, a->q + tokens.first * a->q_stride, args);
+    for (size_t i = 0; i < tokens.n * heads; i++)
+        ops->attention_merge(a->out + (tokens.first + i / heads) * a->width + i % heads * dim,
+                             &a->states[tokens.first * heads + i], a->later + i * dim, a->others[i], dim);
+}
+
 static void attend_tile(struct q4_run *r, const struct q4_op *op, struct q4_range tile, size_t head, size_t heads,
                         int member) {
     const struct q4_ops *ops = r->m->ops;
-    size_t dim = op->head_dim, width = r->m->buffers[op->out].width;
-    float *later = (float *)q4_scratch(r, member);
-    q4_attn_state *states = (q4_attn_state *)(later + q4_round_up(tile_floats(r->m, op), 16)),
-                  *others = states + tile.n * heads;
-    size_t visible = r->call->n_past + tile.first + 1; // positions that the tile's first token sees
-    float *out = q4_row(r, op->out, tile.first) + head * dim;
-    const float *q = q4_row(r, op->source, tile.first) + op->source_col + head * dim;
-    for (size_t span = 0; span < spans_of(visible + tile.n - 1); span++) {
-        size_t start = span * Q4_KV_SPAN, skip = visible > start ? 0 : start + 1 - visible; // tokens that end before it
+    struct attended a = {.width = r->m->buffers[op->out].width, .q_stride = r->m->buffers[op->source].width};
+    a.later = (float *)q4_scratch(r, member);
+    a.states = (q4_attn_state *)(a.later + q4_round_up(tile_floats(r->m, op), 16));
+    a.others = a.states + tile.n * heads;
+    a.position = r->call->n_past + tile.first;
+    a.out = q4_row(r, op->out, tile.first) + head * op->head_dim;
+    a.q = q4_row(r, op->source, tile.first) + op->source_col + head * op->head_dim;
+    size_t end = a.position + tile.n;
+    for (size_t span = first_seen(op, a.position) / Q4_KV_SPAN; span < spans_of(end); span++) {
+        // tokens that lie before the span, that saw one before it too, and whose windows have not left it
+        size_t start = span * Q4_KV_SPAN, skip = start > a.position ? start - a.position : 0, first = skip, last;
+        while (first < tile.n && first_seen(op, a.position + first) < start)
+            first++;
+        for (last = first; last < tile.n && first_seen(op, a.position + last) < start + Q4_KV_SPAN;)
+            last++;
         q4_attn_args args = span_args(r, op, head, span);
         args.n_heads = heads;
-        args.n_tokens = tile.n - skip;
-        args.n_positions = visible + skip - start;
-        args.acc_stride = span ? heads * dim : width;
-        ops->attention(span ? later : out, span ? others : states, q + skip * args.q_stride, &args);
-        for (size_t i = 0; span && i < args.n_tokens * heads; i++)
-            ops->attention_merge(out + (skip + i / heads) * width + i % heads * dim, &states[skip * heads + i],
-                                 later + i * dim, others[i], dim);
+        join_span(ops, &a, &args, (struct q4_range){skip, first - skip}, start);
+        begin_span(ops, &a, &args, (struct q4_range){first, last - first}, start);
     }
     for (size_t i = 0; i < tile.n * heads; i++)
-        ops->attention_finish(out + i / heads * width + i % heads * dim, states[i].sum, dim);
+        ops->attention_finish(a.out + i / heads * a.width + i % heads * op->head_dim, a.states[i].sum, op->head_dim);
 }
 
 // ---- one token, one span ------------------------------------------------------------------------
+// Spans are counted from the first one that the token sees.
 
 // Partial results of a KV head's group at a span: [KV head][span][query head], in the session.
 static size_t partial_index(const struct q4_session *session, size_t kv_head, size_t span, size_t group) {
@@ -101,7 +144,7 @@ static void merge_spans(struct q4_run *r, const struct q4_op *op, size_t token, 
     size_t dim = op->head_dim;
     for (size_t h = 0; h < s.group; h++) {
         float *out = q4_row(r, op->out, token) + (kv_head * s.group + h) * dim;
-        size_t at = partial_index(session, kv_head, 0, s.group) + h;
+        size_t at = partial_index(session, kv_head, 0, s.group) + h; // the first that it sees
         q4_attn_state state = session->span_states[at];
         memcpy(out, session->span_acc + at * dim, dim * sizeof *out);
         for (size_t span = 1; span < s.spans; span++) {
@@ -118,10 +161,10 @@ static void attend_span(struct q4_run *r, const struct q4_op *op, size_t token, 
                         struct shape s) {
     const struct q4_session *session = r->s;
     size_t dim = op->head_dim, at = partial_index(session, kv_head, span, s.group);
-    q4_attn_args args = span_args(r, op, kv_head * s.group, span);
+    q4_attn_args args = span_args(r, op, kv_head * s.group, s.first + span);
     args.n_heads = s.group;
     args.n_tokens = 1;
-    args.n_positions = r->call->n_past + token + 1 - span * Q4_KV_SPAN;
+    args.n_positions = r->call->n_past + token + 1 - (s.first + span) * Q4_KV_SPAN;
     r->m->ops->attention(session->span_acc + at * dim, session->span_states + at,
                          q4_row(r, op->source, token) + op->source_col + kv_head * s.group * dim, &args);
     // whoever ends last sees all of the others' results: the counter orders them
@@ -165,10 +208,7 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
                             op->kv_heads, op->head_dim);
     if (!(op->scale > 0.0f && op->scale < INFINITY))
         return q4_plan_fail(error, "scores scaled by %g", (double)op->scale);
-    if (op->window)
-        return q4_plan_fail(error, "a window of %zu positions is not implemented", op->window);
-    return op->logit_cap == 0.0f ||
-           q4_plan_fail(error, "scores capped at %g are not implemented", (double)op->logit_cap);
+    return q4_cap_fits(op->logit_cap) || q4_plan_fail(error, "scores capped at %g", (double)op->logit_cap);
 }
 
 const struct q4_op_class q4_op_attention = {

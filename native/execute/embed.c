@@ -4,7 +4,7 @@
 static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     if (!q4_columns_fit(m, op->out, 0, m->tables[op->table].columns))
         return q4_plan_fail(error, "rows of %zu columns do not fit their buffer", m->tables[op->table].columns);
-    return op->scale == 1.0f || q4_plan_fail(error, "an embedding scaled by %g is not implemented", (double)op->scale);
+    return q4_scale_fits(op->scale) || q4_plan_fail(error, "an embedding scaled by %g", (double)op->scale);
 }
 
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
@@ -19,6 +19,8 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
         const uint8_t *source = t->data + (size_t)r->call->tokens[token] * t->row_bytes;
         float *y = q4_row(r, op->out, token);
         t->type->dequantize(y, source, t->columns);
+        if (op->scale != 1.0f)
+            r->m->ops->scale(y, t->columns, op->scale);
         if (!r->m->ops->all_finite(y, t->columns))
             q4_report(r, op, token);
     }

@@ -93,9 +93,13 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
                                                            .all_logits = call->all_logits,
                                                            .phase = call->phase});
     uint64_t fp = q4_fp_enter();
-    for (size_t i = 0; i < m->n_rope_tables; i++)
-        for (size_t t = 0, dim = m->rope_tables[i].dim; t < call->n_tokens; t++)
-            q4_rope_table(s->cos_sin[i] + t * dim, m->rope_tables[i].frequency, dim / 2, call->n_past + t);
+    for (size_t i = 0; i < m->n_rope_tables; i++) {
+        const struct q4_rope_table *table = &m->rope_tables[i];
+        const double *frequency = s->n_ctx > table->far_from ? table->far_frequency : table->frequency;
+        for (size_t t = 0; t < call->n_tokens; t++)
+            q4_rope_table(s->cos_sin[i] + t * table->dim, frequency, table->dim / 2, table->magnitude,
+                          call->n_past + t);
+    }
     q4_fp_leave(fp);
     struct q4_run r = {.s = s, .m = m, .call = call, .fault = UINT64_MAX};
     q4_team_run(m->team, walk, &r);

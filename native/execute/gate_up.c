@@ -60,7 +60,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
         for (size_t block = units.first; block < units.first + units.n; block++) {
             q4_multiply_rows(r, op, part, block * Q4_BLOCK, Q4_BLOCK, c->gate, Q4_BLOCK, member);
             q4_multiply_rows(r, op, part, up + block * Q4_BLOCK, Q4_BLOCK, c->up, Q4_BLOCK, member);
-            r->m->ops->swiglu(c->gate, c->gate, c->up, part.n * Q4_BLOCK);
+            r->m->ops->gated[swiglu->activation](c->gate, c->gate, c->up, part.n * Q4_BLOCK);
             quantize_block(r, quantize, part, c);
             pack_block(r, swiglu->out, part, block, c);
         }

@@ -24,7 +24,7 @@ static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_ra
 static size_t most(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
     if (range.n == 1)
         return GEMV_ROWS / Q4_MAX_PANEL_ROWS;
-    return r->m->weights[op->weight].kernels.gemm->adds ? GEMM_UNITS : 1;
+    return r->m->weights[op->weight].kernels.gemm->adds && op->scale == 1.0f ? GEMM_UNITS : 1;
 }
 
 static struct q4_acts acts_of(const struct q4_run *r, const struct q4_op *op, const struct q4_weight *w,
@@ -39,13 +39,16 @@ static struct q4_acts acts_of(const struct q4_run *r, const struct q4_op *op, co
     return acts;
 }
 
-// What kernels leave to do that only multiply: bias, then residual.
-static void add_to_product(const struct q4_ops *ops, const struct q4_task *task, float *out, size_t width) {
+// What kernels leave to do: bias, where they only multiply, then scale, then residual. The cap is the logits' (work).
+static void finish_product(const struct q4_ops *ops, const struct q4_task *task, const float *bias, float scale,
+                           float *out, size_t width) {
     for (size_t i = 0; i < task->n_tokens; i++) {
         float *y = task->y + i * task->y_stride;
-        if (task->bias)
-            ops->add(y, task->bias, task->n_rows);
-        if (task->add)
+        if (bias)
+            ops->add(y, bias, task->n_rows);
+        if (scale != 1.0f)
+            ops->scale(y, task->n_rows, scale);
+        if (out)
             ops->add(out + i * width, y, task->n_rows);
     }
 }
@@ -58,7 +61,8 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
     uint8_t *scratch = q4_scratch(r, member);
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * n, 16);
-    bool wait = op->add && !kernel->adds;
+    bool adds = kernel->adds && op->scale == 1.0f, wait = op->add && !adds;
+    const float *bias = op->bias == Q4_NONE ? NULL : r->m->vectors[op->bias].data + first;
     struct q4_acts acts = acts_of(r, op, w, kernel);
     struct q4_task task = {
         .weights = w->data + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
@@ -71,12 +75,12 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
         .y_stride = wait ? n : width,
         .scratch = scratch,
         .ops = r->m->ops,
-        .bias = op->bias == Q4_NONE ? NULL : r->m->vectors[op->bias].data + first,
-        .add = op->add,
+        .bias = bias,
+        .add = op->add && adds,
     };
     kernel->run(&task);
-    if (!kernel->adds)
-        add_to_product(r->m->ops, &task, out, width);
+    if (!adds)
+        finish_product(r->m->ops, &task, kernel->adds ? NULL : bias, op->scale, wait ? out : NULL, width);
 }
 
 static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {
@@ -89,6 +93,8 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     for (size_t i = 0; logits && i < range.n; i++)
         if (!r->m->ops->all_finite(out + i * width, n))
             q4_report(r, op, range.first + i);
+        else if (op->logit_cap != 0.0f)
+            r->m->ops->cap(out + i * width, n, op->logit_cap);
 }
 
 // ---- at load ------------------------------------------------------------------------------------
@@ -119,6 +125,10 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
         return q4_plan_fail(error, "a product cannot replace its own input");
     if (op->bias != Q4_NONE && m->vectors[op->bias].n != w->rows)
         return q4_plan_fail(error, "the bias does not have %zu elements", w->rows);
+    if (!q4_scale_fits(op->scale))
+        return q4_plan_fail(error, "a product scaled by %g", (double)op->scale);
+    if (!q4_cap_fits(op->logit_cap) || (op->logit_cap != 0.0f && op != &m->plan[m->n_ops - 1]))
+        return q4_plan_fail(error, "a product capped at %g; only the logits are", (double)op->logit_cap);
     in->forms[w->type->acts] = true;
     const struct q4_act_packing *packing = w->kernels.gemm->packing;
     for (size_t i = 0; packing && i < in->n_packings; i++)
@@ -139,6 +149,8 @@ const struct q4_op_class q4_op_matmul = {
                                         Q4_FIELD(WEIGHT, weight),
                                         Q4_FIELD(ANY_VECTOR, bias),
                                         Q4_FIELD(BOOL, add),
+                                        Q4_FIELD(FLOAT, scale),
+                                        Q4_FIELD(FLOAT, logit_cap),
                                         {0}},
     .check = check,
     .units = units,

@@ -41,7 +41,7 @@ static double exp2_double(double y) {
 
 // sin and cos of an angle below 2^30: r = angle - n * pi/2, with pi/2 in three parts of 33 bits so that n * part is
 // exact for n < 2^20 and nearly so beyond; then the series on |r| <= pi/4.
-static void sin_cos(double angle, float *sine, float *cosine) {
+static void sin_cos(double angle, double *sine, double *cosine) {
     double n = round_even(angle * 0x1.45f306dc9c883p-1);
     double r = angle - n * 0x1.921fb544p0;
     r -= n * 0x1.0b4611a6p-34;
@@ -54,16 +54,16 @@ static void sin_cos(double angle, float *sine, float *cosine) {
     s *= r;
     switch ((int64_t)n & 3) {
     case 0:
-        *sine = (float)s, *cosine = (float)c;
+        *sine = s, *cosine = c;
         break;
     case 1:
-        *sine = (float)c, *cosine = (float)-s;
+        *sine = c, *cosine = -s;
         break;
     case 2:
-        *sine = (float)-s, *cosine = (float)-c;
+        *sine = -s, *cosine = -c;
         break;
     default:
-        *sine = (float)-c, *cosine = (float)s;
+        *sine = -c, *cosine = s;
         break;
     }
 }
@@ -76,7 +76,11 @@ void q4_rope_frequencies(double *frequency, size_t rope_dim, double base, const 
     }
 }
 
-void q4_rope_table(float *cos_sin, const double *frequency, size_t n_pairs, size_t position) {
-    for (size_t i = 0; i < n_pairs; i++)
-        sin_cos((double)position * frequency[i], &cos_sin[n_pairs + i], &cos_sin[i]);
+void q4_rope_table(float *cos_sin, const double *frequency, size_t n_pairs, double magnitude, size_t position) {
+    for (size_t i = 0; i < n_pairs; i++) {
+        double sine, cosine;
+        sin_cos((double)position * frequency[i], &sine, &cosine);
+        cos_sin[i] = (float)(magnitude * cosine);
+        cos_sin[n_pairs + i] = (float)(magnitude * sine);
+    }
 }

@@ -1,5 +1,5 @@
-// silu(gate) * up: one token a unit; of a single token some columns, which whoever makes them quantises where the next
-// operation leaves that to it.
+// activation(gate) * up: one token a unit; of a single token some columns, which whoever makes them quantises where the
+// next operation leaves that to it.
 #include "run.h"
 
 #define COLUMNS Q4_SUPER // whole blocks of any form
@@ -8,8 +8,7 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     size_t width = m->buffers[op->out].width;
     if (op->source == op->out || !q4_columns_fit(m, op->source, 0, 2 * width))
         return q4_plan_fail(error, "gate and up of %zu columns each do not fit their buffer", width);
-    return op->activation == Q4_ACTIVATION_SILU ||
-           q4_plan_fail(error, "activation %d is not implemented", op->activation);
+    return true;
 }
 
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
@@ -24,7 +23,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
         size_t token = range.n == 1 ? range.first : range.first + unit, first = range.n == 1 ? unit * COLUMNS : 0;
         size_t n = range.n == 1 ? q4_min_size(COLUMNS, width - first) : width;
         const float *gate = q4_row(r, op->source, token);
-        r->m->ops->swiglu(q4_row(r, op->out, token) + first, gate + first, gate + width + first, n);
+        r->m->ops->gated[op->activation](q4_row(r, op->out, token) + first, gate + first, gate + width + first, n);
         if (quantize)
             q4_quantize_columns(r, quantize, token, first, n);
     }

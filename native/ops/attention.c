@@ -27,26 +27,28 @@ static void block_scores(float scores[Q4_KV_BLOCK], const float *q, const uint16
     }
 }
 
-// acc[d] = sum over t < n, in order, of weight[t] * v[t][d]; lanes are dimensions.
-static void block_values(float *acc, const float *weights, const uint16_t *v, size_t n, size_t head_dim) {
+// acc[d] = sum over the positions seen, in order, of weight[t] * v[t][d]; lanes are dimensions.
+static void block_values(float *acc, const float *weights, const uint16_t *v, q4_attn_view seen, size_t head_dim) {
     memset(acc, 0, head_dim * sizeof *acc);
-    for (size_t t = 0; t < n; t++, v += head_dim)
+    for (size_t t = seen.first; t < seen.end; t++)
         for (size_t d = 0; d < head_dim; d++)
-            acc[d] = fmaf(weights[t], q4_half_to_float(v[d]), acc[d]);
+            acc[d] = fmaf(weights[t], q4_half_to_float(v[t * head_dim + d]), acc[d]);
 }
 
-static q4_attn_state attend_head(float *out, const float *q, size_t n_positions, const q4_attn_args *args) {
+static q4_attn_state attend_head(float *out, const float *q, q4_attn_view view, const q4_attn_args *args) {
     float qh[Q4_MAX_HEAD_DIM], scores[Q4_KV_BLOCK], acc[Q4_MAX_HEAD_DIM];
-    size_t dim = args->head_dim;
+    size_t dim = args->head_dim, start = q4_attn_first_block(view);
     for (size_t d = 0; d < dim; d++)
         qh[d] = q4_round_half(q[d] * args->scale);
     q4_attn_state total = {0};
-    for (size_t p = 0; p < n_positions; p += Q4_KV_BLOCK) {
-        size_t n = q4_min_size(Q4_KV_BLOCK, n_positions - p);
+    for (size_t p = start; p < view.end; p += Q4_KV_BLOCK) {
+        q4_attn_view seen = q4_attn_view_in_block(view, p);
         block_scores(scores, qh, args->keys + p * dim, dim);
-        q4_attn_state state = q4_block_softmax(scores, n);
-        block_values(p ? acc : out, scores, args->values + p * dim, n, dim);
-        if (p)
+        for (size_t t = seen.first; args->logit_cap != 0.0f && t < seen.end; t++)
+            scores[t] = q4_soft_cap(scores[t], args->logit_cap);
+        q4_attn_state state = q4_block_softmax(scores, seen);
+        block_values(p > start ? acc : out, scores, args->values + p * dim, seen, dim);
+        if (p > start)
             q4_attn_merge(&total, out, state, acc, dim);
         else
             total = state;
@@ -57,8 +59,7 @@ static q4_attn_state attend_head(float *out, const float *q, size_t n_positions,
 void Q4_NAME(q4_attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
     for (size_t t = 0; t < args->n_tokens; t++, acc += args->acc_stride, q += args->q_stride)
         for (size_t h = 0; h < args->n_heads; h++)
-            *states++ = attend_head(acc + h * args->head_dim, q + h * args->head_dim,
-                                    q4_min_size(args->n_positions + t, Q4_KV_SPAN), args);
+            *states++ = attend_head(acc + h * args->head_dim, q + h * args->head_dim, q4_attn_view_of(args, t), args);
 }
 
 void Q4_NAME(q4_attention_merge)(float *acc, q4_attn_state *state, const float *later, q4_attn_state other,

@@ -5,16 +5,29 @@
 #include "ops.h"
 #include "q4math.h"
 
-// Scores to weights e^(score - max), rounded to fp16, in place; positions from n on become 0.
-static inline q4_attn_state q4_block_softmax(float scores[Q4_KV_BLOCK], size_t n) {
-    q4_attn_state state = {.max = scores[0]};
-    for (size_t t = 1; t < n; t++)
+// The positions of the block at p that a view has, from the block's first on. None: end is 0.
+static inline q4_attn_view q4_attn_view_in_block(q4_attn_view view, size_t p) {
+    size_t first = view.first > p ? view.first - p : 0, end = view.end > p ? q4_min_size(view.end - p, Q4_KV_BLOCK) : 0;
+    return first < end ? (q4_attn_view){first, end} : (q4_attn_view){0, 0};
+}
+
+// The start of the first block that a view has positions of.
+static inline size_t q4_attn_first_block(q4_attn_view view) { return view.first / Q4_KV_BLOCK * Q4_KV_BLOCK; }
+
+// Scores to weights e^(score - max), rounded to fp16, in place; positions that are not seen become 0.
+static inline q4_attn_state q4_block_softmax(float scores[Q4_KV_BLOCK], q4_attn_view seen) {
+    q4_attn_state state = {.max = scores[seen.first]};
+    for (size_t t = seen.first + 1; t < seen.end; t++)
         state.max = scores[t] > state.max ? scores[t] : state.max;
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
+    for (size_t t = 0; t < seen.first; t++)
+        scores[t] = state.max;
+    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
         scores[t] = state.max; // stale lanes of the cache must not reach the exponential
     for (size_t t = 0; t < Q4_KV_BLOCK; t++)
         scores[t] = q4_round_half(q4_expf(scores[t] - state.max));
-    for (size_t t = n; t < Q4_KV_BLOCK; t++)
+    for (size_t t = 0; t < seen.first; t++)
+        scores[t] = 0.0f;
+    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
         scores[t] = 0.0f;
     float s[16];
     for (size_t j = 0; j < 16; j++)

@@ -31,7 +31,22 @@ void Q4_NAME(q4_add)(float *y, const float *x, size_t n) {
         y[i] += x[i];
 }
 
+void Q4_NAME(q4_scale)(float *y, size_t n, float scale) {
+    for (size_t i = 0; i < n; i++)
+        y[i] *= scale;
+}
+
 void Q4_NAME(q4_swiglu)(float *y, const float *gate, const float *up, size_t n) {
     for (size_t i = 0; i < n; i++)
         y[i] = q4_silu(gate[i]) * up[i];
+}
+
+void Q4_NAME(q4_geglu)(float *y, const float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        y[i] = q4_gelu(gate[i]) * up[i];
+}
+
+void Q4_NAME(q4_cap)(float *y, size_t n, float cap) {
+    for (size_t i = 0; i < n; i++)
+        y[i] = q4_soft_cap(y[i], cap);
 }

@@ -33,12 +33,31 @@ typedef struct {
     size_t head_dim;        // at most Q4_MAX_HEAD_DIM
     size_t n_heads, n_tokens;
     size_t q_stride, acc_stride; // floats from one token to the next
-    size_t n_positions;          // token t sees the span's first min(n_positions + t, Q4_KV_SPAN) positions; at least 1
-    float scale;                 // 1 / sqrt(head_dim), applied to q before q is rounded to fp16
+    size_t n_positions;          // token t's own position is n_positions + t - 1, counted from the span's first
+    size_t window;               // positions that a token sees, its own included; 0: all before it
+    float scale;                 // applied to q before q is rounded to fp16
+    float logit_cap;             // scores s become cap * tanh(s / cap); 0: they stay
 } q4_attn_args;
+
+// The span's positions that token t sees: from `first` to before `end`. Every token of a call sees at least one.
+typedef struct {
+    size_t first, end;
+} q4_attn_view;
+
+static inline q4_attn_view q4_attn_view_of(const q4_attn_args *args, size_t t) {
+    size_t end = args->n_positions + t;
+    return (q4_attn_view){args->window && end > args->window ? end - args->window : 0, q4_min_size(end, Q4_KV_SPAN)};
+}
 
 // Which elements of a head form a pair: neighbours (GGUF's llama), or i and i + rope_dim / 2 (qwen2).
 enum q4_rope_style { Q4_ROPE_NORM, Q4_ROPE_NEOX, Q4_ROPE_STYLES };
+
+// What a feed-forward network does to its gate.
+enum q4_activation {
+    Q4_ACTIVATION_SILU,
+    Q4_ACTIVATION_GELU, // tanh's form
+    Q4_ACTIVATIONS
+};
 
 // ---- one variant --------------------------------------------------------------------------------
 // Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond
@@ -67,8 +86,12 @@ struct q4_ops {
     void (*attention_merge)(float *acc, q4_attn_state *state, const float *later, q4_attn_state other, size_t head_dim);
     // acc[i] /= sum, as a product with the reciprocal
     void (*attention_finish)(float *acc, float sum, size_t head_dim);
-    // y[i] = silu(gate[i]) * up[i]
-    void (*swiglu)(float *y, const float *gate, const float *up, size_t n);
+    // y[i] = activation(gate[i]) * up[i]
+    void (*gated[Q4_ACTIVATIONS])(float *y, const float *gate, const float *up, size_t n);
+    // y[i] = cap * tanh(y[i] / cap)
+    void (*cap)(float *y, size_t n, float cap);
+    // y[i] *= scale
+    void (*scale)(float *y, size_t n, float scale);
     // y[i] += x[i]
     void (*add)(float *y, const float *x, size_t n);
     // whether all of x[n] is finite

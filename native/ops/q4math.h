@@ -77,6 +77,18 @@ static inline float q4_expf(float x) {
 // x * sigmoid(x), the SiLU of SwiGLU: x / (1 + e^-x).
 static inline float q4_silu(float x) { return x / (1.0f + q4_expf(-x)); }
 
+// GELU by tanh, x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2, which is x * sigmoid(x * g) with
+// g = 2 * sqrt(2 / pi) * (1 + 0.044715 * x^2).
+#define Q4_GELU_LINEAR 0x1.988454p+0f
+#define Q4_GELU_CUBIC 0x1.2444f2p-4f
+static inline float q4_gelu(float x) { return x / (1.0f + q4_expf(-(x * fmaf(Q4_GELU_CUBIC, x * x, Q4_GELU_LINEAR)))); }
+
+// cap * tanh(x / cap).
+static inline float q4_soft_cap(float x, float cap) {
+    float e = q4_expf(x * (2.0f / cap));
+    return cap * ((e - 1.0f) / (e + 1.0f));
+}
+
 // The order of every single-vector float sum: 16 strided partial sums folded by one tree.
 static inline float q4_fold16(const float s[16]) {
     float a[8], b[4];

@@ -10,6 +10,9 @@ void Q4_NAME(q4_attention)(float *, q4_attn_state *, const float *, const q4_att
 void Q4_NAME(q4_attention_merge)(float *, q4_attn_state *, const float *, q4_attn_state, size_t);
 void Q4_NAME(q4_attention_finish)(float *, float, size_t);
 void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
+void Q4_NAME(q4_geglu)(float *, const float *, const float *, size_t);
+void Q4_NAME(q4_cap)(float *, size_t, float);
+void Q4_NAME(q4_scale)(float *, size_t, float);
 void Q4_NAME(q4_add)(float *, const float *, size_t);
 extern const struct q4_type *const Q4_NAME(q4_types)[];
 bool Q4_NAME(q4_all_finite)(const float *, size_t);
@@ -31,7 +34,9 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .attention_tokens = 8,
     .attention_merge = Q4_NAME(q4_attention_merge),
     .attention_finish = Q4_NAME(q4_attention_finish),
-    .swiglu = Q4_NAME(q4_swiglu),
+    .gated = {[Q4_ACTIVATION_SILU] = Q4_NAME(q4_swiglu), [Q4_ACTIVATION_GELU] = Q4_NAME(q4_geglu)},
+    .cap = Q4_NAME(q4_cap),
+    .scale = Q4_NAME(q4_scale),
     .add = Q4_NAME(q4_add),
     .all_finite = Q4_NAME(q4_all_finite),
     .dot16_f32 = Q4_NAME(q4_dot16_f32),

@@ -137,12 +137,23 @@ static bool parse_vectors(struct q4_python_spec *to, PyObject *items) {
     return vectors != NULL;
 }
 
+// float32 values, or None.
+static bool parse_factors(struct q4_python_spec *to, PyObject *object, struct q4_vector_spec *factors) {
+    const Py_buffer *view = object == Py_None ? NULL : hold(&to->others, object);
+    if (view)
+        *factors = (struct q4_vector_spec){view->buf, (size_t)view->len / sizeof(float)};
+    return view || object == Py_None;
+}
+
 static bool parse_rope_tables(struct q4_python_spec *to, PyObject *items) {
     size_t n = (size_t)PyTuple_Size(items);
     struct q4_rope_spec *tables = new_array(to, n, sizeof *tables);
     for (size_t i = 0; tables && i < n; i++) {
-        Py_ssize_t dim;
-        if (!parse_item(items, i, "ndi", &dim, &tables[i].base, &tables[i].factors) || !as_size(dim, &tables[i].dim))
+        Py_ssize_t dim, far_from;
+        PyObject *factors, *far;
+        if (!parse_item(items, i, "ndOdOn", &dim, &tables[i].base, &factors, &tables[i].magnitude, &far, &far_from) ||
+            !as_size(dim, &tables[i].dim) || !as_size(far_from, &tables[i].far_from) ||
+            !parse_factors(to, factors, &tables[i].factors) || !parse_factors(to, far, &tables[i].far))
             return false;
     }
     to->spec.rope_tables = tables;

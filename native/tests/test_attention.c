@@ -41,6 +41,11 @@ static bool attention_case(struct rng *r, const void *subject, char *what, size_
     size_t row = args.n_heads * args.head_dim;
     args.q_stride = row + rng_range(r, 0, 40);
     args.acc_stride = row + (rng_next(r) & 1 ? 0 : rng_range(r, 0, 40));
+    if (rng_next(r) & 1) // any that leaves every token something of the span
+        args.window = rng_range(
+            r, args.n_positions + args.n_tokens > Q4_KV_SPAN ? args.n_positions + args.n_tokens - Q4_KV_SPAN : 1,
+            rng_next(r) & 1 ? 80 + args.n_positions + args.n_tokens : args.n_positions + args.n_tokens);
+    args.logit_cap = rng_next(r) % 3 ? 0.0f : rng_next(r) & 1 ? 50.0f : 1.5f;
     random_cache(r, &args, q4_min_size(args.n_positions + args.n_tokens - 1, Q4_KV_SPAN));
     size_t n_q = (args.n_tokens - 1) * args.q_stride + row, n_out = (args.n_tokens - 1) * args.acc_stride + row;
     float *q = slot_place(&slots[SLOT_X], r, n_q * sizeof *q, sizeof *q);
@@ -54,8 +59,8 @@ static bool attention_case(struct rng *r, const void *subject, char *what, size_
     q4_attn_state *states_expected = malloc(n_states * sizeof *states);
     q4_ops_base.attention(expected, states_expected, q, &args);
     ops->attention(out, states, q, &args);
-    snprintf(what, size, "%zu heads of %zu, %zu tokens, %zu positions", args.n_heads, args.head_dim, args.n_tokens,
-             args.n_positions);
+    snprintf(what, size, "%zu heads of %zu, %zu tokens, %zu positions, window %zu, cap %g", args.n_heads, args.head_dim,
+             args.n_tokens, args.n_positions, args.window, (double)args.logit_cap);
     bool right = same_bits(out, expected, n_out, sizeof *out, what, size) &&
                  same_bits(states, states_expected, 2 * n_states, sizeof(float), what, size) && slots_intact();
     free(expected);

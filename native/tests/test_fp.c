@@ -12,7 +12,7 @@ static bool flushes(void) {
 
 // Sums of squares and scales whose bits depend on gradual underflow.
 static void compute(const struct q4_ops *ops, float y[64], const float x[64], const float w[64]) {
-    ops->swiglu(y, x, w, 32);
+    ops->gated[Q4_ACTIVATION_SILU](y, x, w, 32);
     ops->dot16_f32(y + 32, w, x, 4);
     memcpy(y + 48, x, 16 * sizeof *y);
     ops->add(y + 48, w, 16);

@@ -109,17 +109,67 @@ static bool rope_case(struct rng *r, const void *subject, char *what, size_t siz
     return verdict(same_bits(x, expected, dim, sizeof *x, what, size), what, size);
 }
 
+static bool gated_case(struct rng *r, const struct q4_ops *ops, enum q4_activation activation, char *what,
+                       size_t size) {
+    size_t n = random_n(r);
+    float *gate = random_floats(SLOT_X, r, n, rng_next(r) & 1 ? 200.0f : 3e38f);
+    float *up = random_floats(SLOT_WEIGHTS, r, n, 1.0f), *y = place_floats(SLOT_Y, r, n);
+    float *expected = malloc(n * sizeof *y);
+    base->gated[activation](expected, gate, up, n);
+    ops->gated[activation](y, gate, up, n);
+    snprintf(what, size, "%zu values", n);
+    bool right = base->all_finite(expected, n) && same_bits(y, expected, n, sizeof *y, what, size);
+    free(expected);
+    return verdict(right, what, size);
+}
+
 static bool swiglu_case(struct rng *r, const void *subject, char *what, size_t size) {
+    return gated_case(r, subject, Q4_ACTIVATION_SILU, what, size);
+}
+
+static bool geglu_case(struct rng *r, const void *subject, char *what, size_t size) {
+    return gated_case(r, subject, Q4_ACTIVATION_GELU, what, size);
+}
+
+static bool cap_case(struct rng *r, const void *subject, char *what, size_t size) {
+    static const float caps[] = {30.0f, 50.0f, 0x1p-64f, 1.0f, 0x1p64f};
     const struct q4_ops *ops = subject;
     size_t n = random_n(r);
-    float *gate = random_floats(SLOT_X, r, n, 200.0f), *up = random_floats(SLOT_WEIGHTS, r, n, 65504.0f);
-    float *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y);
-    base->swiglu(expected, gate, up, n);
-    ops->swiglu(y, gate, up, n);
+    float *y = random_floats(SLOT_Y, r, n, rng_next(r) & 1 ? 200.0f : 3e38f), *expected = malloc(n * sizeof *y);
+    float cap = caps[rng_next(r) % 5];
+    memcpy(expected, y, n * sizeof *y);
+    base->cap(expected, n, cap);
+    ops->cap(y, n, cap);
+    snprintf(what, size, "%zu values, cap %g", n, (double)cap);
+    bool right = same_bits(y, expected, n, sizeof *y, what, size);
+    for (size_t i = 0; i < n; i++)
+        right = right && fabsf(expected[i]) <= cap;
+    free(expected);
+    return verdict(right, what, size);
+}
+
+static bool scale_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *y = random_floats(SLOT_Y, r, n, 1e17f), *expected = malloc(n * sizeof *y), scale = rng_float(r, 100.0f);
+    memcpy(expected, y, n * sizeof *y);
+    base->scale(expected, n, scale);
+    ops->scale(y, n, scale);
     snprintf(what, size, "%zu values", n);
     bool right = verdict(same_bits(y, expected, n, sizeof *y, what, size), what, size);
     free(expected);
     return right;
+}
+
+// The two functions against libm's, over the range where they are neither 0 nor the value itself.
+static bool libm_case(struct rng *r, const void *subject, char *what, size_t size) {
+    (void)subject;
+    float x = rng_float(r, rng_next(r) & 1 ? 1.0f : 12.0f), cap = 0.5f + fabsf(rng_float(r, 60.0f)), s = x * cap;
+    double inner = 0.79788456080286535588 * (x + 0.044715 * x * (double)x * x), gelu = x / (1 + exp(-2 * inner));
+    double capped = cap * tanh((double)s / cap);
+    snprintf(what, size, "x %g, cap %g: gelu %g, cap %g", (double)x, (double)cap, (double)q4_gelu(x),
+             (double)q4_soft_cap(s, cap));
+    return fabs(q4_gelu(x) - gelu) <= 1e-5 * fabs(gelu) + 1e-36 && fabs(q4_soft_cap(s, cap) - capped) <= 4e-7 * cap;
 }
 
 static bool add_case(struct rng *r, const void *subject, char *what, size_t size) {
@@ -169,6 +219,9 @@ static void test_variant(const struct q4_ops *ops) {
         {"quantize_q8k", quantize_q8k_case},
         {"rope", rope_case},
         {"swiglu", swiglu_case},
+        {"geglu", geglu_case},
+        {"cap", cap_case},
+        {"scale", scale_case},
         {"add", add_case},
         {"dot16", dot16_case},
     };
@@ -179,4 +232,7 @@ static void test_variant(const struct q4_ops *ops) {
     }
 }
 
-void test_ops(void) { each_ops(test_variant); }
+void test_ops(void) {
+    each_ops(test_variant);
+    run_cases("gelu_and_cap_of_libm", libm_case, NULL);
+}

@@ -11,13 +11,17 @@
 #define MOST_WEIGHTS 32
 #define MOST_OPS 64
 #define MOST_BUFFERS 16
-#define MOST_VECTORS 40
+#define MOST_VECTORS 48
 
 // A random decoder: the sizes, and the parts of its spec in memory of its own.
 struct decoder {
     size_t dim, heads, kv_heads, head_dim, ffn, vocabulary, layers;
-    bool bias, qk_norm, wide; // wide: all widths are multiples of 256, so that K-quants fit
-    size_t last_from;         // the layer whose attention and what follows serve the last token alone
+    bool bias, qk_norm, post_norm; // post_norm: what is added to the residual is normed first
+    size_t window;                 // of layer 0; 0: none
+    float scale, cap;              // of what is added to the residual, and of embedding and logits; of scores, logits
+    int activation;
+    bool wide;        // wide: all widths are multiples of 256, so that K-quants fit
+    size_t last_from; // the layer whose attention and what follows serve the last token alone
     struct q4_table_spec table;
     struct q4_vector_spec vectors[MOST_VECTORS];
     struct q4_rope_spec rope_tables[2];
@@ -100,17 +104,29 @@ static void add_products(struct decoder *d, struct rng *r, int source, int out, 
         op->bias = bias ? new_vector(d, r, all, -0.5f, 0.5f) : Q4_NONE;
         op->out_col = column;
         op->add = add;
+        op->scale = add ? d->scale : 1.0f;
         column += all;
     }
 }
 
-static void add_norm(struct decoder *d, struct rng *r, int source, size_t column, int out, size_t width, size_t count) {
+static struct q4_op *add_norm(struct decoder *d, struct rng *r, int source, size_t column, int out, size_t width,
+                              size_t count) {
     struct q4_op *op = new_op(d, Q4_OP_RMS_NORM, source, out);
-    op->source_col = op->out_col = column;
+    op->source_col = column;
+    op->out_col = source == out ? column : 0;
     op->width = width;
     op->count = count;
     op->eps = 1e-5f;
     op->vector = new_vector(d, r, width, 0.5f, 1.5f);
+    return op;
+}
+
+// A product that is added to the residual, through a norm where the model has such.
+static void add_to_residual(struct decoder *d, struct rng *r, int source, int normed, int residual) {
+    int to = d->post_norm ? normed : residual;
+    add_products(d, r, source, to, (size_t[]){d->dim}, 1, false, !d->post_norm);
+    if (d->post_norm)
+        add_norm(d, r, normed, 0, residual, d->dim, 1)->add = true;
 }
 
 // ---- the decoder --------------------------------------------------------------------------------
@@ -138,17 +154,19 @@ static void add_attention(struct decoder *d, struct rng *r, int residual, int no
     attention->kv_heads = d->kv_heads;
     attention->head_dim = d->head_dim;
     attention->scale = 1.0f / __builtin_sqrtf((float)d->head_dim);
+    attention->window = d->layer == 0 ? d->window : 0;
+    attention->logit_cap = d->cap;
     new_op(d, Q4_OP_QUANTIZE, attended, Q4_NONE);
-    add_products(d, r, attended, residual, (size_t[]){d->dim}, 1, false, true);
+    add_to_residual(d, r, attended, normed, residual);
 }
 
 static void add_feed_forward(struct decoder *d, struct rng *r, int residual, int normed, int gate_up, int activated) {
     add_norm(d, r, residual, 0, normed, d->dim, 1);
     new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
     add_products(d, r, normed, gate_up, (size_t[]){d->ffn, d->ffn}, 2, false, false);
-    new_op(d, Q4_OP_SWIGLU, gate_up, activated);
+    new_op(d, Q4_OP_SWIGLU, gate_up, activated)->activation = d->activation;
     new_op(d, Q4_OP_QUANTIZE, activated, Q4_NONE);
-    add_products(d, r, activated, residual, (size_t[]){d->dim}, 1, false, true);
+    add_to_residual(d, r, activated, normed, residual);
 }
 
 static void choose_sizes(struct decoder *d, struct rng *r) {
@@ -170,6 +188,11 @@ static void choose_sizes(struct decoder *d, struct rng *r) {
     d->last_from = rng_range(r, d->layers - 1, d->layers); // a layer behind it needs keys of all tokens
     d->bias = rng_next(r) & 1;
     d->qk_norm = rng_next(r) % 4 == 0;
+    d->post_norm = rng_next(r) % 4 == 0;
+    d->window = rng_next(r) & 1 ? rng_range(r, 1, rng_next(r) & 1 ? 40 : 600) : 0;
+    d->scale = rng_next(r) % 3 ? 1.0f : 0.25f;
+    d->cap = rng_next(r) % 3 ? 0.0f : 20.0f;
+    d->activation = (int)(rng_next(r) % Q4_ACTIVATIONS);
 }
 
 static void make_decoder(struct decoder *d, struct rng *r) {
@@ -183,10 +206,13 @@ static void make_decoder(struct decoder *d, struct rng *r) {
     d->table = (struct q4_table_spec){.type = type, .rows = d->vocabulary, .columns = d->dim};
     d->table.data = new_rows(r, type, d->vocabulary, d->dim, &d->table.bytes);
     size_t rope_dim = d->head_dim > 8 && rng_next(r) % 3 == 0 ? d->head_dim / 2 : d->head_dim;
-    int factors = rng_next(r) & 1 ? new_vector(d, r, rope_dim / 2, 1.0f, 8.0f) : Q4_NONE;
-    d->rope_tables[0] = (struct q4_rope_spec){rope_dim, 10000.0, factors};
-    d->rope_tables[1] = (struct q4_rope_spec){rope_dim, 500000.0, Q4_NONE};
-    new_op(d, Q4_OP_EMBED, Q4_NONE, residual)->scale = 1.0f;
+    d->rope_tables[0] = (struct q4_rope_spec){.dim = rope_dim, .base = 10000.0, .magnitude = 1.0};
+    d->rope_tables[1] = (struct q4_rope_spec){.dim = rope_dim, .base = 500000.0, .magnitude = 1.25, .far_from = 20};
+    if (rng_next(r) & 1)
+        d->rope_tables[0].factors = d->vectors[new_vector(d, r, rope_dim / 2, 1.0f, 8.0f)];
+    if (rng_next(r) & 1)
+        d->rope_tables[1].far = d->vectors[new_vector(d, r, rope_dim / 2, 1.0f, 8.0f)];
+    new_op(d, Q4_OP_EMBED, Q4_NONE, residual)->scale = d->scale;
     for (d->layer = 0; (size_t)d->layer < d->layers; d->layer++) {
         add_attention(d, r, residual, normed, qkv, attended);
         add_feed_forward(d, r, residual, normed, gate_up, activated);
@@ -197,6 +223,8 @@ static void make_decoder(struct decoder *d, struct rng *r) {
     struct q4_op *last = new_op(d, Q4_OP_MATMUL, normed, logits);
     last->weight = new_weight(d, r, random_type(r, d->dim), d->dim, (size_t[]){d->vocabulary}, 1);
     last->bias = Q4_NONE;
+    last->scale = d->scale;
+    last->logit_cap = d->cap;
     d->spec.n_layers = d->layers;
     d->spec.tables = &d->table;
     d->spec.n_tables = 1;
@@ -284,8 +312,11 @@ static bool plan_case(struct rng *r, const void *subject, char *what, size_t siz
     for (size_t i = 0; i < text.n; i++)
         text.tokens[i] = (int32_t)rng_range(r, 0, d.vocabulary - 1);
     text.logits = calloc(text.n * d.vocabulary, sizeof *text.logits);
-    snprintf(what, size, "dim %zu, %zu of %zu heads of %zu, ffn %zu, %zu layers%s%s, %zu tokens", d.dim, d.kv_heads,
-             d.heads, d.head_dim, d.ffn, d.layers, d.bias ? ", bias" : "", d.qk_norm ? ", QK norm" : "", text.n);
+    snprintf(what, size,
+             "dim %zu, %zu of %zu heads of %zu, ffn %zu, %zu layers%s%s%s, window %zu, cap %g, scale %g, %zu tokens",
+             d.dim, d.kv_heads, d.heads, d.head_dim, d.ffn, d.layers, d.bias ? ", bias" : "",
+             d.qk_norm ? ", QK norm" : "", d.post_norm ? ", post norm" : "", d.window, (double)d.cap, (double)d.scale,
+             text.n);
     struct q4_model reference;
     struct q4_model_spec plain = d.spec;
     char error[Q4_ERROR_SIZE] = "";

@@ -5,6 +5,7 @@
 #include "../build.h"
 #include "../session.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { DIM = 64, HEAD = 16, HEADS = 4, KV_HEADS = 2, KV = KV_HEADS * HEAD, VOCABULARY = 8, TOKENS = 200, MOST = 32 };
@@ -76,7 +77,7 @@ static struct parts *new_parts(void) {
         p->norm[i] = 1.0f;
     p->table = (struct q4_table_spec){(uint8_t *)p->embedding, sizeof p->embedding, Q4_TYPE_F32, VOCABULARY, DIM};
     p->vector = (struct q4_vector_spec){p->norm, DIM};
-    p->rope = (struct q4_rope_spec){HEAD, 10000.0, Q4_NONE};
+    p->rope = (struct q4_rope_spec){.dim = HEAD, .base = 10000.0, .magnitude = 1.0};
     p->spec = (struct q4_model_spec){.n_threads = 2, .n_layers = 1, .features = getenv("Q4_CPU_FEATURES")};
     p->spec.tables = &p->table, p->spec.vectors = &p->vector, p->spec.rope_tables = &p->rope;
     p->spec.weights = p->weights, p->spec.buffers = widths, p->spec.plan = p->plan;
@@ -99,6 +100,11 @@ static struct parts *new_parts(void) {
 // ---- the same bits ------------------------------------------------------------------------------
 
 static void as_it_is(struct parts *p) { (void)p; }
+
+// Windows around the sizes of a block (64) and so long that nothing leaves them.
+static void window_of_one(struct parts *p) { p->plan[ATTENTION].window = 1; }
+static void window_of_a_block(struct parts *p) { p->plan[ATTENTION].window = 64; }
+static void window_of_everything(struct parts *p) { p->plan[ATTENTION].window = SIZE_MAX; }
 
 // A value is a query that another KV head's unit would turn.
 static void values_among_queries(struct parts *p) { p->plan[STORE].value_col = (size_t)2 * HEAD; }
@@ -151,6 +157,9 @@ static const struct {
     void (*edit)(struct parts *p);
 } right[] = {
     {"as it is", as_it_is},
+    {"a window of one", window_of_one},
+    {"a window of a block", window_of_a_block},
+    {"a window of everything", window_of_everything},
     {"values among queries", values_among_queries},
     {"RoPE of other heads", rope_of_other_heads},
     {"RoPE of some queries", rope_of_some_queries},
@@ -239,6 +248,16 @@ static void quantised_of_old_floats(struct parts *p) {
 static void nothing_written(struct parts *p) { p->plan[NORM].source = SECOND; }
 static void all_after_last(struct parts *p) { p->plan[NORM].last = true; }
 static void last_in_between(struct parts *p) { p->plan[DOWN].last = true; }
+static void norm_added_to_its_own_input(struct parts *p) {
+    p->plan[NORM].source = p->plan[NORM].out = RESIDUAL, p->plan[NORM].add = true;
+}
+static void norm_added_to_nothing(struct parts *p) { p->plan[NORM].add = true; }
+static void product_of_no_scale(struct parts *p) { p->plan[PRODUCT].scale = 0.0f; }
+static void capped_in_between(struct parts *p) { p->plan[PRODUCT].logit_cap = 30.0f; }
+static void capped_at_infinity(struct parts *p) { p->plan[p->spec.n_ops - 1].logit_cap = INFINITY; }
+static void scores_capped_below_zero(struct parts *p) { p->plan[ATTENTION].logit_cap = -1.0f; }
+static void rope_of_no_magnitude(struct parts *p) { p->rope.magnitude = 0.0; }
+static void rope_with_one_factor(struct parts *p) { p->rope.far = (struct q4_vector_spec){p->norm, 1}; }
 static void sum_onto_nothing(struct parts *p) { p->plan[PRODUCT].add = true; }
 static void attention_first(struct parts *p) {
     struct q4_op store = p->plan[STORE];
@@ -264,6 +283,14 @@ static const struct {
     {nothing_written, "operation 1: buffer 6 is not written for all tokens"},
     {all_after_last, "operation 2: buffer 1 is not written for all tokens"},
     {last_in_between, "operation 15: buffer 0 is not written for all tokens"},
+    {norm_added_to_its_own_input, "operation 1: a norm cannot be added to its own input"},
+    {norm_added_to_nothing, "operation 1: buffer 1 is not written for all tokens"},
+    {product_of_no_scale, "operation 3: a product scaled by 0"},
+    {capped_in_between, "operation 3: a product capped at 30; only the logits are"},
+    {capped_at_infinity, "a product capped at inf"},
+    {scores_capped_below_zero, "operation 6: scores capped at -1"},
+    {rope_of_no_magnitude, "RoPE with cosines times 0"},
+    {rope_with_one_factor, "RoPE needs one factor a pair"},
     {sum_onto_nothing, "operation 3: buffer 2 is not written for all tokens"},
     {attention_first, "operation 6: no operation before it stores 2 KV heads of 16 columns"},
     {two_stores, "stored twice"},

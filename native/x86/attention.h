@@ -23,16 +23,17 @@ void FALLBACK(float *acc, q4_attn_state *states, const float *q, const q4_attn_a
 // Rows that meet each block of a span together. Lanes behind a group's maxima and sums may be read, and mean nothing.
 struct tile {
     size_t n_rows, dim, stride;
-    size_t visible[TILE_ROWS]; // positions
+    q4_attn_view view[TILE_ROWS];
+    float logit_cap;
     float max[TILE_ROWS + 16], sum[TILE_ROWS + 16];
     float q[TILE_FLOATS], total[TILE_FLOATS]; // [row][stride]
 };
 
 // One group at one block.
 struct step {
-    size_t row, n_rows; // of the tile
-    size_t n[ROWS];     // positions of the block that a row sees, at least one
-    size_t ahead;       // elements from a block's keys or values to the next block's, to be asked for; 0: they are not
+    size_t row, n_rows;      // of the tile
+    q4_attn_view seen[ROWS]; // positions of the block that a row sees, at least one
+    size_t ahead; // elements from a block's keys or values to the next block's, to be asked for; 0: they are not
     float weights[ROWS][Q4_KV_BLOCK];         // scores before
     float max[16], sum[16], old[16], new[16]; // the block's; factors of what was before and of this
 };
@@ -97,15 +98,15 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         break;                                                                                                         \
     }
 
-// As many vectors of positions as the last row sees; where the block is cut and the group is whole, no more.
+// As many vectors of positions as the rows see; where the block is cut and the group is whole, no more.
 static void block_scores(const struct tile *tile, struct step *s, const uint16_t *k) {
     const float *q = tile->q + s->row * tile->stride;
-    size_t n = s->n[s->n_rows - 1];
+    size_t n = s->seen[s->n_rows - 1].end, step = WIDE * LANES;
     const struct fold none = {NULL, NULL};
 #define SCORES(N, VECTORS)                                                                                             \
     product(s->weights[0] + t, Q4_KV_BLOCK, q, tile->stride, k + t, Q4_KV_BLOCK, tile->dim, N, VECTORS, none, s->ahead)
 #define SCORES_WIDE(N) SCORES(N, WIDE)
-    for (size_t t = 0; t < n; t += WIDE * LANES) {
+    for (size_t t = s->seen[0].first / step * step; t < n; t += step) {
         size_t vectors = (n - t + LANES - 1) / LANES;
         if (s->n_rows == ROWS && vectors == 1)
             SCORES(ROWS, 1);
@@ -119,11 +120,12 @@ static void block_scores(const struct tile *tile, struct step *s, const uint16_t
 }
 
 static void block_values(struct tile *tile, const struct step *s, const uint16_t *v, bool first) {
-    size_t d = 0, dim = tile->dim, n = s->n[s->n_rows - 1];
+    size_t d = 0, dim = tile->dim, from = s->seen[0].first, n = s->seen[s->n_rows - 1].end - from;
     float *total = tile->total + s->row * tile->stride;
-    // Where a row sees less than the last one, weights of 0 leave its sums as they are: these are never -0.
+    // Where a row sees less than the others, weights of 0 leave its sums as they are: these are never -0.
 #define VALUES(N)                                                                                                      \
-    product(total + d, tile->stride, s->weights[0], Q4_KV_BLOCK, v + d, dim, n, N, vectors, fold, s->ahead)
+    product(total + d, tile->stride, s->weights[0] + from, Q4_KV_BLOCK, v + from * dim + d, dim, n, N, vectors, fold,  \
+            s->ahead)
     if (first) {
         const struct fold fold = {NULL, NULL};
         for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
@@ -139,9 +141,18 @@ static void block_values(struct tile *tile, const struct step *s, const uint16_t
     }
 }
 
+// Lanes of positions that are not seen hold anything, and may afterwards.
+static void cap_scores(float scores[Q4_KV_BLOCK], float cap) {
+    UNROLLED (v, POSITION_VECTORS)
+        vf_store(scores + v * LANES, vf_soft_cap(vf_load(scores + v * LANES), cap));
+}
+
 // q4_block_softmax. Absent positions count as -infinity, whose weight rounds to 0 in fp16.
-static ALWAYS_INLINE void block_softmax(float weights[Q4_KV_BLOCK], size_t n, float *max, float *sum) {
+static ALWAYS_INLINE void block_softmax(float weights[Q4_KV_BLOCK], q4_attn_view seen, float *max, float *sum) {
     vf x[POSITION_VECTORS];
+    size_t n = seen.end;
+    for (size_t t = 0; t < seen.first; t++)
+        weights[t] = -INFINITY;
     UNROLLED (v, POSITION_VECTORS)
         x[v] = n < Q4_KV_BLOCK ? vf_first_or(weights + v * LANES, n > v * LANES ? n - v * LANES : 0, -INFINITY)
                                : vf_load(weights + v * LANES);
@@ -174,41 +185,58 @@ static void merge_states(struct tile *tile, struct step *s) {
     }
 }
 
-// The group at the block that starts at p.
-static void attend_block(struct tile *tile, struct step *s, size_t p, const q4_attn_args *args) {
+// The group at the block that starts at p, which is the first one of its rows or joins what there is of them.
+static void attend_block(struct tile *tile, struct step *s, size_t p, bool first, const q4_attn_args *args) {
+    const q4_attn_view whole = {0, Q4_KV_BLOCK};
     block_scores(tile, s, args->keys + p * tile->dim);
-    if (s->n[0] == Q4_KV_BLOCK)
+    for (size_t r = 0; tile->logit_cap != 0.0f && r < s->n_rows; r++)
+        cap_scores(s->weights[r], tile->logit_cap);
+    if (s->seen[0].end == whole.end && s->seen[s->n_rows - 1].first == whole.first)
         for (size_t r = 0; r < s->n_rows; r++)
-            block_softmax(s->weights[r], Q4_KV_BLOCK, &s->max[r], &s->sum[r]);
+            block_softmax(s->weights[r], whole, &s->max[r], &s->sum[r]);
     else
         for (size_t r = 0; r < s->n_rows; r++)
-            block_softmax(s->weights[r], s->n[r], &s->max[r], &s->sum[r]);
-    if (p) {
+            block_softmax(s->weights[r], s->seen[r], &s->max[r], &s->sum[r]);
+    if (!first) {
         merge_states(tile, s);
     } else {
         memcpy(tile->max + s->row, s->max, s->n_rows * sizeof(float));
         memcpy(tile->sum + s->row, s->sum, s->n_rows * sizeof(float));
     }
-    block_values(tile, s, args->values + p * tile->dim, p == 0);
+    block_values(tile, s, args->values + p * tile->dim, first);
+}
+
+// Rows whose windows start in other blocks than the first row's: nothing so far, which a block joins with its own bits.
+static void clear_rows(struct tile *tile) {
+    for (size_t r = 0; r < tile->n_rows; r++) {
+        tile->max[r] = -INFINITY;
+        tile->sum[r] = 0.0f;
+        memset(tile->total + r * tile->stride, 0, tile->dim * sizeof(float));
+    }
 }
 
 static void attend_tile(struct tile *tile, const q4_attn_args *args) {
-    size_t first = 0, last = tile->visible[tile->n_rows - 1];
+    size_t first = 0, end = tile->n_rows, last = tile->view[end - 1].end, start = q4_attn_first_block(tile->view[0]);
+    bool together = start == q4_attn_first_block(tile->view[end - 1]);
     struct step s;
+    if (!together)
+        clear_rows(tile);
     // the first values are on their way while the first keys are multiplied
-    for (size_t i = 0; i < q4_min_size(last, Q4_KV_BLOCK) * tile->dim; i += 64 / sizeof *args->values)
-        _mm_prefetch((const char *)(args->values + i), _MM_HINT_T0);
-    for (size_t p = 0; p < last; p += Q4_KV_BLOCK) {
+    for (size_t i = 0; i < q4_min_size(last - start, Q4_KV_BLOCK) * tile->dim; i += 64 / sizeof *args->values)
+        _mm_prefetch((const char *)(args->values + start * tile->dim + i), _MM_HINT_T0);
+    for (size_t p = start; p < last; p += Q4_KV_BLOCK) {
         // behind a whole span lies the next one
         bool more = p + Q4_KV_BLOCK < last || last == Q4_KV_SPAN;
         s.ahead = more ? Q4_KV_BLOCK * tile->dim : 0; // for the first group: the others find the block in L1
-        while (tile->visible[first] <= p)
+        while (tile->view[first].end <= p)
             first++;
-        for (s.row = first; s.row < tile->n_rows; s.row += s.n_rows, s.ahead = 0) {
-            s.n_rows = q4_min_size(ROWS - s.row % ROWS, tile->n_rows - s.row);
+        for (end = tile->n_rows; tile->view[end - 1].first >= p + Q4_KV_BLOCK;)
+            end--;
+        for (s.row = first; s.row < end; s.row += s.n_rows, s.ahead = 0) {
+            s.n_rows = q4_min_size(ROWS - s.row % ROWS, end - s.row);
             for (size_t r = 0; r < s.n_rows; r++)
-                s.n[r] = q4_min_size(Q4_KV_BLOCK, tile->visible[s.row + r] - p);
-            attend_block(tile, &s, p, args);
+                s.seen[r] = q4_attn_view_in_block(tile->view[s.row + r], p);
+            attend_block(tile, &s, p, together && p == start, args);
         }
     }
 }
@@ -222,13 +250,14 @@ void Q4_JOIN(q4_attention_grouped, ISA)(float *acc, q4_attn_state *states, const
     struct tile tile; // large: what is not used is not cleared
     tile.dim = dim;
     tile.stride = row_stride(dim);
+    tile.logit_cap = args->logit_cap;
     size_t most = q4_min_size(TILE_ROWS, TILE_FLOATS / tile.stride / ROWS * ROWS);
     for (size_t first = 0; first < n; first += tile.n_rows) {
         tile.n_rows = q4_min_size(most, n - first);
         for (size_t r = 0; r < tile.n_rows; r++) {
             size_t token = (first + r) / args->n_heads, head = (first + r) % args->n_heads;
             const float *from = q + token * args->q_stride + head * dim;
-            tile.visible[r] = q4_min_size(args->n_positions + token, Q4_KV_SPAN);
+            tile.view[r] = q4_attn_view_of(args, token);
             for (size_t d = 0; d < dim; d += LANES)
                 vf_store(tile.q + r * tile.stride + d, vf_round_half(vf_mul(vf_load(from + d), vf_all(args->scale))));
         }

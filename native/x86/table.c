@@ -66,7 +66,9 @@ extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
     bool q4_kv_store_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);               \
     bool q4_kv_store_16_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t, size_t);    \
     void q4_attention_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);                    \
-    void q4_swiglu_vector_##ISA(float *, const float *, const float *, size_t);
+    void q4_swiglu_vector_##ISA(float *, const float *, const float *, size_t);                                        \
+    void q4_geglu_vector_##ISA(float *, const float *, const float *, size_t);                                         \
+    void q4_cap_vector_##ISA(float *, size_t, float);
 
 DECLARE_OPS(avx2)
 DECLARE_OPS(avx512)
@@ -84,7 +86,9 @@ static struct q4_ops ops_avx2, ops_avx512;
     ops_##ISA.attention = q4_attention_grouped_##ISA;                                                                  \
     ops_##ISA.attention_tokens = 6; /* of whole groups, for any number of heads */                                     \
     ops_##ISA.attention_rows = 36;                                                                                     \
-    ops_##ISA.swiglu = q4_swiglu_vector_##ISA;
+    ops_##ISA.gated[Q4_ACTIVATION_SILU] = q4_swiglu_vector_##ISA;                                                      \
+    ops_##ISA.gated[Q4_ACTIVATION_GELU] = q4_geglu_vector_##ISA;                                                       \
+    ops_##ISA.cap = q4_cap_vector_##ISA;
 
 static void fill_ops(void) {
     FILL_OPS(avx2)

@@ -23,6 +23,12 @@ static inline vf vf_exp(vf x) {
     return vf_where_at_least(x, vf_all(-87.0f), y);
 }
 
+// q4_soft_cap.
+static inline vf vf_soft_cap(vf x, float cap) {
+    vf e = vf_exp(vf_mul(x, vf_all(2.0f / cap))), one = vf_all(1.0f);
+    return vf_mul(vf_all(cap), vf_div(vf_sub(e, one), vf_add(e, one)));
+}
+
 // q4_fold16.
 static inline float vf_fold16(const vf s[16 / LANES]) {
     __m256 a = vf_fold8(s);

@@ -100,6 +100,20 @@ void Q4_JOIN(q4_swiglu_vector, ISA)(float *y, const float *gate, const float *up
     }
 }
 
+void Q4_JOIN(q4_geglu_vector, ISA)(float *y, const float *gate, const float *up, size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        vf x = vf_load_first(gate + i, n - i), u = vf_load_first(up + i, n - i);
+        vf slope = vf_fma(vf_all(Q4_GELU_CUBIC), vf_mul(x, x), vf_all(Q4_GELU_LINEAR));
+        vf gelu = vf_div(x, vf_add(vf_all(1.0f), vf_exp(vf_negate(vf_mul(x, slope)))));
+        vf_store_first(y + i, n - i, vf_mul(gelu, u));
+    }
+}
+
+void Q4_JOIN(q4_cap_vector, ISA)(float *y, size_t n, float cap) {
+    for (size_t i = 0; i < n; i += LANES)
+        vf_store_first(y + i, n - i, vf_soft_cap(vf_load_first(y + i, n - i), cap));
+}
+
 static inline void rotate(vf *x, vf *y, const float *cosines, const float *sines) {
     vf c = vf_load(cosines), s = vf_load(sines), x0 = *x, x1 = *y;
     *x = vf_fma(x0, c, vf_negate(vf_mul(x1, s)));

@@ -5,15 +5,21 @@ from __future__ import annotations
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile
 from q4engine.models.config import ModelConfig
+from q4engine.models.gemma2 import Gemma2
+from q4engine.models.gemma3 import Gemma3
 from q4engine.models.graph import Graph
 from q4engine.models.keys import KeyReader
 from q4engine.models.llama import Llama
 from q4engine.models.qwen2 import Qwen2
+from q4engine.models.qwen3 import Qwen3
 from q4engine.tokenizer.vocabulary import NO_TOKEN, SPECIAL_IDS
 
 ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "llama": Llama,
+    "gemma2": Gemma2,
+    "gemma3": Gemma3,
     "qwen2": Qwen2,
+    "qwen3": Qwen3,
 }
 """By GGUF's names, ``general.architecture``."""
 

@@ -40,9 +40,9 @@ class Activation(IntEnum):
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "embed": ("out", "table", "scale"),
-    "rms_norm": ("source", "source_col", "out", "out_col", "vector", "width", "count", "eps"),
+    "rms_norm": ("source", "source_col", "out", "out_col", "vector", "width", "count", "eps", "add"),
     "quantize": ("source",),
-    "matmul": ("source", "out", "out_col", "weight", "bias", "add"),
+    "matmul": ("source", "out", "out_col", "weight", "bias", "add", "scale", "logit_cap"),
     "rope": ("source", "source_col", "heads", "head_dim", "table", "style"),
     "kv_store": ("source", "key_col", "value_col", "heads", "head_dim"),
     "attention": (
@@ -63,16 +63,23 @@ class Buffer:
     width: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RopeTable:
     """Angles of RoPE: pair i of ``dim`` / 2 turns by base^(−2i / dim) a position, divided by ``factors`` if any.
 
-    ``factors`` is the index of a vector, or NONE.
+    In contexts of more than ``far_from`` positions ``far`` are the factors, where there are such. Cosines and sines are
+    multiplied by ``magnitude``. Factors are float32 [dim / 2].
     """
 
     dim: int
     base: float
-    factors: int
+    factors: np.ndarray | None = None
+    magnitude: float = 1.0
+    far: np.ndarray | None = None
+    far_from: int = 0
+
+    def factors_for(self, n_ctx: int) -> np.ndarray | None:
+        return self.far if self.far is not None and n_ctx > self.far_from else self.factors
 
 
 @dataclass(frozen=True)
@@ -114,15 +121,16 @@ class Graph:
     """The names of all tensors that it uses."""
     _quantized: set[int] = field(default_factory=set)
 
-    def rope_table(self, dim: int, base: float, factors: str | None = None) -> int:
-        """The index of a table of angles for ``dim`` elements of a head; ``factors`` names a tensor of dim / 2."""
-        vector = NONE
-        if factors is not None:
-            info = self._vector_tensor(factors, dim // 2)
-            _check_factors(info)
-            vector = self._vector([info])
-        self.rope_tables.append(RopeTable(dim, base, vector))
+    def rope_table(self, table: RopeTable) -> int:
+        """The index of a table of angles."""
+        self.rope_tables.append(table)
         return len(self.rope_tables) - 1
+
+    def rope_factors(self, tensor: str, dim: int) -> np.ndarray:
+        """A tensor of factors for ``dim`` elements of a head: float32 [dim / 2], each large enough."""
+        info = self._vector_tensor(tensor, dim // 2)
+        _check_factors(info)
+        return info.data.view("<f4")
 
     def embed(self, tensor: str, out: str, *, rows: int, columns: int, scale: float = 1.0) -> Buffer:
         """out[t] = row tokens[t] of the table · scale: [n, columns]."""
@@ -132,9 +140,12 @@ class Graph:
         return buffer
 
     def rms_norm(
-        self, x: Buffer, tensor: str, out: str | Buffer, *, eps: float, col: int = 0, width: int = 0, count: int = 1
-    ) -> Buffer:
+        self, x: Buffer, tensor: str, out: str | Buffer, *, eps: float, col: int = 0, width: int = 0, count: int = 1,
+        add: bool = False,
+    ) -> Buffer:  # fmt: skip
         """out = x / sqrt(mean(x²) + eps) · weight, over the whole row, or over each of ``count`` pieces of ``width``.
+
+        With ``add`` it is out += …
 
         Pieces lie side by side from column ``col`` on and share the weight; where ``out`` is a buffer they keep their
         columns in it.
@@ -144,14 +155,17 @@ class Graph:
         self._emit(
             "rms_norm", tensor, source=x.index, source_col=col,
             out=buffer.index, out_col=col if isinstance(out, Buffer) else 0,
-            vector=self._vector([self._vector_tensor(tensor, width)]), width=width, count=count, eps=eps,
+            vector=self._vector([self._vector_tensor(tensor, width)]), width=width, count=count, eps=eps, add=add,
         )  # fmt: skip
         return buffer
 
     def matmul(
-        self, x: Buffer, rows: Mapping[str, int], out: str | Buffer, *, bias: bool = False, add: bool = False
-    ) -> Buffer:
-        """out = x · Wᵀ (+ bias), or out += with ``add``: [n, rows], those of several tensors side by side.
+        self, x: Buffer, rows: Mapping[str, int], out: str | Buffer, *, bias: bool = False, add: bool = False,
+        scale: float = 1.0, logit_cap: float = 0.0,
+    ) -> Buffer:  # fmt: skip
+        """out = (x · Wᵀ (+ bias)) · scale, or out += with ``add``: [n, rows], those of several tensors side by side.
+
+        ``logit_cap``: of logits alone, s become cap · tanh(s / cap); 0 for none.
 
         ``rows``: tensors with the number of their rows; their columns are x's. A bias is the tensor of the same name
         that ends in ``bias``. Neighbouring tensors of one type become one packed matrix: fewer barriers, longer
@@ -169,6 +183,7 @@ class Graph:
             self._emit(
                 "matmul", "+".join(info.name for info in group), source=x.index, out=buffer.index, out_col=column,
                 weight=len(self.weights) - 1, bias=self._biases(group) if bias else NONE, add=add,
+                scale=scale, logit_cap=logit_cap,
             )  # fmt: skip
             column += sum(info.shape[0] for info in group)
         return buffer

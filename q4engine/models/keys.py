@@ -2,12 +2,68 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
+
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile
+from q4engine.gguf.metadata import GGUFArray
+from q4engine.models.rope_scaling import RopeScaling, yarn_magnitude
 
 _MAX_COUNT = 1 << 30
+_MIN_FACTOR, _MAX_FACTOR = 0.25, 1e6  # of RoPE; below, angles would leave what sine and cosine are exact for
 _MAX_ROPE_BASE = 1e30
 _MIN_EPSILON = 1e-30  # below, a row of zeros would be divided by nothing
+
+
+_CHANGING: dict[str, tuple[float, ...]] = {
+    "attention.*_lora_rank": (0,),
+    "attention.*_mla": (),
+    "attention.*_swa": (),
+    "attention.causal": (1,),
+    "attention.clamp_kqv": (0,),
+    "attention.group_norm_*": (),
+    "attention.layer_norm_epsilon": (),
+    "attention.max_alibi_bias": (0,),
+    "attention.output_scale": (1,),
+    "attention.relative_buckets_count": (),
+    "attention.scale": (0,),
+    "attention.shared_kv_layers": (0,),
+    "attention.sliding_window": (0,),
+    "attention.temperature_*": (0,),
+    "activation_sparsity_scale": (),
+    "altup.*": (),
+    "attn_logit_softcapping": (0,),
+    "decoder_*": (),
+    "embedding_length_per_layer_input": (0,),
+    "embedding_scale": (0, 1),
+    "expert*": (0,),
+    "final_logit_softcapping": (0,),
+    "full_attention_interval": (),
+    "interleave_moe_layer_step": (0, 1),
+    "leading_dense_block_count": (0,),
+    "logit_scale": (0, 1),
+    "moe_*": (0,),
+    "n_deepstack_layers": (0,),
+    "nextn_predict_layers": (0,),
+    "pooling_type": (0,),
+    "rescale_every_n_layers": (0,),
+    "residual_scale": (0, 1),
+    "rope.*_swa": (),
+    "rope.dimension_sections": (),
+    "rope.scaling.alpha": (0, 1),
+    "rope.scaling.attn_factor": (1,),
+    "rope.scaling.factor": (0, 1),
+    "rope.scaling.yarn_attn_factor": (1,),
+    "rope.scaling.yarn_ext_factor": (-1, 1),
+    "rope.scaling.yarn_log_multiplier": (0,),
+    "router_logit_softcapping": (0,),
+    "ssm.*": (),
+    "swiglu_clamp_*": (0,),
+    "swin_norm": (0,),
+    "use_parallel_residual": (0,),
+    "wkv.*": (),
+}
+"""Keys that change what a model computes, by patterns, with values that change nothing."""
 
 
 class KeyReader:
@@ -21,23 +77,45 @@ class KeyReader:
         self.architecture = architecture
         self._meta = file.metadata
         self._prefix = architecture + "."
+        self._read: set[str] = set()
 
     def error(self, key: str, message: str) -> Q4Error:
         return Q4Error(f"{self.file.path}: key {shown(self._prefix + key)} {message}")
 
-    def count(self, key: str, default: int | None = None) -> int:
-        """A number of things: at least 1."""
+    def count(self, key: str, default: int | None = None, least: int = 1) -> int:
+        """A number of things: at least 1, unless ``least`` says otherwise."""
+        self._read.add(key)
         full = self._prefix + key
         value = self._meta.integer(full) if default is None else self._meta.integer(full, default)
-        if not 1 <= value <= _MAX_COUNT:
-            raise self.error(key, f"is {value}, expected 1 to {_MAX_COUNT}")
+        if not least <= value <= _MAX_COUNT:
+            raise self.error(key, f"is {value}, expected {least} to {_MAX_COUNT}")
         return value
 
     def real(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        self._read.add(key)
         full = self._prefix + key
         value = self._meta.real(full) if default is None else self._meta.real(full, default)
         if not low <= value <= high:
             raise self.error(key, f"is {value:g}, expected {low:g} to {high:g}")
+        return value
+
+    def text(self, key: str, default: str) -> str:
+        self._read.add(key)
+        return self._meta.string(self._prefix + key, default)
+
+    def flag(self, key: str, default: bool) -> bool:
+        self._read.add(key)
+        return self._meta.flag(self._prefix + key, default)
+
+    def scale(self, key: str) -> float:
+        """What something is multiplied by; 1 where the file says nothing."""
+        return self.real(key, 2.0**-60, 2.0**60, 1.0)
+
+    def cap(self, key: str) -> float:
+        """Where s becomes cap · tanh(s / cap); 0 for none."""
+        value = self.real(key, 0.0, 2.0**60, 0.0)
+        if value and value < 2.0**-60:
+            raise self.error(key, f"is {value:g}, expected 0 or at least {2.0**-60:g}")
         return value
 
     def vocab_size(self) -> int:
@@ -76,19 +154,76 @@ class KeyReader:
             raise self.error("rope.dimension_count", f"is {rope_dim}, expected an even number up to {head_dim}")
         return rope_dim
 
-    def rope_freq_base(self) -> float:
-        return self.real("rope.freq_base", 1.0, _MAX_ROPE_BASE, 10000.0)
+    def rope_freq_base(self, key: str = "rope.freq_base", default: float = 10000.0) -> float:
+        return self.real(key, 1.0, _MAX_ROPE_BASE, default)
 
     def rms_eps(self) -> float:
         return self.real("attention.layer_norm_rms_epsilon", _MIN_EPSILON, 0.5)
 
-    def refuse_variants(self) -> None:
-        """Variants of a decoder that would compute something else: experts, RoPE scaling."""
-        if self._meta.integer(self._prefix + "expert_count", 0):
-            raise self.error("expert_count", "is not 0: mixtures of experts are not supported")
-        scaling = self._meta.string(self._prefix + "rope.scaling.type", "none")
-        if scaling != "none":
-            raise self.error("rope.scaling.type", f"is {shown(scaling)}, expected 'none' (no RoPE scaling)")
-        for key in ("rope.scale_linear", "rope.scaling.factor"):
-            if self._meta.real(self._prefix + key, 1.0) not in (0.0, 1.0):
-                raise self.error(key, "is neither 0 nor 1: RoPE scaling is not supported")
+    def rope_scaling(self, longrope: bool = False) -> RopeScaling:
+        """How frequencies are stretched. ``longrope``: whether its tensors of factors are something to the model."""
+        older = self.real("rope.scale_linear", 0.0, _MAX_FACTOR, 0.0)
+        factor = self.real("rope.scaling.factor", 0.0, _MAX_FACTOR, older)
+        kind = self.text("rope.scaling.type", "linear" if factor not in (0.0, 1.0) else "none")
+        magnitude = self.real("rope.scaling.attn_factor", 2.0**-8, 2.0**8, 1.0)
+        if kind == "none":  # whatever else is said of scaling
+            return RopeScaling()
+        if kind == "longrope" and longrope:
+            if factor not in (0.0, 1.0):
+                raise self.error("rope.scaling.factor", f"is {factor:g}, expected none: the factors are tensors")
+            return RopeScaling(kind, original=self._original_context(), magnitude=magnitude)
+        if kind not in ("linear", "yarn"):
+            known = "'none', 'linear', 'yarn' or 'longrope'" if longrope else "'none', 'linear' or 'yarn'"
+            raise self.error("rope.scaling.type", f"is {shown(kind)}, expected {known}")
+        if not factor >= _MIN_FACTOR:
+            raise self.error("rope.scaling.factor", f"is {factor:g}, expected {_MIN_FACTOR:g} to {_MAX_FACTOR:g}")
+        if kind == "linear":
+            return RopeScaling(kind, factor, magnitude=magnitude)
+        if self.rope_freq_base() <= 1.0:
+            raise self.error("rope.freq_base", "is 1, expected more with YaRN")
+        return RopeScaling(
+            kind, factor, self._original_context(), magnitude * yarn_magnitude(max(factor, 1.0)),
+            self.real("rope.scaling.yarn_beta_fast", 2.0**-10, 1e6, 32.0),
+            self.real("rope.scaling.yarn_beta_slow", 2.0**-10, 1e6, 1.0),
+        )  # fmt: skip
+
+    def _original_context(self) -> int:
+        return self.count("rope.scaling.original_context_length", self.count("context_length"))
+
+    def windows(self, n_layers: int, pattern: int = 1, default: int = 0) -> tuple[int, ...]:
+        """How many positions each layer sees, 0 for all. Of ``pattern`` layers the last sees all; 1: none does."""
+        key = "attention.sliding_window"
+        if self._prefix + key in self._meta:
+            window = self.count(key, least=0 if pattern == 1 else 1)
+        else:
+            window = default
+        local = self._local_layers(n_layers, pattern)
+        return tuple(window if is_local else 0 for is_local in local)
+
+    def _local_layers(self, n_layers: int, pattern: int) -> list[bool]:
+        key = "attention.sliding_window_pattern"
+        full = self._prefix + key
+        if full in self._meta and isinstance(self._meta[full], GGUFArray):
+            self._read.add(key)
+            flags: GGUFArray = self._meta[full]
+            if len(flags) != n_layers:
+                raise self.error(key, f"has {len(flags)} elements, expected {n_layers}, one a layer")
+            return [bool(flag) for flag in flags.to_numpy()]
+        pattern = self.count(key, pattern)
+        return [pattern == 1 or layer % pattern < pattern - 1 for layer in range(n_layers)]
+
+    def refuse_unread(self) -> None:
+        """Q4Error for a key that nobody has read and that would change the result, unless its value changes nothing."""
+        for full in self._meta:
+            key = full.removeprefix(self._prefix)
+            if key == full or key in self._read:
+                continue
+            for pattern, neutral in _CHANGING.items():
+                if fnmatch(key, pattern) and self._meta[full] not in neutral:
+                    told = f"is {_told(self._meta[full])}"
+                    told += f", expected {' or '.join(f'{value:g}' for value in neutral)}" if neutral else ""
+                    raise self.error(key, f"{told}: not supported for {self.architecture}")
+
+
+def _told(value: object) -> str:
+    return shown(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, (int, float)) else "an array"

@@ -1,15 +1,21 @@
-"""Qwen2: Qwen1.5, 2 and 2.5. Llama's decoder with a bias on Q, K and V, and RoPE over the halves of a head."""
+"""Qwen2: Qwen1.5, 2 and 2.5. A bias on Q, K and V, and RoPE over the halves of a head."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from q4engine.models.graph import RopeStyle
-from q4engine.models.llama import Llama
+from q4engine.models.keys import KeyReader
+from q4engine.models.transformer import Transformer
 
 
-class Qwen2(Llama):
-    """Keys, sizes and graph are Llama's."""
+@dataclass(frozen=True, kw_only=True)
+class Qwen2(Transformer):
+    """Keys, sizes and graph are the decoder's."""
 
     rope_style: ClassVar[RopeStyle] = RopeStyle.NEOX
-    qkv_bias: ClassVar[bool] = True
+
+    @classmethod
+    def sizes(cls, keys: KeyReader) -> dict[str, Any]:
+        return super().sizes(keys) | {"qkv_bias": True}

@@ -19,6 +19,7 @@ class KVCache:
     """Keys and values of every layer that stores them: [n_ctx, KV heads, head_dim]."""
 
     def __init__(self, graph: Graph, n_ctx: int) -> None:
+        self.n_ctx = n_ctx
         stores = [op for op in graph.ops if op.kind == "kv_store"]
         shapes = {op.layer: (n_ctx, op.index("heads"), op.index("head_dim")) for op in stores}
         self.keys = {layer: np.zeros(shape, np.float32) for layer, shape in shapes.items()}
@@ -55,10 +56,10 @@ class Call:
         if index not in self._turns:
             table = self.graph.rope_tables[index]
             frequencies = table.base ** (-2 * np.arange(table.dim // 2, dtype=np.float64) / table.dim)
-            if table.factors != NONE:
-                frequencies = frequencies / self.vector(table.factors)
-            angles = self.positions[:, None] * frequencies
-            self._turns[index] = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+            factors = table.factors_for(self.cache.n_ctx)
+            angles = self.positions[:, None] * (frequencies if factors is None else frequencies / factors)
+            cos, sin = np.cos(angles) * table.magnitude, np.sin(angles) * table.magnitude
+            self._turns[index] = cos.astype(np.float32), sin.astype(np.float32)
         return self._turns[index]
 
     def vector(self, index: int) -> np.ndarray:
@@ -73,11 +74,12 @@ def embed(call: Call, op: Op) -> None:
 
 
 def rms_norm(call: Call, op: Op) -> None:
-    """x / sqrt(mean(x²) + eps) · weight, for each piece x of a row."""
+    """x / sqrt(mean(x²) + eps) · weight, for each piece x of a row; added to what is there, or in its place."""
     x = _pieces(call.rows(op, "source"), op.index("source_col"), op.index("count"), op.index("width"))
     scaled = x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(op.fields["eps"]))
     scaled *= call.vector(op.index("vector"))
-    _pieces(call.rows(op, "out"), op.index("out_col"), op.index("count"), op.index("width"))[...] = scaled
+    out = _pieces(call.rows(op, "out"), op.index("out_col"), op.index("count"), op.index("width"))
+    out[...] = out + scaled if op.fields["add"] else scaled
 
 
 def quantize(call: Call, op: Op) -> None:
@@ -85,17 +87,16 @@ def quantize(call: Call, op: Op) -> None:
 
 
 def matmul(call: Call, op: Op) -> None:
-    """x · Wᵀ + bias, tensor by tensor, side by side from ``out_col`` on."""
+    """(x · Wᵀ + bias) · scale, capped, tensor by tensor, side by side from ``out_col`` on."""
     x, out, column, bias = call.rows(op, "source"), call.rows(op, "out"), op.index("out_col"), op.index("bias")
     for index, tensor in enumerate(call.graph.weights[op.index("weight")]):
         weight = call.weights[tensor.name]  # [rows, columns]
         place = out[:, column : column + len(weight)]
-        if op.fields["add"]:
-            place += x @ weight.T
-        else:
-            np.matmul(x, weight.T, out=place)
+        y = x @ weight.T
         if bias != NONE:
-            place += call.weights[call.graph.vectors[bias][index].name]
+            y += call.weights[call.graph.vectors[bias][index].name]
+        y = soft_cap(y * np.float32(op.fields["scale"]), op.fields["logit_cap"])
+        place[...] = place + y if op.fields["add"] else y
         column += len(weight)
 
 
@@ -133,11 +134,9 @@ def attention(call: Call, op: Op) -> None:
     unseen = distance < 0
     if op.index("window"):
         unseen |= distance >= op.index("window")
-    scale, cap = np.float32(op.fields["scale"]), np.float32(op.fields["logit_cap"])
+    scale, cap = np.float32(op.fields["scale"]), op.fields["logit_cap"]
     for head in range(heads):
-        scores = q[:, head] @ keys[:, head // group].T * scale  # [n, T]
-        if cap:
-            scores = cap * np.tanh(scores / cap)
+        scores = soft_cap(q[:, head] @ keys[:, head // group].T * scale, cap)  # [n, T]
         scores[unseen] = -np.inf
         out[:, head] = softmax(scores) @ values[:, head // group]
 
@@ -175,6 +174,11 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 ACTIVATIONS: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {Activation.SILU: silu, Activation.GELU: gelu}
+
+
+def soft_cap(x: np.ndarray, cap: float) -> np.ndarray:
+    """cap · tanh(x / cap), x itself where the cap is 0."""
+    return np.float32(cap) * np.tanh(x / np.float32(cap)) if cap else x
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

@@ -20,8 +20,9 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A decoder of the kind that q4engine/models/llama.py describes, under the name ``architecture``.
+    """A decoder of the kind that q4engine/models/transformer.py describes, under the name ``architecture``.
 
+    ``keys`` are more of the architecture's metadata: integers are written as uint32, floats as float32.
     ``types`` overrides ``weight_type`` for a role: token_embd, output, attn_q, attn_k, attn_v, attn_output, ffn_gate,
     ffn_up, ffn_down. Where a tensor's columns are no multiple of the type's block it becomes ``fallback_type``.
     """
@@ -39,6 +40,15 @@ class ModelSpec:
     rope_freq_base: float = 10000.0
     rope_freqs: bool = False
     qkv_bias: bool = False
+    other_biases: bool = False
+    """Of the attention's output, and of the three matrices of the feed-forward network."""
+    head_norm: bool = False
+    """Heads of Q and K are normed."""
+    post_norm: bool = False
+    """What is added to the residual is normed."""
+    rope_dim: int | None = None
+    embedding_std: float = 1.0
+    keys: dict[str, int | float | str | list[bool]] = field(default_factory=dict)
     rms_eps: float = 1e-5
     weight_type: TensorType = TensorType.Q4_0
     fallback_type: TensorType = TensorType.F16
@@ -56,9 +66,13 @@ class ModelSpec:
 
     def tensors(self) -> list[TensorSpec]:
         """The tensor table in the order of execution."""
-        table = [self._weight("token_embd", "token_embd.weight", self.vocab_size, self.dim, std=1.0)]
+        table = [self._weight("token_embd", "token_embd.weight", self.vocab_size, self.dim, std=self.embedding_std)]
         if self.rope_freqs:
-            table.append(TensorSpec("rope_freqs.weight", (self.head_dim // 2,), TensorType.F32, mean=2.0, std=0.5))
+            table.append(
+                TensorSpec(
+                    "rope_freqs.weight", ((self.rope_dim or self.head_dim) // 2,), TensorType.F32, mean=2.0, std=0.5
+                )
+            )
         for layer in range(self.n_layers):
             table += self._layer(f"blk.{layer}.")
         table.append(_norm("output_norm.weight", self.dim))
@@ -78,14 +92,25 @@ class ModelSpec:
         if self.qkv_bias:
             for role, size in (("attn_q", q_dim), ("attn_k", kv_dim), ("attn_v", kv_dim)):
                 table.append(TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.5))
-        return [
-            *table,
-            self._weight("attn_output", prefix + "attn_output.weight", self.dim, q_dim),
+        if self.head_norm:
+            table += [_norm(f"{prefix}attn_{part}_norm.weight", self.head_dim) for part in "qk"]
+        table.append(self._weight("attn_output", prefix + "attn_output.weight", self.dim, q_dim))
+        if self.post_norm:
+            table.append(_norm(prefix + "post_attention_norm.weight", self.dim))
+        table += [
             _norm(prefix + "ffn_norm.weight", self.dim),
             self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim),
             self._weight("ffn_up", prefix + "ffn_up.weight", self.n_ffn, self.dim),
             self._weight("ffn_down", prefix + "ffn_down.weight", self.dim, self.n_ffn),
         ]
+        if self.post_norm:
+            table.append(_norm(prefix + "post_ffw_norm.weight", self.dim))
+        if self.other_biases:
+            sizes = {"attn_output": self.dim, "ffn_gate": self.n_ffn, "ffn_up": self.n_ffn, "ffn_down": self.dim}
+            table += [
+                TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.25) for role, size in sizes.items()
+            ]
+        return table
 
     def _weight(self, role: str, name: str, rows: int, columns: int, std: float | None = None) -> TensorSpec:
         spread = columns**-0.5 if std is None else std  # keeps the variance of a product at that of its input

@@ -22,7 +22,31 @@ from q4engine.gguf.types import USABLE_TYPES, TensorType
 
 TINY_LLAMA = ModelSpec()
 TINY_QWEN2 = ModelSpec("qwen2", qkv_bias=True, rope_freq_base=1e6, rms_eps=1e-6, pre_tokenizer="qwen2")
-TINY = {spec.architecture: spec for spec in (TINY_LLAMA, TINY_QWEN2)}
+TINY_QWEN3 = TINY_QWEN2.with_changes(architecture="qwen3", qkv_bias=False, head_norm=True)
+TINY_GEMMA2 = ModelSpec(
+    "gemma2",
+    n_layers=3,
+    post_norm=True,
+    tied_output=True,
+    embedding_std=0.5,
+    rms_eps=1e-6,
+    keys={
+        "attention.sliding_window": 24,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 8.0,
+    },
+)
+TINY_GEMMA3 = TINY_GEMMA2.with_changes(
+    architecture="gemma3",
+    n_layers=6,  # the sixth is the first without a window
+    n_heads=3,
+    n_kv_heads=1,
+    head_dim=32,
+    head_norm=True,
+    rope_freq_base=1e6,
+    keys={"attention.sliding_window": 24},
+)
+TINY = {spec.architecture: spec for spec in (TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3)}
 
 MIXED_TYPES = {
     "token_embd": TensorType.Q8_0,

@@ -62,11 +62,14 @@ def _add_hyper_parameters(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     writer.add_head_count_kv(spec.n_kv_heads)
     writer.add_layer_norm_rms_eps(spec.rms_eps)
     writer.add_rope_freq_base(spec.rope_freq_base)
-    writer.add_rope_dimension_count(spec.head_dim)
+    writer.add_rope_dimension_count(spec.rope_dim or spec.head_dim)
     writer.add_vocab_size(spec.vocab_size)
     if spec.head_dim * spec.n_heads != spec.dim:
         writer.add_key_length(spec.head_dim)
         writer.add_value_length(spec.head_dim)
+    add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    for key, value in spec.keys.items():
+        add[type(value)](f"{spec.architecture}.{key}", value)  # type: ignore[operator]
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:

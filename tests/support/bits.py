@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
 
 from q4engine import _native
 from q4engine.engine import Engine
@@ -45,6 +45,12 @@ SPECS: dict[str, ModelSpec] = {
     ),
     "qwen2-iq4xs": TINY_QWEN2.with_changes(**SUPER_BLOCKS, weight_type=TensorType.IQ4_XS),
     "qwen2-f16-tied": TINY_QWEN2.with_changes(weight_type=TensorType.F16, tied_output=True),
+    "gemma2": TINY_GEMMA2,
+    "gemma3": TINY_GEMMA3,
+    "gemma3-q8-wide": TINY_GEMMA3.with_changes(
+        weight_type=TensorType.Q8_0, head_dim=64, n_heads=4, n_kv_heads=2, keys={"attention.sliding_window": 70}
+    ),
+    "qwen3": TINY_QWEN3,
 }
 
 PROMPT = [(i * 37 + i * i * 11) % 300 for i in range(75)]  # crosses a KV block (64) and is no multiple of a GEMM tile

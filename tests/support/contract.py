@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from q4engine.gguf import GGUFFile, TensorInfo, TensorType
-from q4engine.models.llama import Llama
+from q4engine.gguf import TensorInfo, TensorType
 
 F = np.float32
 BLOCK, SUPER, KV_BLOCK, SPAN_BLOCKS = 32, 256, 64, 8
@@ -48,6 +47,19 @@ def exp(x: np.ndarray) -> np.ndarray:
 
 def silu(x: np.ndarray) -> np.ndarray:
     return x / (F(1) + exp(-x))
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    slope = fma(np.full_like(x, float.fromhex("0x1.2444f2p-4")), x * x, F(float.fromhex("0x1.988454p+0")))
+    return x / (F(1) + exp(-(x * slope)))
+
+
+def soft_cap(x: np.ndarray, cap: float) -> np.ndarray:
+    """x itself where the cap is 0."""
+    if cap == 0:
+        return x
+    e = exp(x * (F(2) / F(cap)))
+    return F(cap) * ((e - F(1)) / (e + F(1)))
 
 
 def fold16(s: np.ndarray) -> np.ndarray:
@@ -232,9 +244,11 @@ SUPER_BLOCKS = {
 NO_MINIMA = {TensorType.Q3_K, TensorType.Q6_K, TensorType.IQ4_XS}
 
 
-def rope_table(positions: np.ndarray, config: Llama, factors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and sines, float32 [n, rope_dim / 2]: float64 without fma."""
-    angles = positions[:, None].astype(np.float64) * _frequencies(config, factors)
+def rope_table(
+    positions: np.ndarray, dim: int, base: float, factors: np.ndarray | None, magnitude: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines, float32 [n, dim / 2]: float64 without fma."""
+    angles = positions[:, None].astype(np.float64) * _frequencies(dim, base, factors)
     n = np.rint(angles * float.fromhex("0x1.45f306dc9c883p-1"))
     r = angles - n * float.fromhex("0x1.921fb544p0")
     r = r - n * float.fromhex("0x1.0b4611a6p-34")
@@ -245,11 +259,12 @@ def rope_table(positions: np.ndarray, config: Llama, factors: np.ndarray | None)
         c = 1.0 - c * r2 / (k * (k - 1))
     s = s * r
     turn = n.astype(np.int64) & 3
-    return np.choose(turn, [c, -s, -c, s]).astype(F), np.choose(turn, [s, c, -s, -c]).astype(F)
+    cos, sin = np.choose(turn, [c, -s, -c, s]), np.choose(turn, [s, c, -s, -c])
+    return (magnitude * cos).astype(F), (magnitude * sin).astype(F)
 
 
-def _frequencies(config: Llama, factors: np.ndarray | None) -> np.ndarray:
-    mantissa, exponent = np.frexp(config.rope_freq_base)  # in [1/2, 1)
+def _frequencies(dim: int, base: float, factors: np.ndarray | None) -> np.ndarray:
+    mantissa, exponent = np.frexp(base)  # in [1/2, 1)
     mantissa, exponent = mantissa * 2, exponent - 1
     if mantissa > float.fromhex("0x1.6a09e667f3bcdp0"):
         mantissa, exponent = mantissa / 2, exponent + 1
@@ -259,8 +274,8 @@ def _frequencies(config: Llama, factors: np.ndarray | None) -> np.ndarray:
         total = total * (z * z) + 1.0 / k
     log2_base = exponent + (2.0 * z * total) * float.fromhex("0x1.71547652b82fep0")
     frequencies = []
-    for i in range(config.rope_dim // 2):
-        y = -(2.0 * i / config.rope_dim) * log2_base
+    for i in range(dim // 2):
+        y = -(2.0 * i / dim) * log2_base
         whole = np.rint(y)
         r, power = (y - whole) * float.fromhex("0x1.62e42fefa39efp-1"), 1.0
         for k in range(16, 0, -1):
@@ -282,23 +297,26 @@ def rope(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, style: str) -> np.ndar
     return out
 
 
-def attention(q: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+def attention(
+    q: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float | None = None, window: int = 0, cap: float = 0.0
+) -> np.ndarray:
     """q [n, heads, D] at positions 0 … n − 1, keys and values [n, KV heads, D] (fp16 values): [n, heads, D]."""
     n, heads, dim = q.shape
-    qh = half(q * (F(1) / np.sqrt(F(dim))))
+    qh = half(q * (F(1) / np.sqrt(F(dim)) if scale is None else F(scale)))
     group = heads // keys.shape[1]
     out = np.empty_like(q)
     for position in range(n):
         spans = []
+        first = max(position + 1 - window, 0) if window else 0
         for start in range(0, position + 1, SPAN_BLOCKS * KV_BLOCK):
-            end = min(start + SPAN_BLOCKS * KV_BLOCK, position + 1)
-            blocks = [
-                _attend_block(
-                    qh[position], keys[at : min(at + KV_BLOCK, end)], values[at : min(at + KV_BLOCK, end)], group
-                )
-                for at in range(start, end, KV_BLOCK)
-            ]
-            spans.append(_merge_all(blocks))
+            blocks = []
+            for at in range(start, start + SPAN_BLOCKS * KV_BLOCK, KV_BLOCK):
+                seen = range(max(at, first), min(at + KV_BLOCK, position + 1))
+                if seen:
+                    places = np.array(seen) - at
+                    blocks.append(_attend_block(qh[position], keys[seen], values[seen], places, group, cap))
+            if blocks:
+                spans.append(_merge_all(blocks))
         _, total, acc = _merge_all(spans)
         out[position] = acc * (F(1) / total)[:, None]
     return out
@@ -308,20 +326,24 @@ State = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Maximum [heads], sum [heads], accumulated values [heads, D]."""
 
 
-def _attend_block(q: np.ndarray, keys: np.ndarray, values: np.ndarray, group: int) -> State:
+def _attend_block(
+    q: np.ndarray, keys: np.ndarray, values: np.ndarray, places: np.ndarray, group: int, cap: float
+) -> State:
+    """``places``: where in the block the positions lie that are seen."""
     k, v = np.repeat(keys, group, axis=1), np.repeat(values, group, axis=1)  # [positions, heads, D]
     n, heads, dim = k.shape
     scores = np.zeros((n, heads), F)
     for d in range(dim):
         scores = fma(q[:, d], k[:, :, d], scores)
+    scores = soft_cap(scores, cap)
     highest = scores.max(axis=0)
     weights = np.zeros((KV_BLOCK, heads), F)
-    weights[:n] = half(exp(scores - highest))
+    weights[places] = half(exp(scores - highest))
     w = weights.reshape(4, 16, heads)
     total = fold16((((w[0] + w[1]) + w[2]) + w[3]).T)
     acc = np.zeros((heads, dim), F)
     for t in range(n):
-        acc = fma(weights[t][:, None], v[t], acc)
+        acc = fma(weights[places[t]][:, None], v[t], acc)
     return highest, total, acc
 
 
@@ -334,32 +356,3 @@ def _merge_all(states: list[State]) -> State:
         acc = fma(acc_b, beta[:, None], acc * alpha[:, None])
         m = highest
     return m, total, acc
-
-
-def forward(file: GGUFFile, config: Llama, tokens: list[int]) -> np.ndarray:
-    """Logits float32 [n, vocabulary] of all positions."""
-
-    def matrix(name: str) -> Matrix:
-        return Matrix(file.tensor(name))
-
-    def vector(name: str) -> np.ndarray:
-        return file.tensor(name).data.view(F)
-
-    n = len(tokens)
-    factors = vector("rope_freqs.weight") if config.rope_freqs else None
-    cos, sin = rope_table(np.arange(n), config, factors)
-    x = matrix("token_embd.weight").rows(tokens)
-    for layer in range(config.n_layers):
-        h = rms_norm(x, vector(f"blk.{layer}.attn_norm.weight"), config.rms_eps)
-        q, k, v = (matrix(f"blk.{layer}.attn_{part}.weight").times(h) for part in "qkv")
-        if config.qkv_bias:
-            q, k, v = (y + vector(f"blk.{layer}.attn_{part}.bias") for y, part in ((q, "q"), (k, "k"), (v, "v")))
-        q = rope(q.reshape(n, -1, config.head_dim), cos, sin, config.rope_style.name)
-        k = rope(k.reshape(n, -1, config.head_dim), cos, sin, config.rope_style.name)
-        a = attention(q, half(k), half(v).reshape(n, -1, config.head_dim)).reshape(n, -1)
-        x = x + matrix(f"blk.{layer}.attn_output.weight").times(a)
-        h = rms_norm(x, vector(f"blk.{layer}.ffn_norm.weight"), config.rms_eps)
-        f = silu(matrix(f"blk.{layer}.ffn_gate.weight").times(h)) * matrix(f"blk.{layer}.ffn_up.weight").times(h)
-        x = x + matrix(f"blk.{layer}.ffn_down.weight").times(f)
-    h = rms_norm(x, vector("output_norm.weight"), config.rms_eps)
-    return matrix("token_embd.weight" if config.tied_output else "output.weight").times(h)

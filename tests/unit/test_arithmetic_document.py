@@ -6,12 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import contract
+import contract_decoders
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
 
 from q4engine.engine import Engine
 from q4engine.gguf import TensorType
@@ -36,7 +37,13 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     ),
     "qwen2, Q3_K embedding": (TINY_QWEN2.with_changes(**WIDE, weight_type=TensorType.Q3_K), 5),
     "llama, IQ4_XS": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.IQ4_XS), 9),
-}
+    "qwen3": (TINY_QWEN3, 9),
+    "gemma2, windows of 24": (TINY_GEMMA2, 100),
+    "gemma3, windows of 530, two spans": (
+        TINY_GEMMA3.with_changes(n_layers=1, n_ctx_train=600, keys={"attention.sliding_window": 530}), 560,
+    ),
+    "gemma3, windows of 24": (TINY_GEMMA3.with_changes(types=MIXED_TYPES, dim=256), 70),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -45,7 +52,7 @@ def test_the_logits_have_the_same_bits(name: str, tmp_path: Path) -> None:
     engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
     tokens = np.random.default_rng(7).integers(0, spec.vocab_size, n_tokens).tolist()
     ours = engine.session(n_batch=100).decode(tokens, all_logits=True)
-    theirs = contract.forward(engine.gguf, engine.config, tokens)
+    theirs = contract_decoders.forward(engine.gguf, engine.config, tokens)
     assert theirs.dtype == np.float32 and np.isfinite(theirs).all()
     assert ours.tobytes() == theirs.tobytes()
 
@@ -93,6 +100,6 @@ def test_another_arithmetic_shows(name: str, other: object, tmp_path: Path, monk
     engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
     tokens = np.random.default_rng(7).integers(0, spec.vocab_size, 210).tolist()
     ours = engine.session().decode(tokens, all_logits=True)
-    assert contract.forward(engine.gguf, engine.config, tokens).tobytes() == ours.tobytes()
+    assert contract_decoders.forward(engine.gguf, engine.config, tokens).tobytes() == ours.tobytes()
     monkeypatch.setattr(contract, name, other)
-    assert contract.forward(engine.gguf, engine.config, tokens).tobytes() != ours.tobytes()
+    assert contract_decoders.forward(engine.gguf, engine.config, tokens).tobytes() != ours.tobytes()

@@ -14,6 +14,8 @@ from q4engine.models import ARCHITECTURES, read_model
 from q4engine.models.config import ModelConfig
 from q4engine.models.graph import NONE, Graph, RopeStyle
 from q4engine.models.qwen2 import Qwen2
+from q4engine.models.qwen3 import Qwen3
+from q4engine.models.transformer import Transformer
 
 
 def read(path: Path) -> tuple[ModelConfig, Graph]:
@@ -30,26 +32,39 @@ def test_every_architecture_has_tiny_models_and_fingerprints() -> None:
 def test_sizes_that_the_engine_asks_for(tmp_path: Path, name: str) -> None:
     spec = TINY[name]
     config, graph = read(write_tiny(tmp_path / "synthetic-tiny.gguf", spec))
-    assert type(config) is ARCHITECTURES[name] and config.architecture == name
+    assert type(config) is ARCHITECTURES[name] and config.architecture == name and isinstance(config, Transformer)
     sizes = (config.n_layers, config.n_ctx_train, config.vocab_size)
     assert sizes == (spec.n_layers, spec.n_ctx_train, spec.vocab_size)
     assert graph.tensors == {tensor.name for tensor in spec.tensors()}
     assert list(graph.buffers.values())[graph.ops[-1].index("out")].width == spec.vocab_size
 
 
-@pytest.mark.parametrize(("name", "style", "bias"), [("llama", RopeStyle.NORM, False), ("qwen2", RopeStyle.NEOX, True)])
-def test_traits(tmp_path: Path, name: str, style: RopeStyle, bias: bool) -> None:
+NORM_STYLE = {"llama"}
+
+
+def test_heads_of_qwen3_are_normed_before_they_turn(tmp_path: Path) -> None:
+    config, graph = read(write_tiny(tmp_path / "synthetic-tiny.gguf", TINY["qwen3"]))
+    assert isinstance(config, Qwen3)
+    layer = [op for op in graph.ops if op.layer == 1]
+    at = next(i for i, op in enumerate(layer) if op.kind == "rope")
+    norms = [(op.name, op.index("source_col"), op.index("width"), op.index("count")) for op in layer[at - 2 : at]]
+    assert norms == [("blk.1.attn_q_norm.weight", 0, 16, 4), ("blk.1.attn_k_norm.weight", 64, 16, 2)]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_traits(tmp_path: Path, name: str) -> None:
+    style, bias = RopeStyle.NORM if name in NORM_STYLE else RopeStyle.NEOX, TINY[name].qkv_bias
     _, graph = read(write_tiny(tmp_path / "synthetic-tiny.gguf", TINY[name]))
     assert {op.fields["style"] for op in graph.ops if op.kind == "rope"} == {style}
     biased = {op.name for op in graph.ops if op.kind == "matmul" and op.index("bias") != NONE}
     assert biased == ({op.name for op in graph.ops if "attn_q" in op.name and op.kind == "matmul"} if bias else set())
 
 
-def test_biases_are_part_of_qwen2_alone(tmp_path: Path) -> None:
+def test_biases_of_queries_are_part_of_qwen2_and_none_of_qwen3(tmp_path: Path) -> None:
     with pytest.raises(Q4Error, match=r"tensor 'blk.0.attn_q.bias' is missing"):
         read(write_tiny(tmp_path / "without.gguf", TINY_QWEN2.with_changes(qkv_bias=False)))
-    with pytest.raises(Q4Error, match=r"tensor 'blk.0.attn_q.bias' is not part of a llama model"):
-        read(write_tiny(tmp_path / "with.gguf", TINY["llama"].with_changes(qkv_bias=True)))
+    with pytest.raises(Q4Error, match=r"tensor 'blk.0.attn_q.bias' is not part of a qwen3 model"):
+        read(write_tiny(tmp_path / "with.gguf", TINY["qwen3"].with_changes(qkv_bias=True)))
 
 
 def test_the_last_layer_serves_the_last_token_once_keys_are_stored(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from gguf_bytes import ARRAY, F32, I32, STRING, U32, File, Tensor, array, pair, string
+from gguf_bytes import ARRAY, BOOL, F32, I32, STRING, U32, File, Tensor, array, pair, string
 
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile
@@ -150,9 +150,22 @@ def test_counts_of_zero_and_absurd_ones(path: Path, key: str, value: int) -> Non
         ("attention.layer_norm_rms_epsilon", (F32, -1e-5), "is -1e-05, expected 1e-30 to 0.5"),
         ("attention.layer_norm_rms_epsilon", (F32, 0.0), "is 0, expected 1e-30 to 0.5"),
         ("attention.layer_norm_rms_epsilon", (F32, 1.0), "is 1, expected 1e-30 to 0.5"),
-        ("expert_count", (U32, 8), "mixtures of experts"),
-        ("rope.scaling.type", (STRING, "yarn"), "'yarn', expected 'none'"),
-        ("rope.scaling.factor", (F32, 4.0), "scaling is not supported"),
+        ("attention.sliding_window", (U32, 1 << 31), "2147483648, expected 0 to"),
+        ("attention.sliding_window", (I32, -1), "-1, expected 0 to"),
+        ("rope.scaling.type", (STRING, "longrope"), "'longrope', expected 'none', 'linear' or 'yarn'"),
+        ("rope.scaling.factor", (F32, 0.125), "is 0.125, expected 0.25 to 1e+06"),
+        ("rope.scaling.factor", (F32, float("nan")), "nan, expected a finite"),
+        ("rope.scaling.factor", (F32, -4.0), "is -4, expected 0 to 1e+06"),
+        ("rope.scaling.attn_factor", (F32, 0.0), "is 0, expected 0.00390625 to 256"),
+        ("rope.scale_linear", (F32, float("inf")), "inf, expected a finite"),
+        # what would change the result and is something to other architectures alone
+        ("expert_count", (U32, 8), "is 8, expected 0: not supported for llama"),
+        ("attn_logit_softcapping", (F32, 50.0), "is 50, expected 0: not supported for llama"),
+        ("attention.causal", (BOOL, False), "is 0, expected 1: not supported for llama"),
+        ("logit_scale", (F32, 0.5), "is 0.5, expected 0 or 1: not supported"),
+        ("rope.freq_base_swa", (F32, 10000.0), "is 10000: not supported"),
+        ("attention.clamp_kqv", (F32, 8.0), "is 8, expected 0: not supported"),
+        ("rope.scaling.yarn_ext_factor", (F32, 0.5), "is 0.5, expected -1 or 1: not supported"),
         ("vocab_size", (U32, 4), "4, but tensor 'token_embd.weight' has 3 rows"),
     ],
 )
@@ -187,7 +200,10 @@ def test_shapes_that_contradict(path: Path, name: str) -> None:
 
 def test_layers_beyond_the_stated_ones_are_not_ignored(path: Path) -> None:
     assert "'blk.1.attn_norm.weight' is not part" in refusal(path, shapes={"blk.1.attn_norm.weight": (32,)})
-    assert "'blk.0.attn_q.bias' is not part of a llama" in refusal(path, shapes={"blk.0.attn_q.bias": (32,)})
+    assert "'blk.0.attn_q_norm.weight' is not part of a llama" in refusal(
+        path, shapes={"blk.0.attn_q_norm.weight": (8,)}
+    )
+    assert "'blk.0.attn_k.bias' is missing" in refusal(path, shapes={"blk.0.attn_q.bias": (32,)})
     assert "'blk.1.attn_norm.weight' is missing" in refusal(path, keys={"llama.block_count": (U32, 2)})
 
 
@@ -214,4 +230,41 @@ def test_tokens_of_the_wrong_element_type(path: Path) -> None:
     tensors = [Tensor(n, tuple(reversed(s)), F32_TYPE, i * 8192) for i, (n, s) in enumerate(SHAPES.items())]
     path.write_bytes(File(pairs=pairs, tensors=tensors).build() + bytes(len(SHAPES) * 8192))
     with GGUFFile.open(path) as file, pytest.raises(Q4Error, match=r"'tokenizer\.ggml\.tokens' is an array of FLOAT32"):
+        read_model(file)
+
+
+def yarn(**changed: tuple[int, object]) -> dict[str, tuple[int, object]]:
+    keys = {"type": (STRING, "yarn"), "factor": (F32, 4.0), "original_context_length": (U32, 32)} | changed
+    return {f"llama.rope.scaling.{key}": value for key, value in keys.items()}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("factor", (F32, 0.0), "is 0, expected 0.25 to 1e+06"),
+        ("original_context_length", (U32, 0), "is 0, expected 1 to"),
+        ("yarn_beta_fast", (F32, 0.0), "is 0, expected 0.000976562 to 1e+06"),
+        ("yarn_beta_slow", (F32, float("nan")), "nan, expected a finite"),
+    ],
+)
+def test_yarn(path: Path, key: str, value: tuple[int, object], words: str) -> None:
+    message = refusal(path, keys=yarn(**{key: value}))
+    assert f"'llama.rope.scaling.{key}' is" in message and words in message
+
+
+def test_yarn_of_a_base_of_one(path: Path) -> None:
+    keys = yarn() | {"llama.rope.freq_base": (F32, 1.0)}
+    assert "'llama.rope.freq_base' is 1, expected more with YaRN" in refusal(path, keys=keys)
+
+
+def test_keys_that_change_nothing(path: Path) -> None:
+    keys = {
+        "llama.expert_count": (U32, 0),
+        "llama.attention.causal": (BOOL, True),
+        "llama.rope.scaling.finetuned": (BOOL, True),
+        "llama.attn_logit_softcapping": (F32, 0.0),
+        "llama.something.new": (F32, 3.0),
+        "other.expert_count": (U32, 8),
+    }
+    with GGUFFile.open(write(path, keys=keys)) as file:
         read_model(file)

@@ -111,12 +111,33 @@ def test_without_an_output_tensor_the_embedding_serves(tmp_path: Path) -> None:
 def test_factors_of_rope_are_taken_where_the_file_has_them(tmp_path: Path) -> None:
     config, graph = read(tmp_path)
     (table,) = graph.rope_tables
-    assert not config.rope_freqs and (table.dim, table.base, table.factors) == (32, 10000.0, NONE)
+    assert not config.rope_freqs and (table.dim, table.base, table.factors) == (32, 10000.0, None)
     config, graph = read(tmp_path, SPEC.with_changes(rope_freqs=True))
     (table,) = graph.rope_tables
-    assert config.rope_freqs and graph.vectors[table.factors][0].shape == (16,)
+    assert config.rope_freqs and table.factors is not None and table.factors.shape == (16,)
 
 
 def test_a_tensor_that_no_operation_uses_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Q4Error, match=r"gguf: tensor 'blk\.0\.attn_q\.bias' is not part of a llama model"):
-        read(tmp_path, SPEC.with_changes(qkv_bias=True))
+    with pytest.raises(Q4Error, match=r"gguf: tensor 'blk\.0\.attn_q_norm\.weight' is not part of a llama model"):
+        read(tmp_path, SPEC.with_changes(head_norm=True))
+
+
+def test_biases_are_taken_where_the_file_has_them(tmp_path: Path) -> None:
+    config, graph = read(tmp_path, SPEC.with_changes(qkv_bias=True, other_biases=True))
+    assert config.qkv_bias and config.output_bias and config.ffn_bias
+    biased = [op.name for op in graph.ops if op.kind == "matmul" and op.index("bias") != NONE]
+    assert len(biased) == 4 * config.n_layers and "output.weight" not in biased
+
+
+def test_a_window_is_every_layers(tmp_path: Path) -> None:
+    _, graph = read(tmp_path, SPEC.with_changes(keys={"attention.sliding_window": 7}))
+    assert [op.fields["window"] for op in graph.ops if op.kind == "attention"] == [7, 7]
+
+
+def test_linear_scaling_divides_every_frequency(tmp_path: Path) -> None:
+    scaled = {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}
+    _, graph = read(tmp_path, SPEC.with_changes(keys=scaled, rope_freqs=True))
+    (table,) = graph.rope_tables
+    _, plain = read(tmp_path, SPEC.with_changes(rope_freqs=True))
+    assert table.factors is not None and plain.rope_tables[0].factors is not None
+    assert table.factors.tolist() == (4 * plain.rope_tables[0].factors).tolist()

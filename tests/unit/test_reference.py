@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
+from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
 
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
 from q4engine.models import read_model
-from q4engine.models.graph import RopeStyle
+from q4engine.models.gemma3 import Gemma3
+from q4engine.models.graph import Activation, RopeStyle
 from q4engine.reference import ReferenceModel
 from q4engine.reference.decoder import Decoder
 from q4engine.reference.weights import Weights
@@ -26,8 +27,14 @@ SPECS = {
     "llama rope_freqs tied": TINY_LLAMA.with_changes(rope_freqs=True, tied_output=True),
     "llama mixed types": TINY_LLAMA.with_changes(dim=256, types=MIXED_TYPES, n_ffn=172),
     "llama wide heads": TINY_LLAMA.with_changes(n_heads=3, n_kv_heads=3, head_dim=32),
+    "llama biases window": TINY_LLAMA.with_changes(
+        qkv_bias=True, other_biases=True, keys={"attention.sliding_window": 3}
+    ),
     "qwen2": TINY_QWEN2,
     "qwen2 no groups tied": TINY_QWEN2.with_changes(n_kv_heads=4, tied_output=True, weight_type=TensorType.F32),
+    "qwen3": TINY_QWEN3,
+    "gemma2": TINY_GEMMA2.with_changes(keys=TINY_GEMMA2.keys | {"attention.sliding_window": 5}),
+    "gemma3": TINY_GEMMA3.with_changes(keys={"attention.sliding_window": 4}),
     "qwen2 rope_freqs": TINY_QWEN2.with_changes(rope_freqs=True, weight_type=TensorType.BF16),
 }
 
@@ -42,13 +49,27 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
     w = {name: dequantize_tensor(info).astype(np.float64) for name, info in file.tensors.items()}
     n, group = len(tokens), c.n_heads // c.n_kv_heads
     pair = np.arange(c.rope_dim // 2)
-    theta = c.rope_freq_base ** (-2.0 * pair / c.rope_dim) / w.get("rope_freqs.weight", np.ones(len(pair)))
-    turn = np.exp(1j * np.outer(np.arange(n), theta))[:, None, :]
+    behind = np.subtract.outer(np.arange(n), np.arange(n))
 
     def norm(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return x * weight * (np.mean(x * x, axis=1, keepdims=True) + c.rms_eps) ** -0.5
 
-    def rotate(x: np.ndarray) -> np.ndarray:
+    def heads_normed(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        return x if weight is None else norm(x.reshape(-1, c.head_dim), weight).reshape(x.shape)
+
+    def capped(x: np.ndarray, cap: float) -> np.ndarray:
+        return cap * np.tanh(x / cap) if cap else x
+
+    def gated(gate: np.ndarray) -> np.ndarray:
+        if c.activation is Activation.SILU:
+            return gate / (1 + np.exp(-gate))
+        return gate / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (gate + 0.044715 * gate**3)))
+
+    def turns(base: float) -> np.ndarray:
+        theta = base ** (-2.0 * pair / c.rope_dim) / w.get("rope_freqs.weight", np.ones(len(pair)))
+        return np.exp(1j * np.outer(np.arange(n), theta))[:, None, :]
+
+    def rotate(x: np.ndarray, turn: np.ndarray) -> np.ndarray:
         if c.rope_style is RopeStyle.NORM:
             turned = (x[..., 0::2] + 1j * x[..., 1::2]) * turn
             return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
@@ -56,21 +77,27 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
         turned = (x[..., :half] + 1j * x[..., half:]) * turn
         return np.concatenate([turned.real, turned.imag], axis=-1)
 
-    x = w["token_embd.weight"][tokens]
+    x = w["token_embd.weight"][tokens] * c.embedding_scale
     for layer in range(c.n_layers):
         t = {name.split(".", 2)[2]: value for name, value in w.items() if name.startswith(f"blk.{layer}.")}
         h = norm(x, t["attn_norm.weight"])
         q, k, v = (h @ t[f"attn_{part}.weight"].T + t.get(f"attn_{part}.bias", 0) for part in "qkv")
-        q = rotate(q.reshape(n, c.n_heads, c.head_dim))
-        k = np.repeat(rotate(k.reshape(n, c.n_kv_heads, c.head_dim)), group, axis=1)
+        q, k = heads_normed(q, t.get("attn_q_norm.weight")), heads_normed(k, t.get("attn_k_norm.weight"))
+        window = c.windows[layer]
+        turn = turns(c.local_freq_base if window and isinstance(c, Gemma3) else c.rope_freq_base)
+        q = rotate(q.reshape(n, c.n_heads, c.head_dim), turn)
+        k = np.repeat(rotate(k.reshape(n, c.n_kv_heads, c.head_dim), turn), group, axis=1)
         v = np.repeat(v.reshape(n, c.n_kv_heads, c.head_dim), group, axis=1)
-        scores = np.exp(np.einsum("qhd,khd->hqk", q, k) / c.head_dim**0.5) * np.tri(n)
+        seen = (behind >= 0) & (behind < (window or n))
+        scores = np.exp(capped(np.einsum("qhd,khd->hqk", q, k) / c.head_dim**0.5, c.score_cap)) * seen
         mixed = np.einsum("hqk,khd->qhd", scores / scores.sum(axis=-1, keepdims=True), v)
-        x = x + mixed.reshape(n, -1) @ t["attn_output.weight"].T
+        y = mixed.reshape(n, -1) @ t["attn_output.weight"].T + t.get("attn_output.bias", 0)
+        x = x + (norm(y, t["post_attention_norm.weight"]) if "post_attention_norm.weight" in t else y)
         h = norm(x, t["ffn_norm.weight"])
-        gate = h @ t["ffn_gate.weight"].T
-        x = x + (gate / (1 + np.exp(-gate)) * (h @ t["ffn_up.weight"].T)) @ t["ffn_down.weight"].T
-    return norm(x, w["output_norm.weight"]) @ w.get("output.weight", w["token_embd.weight"]).T
+        gate, up = (h @ t[f"ffn_{part}.weight"].T + t.get(f"ffn_{part}.bias", 0) for part in ("gate", "up"))
+        y = (gated(gate) * up) @ t["ffn_down.weight"].T + t.get("ffn_down.bias", 0)
+        x = x + (norm(y, t["post_ffw_norm.weight"]) if "post_ffw_norm.weight" in t else y)
+    return capped(norm(x, w["output_norm.weight"]) @ w.get("output.weight", w["token_embd.weight"]).T, c.logit_cap)
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())

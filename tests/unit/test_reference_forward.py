@@ -14,7 +14,7 @@ import pytest
 from models.tiny import TINY_LLAMA, write_tiny
 
 from q4engine.gguf import GGUFFile, TensorType
-from q4engine.models.graph import FIELDS, Activation, Buffer, Graph, RopeStyle
+from q4engine.models.graph import FIELDS, Activation, Buffer, Graph, RopeStyle, RopeTable
 from q4engine.reference import ReferenceModel
 from q4engine.reference.forward import OPERATIONS
 
@@ -122,7 +122,8 @@ def test_gates(graph: Graph, activation: Activation, function: Callable[[float],
 def test_two_tables_of_rope(graph: Graph, style: RopeStyle) -> None:
     """Head 1 of 16 by a table with factors, the first 8 elements of head 2 by one without."""
     buffer, x = embedded(graph)
-    tables = [graph.rope_table(16, 100.0, "rope_freqs.weight"), graph.rope_table(8, 10.0)]
+    own = graph.rope_factors("rope_freqs.weight", 16)
+    tables = [graph.rope_table(RopeTable(16, 100.0, own)), graph.rope_table(RopeTable(8, 10.0))]
     factors = [graph.file.tensor("rope_freqs.weight").data.view(np.float32), np.ones(4)]
     for head, table in enumerate(tables, start=1):
         graph.rope(buffer, col=16 * head, heads=1, head_dim=16, table=table, style=style)
@@ -134,6 +135,38 @@ def test_two_tables_of_rope(graph: Graph, style: RopeStyle) -> None:
                 turn = complex(row[a], row[b]) * np.exp(1j * position * base ** (-2 * i / dim) / divisors[i])
                 row[a], row[b] = turn.real, turn.imag
     np.testing.assert_allclose(results(graph), x, atol=1e-5)
+
+
+@pytest.mark.parametrize(("far_from", "far"), [(len(TOKENS) - 1, True), (len(TOKENS), False)])
+def test_rope_of_long_contexts_and_its_magnitude(graph: Graph, far_from: int, far: bool) -> None:
+    """A context of one position more than the short factors are for takes the others, from its first token on."""
+    buffer, x = embedded(graph)
+    factors = [np.full(4, value, np.float32) for value in (1.0, 3.0)]
+    table = RopeTable(8, 10.0, factors[0], 1.5, factors[1], far_from)
+    graph.rope(buffer, heads=1, head_dim=16, table=graph.rope_table(table), style=RopeStyle.NEOX)
+    for position, row in enumerate(x):
+        for i in range(4):
+            angle = position * 10.0 ** (-2 * i / 8) / (3 if far else 1)
+            turn = 1.5 * complex(row[i], row[i + 4]) * np.exp(1j * angle)
+            row[i], row[i + 4] = turn.real, turn.imag
+    np.testing.assert_allclose(results(graph), x, atol=2e-5)
+
+
+def test_norm_added_to_what_is_there(graph: Graph) -> None:
+    buffer, x = embedded(graph)
+    graph.rms_norm(buffer, "output_norm.weight", "y", eps=0.25)
+    graph.rms_norm(buffer, "output_norm.weight", Buffer(1, 64), eps=0.25, add=True)
+    weight = graph.file.tensor("output_norm.weight").data.view(np.float32)
+    normed = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 0.25) * weight
+    np.testing.assert_allclose(results(graph), 2 * normed, atol=1e-5)
+
+
+def test_product_scaled_and_capped(graph: Graph) -> None:
+    buffer, x = embedded(graph)
+    graph.matmul(buffer, {"output.weight": SPEC.vocab_size}, "y", scale=0.25, logit_cap=1.5)
+    weight = graph.file.tensor("output.weight").data.view(np.float32).reshape(-1, 64)
+    expected = 1.5 * np.tanh(x @ weight.T.astype(np.float64) / 4 / 1.5)
+    np.testing.assert_allclose(results(graph), expected, atol=1e-5)
 
 
 def test_products_side_by_side_and_added(graph: Graph) -> None:

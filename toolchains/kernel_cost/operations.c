@@ -65,12 +65,15 @@ static void kv_store(const struct q4_ops *ops, size_t n) {
     q4_cost_end();
 }
 
-static void swiglu(const struct q4_ops *ops, size_t n) {
+static void gated(const struct q4_ops *ops, size_t n, enum q4_activation activation) {
     float *gate = random_floats(n), *up = random_floats(n), *y = random_floats(n);
     q4_cost_begin();
-    ops->swiglu(y, gate, up, n);
+    ops->gated[activation](y, gate, up, n);
     q4_cost_end();
 }
+
+static void swiglu(const struct q4_ops *ops, size_t n) { gated(ops, n, Q4_ACTIVATION_SILU); }
+static void geglu(const struct q4_ops *ops, size_t n) { gated(ops, n, Q4_ACTIVATION_GELU); }
 
 static void add(const struct q4_ops *ops, size_t n) {
     float *x = random_floats(n), *y = random_floats(n);
@@ -126,6 +129,7 @@ static const struct {
     {"rope_neox", rope_neox, 64, "element", 1},
     {"kv_store", kv_store, 64, "element", 1},
     {"swiglu", swiglu, 1024, "element", 1},
+    {"geglu", geglu, 1024, "element", 1},
     {"add", add, 1024, "element", 1},
     {"all_finite", all_finite, 1024, "element", 1},
     // head size 64

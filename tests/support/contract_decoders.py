@@ -1,0 +1,107 @@
+"""Whole models from contract.py's arithmetic: what each architecture computes, written without the engine's graphs.
+
+Of the engine only a file's sizes are taken, as its keys were read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import contract
+import numpy as np
+from contract import F, Matrix
+
+from q4engine.gguf import GGUFFile
+
+NEOX, GELU, HEAD_NORM, POST_NORM = "NEOX", "gelu", "norm of heads", "norms before what is added"
+
+TRAITS: dict[str, set[str]] = {
+    "llama": set(),
+    "qwen2": {NEOX},
+    "qwen3": {NEOX, HEAD_NORM},
+    "gemma2": {NEOX, GELU, POST_NORM},
+    "gemma3": {NEOX, GELU, POST_NORM, HEAD_NORM},
+}
+
+
+def forward(file: GGUFFile, config: Any, tokens: list[int]) -> np.ndarray:
+    """Logits float32 [n, vocabulary] of all positions."""
+    return Decoder(file, config, len(tokens)).logits(tokens)
+
+
+class Decoder:
+    """All positions at once, from position 0 on."""
+
+    def __init__(self, file: GGUFFile, config: Any, n: int) -> None:
+        self.file, self.config, self.n = file, config, n
+        self.traits = TRAITS[config.architecture]
+
+    def logits(self, tokens: list[int]) -> np.ndarray:
+        c = self.config
+        x = self.matrix("token_embd").rows(tokens)
+        x = x if c.embedding_scale == 1 else x * F(c.embedding_scale)
+        for layer in range(c.n_layers):
+            prefix = f"blk.{layer}."
+            x = self.joined(x, prefix, self.attention(prefix, layer, self.norm(x, prefix + "attn_norm")), "attn_output")
+            x = self.joined(x, prefix, self.feed_forward(prefix, self.norm(x, prefix + "ffn_norm")), "ffn_down")
+        output = self.matrix("token_embd" if c.tied_output else "output")
+        y = output.times(self.norm(x, "output_norm"))
+        return contract.soft_cap(scaled(y, c.logit_scale), c.logit_cap)
+
+    # ---- the file ------------------------------------------------------------------------------
+
+    def matrix(self, name: str) -> Matrix:
+        return Matrix(self.file.tensor(name + ".weight"))
+
+    def vector(self, name: str) -> np.ndarray:
+        return self.file.tensor(name).data.view(F)
+
+    def product(self, name: str, x: np.ndarray) -> np.ndarray:
+        """With its bias, where the file has one."""
+        y = self.matrix(name).times(x)
+        return y + self.vector(name + ".bias") if name + ".bias" in self.file.tensors else y
+
+    # ---- the parts -----------------------------------------------------------------------------
+
+    def norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        return contract.rms_norm(x, self.vector(name + ".weight"), self.config.rms_eps)
+
+    def joined(self, x: np.ndarray, prefix: str, part: np.ndarray, name: str) -> np.ndarray:
+        """The residual with a part added to it."""
+        y = scaled(self.product(prefix + name, part), self.config.residual_scale)
+        if POST_NORM in self.traits:
+            y = self.norm(y, prefix + {"attn_output": "post_attention_norm", "ffn_down": "post_ffw_norm"}[name])
+        return x + y
+
+    def attention(self, prefix: str, layer: int, h: np.ndarray) -> np.ndarray:
+        c, n = self.config, self.n
+        q, k, v = (self.product(f"{prefix}attn_{part}", h).reshape(n, -1, c.head_dim) for part in "qkv")
+        if HEAD_NORM in self.traits:
+            q, k = self.norm(q, prefix + "attn_q_norm"), self.norm(k, prefix + "attn_k_norm")
+        table = self.rope_table(layer)
+        if table is not None:
+            style = "NEOX" if NEOX in self.traits else "NORM"
+            q, k = contract.rope(q, *table, style), contract.rope(k, *table, style)
+        keys, values = contract.half(k), contract.half(v)
+        a = contract.attention(q, keys, values, c.attention_scale, c.windows[layer], c.score_cap)
+        return a.reshape(n, -1)
+
+    def rope_table(self, layer: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of the layer; None where it has no RoPE."""
+        c, base = self.config, self.config.rope_freq_base
+        local = c.architecture == "gemma3" and c.windows[layer] > 0
+        base = c.local_freq_base if local else base
+        factors = None if local else c.rope_scaling.factors(c.rope_dim, base)
+        if c.rope_freqs:
+            own = self.vector("rope_freqs.weight")
+            factors = own if factors is None else own * factors
+        magnitude = 1.0 if local else c.rope_scaling.magnitude
+        return contract.rope_table(np.arange(self.n), c.rope_dim, base, factors, magnitude)
+
+    def feed_forward(self, prefix: str, h: np.ndarray) -> np.ndarray:
+        gate, up = self.product(prefix + "ffn_gate", h), self.product(prefix + "ffn_up", h)
+        return (contract.gelu(gate) if GELU in self.traits else contract.silu(gate)) * up
+
+
+def scaled(x: np.ndarray, scale: float) -> np.ndarray:
+    return x if scale == 1 else x * F(scale)
