@@ -42,4 +42,4 @@ def metric_name(text: str) -> str:
 def is_known(text: str) -> bool:
     """Whether a spelling is of a metric that verdicts may read, or another that we have met."""
     name = metric_name(text)
-    return name in _SLOTS_SHARES or name in _aliases().values() or name.endswith("_mpki")
+    return name in _SLOTS_SHARES or name in _aliases().values() or name.endswith(("_mpki", "end_cycles_idle"))

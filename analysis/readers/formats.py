@@ -9,7 +9,7 @@ from typing import NamedTuple
 from analysis.readers import perf_csv_metrics
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
-from analysis.readers.surroundings import ELAPSED, TITLE, bare
+from analysis.readers.surroundings import ELAPSED, TITLE, cleaner
 
 MOST_LINES = 2000
 MOST_CHARACTERS = 1000
@@ -66,7 +66,7 @@ _TEXT_ROW = re.compile(
 
 def _is_json_of_perf(line: str) -> bool:
     keys = ('"counter-value"', '"metric-value"', '"metricgroup"', '"pcnt-running"')
-    return line.lstrip().startswith("{") and any(key in line for key in keys)
+    return line.lstrip(" [").startswith(("{", *keys)) and any(key in line for key in keys)
 
 
 def _is_object(line: str) -> bool:
@@ -156,7 +156,8 @@ NAMES = tuple(f.name for f in FORMATS)
 
 def recognise(head: Sequence[str]) -> Format | None:
     """The format of a file from its first lines; None if it is none that we read, or another command's."""
-    lines = [bare(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
+    clean = cleaner(head)
+    lines = [clean(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
     for candidate in FORMATS:
         if any(candidate.sure(line) for line in lines):
             return candidate

@@ -1,9 +1,13 @@
-"""Objects of one line of `perf stat -j`, which not every version of perf, nor every locale, writes as JSON has it."""
+"""Objects of `perf stat -j`, which not every version of perf, nor every locale, writes as JSON has it.
+
+Perf prints an object a line; other tools lay the same objects out over several lines, or put them into a list.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from analysis.errors import printable
@@ -11,18 +15,47 @@ from analysis.readers.perf_rows import Malformed
 
 Pairs = list[tuple[str, Any]]
 
+KEYS = frozenset(("counter-value", "metric-value", "metricgroup", "metric-unit", "unit", "interval", "event"))
+LONGEST = 1 << 24
+"""Characters of an object over several lines."""
+
 _TRAILING_COMMA = re.compile(r",\s{0,8}(?=\})")
 _DECIMAL_COMMA = re.compile(r"(: ?-?\d{1,24}),(\d{1,12})(?=\s?[,}])")
-_BETWEEN = re.compile(r"[\s,]{0,64}")
+_NO_NUMBER = re.compile(r"(: ?)-?(?:nan|inf)(?=\s?[,}])")
+_NO_COMMA = re.compile(r'(?<=\w")(?="\w)')
+_BETWEEN = re.compile(r"[\s,\]]{0,64}")
+_OPENERS, _BLANK = ("{", "["), ("", "[", "]", "],")
+
+
+def documents(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """(row, text) of each object: a line, or the lines over which somebody's tool has spread it."""
+    kept: list[str] = []
+    first, depth, size = 0, 0, 0
+    for row, line in lines:
+        text = line.strip()
+        if not kept and not (text.endswith(_OPENERS) and text.startswith(("{", "[{", "[ {"))):
+            if text not in _BLANK:
+                yield row, line
+            continue
+        first = first if kept else row
+        kept.append(text)
+        depth += text.count("{") - text.count("}")
+        size += len(text)
+        if depth <= 0 or size > LONGEST:
+            yield first, " ".join(kept)
+            kept, depth, size = [], 0, 0
+    if kept:
+        yield first, " ".join(kept)
 
 
 def records(text: str) -> list[Pairs]:
-    """The objects of a line, each as its pairs: usually one, with `--metric-only` several. Raises Malformed.
+    """The objects of a text, each as its pairs: usually one, with `--metric-only` several. Raises Malformed.
 
-    Read as well: a comma before a closing brace, and numbers with a decimal comma, as perf's locale has them.
+    Read as well: objects in a list, a comma before a closing brace or none after a core, no numbers (`nan`), and
+    numbers with a decimal comma, as perf's locale has them.
     """
     first: Malformed | None = None
-    for spelled in (str, _without_trailing_commas, _with_points, _repaired):
+    for spelled in _SPELLED:
         try:
             return _parsed(spelled(text))
         except Malformed as problem:
@@ -33,33 +66,31 @@ def records(text: str) -> list[Pairs]:
     raise first
 
 
-def _without_trailing_commas(text: str) -> str:
-    return _TRAILING_COMMA.sub("", text)
+def _as_json(text: str) -> str:
+    return _NO_NUMBER.sub(r"\1null", _NO_COMMA.sub(", ", _TRAILING_COMMA.sub("", text)))
 
 
 def _with_points(text: str) -> str:
     return _DECIMAL_COMMA.sub(r"\1.\2", text)
 
 
-def _repaired(text: str) -> str:
-    return _with_points(_without_trailing_commas(text))
+_SPELLED: tuple[Callable[[str], str], ...] = (str, _as_json, _with_points, lambda text: _with_points(_as_json(text)))
 
 
 def _parsed(text: str) -> list[Pairs]:
-    decoder = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_refuse)
     found: list[Pairs] = []
     at = 0
     while at < len(text):
         try:
-            record, at = decoder.raw_decode(text, at)
+            record, at = _DECODER.raw_decode(text, at)
+            found += _records_in(record)
         except (ValueError, RecursionError) as problem:
             reason = problem.msg if isinstance(problem, json.JSONDecodeError) else str(problem)
-            raise Malformed(f"not a JSON object on one line: {printable(reason)}") from None
-        if not isinstance(record, _Object) or not record:
-            raise Malformed("expected a JSON object with counts")
-        found.append(list(record))
+            raise Malformed(f"not a JSON object: {printable(reason)}") from None
         between = _BETWEEN.match(text, at)
         at = between.end() if between else at
+    if not found:
+        raise Malformed("expected a JSON object with counts")
     return found
 
 
@@ -67,15 +98,27 @@ class _Object(list[Any]):
     """Pairs of an object: a list of its own kind, since a list in JSON is none."""
 
 
+def _records_in(value: object) -> list[Pairs]:
+    """The objects with perf's keys, in lists and in other objects too; any other object where there is none."""
+    if isinstance(value, _Object):
+        inner = [] if any(key in KEYS for key, _ in value) else [v for _, v in value if isinstance(v, list)]
+        return [record for one in inner for record in _records_in(one)] or ([list(value)] if value else [])
+    if isinstance(value, list):
+        return [record for one in value for record in _records_in(one)]
+    raise ValueError("expected an object")
+
+
 def _refuse(name: str) -> float:
     raise ValueError(f"{name} is no number")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_refuse)
+
+
 def unique(pairs: Pairs) -> dict[str, Any]:
     """The pairs as a mapping. Raises Malformed where a key stands twice: which of the two was meant nobody knows."""
-    record: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in record:
-            raise Malformed(f"the key '{printable(key)}' stands twice in a record")
-        record[key] = value
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
+        raise Malformed(f"the key '{printable(twice)}' stands twice in a record")
     return record

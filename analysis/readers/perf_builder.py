@@ -62,9 +62,10 @@ class PerfBuilder:
         self.elapsed_s, self.summary = NAN, {}
 
     def add(self, row: PerfRow) -> None:
-        # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`).
+        # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`). Summaries
+        # without intervals are somebody's excerpt, and the counts.
         has_time = not math.isnan(row.time_s)
-        if row.is_summary or (not has_time and self.n_timed):
+        if (row.is_summary and self.n_timed) or (not has_time and self.n_timed):
             self.n_summary += 1
             if row.status == OK:
                 self.summary[f"{row.scope} {row.event}".strip()] = row.value

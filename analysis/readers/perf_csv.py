@@ -27,7 +27,7 @@ def read(source: Source) -> Table:
         row, block = _without_header(builder, row, block)
         if len(block) > RESERVE_FROM and not builder.rows.n_rows:
             builder.rows.reserve(int(source.size / len(block) * block.count(b"\n") * 1.05))
-        if dialect.comma or not perf_csv_fast.add_block(builder, dialect.separator, row, block):
+        if not perf_csv_fast.add_block(builder, dialect, row, block):
             add_lines(builder, dialect, row, block)
     return builder.table()
 

@@ -52,7 +52,10 @@ def _candidates(lines: Sequence[str]) -> list[Dialect]:
 
 def _shapes(line: str) -> Iterator[Dialect]:
     for match in _SHAPE.finditer(line):
-        yield Dialect(match[1], match[1] == "," and match[2] == ",")
+        separator = match[1]
+        if len(separator) == 3 and separator[0] == separator[2] == '"':
+            separator = separator[1]  # a spreadsheet put quotes around the fields
+        yield Dialect(separator, separator == "," and match[2] == ",")
 
 
 def _is_full_row(line: str, dialect: Dialect) -> bool:

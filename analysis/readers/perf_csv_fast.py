@@ -78,11 +78,11 @@ class Part:
     event: Named
 
 
-def add_block(builder: PerfBuilder, separator: str, row: int, block: bytes) -> bool:
+def add_block(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) -> bool:
     """Adds the block's rows; False, and nothing added, if it has to be parsed line by line."""
     if len(block) < SMALLEST_BLOCK or any(named in block for named in NAMED_METRICS):
         return False
-    if (rows := plain(block, separator)) is None:
+    if (rows := plain(block, dialect.separator, dialect.comma)) is None:
         return False
     try:
         rows, spelled = _without_long_names(rows)

@@ -17,7 +17,7 @@ from analysis.table import NAN, Table
 FORMAT = "perf-csv"
 SEPARATORS = (",", ";", "\t", "|", "'", "!")
 PLACES = ("time", "cpu", "core", "cpus", "socket", "die", "node", "cluster", "cache", "comm-pid")
-CLASSIC = ("GHz", "insn per cycle", "stalled cycles per insn", "CPUs utilized", "frontend cycles idle")
+CLASSIC = ("GHz", "insn per cycle", "stalled cycles per insn", "CPUs utilized")
 
 
 class Header(NamedTuple):

@@ -6,12 +6,19 @@ is not surely a decimal one stays, and so the row stays to the careful parser.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 
 # Stands for a separator of several bytes. No text holds it: it is ASCII's own unit separator.
 MARK = "\x1f"
+
+
+# Where a comma separates fields and is the decimal mark too: milliseconds of a clock, and the share of time behind an
+# event and its running time. Patterns that begin with a literal are several times as fast.
+_CLOCK = re.compile(rb",(?<=\d,)(\d\d,msec,)")
+_SHARE = re.compile(rb"(,(?<=[^,\n],)\d{1,20},(?:100|\d\d?)),(\d\d)(?=[,\n])")
 
 
 class Plain(NamedTuple):
@@ -29,11 +36,11 @@ class Plain(NamedTuple):
         return self._replace(block=block)
 
 
-def plain(block: bytes, separator: str) -> Plain | None:
-    """The block in the one spelling; None for what only the careful parser understands."""
+def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
+    """The block in the one spelling; None for what only the careful parser understands. comma: see `Dialect`."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
-    if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n")) or block[:1] == b"#":
+    if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n", b'"')) or block[:1] == b"#":
         return None
     mark = separator
     if len(separator) > 1:
@@ -41,9 +48,25 @@ def plain(block: bytes, separator: str) -> Plain | None:
         if MARK.encode() in block:
             return None
         block = block.replace(separator.encode(), MARK.encode())
+    if comma:
+        block = _SHARE.sub(rb"\1.\2", _CLOCK.sub(rb".\1", _with_pointed_times(block)))
     if separator != "," and b"," in block:
         block = _with_points(block, mark)
     return Plain(block, mark, separator)
+
+
+def _with_pointed_times(block: bytes) -> bytes:
+    """A point for the first comma of each line that begins with blanks, digits, a comma and nine more characters."""
+    data = np.frombuffer(block, dtype=np.uint8)
+    starts = np.concatenate(([0], np.flatnonzero(data == ord("\n"))[:-1] + 1))
+    commas = np.append(np.flatnonzero(data == ord(",")), (len(data), len(data)))
+    first = np.searchsorted(commas, starts)
+    is_time = (data[starts] == ord(" ")) & (commas[first + 1] - commas[first] == 10)
+    if not is_time.any():
+        return block
+    pointed = data.copy()
+    pointed[commas[first[is_time]]] = ord(".")
+    return pointed.tobytes()
 
 
 def _with_points(block: bytes, mark: str) -> bytes:

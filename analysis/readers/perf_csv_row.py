@@ -7,6 +7,7 @@ mark is one too, a number with decimals takes two fields. Perf before 4.0 ends i
 
 from __future__ import annotations
 
+import csv
 import re
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from analysis.readers.perf_rows import (
     STATUS_TOKENS,
     Malformed,
     PerfRow,
+    clock_unit,
     count,
     event_name,
     grouped_scope,
@@ -38,6 +40,10 @@ _RUNTIME = re.compile(r"\d{1,20}")
 _PERCENT = re.compile(r"\d{1,5}\.\d\d")
 _VARIANCE = re.compile(r"\d{1,6}(?:\.\d{1,4})?%|-?(?:nan|inf)%")
 _DECIMAL_COMMA = re.compile(r"\s*\d+,\d+%?\s*")
+THRESHOLDS = ("unknown", "bad", "nearly bad", "less good", "good")
+"""How a metric relates to its threshold: a column of its own since perf 6.13."""
+_IN_NAMES = frozenset("_-/.=@:")
+_UNIT = re.compile(r"[A-Za-z%]*")
 _MODIFIER = re.compile(r"[ukhGHpPSDIWeb]{1,8}")
 
 
@@ -62,9 +68,7 @@ class Line(NamedTuple):
 
 def parse(line: str, dialect: Dialect) -> Line:
     """Raises Malformed."""
-    fields = line.split(dialect.separator, MOST_FIELDS)
-    if len(fields) > MOST_FIELDS:
-        raise Malformed(f"more than {MOST_FIELDS} fields")
+    fields = _fields(line, dialect.separator)
     if dialect.separator != ",":
         fields = [f.replace(",", ".", 1) if is_decimal_comma(f) else f for f in fields]
     time_s, is_summary, fields = _time(fields, dialect)
@@ -81,8 +85,22 @@ def parse(line: str, dialect: Dialect) -> Line:
         unit, rest = unit_name(fields[0]), fields[1:]
     event, rest = _event(rest, dialect.separator)
     cgroup, running, rest = _behind(rest, dialect)
+    unit = clock_unit(event, unit, token)
     row = PerfRow(time_s, with_cgroup(scope, cgroup), value, status, unit, event, running, is_summary)
     return Line(row, () if is_summary or status != OK else _metrics(rest, row))
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """The fields; quotes around some are a spreadsheet's."""
+    if '"' in line and len(separator) == 1 and separator != '"':
+        try:
+            return next(csv.reader([line], delimiter=separator, strict=True), [])[:MOST_FIELDS]
+        except csv.Error as problem:
+            raise Malformed(f"quotes that do not close: {problem}") from None
+    fields = line.split(separator, MOST_FIELDS)
+    if len(fields) > MOST_FIELDS:
+        raise Malformed(f"more than {MOST_FIELDS} fields")
+    return fields
 
 
 def is_decimal_comma(field: str) -> bool:
@@ -126,6 +144,8 @@ def _scope(fields: list[str], separator: str) -> tuple[str, list[str]]:
     group = grouped_scope(first)
     if group and group.startswith("cpu:"):
         return group, fields[1:]
+    if group and len(fields) > 3 and _is_value(fields[1]) and _UNIT.fullmatch(fields[2]) and fields[3].strip():
+        return group, fields[1:]  # of an event with `percore`: no number of CPUs
     if group and len(fields) > 2:
         if fields[1].strip():
             count(fields[1].strip())  # the number of CPUs in the group
@@ -151,10 +171,13 @@ def _event(rest: list[str], separator: str) -> tuple[str, list[str]]:
     if not rest:
         raise Malformed("the event has no name")
     end = 1
-    if "/" in separator or separator == ":":
-        # The separator cannot be told from the name's own: it reaches to the running time, over words alone.
+    if _IN_NAMES.issuperset(separator):
+        # The separator cannot be told from the name's own: it reaches as far as an event that we know does, else to the
+        # running time, over words alone.
         while end < len(rest) and not _COUNT.fullmatch(rest[end].strip()) and not _is_variance(rest[end]):
             end += 1
+        known = [n for n in range(end, 0, -1) if is_known_event(separator.join(rest[:n]).strip())]
+        end = known[0] if known else end
         if separator == ":" and end == 2 and not _MODIFIER.fullmatch(rest[1]):
             end = 1 if not rest[1].strip() else end
     else:
@@ -234,6 +257,10 @@ def _without_count(fields: list[str], time_s: float, scope: str, dialect: Dialec
         if fields[0].strip() or not fields[1].strip() or running is None:
             raise Malformed(f"expected a count, found '{printable(dialect.separator.join(fields), 60)}'")
         filled = filled[2:]
+    if len(filled) == 3 and filled[2] in THRESHOLDS:
+        filled = filled[:2]
+    if len(filled) > 2:
+        raise Malformed(f"expected a count, found '{printable(dialect.separator.join(fields), 60)}'")
     if len(filled) != 2 or not _COUNT.fullmatch(filled[0]):
         return Line()
     found = metric_row(time_s, scope, number(filled[0], "the metric"), filled[1])

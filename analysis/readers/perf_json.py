@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.errors import printable
-from analysis.readers.json_records import Pairs, records, unique
+from analysis.readers.json_records import Pairs, documents, records, unique
 from analysis.readers.locale_numbers import with_point
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import metric_of
@@ -61,18 +61,20 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a record is wrong or there is none."""
     builder = PerfBuilder(source, FORMAT)
     state = _State()
-    for row, line in source.lines():
+    for row, line in documents(source.lines()):
         text = line.strip()
-        if not text or text in "[]":
-            continue
         if line.startswith("#") or is_transcript(line):
             builder.header_line(line)
             continue
-        if not text.startswith("{") and '" :' not in text:
+        if not text.startswith(("{", "[{", "[ {")) and '" :' not in text:
             source.skip(row)  # what the program itself printed
             continue
         try:
-            for one in _line(records(text), row, state):
+            found = records(text.lstrip("[ "))
+            if _is_of_others(found):
+                source.skip(row)
+                continue
+            for one in _line(found, row, state):
                 builder.add(one)
         except Malformed as problem:
             source.reject(row, str(problem))
@@ -82,6 +84,11 @@ def read(source: Source) -> Table:
     if state.derived:
         table.notes.append(f"{state.derived} record(s) that hold only a derived metric are not read")
     return table
+
+
+def _is_of_others(found: list[Pairs]) -> bool:
+    """Objects of the program itself: perf's own have a key of its, or metrics, which it quotes."""
+    return not any(key in OTHER_KEYS or isinstance(value, str) for pairs in found for key, value in pairs)
 
 
 def _line(found: list[Pairs], row: int, state: _State) -> list[PerfRow]:

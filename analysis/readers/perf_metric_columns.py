@@ -15,6 +15,11 @@ MOST_COLUMNS = 256
 _TIME = re.compile(r"\d{1,12}[.,]\d{9}")
 _VALUE = re.compile(r"-?(?:\d{1,18}(?:[.,]\d{1,9})?|nan|inf)%?")
 _UNIT = re.compile(r"%|percent of [\w/]+(?: [\w/]+){0,2}|per [\w,/ ]{1,40}")
+_PHRASE = re.compile(
+    r"(GHz|insns? per cycle|stalled cycles per insn|(?:front|back)end +cycles idle|CPUs utilized"
+    r"|[\w./:-]{1,60} of all [\w-]{1,40}(?: (?:hits|accesses|refs))?)(?: |$)"
+)
+"""Perf's own metrics before they had names: longer than their columns, so that one blank parts some of them."""
 _PLACES = re.compile(r"\s*(?:CPU|core|die|socket|node|cluster|cache|comm-pid)?(?:\s+cpus)?(?=\s|$)")
 
 
@@ -60,11 +65,21 @@ def columns_of(text: str) -> MetricColumns | None:
             unit = piece
         elif piece:
             inner = re.fullmatch(r"% (\S+)", piece)
-            names.append((inner[1], "%") if inner else (piece, unit))
+            phrases = _phrases(piece)
+            names += [(phrase, "") for phrase in phrases] or [(inner[1], "%") if inner else (piece, unit)]
             unit = ""
     if not names or len(names) > MOST_COLUMNS or text.split()[0] == "counts":
         return None
     return MetricColumns(names)
+
+
+def _phrases(piece: str) -> list[str]:
+    """The names in words that a piece is made of; [] for any other."""
+    found, at = [], 0
+    while at < len(piece) and (match := _PHRASE.match(piece, at)):
+        found.append(match[1])
+        at = match.end()
+    return found if at >= len(piece) else []
 
 
 def is_value_line(text: str) -> bool:

@@ -19,10 +19,13 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _EVENT = re.compile(r"[A-Za-z0-9_{][\w./:=,{}()\[\] #+*%&@!?~^$|-]*")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_.][A-Za-z0-9]+)+")
 _SHARE_UNIT = re.compile(r"%|percent(?: of [\w/ ]+)?")
+CLOCKS = ("task-clock", "cpu-clock")
+# Ratios under their own names, of which perf before 6.19 prints percentages in words and later releases a fraction.
+_IDLE = {"frontend_cycles_idle": "frontend_stalled_cycles", "backend_cycles_idle": "backend_stalled_cycles"}
 _TRANSCRIPT = re.compile(r"\$ |rc=-?\d+$")
 _SCOPES = (
     ("cpu", re.compile(r"CPU(\d+)")),
-    ("core", re.compile(r"(S\d+-D\d+-C\d+)")),
+    ("core", re.compile(r"(S\d+-(?:D\d+-)?C\d+)")),
     ("cluster", re.compile(r"(S\d+-D\d+-CLS\d+)")),
     ("cache", re.compile(r"(S\d+-D\d+-L\d+-ID\d+)")),
     ("die", re.compile(r"(S\d+-D\d+)")),
@@ -84,6 +87,13 @@ def event_name(text: str) -> str:
     if len(name) > 400 or not _EVENT.fullmatch(name):
         raise Malformed(f"'{printable(name)}' is no event name")
     return name
+
+
+def clock_unit(event: str, unit: str, value: str) -> str:
+    """The unit of a clock without one: old releases print milliseconds with decimals, new ones nanoseconds."""
+    if unit or event.split(":")[0] not in CLOCKS:
+        return unit
+    return "msec" if "." in value or value in STATUS_TOKENS else "ns"
 
 
 def unit_name(field: str) -> str:
@@ -155,6 +165,9 @@ def named_metric(time_s: float, scope: str, value: float, name: str, unit: str =
     canonical = metric_name(spelling)
     if not canonical:
         raise Malformed(f"'{printable(spelling)}' is no name of a metric")
+    if canonical in _IDLE:
+        value, unit = value * (100 if "_" in spelling and not unit.startswith("%") else 1), "%"
+        canonical = _IDLE[canonical]
     unit = "%" if unit.startswith("%") or _SHARE_UNIT.fullmatch(unit) else unit[:40]
     return PerfRow(time_s, scope, value, OK, unit, METRIC_PREFIX + canonical, running, spelling=spelling)
 

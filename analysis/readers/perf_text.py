@@ -17,10 +17,10 @@ from analysis.errors import printable
 from analysis.readers.locale_numbers import VALUE, plain
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
-from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count, of_group
+from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.source import Source
-from analysis.readers.surroundings import TITLE, bare, is_decoration
+from analysis.readers.surroundings import TITLE, cleaner, is_decoration
 from analysis.table import Table
 
 FORMAT = "perf-text"
@@ -37,6 +37,7 @@ _MARKS = re.compile(
 )
 _SECONDS = re.compile(rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b")
 _INTERVAL_HEADER = re.compile(r"#\s+time\b")
+_QUOTED = re.compile(r"=(20|3D|09)")
 _RUNS = re.compile(r" \((\d{1,9}) runs\)$")
 
 
@@ -70,8 +71,9 @@ class _Reader:
     def read(self) -> Table:
         self._find_tables()
         self.is_inside = not self.titles
-        for row, line in self._lines():
-            text = bare(line)
+        clean = cleaner(self.source.head)
+        for row, line in self._joined(self._lines()):
+            text = clean(line)
             try:
                 if text:
                     self._take(row, text)
@@ -120,6 +122,17 @@ class _Reader:
                     break
                 at += 1
             self.source.skipped += sum(map(bool, raw[next_row - row :]))
+
+    def _joined(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """The lines with those in one that a mail broke (quoted-printable: `=` at the end)."""
+        broken = ""
+        is_mail = False
+        for row, line in lines:
+            whole, broken = broken + line, ""
+            if self.is_inside and whole.endswith("=") and len(whole) < LONGEST_ROW:
+                is_mail, broken = True, whole[:-1]
+                continue
+            yield row, _QUOTED.sub(lambda match: chr(int(match[1], 16)), whole) if is_mail else whole
 
     def _take(self, row: int, text: str) -> None:
         while self.ends and self.ends[-1] < row:

@@ -13,8 +13,10 @@ from analysis.errors import printable
 from analysis.events import is_known_event
 from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_rows import (
+    CLOCKS,
     Malformed,
     PerfRow,
+    clock_unit,
     event_name,
     grouped_scope,
     metric_row,
@@ -24,8 +26,6 @@ from analysis.readers.perf_rows import (
     with_cgroup,
 )
 from analysis.table import NAN
-
-CLOCKS = ("task-clock", "cpu-clock")
 
 _TIME = re.compile(r"\s*(\d{1,12}[.,]\d{9})(?=\s)")
 _SCOPE = re.compile(r"(CPU\d{1,6}|S\d{1,6}(?:-[A-Z]{1,4}\d{1,6}){0,4}|N\d{1,6})(?=\s|$)")
@@ -156,15 +156,20 @@ def _row(token: str, words: list[str], time_s: float, scope: str, running: float
         unit, words = behind[1], words[1:]
     if words and re.fullmatch(r"\[[\w.-]+\]", words[0]):  # perf's way to tell equal names of several PMUs apart
         event, words = f"{event} {words[0]}", words[1:]
-    if not unit and event.split(":")[0] in CLOCKS:
-        unit = "msec"
     if len(words) > 1 or (words and not _is_cgroup(words[0])):
         raise Malformed(f"expected a count and an event, found '{printable(' '.join([token, event, *words]))}'")
     if not token.startswith("<"):
-        token = plain(token, may_have_decimals=bool(unit) and unit != "ns")
+        is_clock = event.split(":")[0] in CLOCKS
+        token = plain(token, may_have_decimals=(bool(unit) and unit != "ns") or (is_clock and _has_decimals(token)))
+    unit = clock_unit(event, unit, token)
     value, status = reading(token)
     scope = with_cgroup(scope, words[0]) if words else scope
     return PerfRow(time_s, scope, value, status, unit, event_name(event), running)
+
+
+def _has_decimals(token: str) -> bool:
+    """Of a clock, whose milliseconds have two or six of them; three digits behind the last mark are thousands."""
+    return re.search(r"[.,](?:\d\d|\d{6})$", token) is not None
 
 
 def _event(words: list[str]) -> tuple[str, list[str]]:

@@ -61,7 +61,7 @@ def test_json_metric_only(tmp_path: Path) -> None:
         ('{"counter-value" : 1e999, "event" : "cycles"}', "the count"),
         ('{"counter-value" : "5", "event" : "<script>"}', "is no event name"),
         ('{"core" : "oops", "counter-value" : "5", "event" : "cycles"}', "core should read like"),
-        ('{"a" : {"b" : {"c" : 1}}}', "expected a number"),
+        ('{"a" : {"b" : {"c" : "1x"}}}', "metric c should be a number"),
         ('{"unit" : "msec"}', "no counter and no metric"),
         ('{"counter-value" : "5", ', "not a JSON object"),
     ],
