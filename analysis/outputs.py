@@ -54,6 +54,12 @@ class Output:
         """False for a pipe or a device, in which nothing can be changed once it is written."""
         return stat.S_ISREG(os.fstat(self.file.fileno()).st_mode)
 
+    @property
+    def beside(self) -> Path | None:
+        """Where it lies until it has its name, everything that was written so far in it; None for what has it."""
+        self.file.flush()
+        return self._beside
+
     def show(self) -> None:
         """Gives the file its name now, and goes on with writing it."""
         self.file.flush()

@@ -23,7 +23,7 @@ from q4engine.cli.options import printable
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
-COMMANDS = ("run", "bench", "inspect", "quantize", "perplexity", "tokenize", "fingerprint", "doctor")
+COMMANDS = ("run", "bench", "inspect", "convert", "quantize", "perplexity", "tokenize", "fingerprint", "doctor")
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2  # argparse's

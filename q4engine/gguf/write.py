@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from analysis.outputs import Output
 from q4engine.errors import Q4Error
 from q4engine.gguf.reader import DEFAULT_ALIGNMENT, MAGIC
-from q4engine.gguf.types import TensorType, ValueType
+from q4engine.gguf.types import NUMBER_DTYPES, TensorType, ValueType
 
 _VERSION = 3
 
@@ -36,9 +37,19 @@ class NewTensor:
         return self.type.row_bytes(self.shape[-1]) * math.prod(self.shape[:-1])
 
 
+def pair(key: str, kind: ValueType, value: int | float | bool | str) -> bytes:
+    """A metadata pair of a scalar or a string."""
+    return _string(key) + struct.pack("<I", kind) + _values(kind, [value])
+
+
+def array_pair(key: str, kind: ValueType, values: Sequence[int] | Sequence[float] | Sequence[str]) -> bytes:
+    """A metadata pair of an array of scalars or strings."""
+    return _string(key) + struct.pack("<IIQ", ValueType.ARRAY, kind, len(values)) + _values(kind, values)
+
+
 def uint32_pair(key: str, value: int) -> bytes:
     """A metadata pair that holds a uint32."""
-    return _string(key) + struct.pack("<II", ValueType.UINT32, value)
+    return pair(key, ValueType.UINT32, value)
 
 
 class GGUFWriter:
@@ -82,6 +93,15 @@ class GGUFWriter:
             self._current += 1
             self._left = self._sizes[self._current] if self._current < len(self._sizes) else 0
 
+    def check(self, look: Callable[[Path], object]) -> None:
+        """Lets somebody look at the file before it takes its name; a Q4Error names it by that name."""
+        beside = self._output.beside
+        if beside is not None:
+            try:
+                look(beside)
+            except Q4Error as error:
+                raise Q4Error(str(error).replace(str(beside), str(self.path))) from None
+
     def __enter__(self) -> GGUFWriter:
         return self
 
@@ -117,6 +137,12 @@ class GGUFWriter:
 
     def _failure(self, error: OSError) -> Q4Error:
         return Q4Error(f"{self.path}: cannot be written: {error.strerror or error}")
+
+
+def _values(kind: ValueType, values: Sequence[Any]) -> bytes:
+    if kind is ValueType.STRING:
+        return b"".join(map(_string, values))
+    return np.asarray(values, NUMBER_DTYPES[kind]).tobytes()
 
 
 def _string(text: str) -> bytes:

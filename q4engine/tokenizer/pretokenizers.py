@@ -9,7 +9,7 @@ libraries (that of ``re`` has four control characters more).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import regex
@@ -47,7 +47,6 @@ def _words_by_case(number: str, contractions: str = "") -> str:
 _THREE_DIGITS = r"\p{N}{1,3}"
 _QWEN35 = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|" + _BREAKS
 _BLOOM = r" ?[^(\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
-_BAILING = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 _SEED = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|" + _BREAKS
 
 # DeepSeek's letters are those that have two cases, as JavaScript's \w-like class of its time had them.
@@ -82,12 +81,14 @@ _FALCON = (r"[\p{P}$+<=>^~|`]+", _GPT2, "[0-9][0-9][0-9]")
 _DEFAULT = (r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]")
 
 _LLAMA3 = Rule((_words(_THREE_DIGITS),), whole_words=True, adds_bos=True)
+_QWEN2 = Rule((_words(_DIGIT),))
 _ONE_DIGIT_GPT2 = Rule((_DIGIT, _GPT2))
 _RULES: dict[str, Rule] = {
     "default": Rule(_DEFAULT),  # what a file without the key gets
     "gpt-2 gpt2 phi-2 mpt olmo gigachat a.x-4.0 mellum exaone4 jais trillion granite-docling": Rule((_GPT2,)),
     "smollm starcoder refact command-r codeshell exaone minerva-7b mellum2": _ONE_DIGIT_GPT2,
-    "qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 megrez hunyuan solar-open grok-2": Rule((_words(_DIGIT),)),
+    "qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 megrez hunyuan solar-open grok-2": _QWEN2,
+    "bailingmoe bailingmoe2 llada-moe": _QWEN2,  # spelt otherwise, the same words
     "qwen35": Rule((_QWEN35,)),
     "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2": _LLAMA3,
     "dbrx smaug-bpe chatglm-bpe": Rule(_LLAMA3.stages),
@@ -102,7 +103,6 @@ _RULES: dict[str, Rule] = {
     "falcon": Rule(_FALCON),
     "bloom poro-chat gpt3-finnish": Rule((_BLOOM,)),
     "viking": Rule((_BLOOM, _DIGIT)),
-    "bailingmoe bailingmoe2 llada-moe": Rule((_BAILING,)),
     "seed-coder": Rule((_SEED,)),
 }
 PRE_TOKENIZERS = {name: rule for names, rule in _RULES.items() for name in names.split()}
@@ -117,20 +117,26 @@ class PreTokenizer:
         self._stages = [regex.compile(pattern) for pattern in PRE_TOKENIZERS[name].stages]
 
     def split(self, text: str) -> Iterator[str]:
-        pieces: Iterator[str] = iter((text,))
-        for stage in self._stages:
-            pieces = _split_at(stage, pieces)
-        return pieces
+        return split_at_stages(self._stages, text)
 
 
-def _split_at(pattern: regex.Pattern[str], pieces: Iterator[str]) -> Iterator[str]:
+def split_at_stages(stages: Sequence[regex.Pattern[str]], text: str, timeout: float | None = None) -> Iterator[str]:
+    """The words of a text. TimeoutError where one of the stages takes ``timeout`` seconds over a piece."""
+    pieces: Iterator[str] = iter((text,))
+    for stage in stages:
+        pieces = _split_at(stage, pieces, timeout)
+    return pieces
+
+
+def _split_at(pattern: regex.Pattern[str], pieces: Iterator[str], timeout: float | None) -> Iterator[str]:
     for piece in pieces:
         end = 0
-        for match in pattern.finditer(piece):
+        for match in pattern.finditer(piece, timeout=timeout):
             start = match.start()
             if start > end:
                 yield piece[end:start]
             end = match.end()
-            yield match.group()
+            if end > start:
+                yield match.group()
         if end < len(piece):
             yield piece[end:]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from models.llama2c import import_llama2c
+from stories import convert_stories
 
 from q4engine.gguf import GGUFFile, TensorType
 from q4engine.models import read_model
@@ -27,7 +27,7 @@ def spm_text(tokens: list[str], ids: list[int]) -> str:
 def test_greedy_text(tmp_path: Path, shared_data: Path, kind: TensorType) -> None:
     """Rounding the weights to fp16 does not change the text of this model either."""
     folder = shared_data / "tinyllamas"
-    path = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "stories.gguf", kind)
+    path = convert_stories(folder, tmp_path / "stories.gguf", kind)
     with GGUFFile.open(path) as file:
         session = ReferenceModel(read_model(file)[1]).session(512)
         tokens = file.metadata.strings("tokenizer.ggml.tokens")

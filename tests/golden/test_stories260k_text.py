@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from models.llama2c import import_llama2c
+from stories import convert_stories
 
 from q4engine.engine import Engine
 from q4engine.generate import generate
@@ -16,7 +16,7 @@ from q4engine.sampling import Sampler, SamplerSettings
 @pytest.mark.parametrize("kind", [TensorType.F32, TensorType.F16], ids=["f32", "f16"])
 def test_greedy_text(tmp_path: Path, shared_data: Path, kind: TensorType) -> None:
     folder = shared_data / "tinyllamas"
-    path = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "stories.gguf", kind)
+    path = convert_stories(folder, tmp_path / "stories.gguf", kind)
     engine = Engine.load(path, n_threads=1)
     prompt = engine.tokenizer.encode("")
     assert prompt == [1]  # the begin token alone
@@ -29,7 +29,7 @@ def test_greedy_text(tmp_path: Path, shared_data: Path, kind: TensorType) -> Non
 
 def test_round_trip_of_its_own_text(tmp_path: Path, shared_data: Path) -> None:
     folder = shared_data / "tinyllamas"
-    path = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "s.gguf", TensorType.F16)
+    path = convert_stories(folder, tmp_path / "s.gguf", TensorType.F16)
     tokenizer = Engine.load(path, n_threads=1).tokenizer
     text = (folder / "expected_greedy_200.txt").read_text()
     ids = tokenizer.encode(text)

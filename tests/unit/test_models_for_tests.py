@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 from models.blocks import random_tensor
-from models.llama2c import import_llama2c, read_checkpoint
 from models.qwen_shape import QWEN_SHAPE, write_qwen_shape
 from models.spec import TensorSpec
 from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
@@ -104,30 +102,3 @@ def test_qwen_shape_small_and_with_a_vocabulary(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
     with pytest.raises(Q4Error, match="1000 tokens, expected 999"):
         write_qwen_shape(tmp_path / "bad.gguf", source, small.with_changes(vocab_size=999))
-
-
-def test_llama2c_import(tmp_path: Path, shared_data: Path) -> None:
-    folder = shared_data / "tinyllamas"
-    out = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "stories.gguf")
-    _, tensors = read_checkpoint(folder / "stories260K.bin", TensorType.F32)
-    with GGUFFile.open(out) as file:
-        for name, info in file.tensors.items():
-            assert np.array_equal(dequantize_tensor(info), tensors[name])
-        assert len(file.tensors) == 5 * 9 + 2
-        meta = file.metadata
-        assert meta.strings("tokenizer.ggml.tokens")[257:261] == ["<0xFE>", "<0xFF>", "\u2581t", "he"]
-        assert meta.integers("tokenizer.ggml.token_type")[:4].tolist() == [2, 3, 3, 6]
-        assert meta.string("tokenizer.ggml.model") == "llama"
-    half = import_llama2c(folder / "stories260K.bin", folder / "tok512.bin", tmp_path / "h.gguf", TensorType.F16)
-    reader = gguf.GGUFReader(half)
-    assert {tensor.tensor_type.name for tensor in reader.tensors} == {"F16", "F32"}
-
-
-def test_llama2c_refuses_what_is_no_checkpoint(tmp_path: Path, shared_data: Path) -> None:
-    path = tmp_path / "bad.bin"
-    path.write_bytes(b"GGUF")
-    with pytest.raises(Q4Error, match=r"expected a llama2\.c checkpoint"):
-        read_checkpoint(path, TensorType.F32)
-    path.write_bytes((shared_data / "tinyllamas" / "stories260K.bin").read_bytes()[:-4])
-    with pytest.raises(Q4Error, match="floats, expected"):
-        read_checkpoint(path, TensorType.F32)

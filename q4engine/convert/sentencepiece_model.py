@@ -1,0 +1,108 @@
+"""tokenizer.model, SentencePiece's own file: a protobuf message of pieces, and how a text is normalised."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from q4engine.errors import Q4Error
+
+_MAX_BYTES = 1 << 26
+_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
+_MODEL_TYPE, _BPE = 3, 2  # of TrainerSpec
+_ADD_DUMMY_PREFIX = 3  # of NormalizerSpec
+
+
+@dataclass(frozen=True)
+class SentencePieces:
+    """``types`` are numbered as GGUF's token types are."""
+
+    pieces: list[str]
+    scores: list[float]
+    types: list[int]
+    adds_space: bool
+
+
+def read_pieces(path: Path) -> SentencePieces:
+    """Q4Error where the file is none, or not of the BPE kind."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise Q4Error(f"{path}: has more than {_MAX_BYTES >> 20} MiB, expected a SentencePiece model")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+    found = SentencePieces([], [], [], True)
+    model_type = 1  # unigram, the default of the format
+    adds_space = True
+    try:
+        for number, value in _fields(raw):
+            if number == _PIECES and isinstance(value, bytes):
+                _add_piece(found, value)
+            elif number == _TRAINER and isinstance(value, bytes):
+                model_type = _number(value, _MODEL_TYPE, model_type)
+            elif number == _NORMALIZER and isinstance(value, bytes):
+                adds_space = bool(_number(value, _ADD_DUMMY_PREFIX, True))
+    except (ValueError, struct.error):
+        raise Q4Error(f"{path}: is no SentencePiece model, or not a whole one") from None
+    if not found.pieces:
+        raise Q4Error(f"{path}: is no SentencePiece model: it has no pieces")
+    if model_type != _BPE:
+        raise Q4Error(f"{path}: is a SentencePiece model of type {model_type}, expected {_BPE} (BPE)")
+    return SentencePieces(found.pieces, found.scores, found.types, adds_space)
+
+
+def _add_piece(found: SentencePieces, raw: bytes) -> None:
+    text, score, kind = "", 0.0, 1
+    for number, value in _fields(raw):
+        if number == 1 and isinstance(value, bytes):
+            text = value.decode("utf-8")
+        elif number == 2 and isinstance(value, bytes):
+            (score,) = struct.unpack("<f", value)
+        elif number == 3 and isinstance(value, int):
+            kind = value
+    if not 1 <= kind <= 6:
+        raise ValueError
+    found.pieces.append(text)
+    found.scores.append(score)
+    found.types.append(kind)
+
+
+def _number(raw: bytes, wanted: int, default: int) -> int:
+    return next((value for number, value in _fields(raw) if number == wanted and isinstance(value, int)), default)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a message: numbers of varints, bytes of what has a length. ValueError for what is no message."""
+    position = 0
+    while position < len(raw):
+        key, position = _varint(raw, position)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, position = _varint(raw, position)
+            yield number, value
+            continue
+        if wire == 2:
+            size, position = _varint(raw, position)
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        else:
+            raise ValueError
+        if position + size > len(raw):
+            raise ValueError
+        yield number, raw[position : position + size]
+        position += size
+
+
+def _varint(raw: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(raw):
+            break
+        byte = raw[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError
