@@ -40,13 +40,20 @@ class Conversation:
 
     def answer(self, talk: Sequence[Message], n_predict: int = -1) -> Generation:
         """What comes after all messages of a talk so far; only what the session does not hold yet is evaluated."""
-        if self.template is not None:
-            return self.complete(self.template.render(list(talk)), n_predict)
-        return self.complete("".join(message["content"] for message in talk), n_predict)
+        return self.continue_from(self.tokens_of(talk), n_predict)
 
     def complete(self, text: str, n_predict: int = -1) -> Generation:
         """What comes after a text. Q4Error where it has no tokens."""
-        prompt = self._tokenise(text)
+        return self.continue_from(self._tokenise(text), n_predict)
+
+    def tokens_of(self, talk: Sequence[Message]) -> list[int]:
+        """The prompt that asks for what comes after a talk. ContextFullError where the context never holds it."""
+        if self.template is not None:
+            return self._tokenise(self.template.render(list(talk)))
+        return self._tokenise("".join(message["content"] for message in talk))
+
+    def continue_from(self, prompt: Sequence[int], n_predict: int = -1) -> Generation:
+        """What comes after a prompt's tokens."""
         return generate(self.session, prompt, self.sampler, n_predict, self.tokenizer.stop_ids, self.timings)
 
     def _tokenise(self, text: str) -> list[int]:

@@ -92,6 +92,7 @@ TOOLS = (
     ),
     Tool("perf", "tests of perf stat", ("linux-perf",), ("usr/bin/perf",)),
     Tool("strace", "the emulator's marks", ("strace",), ("usr/bin/strace",)),
+    Tool("tmux", "the chat in a terminal", ("tmux",), ("usr/bin/tmux",), check="-V"),
     Tool(
         "Python.h",
         "the stable ABI",

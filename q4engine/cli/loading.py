@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from q4engine.cli import options
 from q4engine.cli.options import note
 from q4engine.cpus import crowding
 
@@ -19,7 +24,34 @@ def load_engine(args: argparse.Namespace, path: Path) -> Engine:
 
     if args.threads and (crowded := crowding(args.threads, args.cpu_mask)):
         note(f"note: {crowded}")
-    return Engine.load(path, n_threads=args.threads, cpu_mask=args.cpu_mask, backend=args.backend)
+    with spinner(f"loading {path.name}"):
+        return Engine.load(path, n_threads=args.threads, cpu_mask=args.cpu_mask, backend=args.backend)
+
+
+@contextmanager
+def spinner(text: str, after: float = 0.3) -> Iterator[None]:
+    """Something moves on stderr, if that is a terminal, while the block takes longer than `after` seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+
+    def spin() -> None:
+        if done.wait(after):
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        with Console(stderr=True).status(Text(options.printable(text))):
+            done.wait()
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def new_session(args: argparse.Namespace, engine: Engine) -> Session:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +15,12 @@ import pytest
 from cli_runs import Cli, Terminal
 
 from q4engine.cli.chat import chat
+from q4engine.cli.chat.commands import COMMANDS, messages_of
+from q4engine.cli.chat.questions import history_path
+from q4engine.cli.chat.talk import Talk
 from q4engine.conversation import Conversation, Message
 from q4engine.engine import Engine
-from q4engine.errors import ContextFullError
+from q4engine.errors import ContextFullError, Q4Error
 from q4engine.generate import Generation
 from q4engine.sampling import Sampler, SamplerSettings
 
@@ -26,9 +31,15 @@ class Talks(Conversation):
 
     asked: list[list[Message]] = field(default_factory=list)
 
-    def answer(self, talk: Sequence[Message], n_predict: int = -1) -> Generation:
-        self.asked.append(list(talk))
-        return super().answer(talk, n_predict)
+    last: list[Message] = field(default_factory=list)
+
+    def tokens_of(self, talk: Sequence[Message]) -> list[int]:
+        self.last = list(talk)
+        return super().tokens_of(talk)
+
+    def continue_from(self, prompt: Sequence[int], n_predict: int = -1) -> Generation:
+        self.asked.append(self.last)
+        return super().continue_from(prompt, n_predict)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +83,7 @@ def test_an_end_before_the_first_question(
     assert chat(options(), conversation, None) == 0
     out, err = capsys.readouterr()
     assert out == "" and conversation.asked == []
-    assert err.startswith("chat: Ctrl-D ends it") and "total time" in err
+    assert err.startswith("chat: /help lists commands") and "total time" in err
 
 
 def test_a_single_turn_asks_no_more(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,55 +94,209 @@ def test_a_single_turn_asks_no_more(engine: Engine, monkeypatch: pytest.MonkeyPa
     assert typed.read() == "def\n"
 
 
-def test_a_context_that_fills_up_keeps_the_summary(
+def test_a_full_context_is_announced_and_then_forgets_the_oldest_turns(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal("0123456789" * 4))
-    conversation = talks(engine, n_ctx=20)
-    with pytest.raises(ContextFullError, match="the context is full"):
-        chat(options(), conversation, "abc")
-    assert len(conversation.asked) == 2 and "total time" in capsys.readouterr().err
+    questions = [f"{i:010d}" for i in range(8)]
+    monkeypatch.setattr(sys, "stdin", Terminal("\n".join(questions)))
+    conversation = talks(engine, n_ctx=64)
+    assert chat(options(system_prompt="be brief"), conversation, None) == 0
+    err = capsys.readouterr().err
+    nearly = "of 64 tokens of context are used; once it is full, the oldest turns are forgotten"
+    full = "note: the context of 64 tokens is full: the 2 oldest turns are forgotten"
+    assert nearly in err and full in err and err.index(nearly) < err.index(full)
+    last = conversation.asked[-1]
+    assert last[0] == {"role": "system", "content": "be brief"}
+    assert last[1]["content"] != questions[0] and last[-1]["content"] == questions[-1]
+    assert [message["role"] for message in last[1:]] == ["user", "assistant"] * ((len(last) - 2) // 2) + ["user"]
+    assert all(len(asked) > 1 for asked in conversation.asked)
 
 
-def test_ctrl_c_at_the_prompt_and_in_an_answer(
+def test_a_question_that_never_fits_is_one_line_and_the_chat_goes_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Interrupted(Terminal):
-        def readline(self, size: int | None = -1, /) -> str:
+    monkeypatch.setattr(sys, "stdin", Terminal("0123456789" * 9 + "\nabc\n"))
+    conversation = talks(engine, n_ctx=64)
+    assert chat(options(), conversation, "def") == 0
+    err = capsys.readouterr().err
+    assert err.count("error: the context is full: 0 tokens are in it, ") == 1 and "it holds 64 (set by -c)" in err
+    assert [message["content"] for message in conversation.asked[-1] if message["role"] == "user"] == ["def", "abc"]
+
+
+@pytest.mark.parametrize("predict", [-1, 100])
+def test_an_answer_that_the_context_cuts_short_says_so(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], predict: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("def\n"))
+    conversation = talks(engine, n_ctx=40)
+    monkeypatch.setattr(type(conversation.tokenizer), "stop_ids", frozenset())
+    assert chat(options(predict=predict), conversation, "abc") == 0
+    out, err = capsys.readouterr()
+    assert err.count("note: the answer ends here: the context of 40 tokens is full.") == 2
+    assert "the oldest turn is forgotten" in err and len(out) > 20
+
+
+class Keys(Terminal):
+    """Lines, and a Ctrl-C where a line is ^C."""
+
+    def readline(self, size: int | None = -1, /) -> str:
+        line = super().readline()
+        if line == "^C\n":
             raise KeyboardInterrupt
+        return line
 
-    monkeypatch.setattr(sys, "stdin", Interrupted())
-    assert chat(options(), talks(engine), "abc") == 130
-    assert "interrupted" not in capsys.readouterr().err  # the answer was whole
+
+def test_ctrl_c_at_the_prompt_twice_ends_the_chat(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", typed := Keys("^C\nabc\n^C\n^C\ndef\n"))
+    conversation = talks(engine)
+    assert chat(options(), conversation, None) == 130
+    assert capsys.readouterr().err.count("(Ctrl-C once more, Ctrl-D or /quit ends the chat)") == 2
+    assert len(conversation.asked) == 1 and typed.read() == "def\n"
+
+
+def test_ctrl_c_in_an_answer_keeps_what_was_said(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, stop_after = Generation.__iter__, 3
 
     def stopped(self: Generation) -> Iterator[int]:
+        for _, token in zip(range(stop_after), whole(self), strict=False):
+            yield token
         raise KeyboardInterrupt
-        yield 0
 
     monkeypatch.setattr(Generation, "__iter__", stopped)
-    monkeypatch.setattr(sys, "stdin", typed := Terminal("def\n"))
-    assert chat(options(), talks(engine), "abc") == 130
-    assert "interrupted: 0 of 64 tokens" in capsys.readouterr().err and typed.read() == "def\n"
+    monkeypatch.setattr(sys, "stdin", typed := Keys("def\n^C\nghi\n"))
+    conversation = talks(engine)
+    assert chat(options(predict=20), conversation, "abc") == 130  # one in the answer, one at the prompt
+    out, err = capsys.readouterr()
+    assert err.count("(stopped; what was said stays)") == 2 and typed.read() == "ghi\n"
+    said = conversation.asked[-1]
+    assert [message["role"] for message in said] == ["user", "assistant", "user"]
+    assert said[1]["content"] == out.splitlines()[0] != ""
+
+    stop_after = 0
+    monkeypatch.setattr(sys, "stdin", Keys("/save nowhere/talk.json\n"))
+    again = talks(engine)
+    assert chat(options(), again, "abc") == 0
+    err = capsys.readouterr().err
+    assert "(stopped; the question is taken back)" in err
+    assert "error: nowhere/talk.json: cannot be written: No such file or directory" in err
 
 
-def test_a_terminal_on_stdout_is_asked_by_input(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """input() edits lines there; its mark stands on stdout."""
-    lines, marks = iter(["abc"]), []
-
-    def typed(mark: str) -> str:
-        marks.append(mark)
-        try:
-            return next(lines)
-        except StopIteration:
-            raise EOFError from None
-
-    monkeypatch.setattr("builtins.input", typed)
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setattr(sys, "stderr", shown := io.StringIO())
+def test_a_terminal_on_stdout_has_the_mark(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("ab\\\nc\n"))
+    monkeypatch.setattr(sys, "stdout", shown := Terminal())
+    monkeypatch.setattr(sys, "stderr", notes := io.StringIO())
     conversation = talks(engine)
     assert chat(options(), conversation, None) == 0
-    assert marks == ["> ", "> "] and "> " not in shown.getvalue()
-    assert conversation.asked == [[{"role": "user", "content": "abc"}]]
+    assert shown.getvalue().startswith("> . ") and "> " not in notes.getvalue()
+    assert conversation.asked == [[{"role": "user", "content": "ab\nc"}]]
+
+
+def test_what_cannot_be_asked_changes_nothing(engine: Engine) -> None:
+    talk = Talk(talks(engine, n_ctx=64), 4, "be brief")
+    talk.ask("abc")
+    assert talk.answered("def") and talk.has_answer and talk.system == "be brief"
+    before = list(talk.messages)
+    with pytest.raises(ContextFullError):
+        talk.ask("0123456789" * 9)
+    assert talk.messages == before
+    assert talk.take_back() == "abc" and talk.take_back() is None
+    assert talk.messages == [{"role": "system", "content": "be brief"}]
+
+
+# ---- commands --------------------------------------------------------------------------------------------------------
+
+
+def test_commands_change_the_talk(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "talk.json"
+    lines = [
+        "/system be brief", "abc", "def", "/undo", "ghi", f"/save {file}", "/new", "jkl", f"/load {file}", "mno",
+        "/regen", "/system none", "pqr", "/quit", "never",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", typed := Terminal("\n".join(lines) + "\n"))
+    conversation = talks(engine, n_ctx=256)
+    assert chat(options(), conversation, None) == 0
+    asked = [[message["content"] for message in talk if message["role"] != "assistant"] for talk in conversation.asked]
+    assert asked == [
+        ["be brief", "abc"],
+        ["be brief", "abc", "def"],
+        ["be brief", "abc", "ghi"],
+        ["be brief", "jkl"],
+        ["be brief", "abc", "ghi", "mno"],
+        ["be brief", "abc", "ghi", "mno"],
+        ["abc", "ghi", "mno", "pqr"],
+    ]
+    err = capsys.readouterr().err
+    assert "taken back: def\n" in err and f"5 messages are in {file}\n" in err and f"5 messages from {file}\n" in err
+    assert "note: with --temp 0 the same question has the same answer\n" in err
+    assert typed.read() == "never\n"
+    assert json.loads(file.read_text())["messages"] == conversation.asked[4][:-1]
+
+
+def test_every_command_is_listed_and_mistakes_are_one_line(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["/help", "/stats", "/halp", "/zzz", "/", "/save", "/new now", "/undo", "/regen", " /usr is what?", "/bye"]
+    monkeypatch.setattr(sys, "stdin", Terminal("\n".join(lines)))
+    conversation = talks(engine)
+    assert chat(options(), conversation, "/etc is what?") == 0
+    err = capsys.readouterr().err
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^(> )?  /{name} .*{re.escape(command.help)}$", err, re.MULTILINE)
+    for line in (
+        "error: there is no command '/halp', did you mean /help? A space before it makes it a question",
+        "error: there is no command '/zzz': /help lists them. A space before it makes it a question",
+        "error: there is no command '/': /help lists them. A space before it makes it a question",
+        "error: /save needs a FILE",
+        "error: /new takes nothing behind it, 'now' was given",
+        "error: there is no question to answer again",
+    ):
+        assert f"{line}\n" in err
+    assert "taken back: /etc is what?\n" in err
+    assert [talk[-1]["content"] for talk in conversation.asked] == ["/etc is what?", "/usr is what?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("[1", "is no JSON: Expecting ',' delimiter: line 1 column 3 (char 2)"),
+        ("[" * 100_000, "is no JSON: "),
+        ('{"a": 1}', 'has no list "messages"'),
+        ("[1]", 'message 1 is no object with a text "content"'),
+        ('[{"role": "user", "content": 1}]', 'message 1 is no object with a text "content"'),
+        ('[{"role": "tool", "content": ""}]', "message 1 has the role 'tool', expected user or assistant, or system"),
+        (
+            '[{"role": "user", "content": ""}, {"role": "system", "content": ""}]',
+            "message 2 has the role 'system', expected user or assistant",
+        ),
+        ('[{"role": "user", "content": "a"}]', "ends with a question, expected its answer behind it"),
+    ],
+)
+def test_files_that_are_no_talks(tmp_path: Path, text: str | None, found: str) -> None:
+    file = tmp_path / "talk.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Q4Error, match=re.escape(f"{file}: {found}")):
+        messages_of(file)
+
+
+def test_where_questions_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("Q4_HISTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert history_path() == tmp_path / "q4engine" / "questions"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")  # to be ignored, says XDG's specification
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert history_path() == tmp_path / "home/.local/state/q4engine/questions"
+    monkeypatch.setenv("Q4_HISTORY", "~/mine")
+    assert history_path() == tmp_path / "home" / "mine"
+    monkeypatch.setenv("Q4_HISTORY", "")
+    assert history_path() is None
 
 
 # ---- through the command ---------------------------------------------------------------------------------------------
@@ -160,18 +325,3 @@ def test_chat_loop_goes_on_after_a_prompt(q4: Cli, tiny: Path) -> None:
 
 def test_chat_loop_single_turn(q4: Cli, tiny: Path) -> None:
     assert q4("run", tiny, "-st", "--temp", "0", "-n", "2", typed="abc\ndef\n").err.count("> ") == 1
-
-
-def test_chat_loop_context_full(q4: Cli, tiny: Path) -> None:
-    result = q4("run", tiny, "-c", "24", "--temp", "0", "-n", "2", typed="abcdefgh01234567\n")
-    assert result.code == 1 and result.err.splitlines()[-1].startswith("error: the context is full: ")
-
-
-def test_chat_loop_ctrl_c(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Generation) -> Iterator[int]:
-        raise KeyboardInterrupt
-        yield 0
-
-    monkeypatch.setattr(Generation, "__iter__", interrupted)
-    result = q4("run", tiny, typed="abc\ndef\n")
-    assert result.code == 130 and "total time" in result.err
