@@ -7,19 +7,27 @@ from q4engine.gguf import GGUFFile
 from q4engine.models.config import ModelConfig
 from q4engine.models.gemma2 import Gemma2
 from q4engine.models.gemma3 import Gemma3
+from q4engine.models.granite import Granite
 from q4engine.models.graph import Graph
 from q4engine.models.keys import KeyReader
 from q4engine.models.llama import Llama
+from q4engine.models.olmo2 import OLMo2
+from q4engine.models.phi3 import Phi3
 from q4engine.models.qwen2 import Qwen2
 from q4engine.models.qwen3 import Qwen3
+from q4engine.models.smollm3 import SmolLM3
 from q4engine.tokenizer.vocabulary import NO_TOKEN, SPECIAL_IDS
 
 ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "llama": Llama,
     "gemma2": Gemma2,
     "gemma3": Gemma3,
+    "granite": Granite,
+    "olmo2": OLMo2,
+    "phi3": Phi3,
     "qwen2": Qwen2,
     "qwen3": Qwen3,
+    "smollm3": SmolLM3,
 }
 """By GGUF's names, ``general.architecture``."""
 

@@ -160,21 +160,16 @@ class KeyReader:
     def rms_eps(self) -> float:
         return self.real("attention.layer_norm_rms_epsilon", _MIN_EPSILON, 0.5)
 
-    def rope_scaling(self, longrope: bool = False) -> RopeScaling:
-        """How frequencies are stretched. ``longrope``: whether its tensors of factors are something to the model."""
+    def rope_scaling(self) -> RopeScaling:
+        """How frequencies are stretched, but for longrope."""
         older = self.real("rope.scale_linear", 0.0, _MAX_FACTOR, 0.0)
         factor = self.real("rope.scaling.factor", 0.0, _MAX_FACTOR, older)
         kind = self.text("rope.scaling.type", "linear" if factor not in (0.0, 1.0) else "none")
         magnitude = self.real("rope.scaling.attn_factor", 2.0**-8, 2.0**8, 1.0)
         if kind == "none":  # whatever else is said of scaling
             return RopeScaling()
-        if kind == "longrope" and longrope:
-            if factor not in (0.0, 1.0):
-                raise self.error("rope.scaling.factor", f"is {factor:g}, expected none: the factors are tensors")
-            return RopeScaling(kind, original=self._original_context(), magnitude=magnitude)
         if kind not in ("linear", "yarn"):
-            known = "'none', 'linear', 'yarn' or 'longrope'" if longrope else "'none', 'linear' or 'yarn'"
-            raise self.error("rope.scaling.type", f"is {shown(kind)}, expected {known}")
+            raise self.error("rope.scaling.type", f"is {shown(kind)}, expected 'none', 'linear' or 'yarn'")
         if not factor >= _MIN_FACTOR:
             raise self.error("rope.scaling.factor", f"is {factor:g}, expected {_MIN_FACTOR:g} to {_MAX_FACTOR:g}")
         if kind == "linear":
@@ -186,6 +181,14 @@ class KeyReader:
             self.real("rope.scaling.yarn_beta_fast", 2.0**-10, 1e6, 32.0),
             self.real("rope.scaling.yarn_beta_slow", 2.0**-10, 1e6, 1.0),
         )  # fmt: skip
+
+    def longrope(self) -> RopeScaling:
+        """Of a model with tensors of factors, for contexts up to the original one and for longer ones."""
+        kind = self.text("rope.scaling.type", "longrope")
+        if kind not in ("none", "longrope"):
+            raise self.error("rope.scaling.type", f"is {shown(kind)}, expected 'longrope': the factors are tensors")
+        magnitude = self.real("rope.scaling.attn_factor", 2.0**-8, 2.0**8, 1.0)
+        return RopeScaling("longrope", original=self._original_context(), magnitude=magnitude)
 
     def _original_context(self) -> int:
         return self.count("rope.scaling.original_context_length", self.count("context_length"))

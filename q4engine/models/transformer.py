@@ -73,12 +73,16 @@ class Transformer(ModelConfig):
             "head_dim": head_dim,
             "rope_dim": keys.rope_dim(head_dim),
             "rope_freq_base": keys.rope_freq_base(),
-            "rope_scaling": keys.rope_scaling(),
+            "rope_scaling": cls.read_rope_scaling(keys),
             "rope_freqs": keys.has_tensor("rope_freqs.weight"),
             "rms_eps": keys.rms_eps(),
             "tied_output": not keys.has_tensor("output.weight"),
             "windows": (0,) * n_layers,
         }
+
+    @classmethod
+    def read_rope_scaling(cls, keys: KeyReader) -> RopeScaling:
+        return keys.rope_scaling()
 
     # ---- the whole -----------------------------------------------------------------------------
 

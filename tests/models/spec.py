@@ -44,11 +44,18 @@ class ModelSpec:
     """Of the attention's output, and of the three matrices of the feed-forward network."""
     head_norm: bool = False
     """Heads of Q and K are normed."""
+    row_norm: bool = False
+    """Q and K are normed over all their heads."""
+    pre_norm: bool = True
     post_norm: bool = False
     """What is added to the residual is normed."""
+    fused: bool = False
+    """Q, K and V in one tensor, gate and up in another."""
+    long_factors: bool = False
+    """RoPE has factors for contexts up to the original one and for longer ones."""
     rope_dim: int | None = None
     embedding_std: float = 1.0
-    keys: dict[str, int | float | str | list[bool]] = field(default_factory=dict)
+    keys: dict[str, int | float | str | bool | list[bool]] = field(default_factory=dict)
     rms_eps: float = 1e-5
     weight_type: TensorType = TensorType.Q4_0
     fallback_type: TensorType = TensorType.F16
@@ -73,6 +80,12 @@ class ModelSpec:
                     "rope_freqs.weight", ((self.rope_dim or self.head_dim) // 2,), TensorType.F32, mean=2.0, std=0.5
                 )
             )
+        if self.long_factors:
+            n_pairs = (self.rope_dim or self.head_dim) // 2
+            table += [
+                TensorSpec(f"rope_factors_{kind}.weight", (n_pairs,), TensorType.F32, mean=mean, std=mean / 4)
+                for kind, mean in (("short", 1.5), ("long", 4.0))
+            ]
         for layer in range(self.n_layers):
             table += self._layer(f"blk.{layer}.")
         table.append(_norm("output_norm.weight", self.dim))
@@ -83,24 +96,31 @@ class ModelSpec:
 
     def _layer(self, prefix: str) -> list[TensorSpec]:
         q_dim, kv_dim = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
-        table = [
-            _norm(prefix + "attn_norm.weight", self.dim),
-            self._weight("attn_q", prefix + "attn_q.weight", q_dim, self.dim),
-            self._weight("attn_k", prefix + "attn_k.weight", kv_dim, self.dim),
-            self._weight("attn_v", prefix + "attn_v.weight", kv_dim, self.dim),
-        ]
+        table = [_norm(prefix + "attn_norm.weight", self.dim)] if self.pre_norm else []
+        if self.fused:
+            table.append(self._weight("attn_qkv", prefix + "attn_qkv.weight", q_dim + 2 * kv_dim, self.dim))
+        else:
+            table += [
+                self._weight("attn_q", prefix + "attn_q.weight", q_dim, self.dim),
+                self._weight("attn_k", prefix + "attn_k.weight", kv_dim, self.dim),
+                self._weight("attn_v", prefix + "attn_v.weight", kv_dim, self.dim),
+            ]
         if self.qkv_bias:
             for role, size in (("attn_q", q_dim), ("attn_k", kv_dim), ("attn_v", kv_dim)):
                 table.append(TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.5))
         if self.head_norm:
             table += [_norm(f"{prefix}attn_{part}_norm.weight", self.head_dim) for part in "qk"]
+        if self.row_norm:
+            table += [_norm(f"{prefix}attn_{part}_norm.weight", size) for part, size in (("q", q_dim), ("k", kv_dim))]
         table.append(self._weight("attn_output", prefix + "attn_output.weight", self.dim, q_dim))
         if self.post_norm:
             table.append(_norm(prefix + "post_attention_norm.weight", self.dim))
+        if self.pre_norm:
+            table.append(_norm(prefix + "ffn_norm.weight", self.dim))
+        if not self.fused:
+            table.append(self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim))
         table += [
-            _norm(prefix + "ffn_norm.weight", self.dim),
-            self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim),
-            self._weight("ffn_up", prefix + "ffn_up.weight", self.n_ffn, self.dim),
+            self._weight("ffn_up", prefix + "ffn_up.weight", (2 if self.fused else 1) * self.n_ffn, self.dim),
             self._weight("ffn_down", prefix + "ffn_down.weight", self.dim, self.n_ffn),
         ]
         if self.post_norm:

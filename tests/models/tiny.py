@@ -46,7 +46,32 @@ TINY_GEMMA3 = TINY_GEMMA2.with_changes(
     rope_freq_base=1e6,
     keys={"attention.sliding_window": 24},
 )
-TINY = {spec.architecture: spec for spec in (TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3)}
+TINY_PHI3 = ModelSpec(
+    "phi3",
+    rope_dim=12,
+    fused=True,
+    long_factors=True,
+    keys={
+        "attention.sliding_window": 40,
+        "rope.scaling.attn_factor": 1.125,
+        "rope.scaling.original_context_length": 64,
+    },
+)
+TINY_SMOLLM3 = ModelSpec("smollm3", n_layers=5, tied_output=True, embedding_std=0.5, rope_freq_base=5e6)
+TINY_GRANITE = ModelSpec(
+    "granite",
+    keys={"embedding_scale": 12.0, "attention.scale": 0.125, "residual_scale": 0.25, "logit_scale": 4.0},
+    embedding_std=0.125,
+)
+TINY_OLMO2 = ModelSpec(
+    "olmo2", n_layers=4, pre_norm=False, post_norm=True, row_norm=True, rms_eps=1e-6, rope_freq_base=5e5
+)
+TINY = {
+    spec.architecture: spec
+    for spec in (
+        TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3, TINY_PHI3, TINY_SMOLLM3, TINY_GRANITE, TINY_OLMO2,
+    )
+}  # fmt: skip
 
 MIXED_TYPES = {
     "token_embd": TensorType.Q8_0,

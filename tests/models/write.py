@@ -67,7 +67,13 @@ def _add_hyper_parameters(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     if spec.head_dim * spec.n_heads != spec.dim:
         writer.add_key_length(spec.head_dim)
         writer.add_value_length(spec.head_dim)
-    add = {int: writer.add_uint32, float: writer.add_float32, str: writer.add_string, list: writer.add_array}
+    add = {
+        bool: writer.add_bool,
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        str: writer.add_string,
+        list: writer.add_array,
+    }
     for key, value in spec.keys.items():
         add[type(value)](f"{spec.architecture}.{key}", value)  # type: ignore[operator]
 

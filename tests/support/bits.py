@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
+from models.tiny import (
+    MIXED_TYPES,
+    TINY_GEMMA2,
+    TINY_GEMMA3,
+    TINY_GRANITE,
+    TINY_LLAMA,
+    TINY_OLMO2,
+    TINY_PHI3,
+    TINY_QWEN2,
+    TINY_QWEN3,
+    TINY_SMOLLM3,
+    write_tiny,
+)
 
 from q4engine import _native
 from q4engine.engine import Engine
@@ -51,6 +63,24 @@ SPECS: dict[str, ModelSpec] = {
         weight_type=TensorType.Q8_0, head_dim=64, n_heads=4, n_kv_heads=2, keys={"attention.sliding_window": 70}
     ),
     "qwen3": TINY_QWEN3,
+    "phi3": TINY_PHI3,
+    "phi3-q6k-wide": TINY_PHI3.with_changes(
+        dim=256, n_ffn=256, n_heads=8, head_dim=32, rope_dim=24, weight_type=TensorType.Q6_K
+    ),
+    "smollm3": TINY_SMOLLM3,
+    "granite": TINY_GRANITE,
+    "granite-f16": TINY_GRANITE.with_changes(weight_type=TensorType.F16),
+    "olmo2": TINY_OLMO2,
+    "llama-yarn-window": TINY_LLAMA.with_changes(
+        qkv_bias=True,
+        other_biases=True,
+        keys={
+            "attention.sliding_window": 33,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 128,
+        },
+    ),
 }
 
 PROMPT = [(i * 37 + i * i * 11) % 300 for i in range(75)]  # crosses a KV block (64) and is no multiple of a GEMM tile

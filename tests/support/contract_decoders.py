@@ -13,7 +13,8 @@ from contract import F, Matrix
 
 from q4engine.gguf import GGUFFile
 
-NEOX, GELU, HEAD_NORM, POST_NORM = "NEOX", "gelu", "norm of heads", "norms before what is added"
+NEOX, GELU, HEAD_NORM, ROW_NORM = "NEOX", "gelu", "norm of heads", "norm of all heads"
+POST_NORM, NO_PRE_NORM, FUSED = "norms before what is added", "no norms before a part", "fused tensors"
 
 TRAITS: dict[str, set[str]] = {
     "llama": set(),
@@ -21,19 +22,23 @@ TRAITS: dict[str, set[str]] = {
     "qwen3": {NEOX, HEAD_NORM},
     "gemma2": {NEOX, GELU, POST_NORM},
     "gemma3": {NEOX, GELU, POST_NORM, HEAD_NORM},
+    "phi3": {NEOX, FUSED},
+    "smollm3": set(),
+    "granite": set(),
+    "olmo2": {NEOX, POST_NORM, NO_PRE_NORM, ROW_NORM},
 }
 
 
-def forward(file: GGUFFile, config: Any, tokens: list[int]) -> np.ndarray:
-    """Logits float32 [n, vocabulary] of all positions."""
-    return Decoder(file, config, len(tokens)).logits(tokens)
+def forward(file: GGUFFile, config: Any, tokens: list[int], n_ctx: int) -> np.ndarray:
+    """Logits float32 [n, vocabulary] of all positions, in a context of so many."""
+    return Decoder(file, config, len(tokens), n_ctx).logits(tokens)
 
 
 class Decoder:
     """All positions at once, from position 0 on."""
 
-    def __init__(self, file: GGUFFile, config: Any, n: int) -> None:
-        self.file, self.config, self.n = file, config, n
+    def __init__(self, file: GGUFFile, config: Any, n: int, n_ctx: int) -> None:
+        self.file, self.config, self.n, self.n_ctx = file, config, n, n_ctx
         self.traits = TRAITS[config.architecture]
 
     def logits(self, tokens: list[int]) -> np.ndarray:
@@ -42,8 +47,10 @@ class Decoder:
         x = x if c.embedding_scale == 1 else x * F(c.embedding_scale)
         for layer in range(c.n_layers):
             prefix = f"blk.{layer}."
-            x = self.joined(x, prefix, self.attention(prefix, layer, self.norm(x, prefix + "attn_norm")), "attn_output")
-            x = self.joined(x, prefix, self.feed_forward(prefix, self.norm(x, prefix + "ffn_norm")), "ffn_down")
+            h = x if NO_PRE_NORM in self.traits else self.norm(x, prefix + "attn_norm")
+            x = self.joined(x, prefix, self.attention(prefix, layer, h), "attn_output")
+            h = x if NO_PRE_NORM in self.traits else self.norm(x, prefix + "ffn_norm")
+            x = self.joined(x, prefix, self.feed_forward(prefix, h), "ffn_down")
         output = self.matrix("token_embd" if c.tied_output else "output")
         y = output.times(self.norm(x, "output_norm"))
         return contract.soft_cap(scaled(y, c.logit_scale), c.logit_cap)
@@ -75,7 +82,7 @@ class Decoder:
 
     def attention(self, prefix: str, layer: int, h: np.ndarray) -> np.ndarray:
         c, n = self.config, self.n
-        q, k, v = (self.product(f"{prefix}attn_{part}", h).reshape(n, -1, c.head_dim) for part in "qkv")
+        q, k, v = (part.reshape(n, -1, c.head_dim) for part in self.queries_keys_values(prefix, h))
         if HEAD_NORM in self.traits:
             q, k = self.norm(q, prefix + "attn_q_norm"), self.norm(k, prefix + "attn_k_norm")
         table = self.rope_table(layer)
@@ -86,12 +93,26 @@ class Decoder:
         a = contract.attention(q, keys, values, c.attention_scale, c.windows[layer], c.score_cap)
         return a.reshape(n, -1)
 
+    def queries_keys_values(self, prefix: str, h: np.ndarray) -> list[np.ndarray]:
+        c = self.config
+        if FUSED in self.traits:
+            y, kv_dim = self.product(prefix + "attn_qkv", h), c.n_kv_heads * c.head_dim
+            return [y[:, : -2 * kv_dim], y[:, -2 * kv_dim : -kv_dim], y[:, -kv_dim:]]
+        q, k, v = (self.product(f"{prefix}attn_{part}", h) for part in "qkv")
+        if ROW_NORM in self.traits:
+            q, k = self.norm(q, prefix + "attn_q_norm"), self.norm(k, prefix + "attn_k_norm")
+        return [q, k, v]
+
     def rope_table(self, layer: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Of the layer; None where it has no RoPE."""
         c, base = self.config, self.config.rope_freq_base
-        local = c.architecture == "gemma3" and c.windows[layer] > 0
-        base = c.local_freq_base if local else base
+        if c.architecture == "smollm3" and layer % 4 == 3:
+            return None
+        local = c.architecture in ("gemma3", "olmo2") and c.windows[layer] > 0
+        base = c.local_freq_base if local and c.architecture == "gemma3" else base
         factors = None if local else c.rope_scaling.factors(c.rope_dim, base)
+        if "rope_factors_long.weight" in self.file.tensors:
+            factors = self.vector(f"rope_factors_{'long' if self.n_ctx > c.rope_scaling.original else 'short'}.weight")
         if c.rope_freqs:
             own = self.vector("rope_freqs.weight")
             factors = own if factors is None else own * factors
@@ -99,7 +120,10 @@ class Decoder:
         return contract.rope_table(np.arange(self.n), c.rope_dim, base, factors, magnitude)
 
     def feed_forward(self, prefix: str, h: np.ndarray) -> np.ndarray:
-        gate, up = self.product(prefix + "ffn_gate", h), self.product(prefix + "ffn_up", h)
+        if FUSED in self.traits:
+            gate, up = np.split(self.product(prefix + "ffn_up", h), 2, axis=1)
+        else:
+            gate, up = self.product(prefix + "ffn_gate", h), self.product(prefix + "ffn_up", h)
         return (contract.gelu(gate) if GELU in self.traits else contract.silu(gate)) * up
 
 

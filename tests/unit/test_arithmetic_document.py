@@ -12,12 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
+from models.tiny import (
+    MIXED_TYPES,
+    TINY_GEMMA2,
+    TINY_GEMMA3,
+    TINY_GRANITE,
+    TINY_LLAMA,
+    TINY_OLMO2,
+    TINY_PHI3,
+    TINY_QWEN2,
+    TINY_QWEN3,
+    TINY_SMOLLM3,
+    write_tiny,
+)
 
 from q4engine.engine import Engine
 from q4engine.gguf import TensorType
 
 WIDE = {"dim": 256, "head_dim": 16, "n_heads": 4, "n_kv_heads": 2, "n_ffn": 288, "n_ctx_train": 1024}
+YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 128}
 MODELS: dict[str, tuple[ModelSpec, int]] = {
     "llama, all types, two spans": (TINY_LLAMA.with_changes(**WIDE, types=MIXED_TYPES, n_layers=1), 530),
     "llama, rope_freqs, two blocks": (TINY_LLAMA.with_changes(rope_freqs=True), 70),
@@ -42,8 +55,23 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     "gemma3, windows of 530, two spans": (
         TINY_GEMMA3.with_changes(n_layers=1, n_ctx_train=600, keys={"attention.sliding_window": 530}), 560,
     ),
+    "phi3, long factors, windows of 40": (TINY_PHI3, 50),
+    "phi3, short factors": (TINY_PHI3.with_changes(n_ctx_train=64), 9),
+    "smollm3": (TINY_SMOLLM3, 9),
+    "granite": (TINY_GRANITE, 9),
+    "olmo2": (TINY_OLMO2, 9),
+    "olmo3, yarn behind windows": (TINY_OLMO2.with_changes(keys=YARN | {"attention.sliding_window": 24}), 30),
+    "llama, yarn, biases, windows of 7": (
+        TINY_LLAMA.with_changes(
+            keys=YARN | {"attention.sliding_window": 7}, qkv_bias=True, other_biases=True, rope_freqs=True
+        ), 9,
+    ),
     "gemma3, windows of 24": (TINY_GEMMA3.with_changes(types=MIXED_TYPES, dim=256), 70),
 }  # fmt: skip
+
+
+def of_the_page(engine: Engine, tokens: list[int]) -> np.ndarray:
+    return contract_decoders.forward(engine.gguf, engine.config, tokens, engine.session().n_ctx)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -52,7 +80,7 @@ def test_the_logits_have_the_same_bits(name: str, tmp_path: Path) -> None:
     engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
     tokens = np.random.default_rng(7).integers(0, spec.vocab_size, n_tokens).tolist()
     ours = engine.session(n_batch=100).decode(tokens, all_logits=True)
-    theirs = contract_decoders.forward(engine.gguf, engine.config, tokens)
+    theirs = of_the_page(engine, tokens)
     assert theirs.dtype == np.float32 and np.isfinite(theirs).all()
     assert ours.tobytes() == theirs.tobytes()
 
@@ -100,6 +128,6 @@ def test_another_arithmetic_shows(name: str, other: object, tmp_path: Path, monk
     engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf", spec), n_threads=2)
     tokens = np.random.default_rng(7).integers(0, spec.vocab_size, 210).tolist()
     ours = engine.session().decode(tokens, all_logits=True)
-    assert contract_decoders.forward(engine.gguf, engine.config, tokens).tobytes() == ours.tobytes()
+    assert of_the_page(engine, tokens).tobytes() == ours.tobytes()
     monkeypatch.setattr(contract, name, other)
-    assert contract_decoders.forward(engine.gguf, engine.config, tokens).tobytes() != ours.tobytes()
+    assert of_the_page(engine, tokens).tobytes() != ours.tobytes()
