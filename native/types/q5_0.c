@@ -1,5 +1,5 @@
 // 5 bits a weight, one fp16 scale a block: w = d * (q - 16).
-#include "block.h"
+#include "search.h"
 
 static bool q4_finite_q5_0(const void *row, size_t blocks) {
     const q4_block_q5_0 *b = row;
@@ -53,6 +53,43 @@ static void q4_matmul_q5_0_portable(const struct q4_task *t) {
 static const struct q4_kernel q4_kernel_q5_0 = {
     .name = "q5_0_portable", .layout = &rows, .max_tokens = SIZE_MAX, .run = q4_matmul_q5_0_portable};
 
+static void pack(const uint8_t q[Q4_BLOCK], q4_block_q5_0 *block) {
+    uint32_t fifth = 0;
+    for (size_t i = 0; i < Q4_BLOCK; i++)
+        fifth |= (uint32_t)(q[i] >> 4) << i;
+    for (size_t i = 0; i < Q4_BLOCK / 2; i++)
+        block->qs[i] = (uint8_t)((q[i] & 15) | (q[i + 16] & 15) << 4);
+    memcpy(block->qh, &fifth, sizeof fifth);
+}
+
+// The value of largest magnitude becomes -16, as Q4_0's becomes -8.
+static bool q4_reference_q5_0(const float *x, void *out) {
+    q4_block_q5_0 *block = out;
+    float d = extreme(x, Q4_BLOCK) / -16.0f, inverse = inverse_or_zero(d);
+    uint8_t q[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i++) {
+        float v = x[i] * inverse + 16.5f;
+        q[i] = v >= 31.0f ? 31 : v > 0.0f ? (uint8_t)v : 0;
+    }
+    pack(q, block);
+    block->d = q4_float_to_half(d);
+    return q4_half_is_finite(block->d);
+}
+
+static const struct levels levels = {-16.0f, 15.0f, -17.0f, 0.25f, 13, true};
+
+static bool q4_search_q5_0(const float *x, void *out) {
+    q4_block_q5_0 *block = out;
+    float levels_of[Q4_BLOCK];
+    if (!search_symmetric(x, &levels, -16.0f, &block->d, levels_of))
+        return false;
+    uint8_t q[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i++)
+        q[i] = (uint8_t)((int)levels_of[i] + 16);
+    pack(q, block);
+    return true;
+}
+
 const struct q4_type Q4_NAME(q4_type_q5_0) = {
     .number = Q4_TYPE_Q5_0,
     .name = "Q5_0",
@@ -62,4 +99,5 @@ const struct q4_type Q4_NAME(q4_type_q5_0) = {
     .finite = q4_finite_q5_0,
     .dequantize = q4_dequantize_q5_0,
     .kernel = &q4_kernel_q5_0,
+    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_search_q5_0, [Q4_QUANTIZE_REFERENCE] = q4_reference_q5_0},
 };

@@ -1,4 +1,4 @@
-"""``q4engine quantize IN OUT --type q4_0|q4_1|q8_0|f16``"""
+"""``q4engine quantize IN OUT --type q4_0|q4_k_m|q8_0|…``"""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
     from q4engine.gguf.quantize_file import Summary
 
-_TYPES = ("q4_0", "q4_1", "q8_0", "f16")  # the keys of q4engine.gguf.quantize_file.TARGETS, which is slow to import
+# the keys of q4engine.gguf.mixtures.TARGETS, which is slow to import
+_TYPES = ("q4_0", "q4_1", "q5_0", "q8_0", "q4_k_m", "q5_k_m", "q6_k", "f16")
 
 _DESCRIPTION = """\
 Quantise the matrices of a GGUF file; metadata and vectors are carried over.
-With a 4-bit type the embedding and the output take Q6_K if their columns
-divide by 256, else Q8_0; matrices whose columns fit no block become F16, and
+With q4_0 and q4_1 the embedding and the output take Q6_K if their columns
+divide by 256, else Q8_0; q5_0, q4_k_m, q5_k_m and q6_k choose each tensor's
+type as llama.cpp does. Matrices whose columns fit no block become F16, and
 tensors that have their type already are copied. OUT appears when it is whole.
 Its bytes are the same on every machine.
 """
@@ -63,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _quantize(args: argparse.Namespace, progress: Callable[[str, int], None] | None) -> Summary:
-    from q4engine.gguf.quantize_file import TARGETS, quantize_file
+    from q4engine.gguf.mixtures import TARGETS
+    from q4engine.gguf.quantize_file import quantize_file
 
     threads = args.threads or default_thread_count()
     return quantize_file(args.source, args.out, TARGETS[args.type], args.method, threads, progress)

@@ -1,8 +1,6 @@
-"""Quantises a GGUF file: matrices to a type, metadata carried over as it is.
+"""Quantises a GGUF file: matrices to types (mixtures.py says which), metadata carried over as it is.
 
-The policy: matrices (2-D weights) take the type. Where that has 4 bits, the embedding and the output, which cost most
-quality, take Q6_K instead if their columns divide by 256, else Q8_0. Columns that are no multiple of the type's block
-leave a matrix at F16. Vectors (norms, biases) stay as they are, and so does every tensor that has its type already.
+What has its type already is copied, bit for bit.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import numpy as np
 from analysis.outputs import conflict
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.dequantize import dequantize
+from q4engine.gguf.mixtures import Mixture, Target
 from q4engine.gguf.reader import GGUFFile, TensorInfo
 from q4engine.gguf.split import KEYS as SPLIT_KEYS
 from q4engine.gguf.split import paths_of
@@ -30,25 +29,6 @@ Progress = Callable[[str, int], None]
 """Called with a tensor's name and the number of its weights that were just done."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What ``--type`` stands for: the type of matrices, whether some tensors keep more bits."""
-
-    type: TensorType
-    spares_embedding: bool
-
-
-TARGETS: dict[str, Target] = {
-    target.type.name.lower(): target
-    for target in (
-        Target(TensorType.Q4_0, spares_embedding=True),
-        Target(TensorType.Q4_1, spares_embedding=True),
-        Target(TensorType.Q8_0, spares_embedding=False),
-        Target(TensorType.F16, spares_embedding=False),
-    )
-}
-
-_SPARED = frozenset({"token_embd.weight", "output.weight"})
 _QUANTIZATION_VERSION = 2  # of the block formats, which have not changed since ggml's second edition of them
 _CHUNK_WEIGHTS = 1 << 19  # weights that a thread takes at a time: 2 MB as float32
 
@@ -61,17 +41,6 @@ class Summary:
     n_converted: int
     n_bytes_before: int
     n_bytes_after: int
-
-
-def choose_type(info: TensorInfo, target: Target) -> TensorType:
-    """The type that a tensor takes under the policy."""
-    if len(info.shape) < 2 or not info.name.endswith(".weight") or "_norm." in info.name:
-        return info.type
-    columns = info.shape[-1]
-    kind = target.type
-    if target.spares_embedding and info.name in _SPARED:
-        kind = TensorType.Q6_K if columns % TensorType.Q6_K.block_size == 0 else TensorType.Q8_0
-    return kind if columns % kind.block_size == 0 else TensorType.F16
 
 
 def quantize_file(
@@ -91,7 +60,8 @@ def quantize_file(
     if conflict([("the output", out)], [("the source", path) for path in paths_of(source)]):
         raise Q4Error(f"{out}: is the file to read, expected another name to write")
     with GGUFFile.open(source) as file:
-        table = [NewTensor(info.name, choose_type(info, target), info.shape) for info in file.tensors.values()]
+        mixture = Mixture.of(file, target)
+        table = [NewTensor(info.name, mixture.type_of(info), info.shape) for info in file.tensors.values()]
         for info in file.tensors.values():
             info.require_usable()
         writer = GGUFWriter(out, _metadata_pairs(file, target), table, file.alignment)
@@ -132,7 +102,7 @@ def _native_quantize(rows: np.ndarray, out: np.ndarray, kind: TensorType, method
 def _metadata_pairs(file: GGUFFile, target: Target) -> list[bytes]:
     """The pairs of the source, with the two that tell how it is quantised put in their place or at the end."""
     told = {
-        "general.file_type": uint32_pair("general.file_type", target.type.file_type),
+        "general.file_type": uint32_pair("general.file_type", target.file_type),
         "general.quantization_version": uint32_pair("general.quantization_version", _QUANTIZATION_VERSION),
     }
     kept = [key for key in file.metadata if key not in SPLIT_KEYS]  # what is written is one file

@@ -9,15 +9,17 @@ import numpy as np
 from gguf_bytes import STRING, File, Tensor, array, pair
 
 from q4engine.gguf import TensorType
-from q4engine.gguf.quantize_file import TARGETS, quantize_file, quantize_rows
+from q4engine.gguf.mixtures import TARGETS
+from q4engine.gguf.quantize_file import quantize_file, quantize_rows
 
-BLOCK_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0, TensorType.Q6_K]
+BLOCK_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q8_0, TensorType.Q6_K]
 LINE_TYPES = [TensorType.Q2_K, TensorType.Q4_K, TensorType.Q5_K]
 """Those with scales and minima that are themselves quantised: no block is held exactly."""
 
 ROWS_SHA256 = {
     TensorType.Q4_0: "8db744962e48fb67",
     TensorType.Q4_1: "2103d86e72a35903",
+    TensorType.Q5_0: "87708856c70a2c0c",
     TensorType.Q8_0: "a48361fcf0c1cbae",
     TensorType.Q6_K: "eddf0f647cdd014c",
     TensorType.Q2_K: "1f9af3641b4706a1",
@@ -30,6 +32,10 @@ FILE_SHA256 = {
     "q4_0": "bea540e39801c3f4",
     "q4_1": "456396386dd198e5",
     "q8_0": "982ce5913dbc075e",
+    "q5_0": "01d0f6cfcbbc765b",
+    "q4_k_m": "00a451bcaf24f030",
+    "q5_k_m": "85b98e507458da8e",
+    "q6_k": "652957fa3ff137fc",
     "f16": "c3f103087899e2c7",
 }
 """First digits of file_sha256."""

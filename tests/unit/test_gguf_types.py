@@ -10,7 +10,7 @@ from q4engine import _native
 from q4engine.errors import Q4Error
 from q4engine.gguf import decoders
 from q4engine.gguf.dequantize import dequantize
-from q4engine.gguf.quantize_file import TARGETS
+from q4engine.gguf.mixtures import TARGETS
 from q4engine.gguf.types import USABLE_NAMES, USABLE_TYPES, TensorType
 
 

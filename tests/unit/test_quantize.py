@@ -16,7 +16,7 @@ from q4engine.gguf.dequantize import dequantize
 from q4engine.gguf.quantize_file import Method, quantize_rows
 from q4engine.gguf.types import TensorType
 
-REFERENCE_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q8_0]
+REFERENCE_TYPES = [TensorType.Q4_0, TensorType.Q4_1, TensorType.Q5_0, TensorType.Q8_0]
 
 
 def squared_errors(rows: np.ndarray, kind: TensorType, method: Method) -> np.ndarray:
@@ -135,7 +135,8 @@ def test_sub_blocks_have_lines_of_their_own(kind: TensorType) -> None:
 @pytest.mark.parametrize("method", ["search", "reference"])
 def test_values_that_a_block_holds_exactly_survive(kind: TensorType, method: Method) -> None:
     """Zeros, one constant, two values whose distance is a step of the type's, one value alone."""
-    full = {TensorType.Q4_0: -8.0, TensorType.Q4_1: -15.0, TensorType.Q8_0: -127.0, TensorType.Q6_K: -4096.0}[kind]
+    levels = {"Q4_0": -8.0, "Q4_1": -15.0, "Q5_0": -16.0, "Q8_0": -127.0, "Q6_K": -4096.0}
+    full = levels[kind.name]
     rows = np.zeros((4, kind.block_size), np.float32)
     rows[1] = full
     rows[2, ::2] = full / 1024

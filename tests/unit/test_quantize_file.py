@@ -22,7 +22,8 @@ from q4engine.cli import quantize as command
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFArray, GGUFFile, TensorType
 from q4engine.gguf.dequantize import dequantize_tensor
-from q4engine.gguf.quantize_file import TARGETS, quantize_file
+from q4engine.gguf.mixtures import TARGETS
+from q4engine.gguf.quantize_file import quantize_file
 from q4engine.gguf.write import GGUFWriter
 from q4engine.models import read_model
 
