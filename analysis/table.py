@@ -28,7 +28,6 @@ and `stat:p90` of a table of percentiles.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +42,8 @@ NAN = float("nan")
 NUMBER_COLUMNS = ("start_s", "duration_s", "value", "running")
 NAME_COLUMNS = ("scope", "pmu", "event", "status", "unit", "group", "source")
 COLUMNS = ("start_s", "duration_s", "scope", "pmu", "event", "value", "status", "running", "unit", "group", "source")
+MOST_ADDED = 1 << 14
+"""Rows that wait to be put into columns."""
 
 
 @dataclass
@@ -107,8 +108,7 @@ class TableBuilder:
         self._columns |= {c: np.empty(0, np.int8) for c in NAME_COLUMNS}
         self._capacity = 0
         self._n_stored = 0
-        self._numbers = {c: array("d") for c in NUMBER_COLUMNS}
-        self._codes = {c: array("i") for c in NAME_COLUMNS}
+        self._added: list[tuple[Any, ...]] = []
         self.n_rows = 0
 
     def reserve(self, n_rows: int) -> None:
@@ -135,22 +135,19 @@ class TableBuilder:
         group: str = "",
         source: str = "",
     ) -> None:
-        numbers = self._numbers
-        numbers["start_s"].append(start_s)
-        numbers["duration_s"].append(duration_s)
-        numbers["value"].append(value)
-        numbers["running"].append(running)
-        row = (scope, pmu, event, status, unit, group, source or event)
-        for column, name in zip(NAME_COLUMNS, row, strict=True):
-            self._codes[column].append(self.names[column].code(name))
+        self._added.append(
+            (start_s, duration_s, value, running, scope, pmu, event, status, unit, group, source or event)
+        )
         self.n_rows += 1
+        if len(self._added) == MOST_ADDED:
+            self.flush()
 
     def add_arrays(self, columns: dict[str, np.ndarray]) -> None:
         """Rows as arrays of one length: floats for numbers, codes from `self.names[column].code()` for names.
 
         A column left out is NaN or the column's first name.
         """
-        self._flush()
+        self.flush()
         lengths = {len(v) for v in columns.values()}
         if not set(columns) <= set(COLUMNS) or len(lengths) != 1:
             raise ValueError("add_arrays needs known columns, all of one length")
@@ -179,24 +176,28 @@ class TableBuilder:
         if needed.itemsize > self._columns[name].itemsize:
             self._columns[name] = self._columns[name].astype(needed)
 
-    def _flush(self) -> None:
-        n = len(self._numbers["value"])
-        if not n:
+    def flush(self) -> None:
+        """Puts rows that were added one at a time into the columns; `names` knows theirs only then."""
+        if not self._added:
             return
-        columns = {c: np.array(self._numbers[c], dtype=np.float64) for c in NUMBER_COLUMNS}
-        columns |= {c: np.array(self._codes[c], dtype=np.int32) for c in NAME_COLUMNS}
-        self._numbers = {c: array("d") for c in NUMBER_COLUMNS}
-        self._codes = {c: array("i") for c in NAME_COLUMNS}
+        texts = dict(zip((*NUMBER_COLUMNS, *NAME_COLUMNS), zip(*self._added, strict=True), strict=True))
+        columns = {c: np.array(texts[c], dtype=np.float64) for c in NUMBER_COLUMNS}
+        for column in NAME_COLUMNS:
+            names = self.names[column]
+            for name in dict.fromkeys(texts[column]):
+                names.code(name)
+            columns[column] = np.array([names.codes[name] for name in texts[column]], dtype=np.int32)
+        n, self._added = len(self._added), []
         self._store(columns, n)
 
     def column(self, name: str) -> np.ndarray:
         """The column so far: a view, with codes for names."""
-        self._flush()
+        self.flush()
         return self._columns[name][: self._n_stored]
 
     def replace(self, name: str, values: np.ndarray) -> None:
         """Puts a whole column, computed after the last row, in the place of what was collected."""
-        self._flush()
+        self.flush()
         if len(values) != self.n_rows:
             raise ValueError(f"column {name} needs {self.n_rows} values, got {len(values)}")
         self._columns[name] = values

@@ -37,6 +37,7 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
     if chosen is None:
         source.check_text()
         raise source.error(f"no known capture format; known are {', '.join(formats.NAMES)}")
+    source.least = chosen.least
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
     return table
 

@@ -7,32 +7,47 @@ import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 from analysis.errors import printable
+from analysis.readers.locale_numbers import with_point
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"-?\d{1,24},\d{1,24}")
+_PLAIN_NUMBERS = re.compile(rb"[^0-9.,\n-]|[,\n]\.|\.[,\n]")
+"""What no block of plain numbers has."""
 _CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
 
 
-def fields_of(line: str) -> list[str]:
+def fields_of(line: str, separator: str = ",") -> list[str]:
     """The cells of one line. Raises Malformed for broken quotes."""
+    if '"' not in line:
+        return [f.strip() for f in line.split(separator)] if line else []
     try:
-        return [f.strip() for f in next(csv.reader([line], strict=True), [])]
+        return [f.strip() for f in next(csv.reader([line], delimiter=separator, strict=True), [])]
     except csv.Error as problem:
         raise Malformed(f"not comma-separated values: {problem}") from None
 
 
 def rows_after(source: Source, first_column: re.Pattern[str]) -> Iterator[tuple[int, list[str]]]:
-    """(row, fields) from the header row on, the first one in which `first_column` is found. Skips blank lines."""
-    found = False
+    """(row, fields) from the header row on, the first one in which `first_column` is found. Skips blank lines.
+
+    A header with semicolons is a spreadsheet's in a locale of decimal commas: cells then have points for them.
+    """
+    found, separator = False, ","
     for row, line in source.lines():
         if not line.strip():
             continue
         if not found and not first_column.search(line):
-            continue
+            if not (line.count(";") > line.count(",") and first_column.search(line.replace(";", ","))):
+                continue
+            separator = ";"
         try:
-            fields = fields_of(line)
+            fields = fields_of(line, separator)
+            if found and separator == ";":
+                fields = [with_point(f) if _DECIMAL_COMMA.fullmatch(f) else f for f in fields]
         except Malformed as problem:
             if not found:
                 raise source.error(str(problem), row) from None
@@ -61,3 +76,21 @@ def seconds(text: str, what: str) -> float:
     if not value >= 0:
         raise Malformed(f"{what} should be a time, found '{printable(text)}'")
     return value
+
+
+def numbers_of(block: bytes, n_columns: int) -> np.ndarray | None:
+    """The block's lines as a table of numbers, NaN for empty cells and for those left out at a line's end.
+
+    None where a cell is no plain number, or a line has more cells: `cell_number` says then what is wrong with which.
+    """
+    if _PLAIN_NUMBERS.search(b"\n" + block) or b"\n\n" in block or block[:1] == b"\n":
+        return None
+    lines = block.split(b"\n")[:-1]
+    missing = {n: b"," * (n_columns - 1 - n) for n in range(n_columns)}
+    try:
+        cells = b",".join(line + missing[line.count(b",")] for line in lines).split(b",")
+        numbers = np.array([cell or b"nan" for cell in cells], dtype=bytes).astype(np.float64)
+    except (KeyError, ValueError):
+        return None
+    found: np.ndarray = numbers.reshape(len(lines), n_columns)
+    return found if not (np.abs(found) >= 1 << 64).any() else None

@@ -23,7 +23,7 @@ class Format(NamedTuple):
 
     sure: whether a line is that one, or another that only this format has. likely: the same of lines that other files
     might have as well; asked for when no format is sure. tells_running: False where the tool multiplexes without
-    telling for how long each event was counted.
+    telling for how long each event was counted. least: bytes of a line, on average over many: real files have more.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Format(NamedTuple):
     sure: Sign
     likely: Sign | None = None
     tells_running: bool = True
+    least: int = 16
 
 
 def _begins(*starts: str) -> Sign:
@@ -40,7 +41,7 @@ def _begins(*starts: str) -> Sign:
 
 def _has_columns(*names: str) -> Sign:
     wanted = set(names)
-    return lambda line: wanted <= {cell.strip(' "\ufeff') for cell in line.split(",")}
+    return lambda line: any(wanted <= {cell.strip(' "\ufeff') for cell in line.split(mark)} for mark in ",;")
 
 
 def _fits(pattern: str) -> Sign:
@@ -75,20 +76,23 @@ def _is_object(line: str) -> bool:
 
 # In order of how sure a match is: the first that matches any of the file's first lines wins.
 FORMATS = (
-    Format("q4engine-capture", "# q4engine capture", "q4engine_capture", _fits(r"^\ufeff?# q4engine capture\s*$")),
+    Format(
+        "q4engine-capture", "# q4engine capture", "q4engine_capture", _fits(r"^\ufeff?# q4engine capture\s*$"), least=40
+    ),
     Format("markers", "time_ns,n_past,n_eval,phase", "markers_file", _begins("time_ns,n_past,n_eval")),
     Format(
         "streamline-timeline",
         "Index (s),Cycles:CPU Cycles [0],Stalls:Backend [0]",
         "streamline_timeline",
-        _begins("Index (s),", '"Index (s)",'),
+        _begins("Index (s),", '"Index (s)",', "Index (s);", '"Index (s)";'),
     ),
-    Format("streamline-log", "When (s),Message,Channel", "streamline_log", _has_columns("When (s)")),
+    Format("streamline-log", "When (s),Message,Channel", "streamline_log", _has_columns("When (s)"), least=12),
     Format(
         "streamline-functions",
         '"Periodic Samples: Periodic Samples","Counters: Cycles: CPU Cycles",uid,image,symbol,inlined from',
         "streamline_functions",
         _has_columns("symbol"),
+        least=20,
     ),
     Format(
         "simpleperf-csv",
@@ -96,6 +100,7 @@ FORMATS = (
         "simpleperf",
         _begins("Performance counter statistics,"),
         tells_running=False,
+        least=24,
     ),
     Format(
         "simpleperf-text",
@@ -103,6 +108,7 @@ FORMATS = (
         "simpleperf_text",
         _begins("Performance counter statistics:"),
         tells_running=False,
+        least=30,
     ),
     Format(
         "topdown-csv",
@@ -110,6 +116,7 @@ FORMATS = (
         "topdown_csv",
         _has_columns("metric", "value", "group"),
         tells_running=False,
+        least=30,
     ),
     Format(
         "topdown-events-csv",
@@ -127,6 +134,7 @@ FORMATS = (
             r"[┃│|] *Metric *[┃│|].*[┃│|] *Unit|^\[(?:Cycle Accounting|Topdown|Speculative Operation Mix|General)\b.*\]"
         ),
         tells_running=False,
+        least=12,
     ),
     Format(
         "pmu-ratio-table",
@@ -134,6 +142,7 @@ FORMATS = (
         "ratio_table",
         _fits(r"^\|\s*Ratio\s*\|\s*geomean\s*\|"),
         tells_running=False,
+        least=30,
     ),
     Format(
         "perf-text",
@@ -141,6 +150,7 @@ FORMATS = (
         "perf_text",
         lambda line: TITLE in line or ELAPSED in line or _is_interval_header(line),
         lambda line: _TEXT_ROW.match(line) is not None,
+        least=48,
     ),
     Format(
         "perf-json",
@@ -148,8 +158,9 @@ FORMATS = (
         "perf_json",
         _is_json_of_perf,
         _is_object,
+        least=60,
     ),
-    Format("perf-csv", "0.83,msec,task-clock,833928,100.00,0.509,CPUs utilized", "perf_csv", _never),
+    Format("perf-csv", "0.83,msec,task-clock,833928,100.00,0.509,CPUs utilized", "perf_csv", _never, least=20),
 )
 NAMES = tuple(f.name for f in FORMATS)
 

@@ -15,7 +15,9 @@ from analysis.table import Table, TableBuilder
 FORMAT = "markers"
 CLOCK = "CLOCK_MONOTONIC_RAW"
 LARGEST = 1 << 63
+MOST_MARKERS = 300_000
 
+_WHOLE = re.compile(r"\d{1,18}")
 _ANNOTATION = re.compile(r"\bpast (\d{1,12}), n_eval (\d{1,12})\b")
 
 
@@ -37,6 +39,8 @@ def read(source: Source) -> Table:
             source.reject(row, str(problem))
             continue
         markers.append(marker)
+        if len(markers) > MOST_MARKERS:
+            raise source.error(f"more than {MOST_MARKERS} markers", row)
     if not markers:
         raise source.error("no markers in it")
     meta = {"format": FORMAT, "path": str(source.path), "clock": CLOCK}
@@ -51,6 +55,9 @@ def read_markers(path: str | Path, lenient: bool = False) -> list[Marker]:
 def _marker(fields: list[str], n_columns: int) -> Marker:
     if len(fields) != n_columns:
         raise Malformed(f"{len(fields)} fields, expected {n_columns}")
+    if all(map(_WHOLE.fullmatch, fields[:3])):
+        label = printable(fields[3].strip()) if n_columns > 3 and fields[3] else ""
+        return Marker(int(fields[0]) / 1e9, int(fields[1]), int(fields[2]), label or None)
     values = []
     for name, text in zip(("time_ns", "n_past", "n_eval"), fields, strict=False):
         if not re.fullmatch(r"\d{1,19}", text.strip()) or int(text) >= LARGEST:

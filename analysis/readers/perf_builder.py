@@ -21,6 +21,9 @@ from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 
 X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
 MOST_RUNS = 1000
+MOST_EVENTS = 20_000
+"""Names of events and metrics: more than all PMUs together have."""
+CHECK_EVERY = 8192
 RESTART = 1.5
 """A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
 
@@ -72,6 +75,8 @@ class PerfBuilder:
             return
         self.n_timed += has_time
         self.n_untimed += not has_time
+        if self.rows.n_rows % CHECK_EVERY == CHECK_EVERY - 1:
+            self.check_size()
         is_metric = row.event.startswith(METRIC_PREFIX)
         self.rows.add(
             row.event if is_metric else "",
@@ -83,6 +88,15 @@ class PerfBuilder:
             unit=row.unit,
             source=row.spelling if is_metric else row.event,
         )
+
+    def check_size(self) -> None:
+        """Raises AnalysisError as soon as it is certain that there are too many names, or runs."""
+        self.rows.flush()
+        names = self.rows.names
+        if len(names["source"].codes) > MOST_EVENTS:
+            raise self.source.error(f"more than {MOST_EVENTS} events")
+        if self.n_untimed > MOST_RUNS * len(names["source"].codes) * len(names["scope"].codes):
+            raise self.source.error(f"more than {MOST_RUNS} runs of perf stat in one file")
 
     def table(self) -> Table:
         """The first run's table; the others stand in its `runs`."""

@@ -34,7 +34,8 @@ def read(source: Source) -> Table:
 
 def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, bytes]:
     """The block from its first line on that is no comment, so that one comment does not make it irregular."""
-    at = 0
+    at = len(block) - len(block.lstrip(b"\n"))
+    row += at
     while block.startswith((b"#", b"\n", b"\r\n"), at):
         end = block.index(b"\n", at)
         for _, line in builder.source.decode_block(row, block[at : end + 1]):

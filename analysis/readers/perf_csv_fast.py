@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.phase import NOT_COUNTED, NOT_SUPPORTED
-from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_builder import MOST_EVENTS, PerfBuilder
 from analysis.readers.perf_csv_plain import Plain, plain
 from analysis.readers.perf_csv_row import TIME, Dialect, parse
 from analysis.readers.perf_rows import (
@@ -239,6 +239,8 @@ def _scope(text: str) -> str:
 
 
 def _named(column: pd.Categorical, name: Callable[[str], str]) -> Named:
+    if len(column.categories) > MOST_EVENTS:
+        raise Irregular
     if pd.api.types.is_numeric_dtype(column.categories.dtype):  # pandas took names for numbers
         raise Irregular
     return Named(column.codes, [name(str(c).strip()) for c in column.categories])
@@ -282,6 +284,7 @@ def _joined_names(columns: list[Named], order: np.ndarray) -> Named:
 
 
 def _add(builder: PerfBuilder, part: Part) -> None:
+    builder.rows.flush()  # so that names are numbered in the order of the file
     value = part.value
     status = np.zeros(len(value), dtype=np.int8)
     running = np.minimum(part.percent / 100.0, 1.0)

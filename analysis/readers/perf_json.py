@@ -61,6 +61,8 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a record is wrong or there is none."""
     builder = PerfBuilder(source, FORMAT)
     state = _State()
+    if source.head[0].strip() in ("{", "["):
+        source.least = 8  # a record stands on several lines
     for row, line in documents(source.lines()):
         text = line.strip()
         if line.startswith("#") or is_transcript(line):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from analysis.errors import printable
 from analysis.events import is_known_event
+from analysis.phase import OK
 from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_rows import (
     CLOCKS,
@@ -40,6 +41,10 @@ _VARIANCE = re.compile(r"[(\[]\s{0,8}\+-\s{0,12}[\d.,]{1,20}\s?%\s{0,8}[)\]]$")
 _SHARE = re.compile(r"[(\[](?:\s{0,4}scaled from)?\s{0,8}(\d{1,5}(?:[.,]\d{1,4})?)\s?%\s{0,4}[)\]]$")
 _CUT_SHORT = re.compile(r"  [(\[][ \d.,%+-]{0,40}$|  [(\[][^()\[\]]{0,40}%[)\]]$")
 _METRIC = re.compile(r"\s*(-?\d[\d.,]{0,30})\s*(%?)(.*)")
+# Most lines of most files, for speed: what is below reads them in the same way.
+_PLAINEST = re.compile(
+    r"(?: {0,12}(\d{1,9}\.\d{9}) )? {0,40}(\d{1,3}(?:,\d{3}){0,5}|\d{4,18}) {6,12}([A-Za-z][\w.:-]{0,60}) {0,40}"
+)
 _WORDS = re.compile(r"(?:[A-Za-z]{1,20} {1,9}){1,4}[A-Za-z]{1,20}|idle|insn|cycle|branches")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
 _LONGEST_BRACKET, _MOST_BRACKETS = 60, 3
@@ -59,6 +64,10 @@ class TextLine(NamedTuple):
 
 def parse(line: str) -> TextLine | None:
     """A line of the table; None for one that is none. Raises Malformed for one that is, but a wrong one."""
+    if (plainest := _PLAINEST.fullmatch(line)) and not plainest[3].endswith("-msecs"):
+        time_s = float(plainest[1]) if plainest[1] else NAN
+        value, event = float(plainest[2].replace(",", "")), plainest[3]
+        return TextLine(PerfRow(time_s, "", value, OK, clock_unit(event, "", plainest[2]), event, 1.0), [], "", None)
     left, mark, comment = _at_comment(line)
     right, running, bracketed = _without_brackets(comment if mark else left)
     left, comment = (left, right) if mark else (right, "")

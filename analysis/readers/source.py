@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import weakref
@@ -25,6 +26,9 @@ MOST_SKIPPED = 100_000
 MOST_KEPT = 4 << 30
 """Bytes taken of a pipe: they are read more than once, so they are kept, in memory first, then in a file of no name."""
 
+FEW_LINES = 40_000
+"""Lines of any length. Beyond them they are as long on average as the format's rows are at the least."""
+
 # What people hand over by mistake, by its first bytes.
 NOT_TEXT = (
     (b"PERFILE2", "a perf.data file; export it first, with `perf stat report -x,` or `perf script`"),
@@ -36,6 +40,9 @@ NOT_TEXT = (
     (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
 )
+
+
+_LINE = re.compile(rb"[^\n]+")
 
 
 class _Kept:
@@ -84,6 +91,7 @@ class Source:
     """One file to read, `-` for standard input.
 
     lenient: malformed rows are counted and skipped instead of ending the reading.
+    least: bytes of a line, on average over many, below which a file is none of its format; 0 for no such limit.
     """
 
     def __init__(self, path: str | Path, lenient: bool = False) -> None:
@@ -91,6 +99,8 @@ class Source:
         self.lenient = lenient
         self.notes: list[str] = []
         self.skipped = 0
+        self.least = 0
+        self._n_lines = self._n_bytes = 0
         self._rejected = 0
         self._first_rejected = ""
         self._kept: _Kept | None = None
@@ -153,6 +163,10 @@ class Source:
             raise self.error(f"longer than {LONGEST_LINE >> 20} MiB, which no capture's line is", row)
         if b"\0" in raw:
             raise self.error("binary data, not a capture (a NUL byte)", row)
+        self._n_lines += 1
+        self._n_bytes += len(raw) + 1
+        if self._n_lines - FEW_LINES > self._n_bytes / self.least if self.least else False:
+            raise self.error(f"{self._n_lines} lines of {self._n_bytes // self._n_lines} bytes: no capture's are", row)
         try:
             errors = "strict" if exact else "backslashreplace"
             return raw.decode("utf-8-sig" if row == 1 else "utf-8", errors).rstrip("\r\n")
@@ -166,11 +180,11 @@ class Source:
         counters is nobody's business here.
         """
         for first, block in self.blocks():
+            if not blank:
+                yield from self.decode_block(first, block, exact)
+                continue
             for row, raw in enumerate(block.split(b"\n")[:-1], first):
-                if raw:
-                    yield row, self._decode(raw, row, exact)
-                elif blank:
-                    yield row, ""
+                yield row, self._decode(raw, row, exact) if raw else ""
 
     def check_text(self) -> None:
         """Raises AnalysisError where the first lines are no UTF-8."""
@@ -208,9 +222,16 @@ class Source:
 
     def decode_block(self, row: int, block: bytes, exact: bool = True) -> Iterator[tuple[int, str]]:
         """The block's lines that are not empty, each checked as `lines` checks it."""
-        for at, raw in enumerate(block.split(b"\n")[:-1], row):
-            if raw:
-                yield at, self._decode(raw, at, exact)
+        if b"\n\n\n" not in block:
+            for at, raw in enumerate(block.split(b"\n")[:-1], row):
+                if raw:
+                    yield at, self._decode(raw, at, exact)
+            return
+        counted = 0  # of what is before `row`, so that millions of empty lines cost nothing
+        for match in _LINE.finditer(block):
+            row += block.count(b"\n", counted, match.start())
+            counted = match.start()
+            yield row, self._decode(match[0], row, exact)
 
     def _open(self) -> IO[bytes]:
         if self._kept:

@@ -17,7 +17,7 @@ from analysis.table import NAN, Table, TableBuilder, summarise
 
 FORMAT = "streamline-functions"
 SAMPLES = "samples"
-MOST_FUNCTIONS = 200_000
+MOST_FUNCTIONS = 150_000
 HEADER = re.compile(r'(^|,)\s*\ufeff?"?symbol"?\s*(,|$)')
 TEXTS = ("uid", "image", "symbol", "inlined from")
 

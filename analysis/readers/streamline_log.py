@@ -11,6 +11,7 @@ from analysis.readers.source import Source
 from analysis.table import Table, TableBuilder
 
 FORMAT = "streamline-log"
+MOST_MESSAGES = 300_000
 HEADER = re.compile(r'(^|,)\s*\ufeff?"?When \(s\)"?\s*(,|$)')
 
 
@@ -29,6 +30,8 @@ def read(source: Source) -> Table:
             messages.append((seconds(fields[when], "When (s)"), fields[message]))
         except Malformed as problem:
             source.reject(row, str(problem))
+        if len(messages) > MOST_MESSAGES:
+            raise source.error(f"more than {MOST_MESSAGES} annotations", row)
     markers = markers_of_messages(messages)
     notes = source.closing_notes()
     others = len(messages) - len(markers)

@@ -7,6 +7,7 @@ columns are found by name, and those that name no event are listed in the notes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from analysis.errors import AnalysisError, printable
 from analysis.events import streamline_event
 from analysis.phase import NOT_COUNTED, Marker
-from analysis.readers.csv_rows import cell_number, rows_after, seconds
+from analysis.readers.csv_rows import cell_number, numbers_of, rows_after, seconds
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import STDIN, Source
 from analysis.table import NAN, Table, TableBuilder, summarise
@@ -38,36 +39,66 @@ class Column(NamedTuple):
 
 def read(source: Source) -> Table:
     rows = rows_after(source, HEADER)
-    _, names = next(rows, (0, []))
+    header, names = next(rows, (0, []))
     columns, ignored = _columns(names)
     if not columns:
         raise source.error(f"no column is an event that we know: {summarise([printable(n) for n in names])}")
-    times: list[float] = []
-    values: list[list[float]] = []
-    for row, fields in rows:
-        try:
-            if len(fields) > len(names):
-                raise Malformed(f"{len(fields)} fields, expected {len(names)}")
-            fields += [""] * (len(names) - len(fields))  # empty cells at the end are left out
-            time = seconds(fields[0], "Index (s)")
-            if times and time <= times[-1]:
-                raise Malformed(f"time goes from {times[-1]} to {time}")
-            line = [_count(fields[c.at], c.source) for c in columns]
-        except Malformed as problem:
-            source.reject(row, str(problem))
-            continue
-        times.append(time)
-        values.append(line)
-    if not times:
+    numbers = _all_numbers(source, header, names, columns)
+    if numbers is None:
+        numbers = _numbers(source, rows, names, columns)
+    if not len(numbers):
         raise source.error("no rows below the header")
     builder = TableBuilder()
-    _add(builder, np.array(times), np.array(values), columns)
+    _add(builder, numbers[:, 0], numbers[:, 1:], columns)
     notes = source.closing_notes()
     if ignored:
         notes.append(f"columns that are no known event ignored: {summarise([printable(i) for i in ignored])}")
     markers = _markers_beside(source, notes)
     meta = {"format": FORMAT, "path": str(source.path), "clock": "streamline"}
     return Table(builder.frame(), meta, notes, markers=markers)
+
+
+def _all_numbers(source: Source, header: int, names: list[str], columns: list[Column]) -> np.ndarray | None:
+    """Times and counts of a file that holds nothing else below its header row; None for any other."""
+    found = []
+    used = [0, *(column.at for column in columns)]
+    for row, block in source.blocks():
+        lines_of_header = max(0, header + 1 - row)
+        for _ in range(lines_of_header):
+            block = block[block.find(b"\n") + 1 :]
+        if not block:
+            continue
+        cells = numbers_of(block.replace(b"\r\n", b"\n"), len(names))
+        if cells is None:
+            return None
+        found.append(cells[:, used])
+    numbers = np.concatenate(found) if found else np.empty((0, len(used)))
+    times = numbers[:, 0]
+    back = np.flatnonzero(np.diff(times) <= 0)
+    if len(back) and not source.lenient:
+        at = int(back[0])
+        raise source.error(f"time goes from {times[at]} to {times[at + 1]}", header + at + 2)
+    is_good = (times >= 0).all() and (np.diff(times) > 0).all() and not (numbers < 0).any()
+    return numbers if is_good else None
+
+
+def _numbers(
+    source: Source, rows: Iterator[tuple[int, list[str]]], names: list[str], columns: list[Column]
+) -> np.ndarray:
+    """The same row by row, each with what is wrong in it."""
+    found: list[list[float]] = []
+    for row, fields in rows:
+        try:
+            if len(fields) > len(names):
+                raise Malformed(f"{len(fields)} fields, expected {len(names)}")
+            fields += [""] * (len(names) - len(fields))  # empty cells at the end are left out
+            time = seconds(fields[0], "Index (s)")
+            if found and time <= found[-1][0]:
+                raise Malformed(f"time goes from {found[-1][0]} to {time}")
+            found.append([time, *(_count(fields[c.at], c.source) for c in columns)])
+        except Malformed as problem:
+            source.reject(row, str(problem))
+    return np.array(found).reshape(len(found), 1 + len(columns))
 
 
 def _count(text: str, name: str) -> float:

@@ -20,6 +20,7 @@ from analysis.readers.surroundings import cleaner, is_decoration
 from analysis.table import NAN, Table, TableBuilder
 
 FORMAT = "topdown-text"
+MOST_RUNS, MOST_METRICS = 1000, 10_000
 MISSING = ("", "-", "nan", "n/a", "none")
 
 _BARS = re.compile(r"[┃│|]")
@@ -62,10 +63,14 @@ def read(source: Source) -> Table:
         try:
             if _RUN.fullmatch(text):
                 runs += [_Run()] if runs[-1].rows else []
+                if len(runs) > MOST_RUNS:
+                    raise source.error(f"more than {MOST_RUNS} runs", row)
                 continue
             found = _line(text, state, source, row)
             if found:
                 _keep(runs[-1], state.cpu, found)
+                if len(runs[-1].rows) > MOST_METRICS:
+                    raise source.error(f"more than {MOST_METRICS} metrics", row)
         except Malformed as problem:
             source.reject(row, str(problem))
     runs = [run for run in runs if run.rows]
