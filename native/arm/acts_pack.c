@@ -1,4 +1,5 @@
 #include "acts_pack.h"
+#include "k16.h"
 
 #include <string.h>
 
@@ -52,8 +53,12 @@ static void pairs8_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token
         for (size_t b = 0; b < n_blocks; b++, out += PAIRS8_K_BYTES) {
             float d = acts->d[(token0 + i) * n_blocks + b], twice[2] = {d, d};
             memcpy(out + i * 8, twice, 8);
+            int8_t sums[K16_SUM_BYTES];
+            q4_k16_sums(sums, q, 1);
+            memcpy(out + PAIRS8_K_SUMS + i * 8, sums, 8);
+            memcpy(out + PAIRS8_K_SUMS + 64 + i * 8, sums + 8, 8);
             for (size_t c = 0; c < Q4_SUPER / 8; c++, q += 8)
-                memcpy(out + 64 + c * 64 + i * 8, q, 8);
+                memcpy(out + PAIRS8_K_Q + c * 64 + i * 8, q, 8);
         }
     }
 }
@@ -84,6 +89,7 @@ static void quad4_k_pack(uint8_t *dst, const struct q4_acts *acts, size_t token0
         const int8_t *q = acts->q + (token0 + i) * acts->k;
         uint8_t *out = dst;
         for (size_t b = 0; b < n_blocks; b++, out += QUAD4_K_BYTES) {
+            q4_k16_sums((int8_t *)out + QUAD4_K_SUMS + i * K16_SUM_BYTES, q, 1);
             for (size_t s = 0; s < Q4_SUPER / 16; s++, q += 16)
                 memcpy(out + s * 64 + i * 16, q, 16);
             memcpy(out + QUAD4_K_D + i * 4, &acts->d[(token0 + i) * n_blocks + b], 4);

@@ -2,6 +2,7 @@
 #include "../cpu.h"
 #include "../matmul/matmul.h"
 #include "acts_pack.h"
+#include "k16.h"
 #include "lane16.h"
 #include "q6b.h"
 
@@ -21,22 +22,39 @@ DECLARE_GEMV(q4_gemv_q4_1_dotprod)
 DECLARE_GEMV(q4_gemv_q5_0_dotprod)
 DECLARE_GEMV(q4_gemv_q8_0_dotprod)
 DECLARE_GEMV(q4_gemv_q6_k_dotprod)
+DECLARE_GEMM(q4_gemv_q4_k_dotprod)
+DECLARE_GEMM(q4_gemv_q5_k_dotprod)
+DECLARE_GEMM(q4_gemv_iq4_xs_dotprod)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q5_0_i8mm)
 DECLARE_GEMM(q4_gemm_q8_0_i8mm)
 DECLARE_GEMM(q4_gemm_q6_k_i8mm)
+DECLARE_GEMM(q4_gemm_q4_k_i8mm)
+DECLARE_GEMM(q4_gemm_q5_k_i8mm)
+DECLARE_GEMM(q4_gemm_iq4_xs_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_dotprod)
 DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q5_0_dotprod)
 DECLARE_GEMM(q4_gemm_q8_0_dotprod)
 DECLARE_GEMM(q4_gemm_q6_k_dotprod)
+DECLARE_GEMM(q4_gemm_q4_k_dotprod)
+DECLARE_GEMM(q4_gemm_q5_k_dotprod)
+DECLARE_GEMM(q4_gemm_iq4_xs_dotprod)
 
 #define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                              \
     {.name = #TYPE "_gemv_" #ISA,                                                                                      \
      .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
      .features = FEATURES,                                                                                             \
      .max_tokens = 1,                                                                                                  \
+     .run = q4_gemv_##TYPE##_##ISA}
+// One that keeps sums of activations in its scratch
+#define GEMV_K(TYPE, LAYOUT, ISA, FEATURES)                                                                            \
+    {.name = #TYPE "_gemv_" #ISA,                                                                                      \
+     .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
+     .features = FEATURES,                                                                                             \
+     .max_tokens = 1,                                                                                                  \
+     .scratch = q4_gemv_##TYPE##_##ISA##_scratch,                                                                      \
      .run = q4_gemv_##TYPE##_##ISA}
 #define GEMM(TYPE, LAYOUT, ISA, FEATURES, PACKING)                                                                     \
     {.name = #TYPE "_gemm_" #ISA,                                                                                      \
@@ -61,18 +79,27 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMV(q5_0, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q8_0, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q6_k, q6b, dotprod, Q4_CPU_DOTPROD),
+    GEMV_K(q4_k, k16, dotprod, Q4_CPU_DOTPROD),
+    GEMV_K(q5_k, k16, dotprod, Q4_CPU_DOTPROD),
+    GEMV_K(iq4_xs, k16, dotprod, Q4_CPU_DOTPROD),
 #ifndef Q4_NO_I8MM
     GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
     GEMM(q5_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q8_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q6_k, q6b, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
+    GEMM(q4_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
+    GEMM(q5_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
+    GEMM(iq4_xs, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
 #endif
     GEMM(q4_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q4_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q5_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q8_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q6_k, q6b, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
+    GEMM(q4_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
+    GEMM(q5_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
+    GEMM(iq4_xs, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
 #endif
     {0},
 };

@@ -13,8 +13,7 @@ static void unpack(struct q4_super *w, const void *row, size_t block) {
     w->d = q4_half_to_float(b->d);
     w->dmin = 0.0f;
     for (size_t s = 0; s < Q4_SUPER / 32; s++) {
-        int low = b->scales_l[s / 2] >> s % 2 * 4 & 15, high = b->scales_h >> 2 * s & 3;
-        w->scale[s] = (int8_t)((low | high << 4) - 32);
+        w->scale[s] = q4_iq4_xs_scale(b, s);
         w->minimum[s] = 0;
     }
     for (size_t i = 0; i < Q4_SUPER; i++)

@@ -51,7 +51,14 @@ NATIVE: Layers = (
 )
 # Kernels include their own kind and these, and nobody else includes them.
 KERNELS = ("arm", "x86")
-FOR_KERNELS = ("native/cpu.h", "native/peak.h", "native/matmul/matmul.h", "native/ops/*.h")
+FOR_KERNELS = (
+    "native/cpu.h",
+    "native/peak.h",
+    "native/matmul/matmul.h",
+    "native/ops/*.h",
+    "native/types/super.h",
+    "native/types/iq4.h",
+)
 
 # What a package may import of another, beyond the standard library and what pip installs. The engine takes of analysis
 # only modules that need nothing but the standard library; so much of it is loaded with every engine.
