@@ -1,5 +1,6 @@
 #include "cpu.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,8 +22,16 @@ static void join_names(uint32_t features, char *out, size_t size) {
             used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", q4_cpu_feature_names[i]);
 }
 
+// Asked once: where a hypervisor answers, it takes its time.
+static uint32_t features_present(void) {
+    static _Atomic uint64_t answer; // 0: not asked yet
+    if (answer == 0)
+        answer = (uint64_t)1 << 32 | q4_cpu_detect();
+    return (uint32_t)answer;
+}
+
 int q4_cpu_select(const char *list, uint32_t *features, char *message, size_t size) {
-    uint32_t present = q4_cpu_detect(), named = 0;
+    uint32_t present = features_present(), named = 0;
     *features = present;
     if (list == NULL || *list == '\0')
         return 1;

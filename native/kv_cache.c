@@ -4,6 +4,16 @@
 
 #include <stdlib.h>
 
+static void open_layers(struct q4_kv_cache *cache, const struct q4_model *m) {
+    q4_close(cache->keys, cache->bytes);
+    for (size_t i = 0; i < m->n_layers; i++) {
+        struct q4_kv_layer *l = &cache->layers[i];
+        size_t bytes = l->head_stride * m->kv_shapes[i].heads * sizeof *cache->keys;
+        q4_open(cache->keys + l->first, bytes);
+        q4_open(cache->values + l->first, bytes);
+    }
+}
+
 bool q4_kv_cache_init(struct q4_kv_cache *cache, const struct q4_model *m, size_t n_ctx) {
     *cache = (struct q4_kv_cache){.layers = calloc(m->n_layers, sizeof *cache->layers)};
     size_t positions = q4_round_up(n_ctx, Q4_KV_BLOCK), total = 0; // whole blocks: a kernel may read to the end of one
@@ -12,15 +22,17 @@ bool q4_kv_cache_init(struct q4_kv_cache *cache, const struct q4_model *m, size_
         size_t elements;
         l->first = total;
         if (!q4_mul_size(positions, m->kv_shapes[i].head_dim, &l->head_stride) ||
-            !q4_mul_size(l->head_stride, m->kv_shapes[i].heads, &elements) ||
-            __builtin_add_overflow(total, elements, &total) || total > SIZE_MAX / 16)
+            !q4_mul_size(l->head_stride, m->kv_shapes[i].heads, &elements) || elements > SIZE_MAX / 16 ||
+            __builtin_add_overflow(total, elements + Q4_GAP, &total) || total > SIZE_MAX / 16)
             total = SIZE_MAX / 16; // more than any machine has
     }
     cache->bytes = total ? total * 2 * sizeof *cache->keys : 64; // a plan without attention has nothing to keep
     cache->keys = cache->layers ? q4_alloc(cache->bytes, Q4_PAGES_SMALL) : NULL;
     cache->values = cache->keys ? cache->keys + total : NULL;
-    if (cache->keys)
+    if (cache->keys) {
+        open_layers(cache, m);
         return true;
+    }
     q4_kv_cache_clear(cache);
     return false;
 }

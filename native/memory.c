@@ -27,6 +27,8 @@ void *q4_alloc(size_t bytes, enum q4_pages pages) {
 }
 
 void q4_free(void *p, size_t bytes) {
-    if (p)
-        munmap(p, q4_round_up(bytes, 4096));
+    if (p == NULL)
+        return;
+    q4_open(p, q4_round_up(bytes, 4096)); // whoever gets these addresses next
+    munmap(p, q4_round_up(bytes, 4096));
 }

@@ -25,18 +25,20 @@ bool q4_model_place_weights(struct q4_model *model, char *error) {
     for (size_t i = 0; i < model->n_weights; i++) {
         if (!place_weight(model, &model->weights[i], error))
             return false;
-        total = q4_round_up(total, 64) + model->weights[i].bytes;
+        total = q4_round_up(total, 64) + model->weights[i].bytes + Q4_GAP;
     }
     // prefetching kernels may touch, never use, what lies a little behind the last weight
     model->arena_bytes = total + 64;
     model->arena = q4_alloc(model->arena_bytes, Q4_PAGES_HUGE);
     if (model->arena == NULL)
         return q4_plan_fail(error, "no memory for %zu bytes of packed weights", total);
+    q4_close(model->arena, model->arena_bytes);
     size_t at = 0;
     for (size_t i = 0; i < model->n_weights; i++) {
         at = q4_round_up(at, 64);
         model->weights[i].data = model->arena + at;
-        at += model->weights[i].bytes;
+        q4_open(model->weights[i].data, model->weights[i].bytes);
+        at += model->weights[i].bytes + Q4_GAP;
     }
     return true;
 }

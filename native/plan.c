@@ -88,7 +88,24 @@ enum served { NO_TOKEN, LAST_TOKEN, ALL_TOKENS };
 
 struct filled { // what of a buffer there is at a place in the plan
     enum served floats, forms;
+    size_t columns; // that have floats: the first ones
 };
+
+// Columns are written from the left to the right. What is written over in part is no longer whole, so that nobody needs
+// what an operation that is fused into another does not store.
+static void fill(const struct q4_model *m, const struct q4_op *op, int buffer, struct filled *b, enum served served) {
+    size_t width = m->buffers[buffer].width;
+    struct q4_range written = op->class->columns ? op->class->columns(m, op) : (struct q4_range){0, width};
+    bool in_place = q4_op_reads(op, buffer), extends = written.first > 0 && written.first == b->columns;
+    if (!in_place)
+        b->columns = extends || written.first == 0 ? written.first + written.n : 0;
+    b->floats = (in_place || extends) && b->floats < served ? b->floats : served;
+    b->forms = NO_TOKEN;
+}
+
+static bool whole(const struct q4_model *m, int buffer, const struct filled *b, enum served served) {
+    return b->floats >= served && b->columns == m->buffers[buffer].width;
+}
 
 // An operation reads what others have written before it in the same call, for the tokens that it serves. What an
 // earlier call left there would make results depend on how a text is cut into calls.
@@ -98,14 +115,14 @@ static bool check_order_of(const struct q4_model *m, const struct q4_op *op, str
     for (int i = 0; (size_t)i < m->n_buffers; i++) {
         struct filled *b = &buffers[i];
         bool forms = of_forms && op->source == i;
-        if ((forms && b->forms < served) || (!(forms && !op->add) && q4_op_reads(op, i) && b->floats < served))
+        if ((forms && b->forms < served) || (!(forms && !op->add) && q4_op_reads(op, i) && !whole(m, i, b, served)))
             return q4_plan_fail(error, "%s: buffer %d is not %s for %s before it", op->name, i,
                                 forms && b->forms < served ? "quantised" : "written",
                                 op->last ? "the last token" : "all tokens");
     }
     for (int i = 0; (size_t)i < m->n_buffers; i++) {
         if (q4_op_writes(op, i))
-            buffers[i] = (struct filled){.floats = served};
+            fill(m, op, i, &buffers[i], served);
         if (op->kind == Q4_OP_QUANTIZE && op->source == i)
             buffers[i].forms = served;
     }

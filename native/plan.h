@@ -65,7 +65,7 @@ struct q4_field {
 
 // ---- classes ------------------------------------------------------------------------------------
 
-// The tokens of the batch that an operation works on.
+// The tokens of the batch that an operation works on, or columns of a buffer.
 struct q4_range {
     size_t first, n;
 };
@@ -78,6 +78,8 @@ struct q4_op_class {
     // Whether the operation fits its buffers, and asks for nothing that is not implemented; notes what it wants of
     // them. Indices are in range. false: `error` says what is wrong (the operation's name goes before it).
     bool (*check)(struct q4_model *model, const struct q4_op *op, char *error);
+    // What it writes of `out`; NULL: all columns.
+    struct q4_range (*columns)(const struct q4_model *model, const struct q4_op *op);
     // Units of work for these tokens.
     size_t (*units)(const struct q4_run *run, const struct q4_op *op, struct q4_range range);
     // The most of them that a thread takes at once; NULL: 1.

@@ -13,12 +13,15 @@ struct carver {
 };
 
 static void *carve(struct carver *c, size_t count, size_t size) {
-    size_t bytes, at = q4_round_up(c->used, 64);
+    size_t bytes, at = q4_round_up(c->used + Q4_GAP, 64);
     if (!q4_mul_size(count, size, &bytes) || __builtin_add_overflow(at, bytes, &c->used) || c->used > SIZE_MAX / 4) {
         c->overflow = true;
         c->used = 0;
     }
-    return c->base ? c->base + at : NULL;
+    if (c->base == NULL)
+        return NULL;
+    q4_open(c->base + at, bytes);
+    return c->base + at;
 }
 
 static void carve_buffer(struct carver *c, const struct q4_buffer *b, struct q4_buffer_data *data, size_t n_batch) {
@@ -117,6 +120,7 @@ bool q4_session_init(struct q4_session *s, const struct q4_model *model, size_t 
         q4_session_clear(s);
         return false;
     }
+    q4_close(s->memory, s->memory_bytes);
     c = (struct carver){.base = s->memory};
     carve_all(&c, s);
     return true;

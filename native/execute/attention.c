@@ -211,6 +211,11 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     return q4_cap_fits(op->logit_cap) || q4_plan_fail(error, "scores capped at %g", (double)op->logit_cap);
 }
 
+static struct q4_range columns(const struct q4_model *m, const struct q4_op *op) {
+    (void)m;
+    return (struct q4_range){0, op->heads * op->head_dim};
+}
+
 const struct q4_op_class q4_op_attention = {
     .name = "attention",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
@@ -224,6 +229,7 @@ const struct q4_op_class q4_op_attention = {
                                         Q4_FIELD(FLOAT, logit_cap),
                                         {0}},
     .check = check,
+    .columns = columns,
     .units = units,
     .work = work,
     .scratch = scratch,

@@ -26,10 +26,15 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
+static struct q4_range columns(const struct q4_model *m, const struct q4_op *op) {
+    return (struct q4_range){0, m->tables[op->table].columns};
+}
+
 const struct q4_op_class q4_op_embed = {
     .name = "embed",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, out), Q4_FIELD(TABLE, table), Q4_FIELD(FLOAT, scale), {0}},
     .check = check,
+    .columns = columns,
     .units = units,
     .work = work,
 };

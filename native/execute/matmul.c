@@ -141,6 +141,10 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     return true;
 }
 
+static struct q4_range columns(const struct q4_model *m, const struct q4_op *op) {
+    return (struct q4_range){op->out_col, m->weights[op->weight].rows};
+}
+
 const struct q4_op_class q4_op_matmul = {
     .name = "matmul",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
@@ -153,6 +157,7 @@ const struct q4_op_class q4_op_matmul = {
                                         Q4_FIELD(FLOAT, logit_cap),
                                         {0}},
     .check = check,
+    .columns = columns,
     .units = units,
     .most = most,
     .work = work,

@@ -43,6 +43,11 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     }
 }
 
+static struct q4_range columns(const struct q4_model *m, const struct q4_op *op) {
+    (void)m;
+    return (struct q4_range){op->out_col, op->width * op->count};
+}
+
 const struct q4_op_class q4_op_rms_norm = {
     .name = "rms_norm",
     .fields = (const struct q4_field[]){Q4_FIELD(BUFFER, source),
@@ -56,6 +61,7 @@ const struct q4_op_class q4_op_rms_norm = {
                                         Q4_FIELD(BOOL, add),
                                         {0}},
     .check = check,
+    .columns = columns,
     .units = units,
     .work = work,
     .scratch = scratch,

@@ -1,6 +1,7 @@
 // What the machine can do at most, measured on a model's own threads and memory.
 #include "objects.h"
 
+#include "../memory.h"
 #include "../probe.h"
 
 PyDoc_STRVAR(probe_read_doc,
@@ -20,6 +21,7 @@ static PyObject *probe_read(PyObject *self, PyObject *args) {
     size_t bytes = q4_min_size(m->arena_bytes, (size_t)most) / 64 * 64;
     double seconds;
     Py_BEGIN_ALLOW_THREADS;
+    q4_open(m->arena, m->arena_bytes); // what lies between the weights is read too
     seconds = q4_probe_read(m->team, m->arena, bytes);
     Py_END_ALLOW_THREADS;
     return Py_BuildValue("(nd)", (Py_ssize_t)bytes, seconds);

@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     test_pmu();
     test_plan();
     test_plan_edges();
+    test_plan_mistakes();
     if (options.list)
         return 0;
     printf("%zu passed, %zu failed\n", outcome.passed, outcome.failed);

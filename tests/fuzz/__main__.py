@@ -7,15 +7,15 @@ build/fuzz/counts.json, and the next run goes on behind them.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fuzz import native_plans
 from fuzz.counts import Counts
-from fuzz.harness import run_case, run_for
-from fuzz.targets import TARGETS
+from fuzz.harness import run_case
+from fuzz.targets import NAMES, TARGETS, run
 
 COUNTS = Path(__file__).resolve().parents[2] / "build" / "fuzz" / "counts.json"
 _ROUND_SECONDS = 20.0
@@ -23,22 +23,26 @@ _ROUND_SECONDS = 20.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description="Feed the project hostile input.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)} (default: all)")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"{', '.join(NAMES)} (default: all)")
     parser.add_argument("--minutes", type=float, help="for all targets together (default: 1)")
     parser.add_argument("--until", type=int, metavar="CASES", help="until so many are counted, of all runs and targets")
     parser.add_argument("--counts", type=Path, default=COUNTS, help="where they are counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="repeat this case of one target, in this process")
     given = parser.parse_args()
-    names = given.targets or list(TARGETS)
-    if unknown := [name for name in names if name not in TARGETS]:
+    names = given.targets or list(NAMES)
+    if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"there is no target {unknown[0]}")
     if given.seed is not None:
+        if native_plans.NAME in names:
+            parser.error(f"{native_plans.NAME} are repeated by {native_plans.PROGRAM} --seed N --cases 1")
         refused = [run_case(TARGETS[name](), name, given.seed) for name in names]
         print("refused" if all(refused) else "taken")
         return 0
+    if native_plans.NAME in names:
+        native_plans.build()
     counts, failures = Counts(given.counts), 0
     for name, seconds in _turns(names, given.minutes, given.until, counts):
-        outcome = run_for(TARGETS[name], name, itertools.count(counts.next_seed(name)), seconds)
+        outcome = run(name, counts.next_seed(name), seconds)
         counts.add(name, outcome)
         if outcome.failure:
             failures += 1

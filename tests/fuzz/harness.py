@@ -43,7 +43,7 @@ class Target(Protocol):
 
 @dataclass
 class Outcome:
-    """Of one child: cases that were run, those that were refused, its CPU time, and what went wrong with the last."""
+    """Of a child: cases that were run, those that were refused, its CPU time, and what went wrong with the last."""
 
     cases: int
     refused: int

@@ -1,13 +1,16 @@
-"""What is fuzzed."""
+"""What is fuzzed: targets that make their inputs in Python, and one that the C test program makes."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
+from fuzz import native_plans
 from fuzz.calls import Calls
 from fuzz.captures import Captures
 from fuzz.gguf_files import GgufFiles
-from fuzz.harness import Target
+from fuzz.harness import CPU_SECONDS, Outcome, Target, run_for
+from fuzz.lines import Lines
 from fuzz.model_files import ModelFiles
 from fuzz.plans import Plans
 from fuzz.readers import READERS
@@ -18,9 +21,18 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "gguf": GgufFiles,
     "models": ModelFiles,
     "texts": Texts,
+    "lines": Lines,
     "captures": Captures,
     "templates": Templates,
     "calls": Calls,
     "plans": Plans,
     **READERS,
 }
+NAMES = (*TARGETS, native_plans.NAME)
+
+
+def run(name: str, first: int, seconds: float, cpu_seconds: float = CPU_SECONDS) -> Outcome:
+    """Cases of a target from the seed ``first`` on, for that long or until one fails."""
+    if name == native_plans.NAME:
+        return native_plans.run(first, seconds)
+    return run_for(TARGETS[name], name, itertools.count(first), seconds, cpu_seconds)

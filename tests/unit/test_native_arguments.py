@@ -53,7 +53,7 @@ def test_models_and_sessions_of_a_wrong_plan(arguments: dict[str, Any]) -> None:
     assert outcomes["done"] > 20 and outcomes["ValueError"] > 200
 
 
-@pytest.mark.parametrize("number", [-1, 4, 12, 1000])
+@pytest.mark.parametrize("number", [-1, 4, 5, 1000])
 def test_a_type_that_the_core_lacks_is_refused(number: int, arguments: dict[str, Any]) -> None:
     given = {key: value for key, value in arguments.items() if key != "_engine"}
     message = f"has the type number {number}, which the engine does not compute with"
