@@ -17,7 +17,7 @@ from analysis import cores, outputs
 from analysis.cores import Core
 from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
-from analysis.judging import MOST_SLOTS, Options
+from analysis.judging import MOST_SLOTS, Capture, Options
 from analysis.readers.formats import NAMES
 from analysis.terminal import give_up_stdout, make_safe, say
 
@@ -156,6 +156,13 @@ def refuse_conflicts(given: argparse.Namespace, captures: Sequence[Path]) -> Non
     read += [(f"--{name}", getattr(given, name)) for name in ("markers", "model")]
     if refused := outputs.conflict(wanted, read):
         raise AnalysisError(refused)
+
+
+def say_which(*captures: Capture) -> None:
+    """Says on standard error which run was taken of each file that holds several."""
+    for capture in captures:
+        if capture.which:
+            say(f"note: {printable(str(capture.path), 500)}: {capture.which}")
 
 
 def write(*files: tuple[Path | None, Callable[[], str | bytes]]) -> None:

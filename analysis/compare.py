@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis import metrics
 from analysis.changes import Change, Comparison, compare
-from analysis.command_line import OK, Parser, add_input_options, file, options_of, run
+from analysis.command_line import OK, Parser, add_input_options, file, options_of, run, say_which
 from analysis.errors import printable
 from analysis.judging import Capture, load
 from analysis.reports.data import number
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     options = options_of(given)
     left, right = load(given.left, options), load(given.right, options)
+    say_which(left, right)
     result = compare(left, right)
     sys.stdout.write(
         _data(left, right, result) if given.json else "\n".join(fitted(_text(left, right, result, given.all))) + "\n"

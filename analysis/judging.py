@@ -96,13 +96,17 @@ class JudgedPhase:
 
 @dataclass
 class Capture:
-    """A capture with everything that was concluded from it."""
+    """A capture with everything that was concluded from it.
+
+    which: what it is of several runs in the file, '' where there is one.
+    """
 
     path: Path
     table: Table
     phases: list[JudgedPhase]
     notes: list[str] = field(default_factory=list)
     assume: tuple[float, float] | None = None
+    which: str = ""
 
     @property
     def header(self) -> dict[str, Any]:
@@ -126,7 +130,8 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     """
     captures = load_runs(path, options)
     if len(captures) > 1:
-        captures[0].notes.append(f"this is the first of {len(captures)} runs in the file; `stalls` shows them all")
+        captures[0].which = f"this is the first of {len(captures)} runs in the file; `stalls` shows them all"
+        captures[0].notes.append(captures[0].which)
     return captures[0]
 
 
@@ -253,8 +258,8 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
     if by_pmu or options.core:
         return by_pmu or options.core or cores.load(cores.GENERIC)
     header = table.meta.get("header", {})
-    for key in ("midr", "cpu"):
-        named = [text for text in str(header.get(key, "")).split(",") if text.strip()]
+    for told in (header.get("midr", ""), header.get("cpu", ""), table.meta.get("cpu", "")):
+        named = [text for text in str(told).split(",") if text.strip()]
         if len(set(named)) > 1:
             notes.append(f"the capture names several cores ({printable(', '.join(named))}): say which with --core")
         elif named and (core := _found(named[0])):
@@ -281,7 +286,7 @@ def _core_of_pmu(pmu: str) -> Core | None:
     for prefix in ("armv8_", "armv9_", "armv8.1_", "armv8.2_"):
         if pmu.startswith(prefix):
             return _found(pmu.removeprefix(prefix))
-    return None
+    return _found(pmu) if " " in pmu else None  # a title, as topdown-tool has it: "Neoverse V2"
 
 
 def _found(text: str) -> Core | None:

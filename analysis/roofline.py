@@ -15,6 +15,7 @@ from analysis.command_line import (
     positive,
     refuse_conflicts,
     run,
+    say_which,
     write,
 )
 from analysis.judging import load
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
+    say_which(capture)
     from analysis.reports import figure, roofline_chart
 
     compute_peak = given.compute_peak * 1e9 if given.compute_peak else None

@@ -14,6 +14,7 @@ from analysis.command_line import (
     picture,
     refuse_conflicts,
     run,
+    say_which,
     write,
 )
 from analysis.errors import printable
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
+    say_which(capture)
     if given.plot:
         from analysis.reports import figure, pictures
 

@@ -37,6 +37,53 @@ FOREIGN = (
         re.compile(r"^#\s+(?:Children\s+Self|Overhead)\s+(?:Samples\s+)?Command\b"),
     ),
     Foreign(
+        "a report by toplev (pmu-tools)",
+        "it holds an Intel core's own verdict, in the column Bottleneck; the rules here are for `perf stat` on Arm",
+        re.compile(r"^(?:Timestamp|CPUs|Area)?[,;]?(?:CPUs[,;])?Area[,;]Value[,;]Unit[,;]Description"),
+    ),
+    Foreign(
+        "perf's refusal to count",
+        "no counts are in it: run perf as root, or lower /proc/sys/kernel/perf_event_paranoid, and record again",
+        re.compile(
+            r"^(?:Access to performance monitoring|You may not have permission to collect|Error: ?$)"
+            r"|perf_event_paranoid setting is"
+        ),
+    ),
+    Foreign(
+        "perf's complaint about an event",
+        "no counts are in it: name the event by its number, as in `perf stat -e r24`, and record again",
+        re.compile(
+            r"^(?:event syntax error:|invalid or unsupported event:|Cannot find PMU|The \S{1,200} event is not supp)"
+        ),
+    ),
+    Foreign(
+        "a table of functions by perf annotate, gprof or callgrind",
+        "it holds samples, no counts; for functions by phase export `perf script`",
+        re.compile(
+            r"^\s{0,8}Percent\s*\|\s+Source code|^Flat profile:|^# callgrind format|^version: 1\ncreator: callgrind"
+        ),
+    ),
+    Foreign(
+        "a list of events by perf list",
+        "it names events and counts none; count some with `perf stat -e`",
+        re.compile(r"^List of pre-defined events"),
+    ),
+    Foreign(
+        "a report by simpleperf report",
+        "it holds shares of samples, no counts; for stalls use `simpleperf stat`",
+        re.compile(r"^Cmdline: \S{0,400}simpleperf (?:record|report)|^Overhead\s+(?:Command|Sample)\s"),
+    ),
+    Foreign(
+        "an answer of likwid-perfctr",
+        "likwid is not read; record with `perf stat -x,` what it counts",
+        re.compile(r"^\|?\s{0,4}(?:Event|Metric)\s+\|\s+(?:Counter|HWThread|Core \d)|^CPU type:\s|^TABLE,Group \d"),
+    ),
+    Foreign(
+        "a summary of VTune",
+        "VTune is not read; record with `perf stat -x,`",
+        re.compile(r"^(?:Elapsed Time: [\d.,]+s$|Collection and Platform Info)"),
+    ),
+    Foreign(
         "a web page or a picture",
         "captures are CSV, JSON or text",
         re.compile(r"^\s{0,40}<(?:!DOCTYPE|html|svg|\?xml)\b", re.IGNORECASE),

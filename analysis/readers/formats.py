@@ -172,10 +172,11 @@ def recognise(head: Sequence[str]) -> Format | None:
     for candidate in FORMATS:
         if any(candidate.sure(line) for line in lines):
             return candidate
+    if sniff(head[:MOST_LINES]):
+        return named("perf-csv")
     if command_for(head):
         return None
-    rows = sniff(head[:MOST_LINES]) or perf_csv_metrics.header(head[:MOST_LINES])
-    if rows:
+    if perf_csv_metrics.header(head[:MOST_LINES]):
         return named("perf-csv")
     for candidate in FORMATS:
         if candidate.likely and any(candidate.likely(line) for line in lines):

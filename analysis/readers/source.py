@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EFBIG
-from io import SEEK_END, BufferedReader, RawIOBase
+from io import SEEK_END, BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 from sys import stderr
 from typing import IO, Any, cast
@@ -37,9 +37,9 @@ NOT_TEXT = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed; unpack it first"),
     (b"\x7fELF", "a program"),
     (b"GGUF", "a GGUF model"),
-    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
 )
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The first bytes of what PowerShell's `>` writes: read as the UTF-8 that it would be elsewhere."""
 
 
 _LINE = re.compile(rb"[^\n]+")
@@ -68,6 +68,19 @@ class _Kept:
             return data
         self.file.seek(at)
         return self.file.read(n)
+
+
+class _AsUtf8:
+    """A file of UTF-16, read as UTF-8."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.text = TextIOWrapper(file, encoding="utf-16", errors="replace", newline="")
+
+    def read(self, n: int) -> bytes:
+        return self.text.read(max(1, n // 4)).encode("utf-8")
+
+    def close(self) -> None:
+        self.text.close()
 
 
 class _Replay(RawIOBase):
@@ -114,6 +127,10 @@ class Source:
             with self._open() as file:
                 head = file.read(HEAD_BYTES)
                 self.size = 0 if self._kept else self.path.stat().st_size
+            if head.startswith(UTF_16):
+                self._kept = _Kept(cast(IO[bytes], _AsUtf8(self._open())))
+                with self._open() as file:
+                    head = file.read(HEAD_BYTES)
         except (OSError, ValueError) as problem:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise self.error(f"cannot be read: {reason or problem}") from None

@@ -18,7 +18,7 @@ from analysis.readers.perf_rows import Malformed, PerfRow, event_name, named_met
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
-HEADER = re.compile(r"^\ufeff?(\w+,)*time,(\w+,)*(metric|event),value\b")
+HEADER = re.compile(r"^\ufeff?(\w+,)*(metric|event),value\b")
 KNOWN = ("run", "time", "group", "stage", "level", "metric", "event", "value", "units", "cpu", "core")
 
 

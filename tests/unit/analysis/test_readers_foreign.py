@@ -17,6 +17,14 @@ FILES = {
     "export `perf script`": "# Overhead  Command  Shared Object  Symbol\n 5.00%  x  y  z\n",
     "captures are CSV": "<!DOCTYPE html>\n<html></html>\n",
     "name the capture": '{\n "captures": [\n  {}\n ]\n}\n',
+    "column Bottleneck": "CPUs,Area,Value,Unit,Description,Sample,Stddev,Multiplex,Bottleneck,Idle\n,x,1.0,%,,,,,,\n",
+    "perf_event_paranoid": "Error:\nAccess to performance monitoring and observability operations is limited.\n",
+    "by its number": "event syntax error: 'stall_backend_mem'\n                     \\___ parser error\n",
+    "holds samples, no counts": "Flat profile:\n\nEach sample counts as 0.01 seconds.\n",
+    "counts none": "List of pre-defined events (to be used in -e or -M):\n\n  cpu-cycles OR cycles\n",
+    "use `simpleperf stat`": "Cmdline: /data/local/tmp/simpleperf record -p 1\nArch: arm64\n",
+    "likwid": "CPU type: ARM Neoverse V2\n",
+    "VTune": "Elapsed Time: 3.861s\n    CPU Time: 3.1s\n",
     "q4engine run --capture": '{"text": "Hello", "tokens": [1], "stop_reason": "length"}\n',
 }
 

@@ -33,7 +33,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "NUL bytes": (b"5,,cycles\0,100,100.00,,\n", "line 1: binary data, not a capture"),
     "late NUL byte": (PERF.encode() * 5_000 + b"5,,cyc\0les,100,100.00,,\n", "line 5001: binary data"),
     "Latin-1": (PERF.encode() + "5,,café,100,100.00,,\n".encode("latin-1"), "line 2: not UTF-8 text (byte 0xe9)"),
-    "UTF-16": (PERF.encode("utf-16"), "UTF-16"),
+    "UTF-16 of no text": (b"\xff\xfe" + bytes(200), "binary data"),
     "CSV injection": (b'5,,=HYPERLINK("http://x"),100,100.00,,\n' + PERF.encode(), "is no event name"),
     "HTML": (b"5,,<script>alert(1)</script>,100,100.00,,\n" + PERF.encode(), "no slash ends the event"),
     "absurd number": (PERF.encode() + b"9" * 400 + b",,cycles,100,100.00,,\n", "line 2: the count"),
