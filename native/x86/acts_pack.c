@@ -60,28 +60,31 @@ static void pack_q8(uint8_t *dst, const struct q4_acts *acts, size_t token0, siz
         }
 }
 
-static int32_t pair(int8_t low, int8_t high) {
-    return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16);
+static void pack_k_token(acts_k *out, const struct q4_acts *acts, size_t token, size_t t) {
+    const int8_t *q = acts->q + token * acts->k;
+    const float *d = acts->d + token * (acts->k / Q4_SUPER);
+    for (size_t b = 0; b < acts->k / Q4_SUPER; b++, out++, q += Q4_SUPER) {
+        int sums[Q4_SUPER / 16] = {0};
+        for (size_t c = 0; c < Q4_SUPER / 4; c++)
+            memcpy(&out->q[c][t], q + 4 * c, 4);
+        for (size_t i = 0; i < Q4_SUPER; i++)
+            sums[i / 16] += q[i];
+        for (size_t pair = 0; pair < Q4_SUPER / 32; pair++)
+            out->sums[pair][t] = pair_of(sums[2 * pair], sums[2 * pair + 1]);
+        out->d[t] = d[b];
+    }
 }
 
-static void pack_q8k(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
-    acts_q8k *out = (acts_q8k *)dst;
-    size_t blocks = acts->k / Q4_SUPER;
+static void pack_k(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
+    acts_k *out = (acts_k *)dst;
     if (n < TILE_TOKENS)
-        memset(out, 0, blocks * sizeof *out);
-    for (size_t b = 0; b < blocks; b++, out++)
-        for (size_t t = 0; t < n; t++) {
-            const int8_t *q = acts->q + (token0 + t) * acts->k + b * Q4_SUPER;
-            for (size_t c = 0; c < Q4_SUPER; c += 4) {
-                out->q[c / 2][t] = pair(q[c], q[c + 2]);
-                out->q[c / 2 + 1][t] = pair(q[c + 1], q[c + 3]);
-            }
-            out->d[t] = acts->d[(token0 + t) * blocks + b];
-        }
+        memset(out, 0, acts->k / Q4_SUPER * sizeof *out);
+    for (size_t t = 0; t < n; t++)
+        pack_k_token(out, acts, token0 + t, t);
 }
 
 static size_t bytes_q8(size_t k) { return q4_round_up(k / Q4_BLOCK * sizeof(acts_q8), 64); }
-static size_t bytes_q8k(size_t k) { return q4_round_up(k / Q4_SUPER * sizeof(acts_q8k), 64); }
+static size_t bytes_k(size_t k) { return q4_round_up(k / Q4_SUPER * sizeof(acts_k), 64); }
 
 const struct q4_act_packing q4_x86_acts_q8 = {.name = "tile6_q8",
                                               .form = Q4_ACT_Q8,
@@ -89,9 +92,9 @@ const struct q4_act_packing q4_x86_acts_q8 = {.name = "tile6_q8",
                                               .bytes = bytes_q8,
                                               .block_bytes = sizeof(acts_q8),
                                               .pack = pack_q8};
-const struct q4_act_packing q4_x86_acts_q8k = {.name = "tile6_q8k",
-                                               .form = Q4_ACT_Q8K,
-                                               .tile = TILE_TOKENS,
-                                               .bytes = bytes_q8k,
-                                               .block_bytes = sizeof(acts_q8k),
-                                               .pack = pack_q8k};
+const struct q4_act_packing q4_x86_acts_k = {.name = "tile6_k",
+                                             .form = Q4_ACT_Q8K,
+                                             .tile = TILE_TOKENS,
+                                             .bytes = bytes_k,
+                                             .block_bytes = sizeof(acts_k),
+                                             .pack = pack_k};

@@ -4,6 +4,7 @@
 //   DECODED, DECODE         one block of 32 decoded rows; from PACKED, to rows r and following
 //   SPLIT                   blocks that are decoded at most at a time: they stay in L1, activations beside them
 //   START, DOT, SUM, MIN    see tile_block
+//   SUB, MINIMA             types with super-blocks: columns of a sub-block, and where there are any, minima
 //   TILE6, TILE_TYPE        where both are defined: whose function in assembly does whole tiles
 // Weights outer, tokens inner: 32 rows x SPLIT blocks are decoded once and meet all tokens. Where a row has more blocks
 // than that, its fp32 accumulators wait beside them, which is exact.
@@ -39,6 +40,81 @@ PART {
     bool last;             // the row's last blocks
 };
 
+// Adds products of n tokens and of columns, four a step, to their integer sums.
+static ALWAYS_INLINE void GEMM_NAME(gemm_steps)(vi sum[][ROW_VECTORS], const TILE *tile, size_t b, size_t first,
+                                                size_t steps, size_t n) {
+    const DECODED *w = tile->w + b;
+    const ACTS *a = tile->a + b;
+    UNROLLED (i, steps) {
+        vi rows[ROW_VECTORS];
+        UNROLLED (v, ROW_VECTORS)
+            rows[v] = vi_keep(vi_load(w->q[first + i] + tile->row0 + v * LANES));
+        UNROLLED (t, n) {
+            vi x = vi_all(a->q[first + i][tile->token0 + t]);
+            UNROLLED (v, ROW_VECTORS)
+                sum[t][v] = DOT(sum[t][v], rows[v], x);
+        }
+    }
+}
+
+#ifdef SUB
+// Sums over sub-blocks times their scales, less what bytes exceed weights by or with minima apart.
+static ALWAYS_INLINE void GEMM_NAME(gemm_add_offsets)(vi sum[][ROW_VECTORS], const TILE *tile, size_t b, size_t n) {
+    const DECODED *w = tile->w + b;
+    const ACTS *a = tile->a + b;
+    for (size_t pair = 0; pair < Q4_SUPER / 32; pair++) {
+        vi offset[ROW_VECTORS];
+        UNROLLED (v, ROW_VECTORS)
+            offset[v] = vi_keep(vi_load(w->offset[pair] + tile->row0 + v * LANES));
+        UNROLLED (t, n) {
+            vi x = vi_all(a->sums[pair][tile->token0 + t]);
+            UNROLLED (v, ROW_VECTORS)
+                sum[t][v] = dot2(sum[t][v], offset[v], x);
+        }
+    }
+}
+
+// acc += float(sum) * (d * dx); sign: of dx.
+static ALWAYS_INLINE void GEMM_NAME(gemm_scale)(vf acc[][ROW_VECTORS], vi sum[][ROW_VECTORS], const TILE *tile,
+                                                const float *d, const ACTS *a, float sign, size_t n) {
+    UNROLLED (v, ROW_VECTORS) {
+        vf scale = vf_load(d + tile->row0 + v * LANES);
+        UNROLLED (t, n)
+            acc[t][v] = vf_fma(vf_from(sum[t][v]), vf_mul(scale, vf_all(sign * a->d[tile->token0 + t])), acc[t][v]);
+    }
+}
+
+static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], const TILE *tile, size_t b, size_t n) {
+    const DECODED *w = tile->w + b;
+    vi sum[GEMM_TOKENS][ROW_VECTORS];
+    UNROLLED (t, n)
+        UNROLLED (v, ROW_VECTORS)
+            sum[t][v] = vi_zero();
+    for (size_t s = 0; s < Q4_SUPER / SUB; s++) {
+        vi part[GEMM_TOKENS][ROW_VECTORS];
+        UNROLLED (t, n)
+            UNROLLED (v, ROW_VECTORS)
+                part[t][v] = START(t);
+        GEMM_NAME(gemm_steps)(part, tile, b, s * (SUB / 4), SUB / 4, n);
+        UNROLLED (v, ROW_VECTORS) {
+            vi scale = vi_load(w->scale[s] + tile->row0 + v * LANES);
+            UNROLLED (t, n)
+                sum[t][v] = vi_keep(vi_add(sum[t][v], vi_mul(SUM(part[t][v], t), scale)));
+        }
+    }
+#ifndef MINIMA
+    GEMM_NAME(gemm_add_offsets)(sum, tile, b, n);
+#endif
+    GEMM_NAME(gemm_scale)(acc, sum, tile, w->d, tile->a + b, 1.0f, n);
+#ifdef MINIMA
+    UNROLLED (t, n)
+        UNROLLED (v, ROW_VECTORS)
+            sum[t][v] = vi_zero();
+    GEMM_NAME(gemm_add_offsets)(sum, tile, b, n);
+    GEMM_NAME(gemm_scale)(acc, sum, tile, w->dmin, tile->a + b, -1.0f, n);
+#endif
+}
+#else
 // Adds one block to n tokens' accumulators; every operand is in a register or broadcast from L1.
 static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], const TILE *tile, size_t b, size_t n) {
     const DECODED *w = tile->w + b;
@@ -48,17 +124,7 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
     UNROLLED (t, n)
         UNROLLED (v, ROW_VECTORS)
             sum[t][v] = START(token0 + t);
-    for (size_t step = 0; step < sizeof w->q / sizeof w->q[0]; step += 8)
-        UNROLLED (i, 8) {
-            vi rows[ROW_VECTORS];
-            UNROLLED (v, ROW_VECTORS)
-                rows[v] = vi_keep(vi_load(w->q[step + i] + row0 + v * LANES));
-            UNROLLED (t, n) {
-                vi x = vi_all(a->q[step + i][token0 + t]);
-                UNROLLED (v, ROW_VECTORS)
-                    sum[t][v] = DOT(sum[t][v], rows[v], x);
-            }
-        }
+    GEMM_NAME(gemm_steps)(sum, tile, b, 0, 8, n);
     UNROLLED (v, ROW_VECTORS) {
         vf d = vf_load(w->d + row0 + v * LANES);
         UNROLLED (t, n) {
@@ -68,6 +134,7 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
         }
     }
 }
+#endif
 
 static ALWAYS_INLINE void GEMM_NAME(gemm_tile_tokens)(const TILE *tile, size_t n) {
     vf acc[GEMM_TOKENS][ROW_VECTORS];
@@ -200,14 +267,19 @@ size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
 #undef PART
 #undef TYPE
 #undef PACKED
+#undef DECODE
+#undef TILE_TYPE
+#undef WHOLE_TILE
+#ifdef SUB // else these are the type's own
+#undef SUB
+#undef MINIMA
+#else
 #undef ACTS
 #undef ACTS_FORM
 #undef DECODED
-#undef DECODE
 #undef SPLIT
 #undef START
 #undef DOT
 #undef SUM
 #undef MIN
-#undef TILE_TYPE
-#undef WHOLE_TILE
+#endif

@@ -3,3 +3,5 @@
 
 #define ISA avx2
 #include "gemm_types.h"
+
+#include "gemm_k_types.h"

@@ -4,3 +4,5 @@
 #define ISA avx512vnni
 #define TILE6
 #include "gemm_types.h"
+
+#include "gemm_k_types.h"

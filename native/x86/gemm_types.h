@@ -1,4 +1,4 @@
-// The GEMM kernels of all weight types for one ISA. Includer: vec_*.h first, then ISA.
+// The GEMM kernels of the types with blocks of 32 columns for one ISA. Includer: vec_*.h first, then ISA.
 #include "layouts.h"
 
 #include "kernel.h"
@@ -16,11 +16,6 @@ typedef struct {
     int32_t q[8][PANEL_ROWS];
     float d[PANEL_ROWS], m[PANEL_ROWS];
 } decoded_q4_1;
-
-typedef struct {
-    int32_t q[Q4_SUPER / 2][PANEL_ROWS]; // 2 columns, 16 bits each: (w - 32) * sub-scale
-    float d[PANEL_ROWS];
-} decoded_q6_k;
 
 static inline void decode_halves(float *to, const uint16_t *from, size_t n) {
     for (size_t r = 0; r < n; r += LANES)
@@ -68,27 +63,6 @@ static inline void decode_q8_0(decoded_q8 *out, size_t row, const panel_q8_0 *p)
         for (size_t c = 0; c < 8; c++)
             vi_store(out->q[c] + r, vi_load(p->q[r / 16][c] + r % 16 * 4));
     decode_halves(out->d, p->d, PANEL_ROWS);
-}
-
-// Group g of a sub-block (4 columns, 6-bit) to (columns 0, 2) and (columns 1, 3) in 16 bits.
-static inline void decode_group(int32_t (*q)[PANEL_ROWS], size_t row, vi group, vi scale) {
-    vi words = vi_all(0x00ff00ff), offset = vi_all(0x00200020);
-    vi_store(q[0] + row, vi_mul_words(vi_sub_words(vi_and(group, words), offset), scale));
-    vi_store(q[1] + row, vi_mul_words(vi_sub_words(vi_and(vi_right(group, 8), words), offset), scale));
-}
-
-static inline void decode_q6_k(decoded_q6_k *out, size_t row, const panel_q6_k *p) {
-    for (size_t r = 0; r < Q6_K_ROWS; r += LANES)
-        for (size_t s = 0; s < 16; s++) {
-            vi a, b, c, d, scale = vi_load_bytes(p->scales[s] + r);
-            q6_k_groups(p->q[s][0] + r * 4, &a, &b, &c, &d);
-            scale = vi_or(vi_and(scale, vi_all(0xffff)), vi_left_dwords(scale, 16));
-            decode_group(out->q + 8 * s, row + r, a, scale);
-            decode_group(out->q + 8 * s + 2, row + r, b, scale);
-            decode_group(out->q + 8 * s + 4, row + r, c, scale);
-            decode_group(out->q + 8 * s + 6, row + r, d, scale);
-        }
-    decode_halves(out->d + row, p->d, Q6_K_ROWS);
 }
 
 // Where sums go that are not stored as they are.
@@ -167,7 +141,7 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODE decode_q5_0
 #define SPLIT 24
 #define START(T) vi_all(a->minus_128_sum[T] / (128 / FIVES_OFFSET))
-#define DOT fives_dot
+#define DOT small_dot
 #define SUM(X, T) (X)
 #define MIN NO_MIN
 #define TILE_TYPE q8_0
@@ -185,17 +159,4 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define SUM(X, T) (X)
 #define MIN NO_MIN
 #define TILE_TYPE q8_0
-#include "gemm.h"
-
-#define TYPE q6_k
-#define PACKED panel_q6_k
-#define ACTS acts_q8k
-#define ACTS_FORM q4_x86_acts_q8k
-#define DECODED decoded_q6_k
-#define DECODE decode_q6_k
-#define SPLIT 2
-#define START(T) vi_zero()
-#define DOT dot2
-#define SUM(X, T) (X)
-#define MIN NO_MIN
 #include "gemm.h"

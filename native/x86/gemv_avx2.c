@@ -3,4 +3,4 @@
 
 #define ISA avx2
 #include "gemv_blocks.h"
-#include "gemv_q6_k.h"
+#include "gemv_k_types.h"

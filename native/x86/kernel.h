@@ -3,6 +3,7 @@
 #define Q4_X86_KERNEL_H
 
 #include "../peak.h"
+#include "../types/iq4.h"
 
 // Loops over arrays of vectors must vanish, or the arrays live in memory.
 #ifdef __clang__
@@ -52,6 +53,14 @@ static ALWAYS_INLINE void five_bit_groups(const uint8_t *w, vi g[8]) {
     g[6] = vi_or(vi_and(vi_right(p[2], 5), low), vi_and(vi_right(p[3], 3), high));
     vi fourth = vi_and(vi_right(p[3], 2), vi_all_bytes(0x08)), fifth = vi_and(vi_right(p[1], 1), vi_all_bytes(0x10));
     g[7] = vi_or(vi_or(vi_and(vi_right(p[4], 5), low), fourth), fifth);
+}
+
+// The values of 4-bit indices as unsigned bytes: w + 128.
+static ALWAYS_INLINE vi iq4_table(void) {
+    uint8_t table[16];
+    UNROLLED (i, 16)
+        table[i] = (uint8_t)(q4_iq4_values[i] + 128);
+    return vi_repeat(table);
 }
 
 // n floats of a panel's accumulators to y.

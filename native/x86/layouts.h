@@ -36,21 +36,61 @@ typedef struct {
     uint8_t q[2][8][64]; // columns 4 c + i; w + 128
 } panel_q8_0;
 
-// One super-block of 256 columns, 16 rows. A sub-block's 16 columns are four groups of 4; the bytes of the first three
-// hold w + 32 in the low 6 bits, and in the high 2 bits a part of the fourth: bits 0-1 in plane 0, 2-3, 4-5.
-#define Q6_K_ROWS 16
+// Super-blocks of 256 columns, 16 rows, as many bits as in GGUF. Scales are packed as there, [byte][row]; weights are
+// in 8 parts of 32 columns, eight groups.
+#define K_ROWS 16
+
 typedef struct {
-    uint16_t d[Q6_K_ROWS];
-    int8_t scales[16][Q6_K_ROWS]; // [sub-block][row]
-    uint8_t q[16][3][64];         // [sub-block][plane]
+    uint16_t d[K_ROWS], dmin[K_ROWS];
+    uint8_t scales[16][K_ROWS]; // a sub-block's minimum in the high nibble
+    uint8_t q[8][2][64];        // four groups each, the first in the lowest bits
+} panel_q2_k;
+
+// Byte plane c of a part has group 2 c in the low three bits, 2 c + 1 in the next, and in the high two a part of the
+// last two groups: group 6 has bits 0-1 in plane 0 and 2 in plane 1 (bit 6); group 7 in planes 2 and 1 (bit 7).
+typedef struct {
+    uint16_t d[K_ROWS];
+    uint8_t scales[12][K_ROWS];
+    uint8_t q[8][3][64]; // w + 4
+} panel_q3_k;
+
+typedef struct {
+    uint16_t d[K_ROWS], dmin[K_ROWS];
+    uint8_t scales[12][K_ROWS];
+    uint8_t q[8][4][64]; // each part as a block of Q4_0
+} panel_q4_k;
+
+typedef struct {
+    uint16_t d[K_ROWS], dmin[K_ROWS];
+    uint8_t scales[12][K_ROWS];
+    uint8_t q[8][5][64]; // each part as a block of Q5_0
+} panel_q5_k;
+
+// A sub-block's 16 columns are four groups of 4; the bytes of the first three hold w + 32 in the low 6 bits, and in the
+// high 2 bits a part of the fourth: bits 0-1 in plane 0, 2-3, 4-5.
+typedef struct {
+    uint16_t d[K_ROWS];
+    int8_t scales[16][K_ROWS]; // [sub-block][row]
+    uint8_t q[8][2][3][64];    // [part][sub-block of it][plane]
 } panel_q6_k;
+
+// Scales: bytes 0-3 have those of sub-blocks 0-3, and above their 6 bits the upper two of 4-7, whose low nibbles are in
+// the last two bytes: 4 and 5 low, 6 and 7 high.
+typedef struct {
+    uint16_t d[K_ROWS];
+    uint8_t scales[6][K_ROWS];
+    uint8_t q[8][4][64]; // each part as a block of Q4_0, of places in the table
+} panel_iq4_xs;
 
 _Static_assert(sizeof(panel_q4_0) == 576 && sizeof(panel_q4_1) == 640, "4-bit panels");
 _Static_assert(sizeof(panel_q5_0) == 704, "5-bit panels");
-_Static_assert(sizeof(panel_q8_0) == 1088 && sizeof(panel_q6_k) == 3360, "8- and 6-bit panels");
+_Static_assert(sizeof(panel_q8_0) == 1088, "8-bit panels");
+_Static_assert(sizeof(panel_q2_k) == 1344 && sizeof(panel_q3_k) == 1760 && sizeof(panel_q4_k) == 2304, "K panels");
+_Static_assert(sizeof(panel_q5_k) == 2816 && sizeof(panel_q6_k) == 3360 && sizeof(panel_iq4_xs) == 2176, "K panels");
 
-extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q5_0, q4_x86_layout_q8_0,
-    q4_x86_layout_q6_k;
+extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q5_0, q4_x86_layout_q8_0;
+extern const struct q4_layout q4_x86_layout_q2_k, q4_x86_layout_q3_k, q4_x86_layout_q4_k, q4_x86_layout_q5_k,
+    q4_x86_layout_q6_k, q4_x86_layout_iq4_xs;
 
 // Activations of 6 tokens in one block of 32 columns, for all types that multiply blocks of 32.
 typedef struct {
@@ -59,13 +99,18 @@ typedef struct {
     float sum[TILE_TOKENS], d[TILE_TOKENS];
 } acts_q8;
 
-// Activations of 6 tokens in one super-block. The Q6_K GEMM multiplies 16-bit pairs, its weights times their sub-scale:
-// of each group of 4 columns first columns 0 and 2, then 1 and 3.
+// Activations of 6 tokens in one super-block.
 typedef struct {
-    int32_t q[Q4_SUPER / 2][TILE_TOKENS];
+    int32_t q[Q4_SUPER / 4][TILE_TOKENS];
+    int32_t sums[Q4_SUPER / 32][TILE_TOKENS]; // of q over 16 columns, those of two sub-blocks as 16-bit pairs
     float d[TILE_TOKENS];
-} acts_q8k;
+} acts_k;
 
-extern const struct q4_act_packing q4_x86_acts_q8, q4_x86_acts_q8k;
+// Two numbers as 16-bit halves
+static inline int32_t pair_of(int low, int high) {
+    return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16);
+}
+
+extern const struct q4_act_packing q4_x86_acts_q8, q4_x86_acts_k;
 
 #endif

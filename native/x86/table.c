@@ -8,21 +8,19 @@
 #define NEEDS_AVXVNNI (Q4_CPU_AVX2 | Q4_CPU_AVXVNNI)
 #define NEEDS_AVX512VNNI (Q4_CPU_AVX2 | Q4_CPU_AVX512 | Q4_CPU_AVX512VNNI)
 
-#define DECLARE(ISA)                                                                                                   \
-    void q4_gemv_q4_0_##ISA(const struct q4_task *);                                                                   \
-    void q4_gemv_q4_1_##ISA(const struct q4_task *);                                                                   \
-    void q4_gemv_q5_0_##ISA(const struct q4_task *);                                                                   \
-    void q4_gemv_q8_0_##ISA(const struct q4_task *);                                                                   \
-    void q4_gemv_q6_k_##ISA(const struct q4_task *);                                                                   \
-    size_t q4_gemv_q6_k_##ISA##_scratch(size_t k);                                                                     \
-    DECLARE_GEMM(q4_0, ISA)                                                                                            \
-    DECLARE_GEMM(q4_1, ISA)                                                                                            \
-    DECLARE_GEMM(q5_0, ISA)                                                                                            \
-    DECLARE_GEMM(q8_0, ISA)                                                                                            \
-    DECLARE_GEMM(q6_k, ISA)
-#define DECLARE_GEMM(TYPE, ISA)                                                                                        \
+#define BLOCK_TYPES(X, ISA, NEEDS) X(q4_0, ISA, NEEDS) X(q4_1, ISA, NEEDS) X(q5_0, ISA, NEEDS) X(q8_0, ISA, NEEDS)
+#define K_TYPES(X, ISA, NEEDS)                                                                                         \
+    X(q2_k, ISA, NEEDS)                                                                                                \
+    X(q3_k, ISA, NEEDS) X(q4_k, ISA, NEEDS) X(q5_k, ISA, NEEDS) X(q6_k, ISA, NEEDS) X(iq4_xs, ISA, NEEDS)
+
+#define DECLARE_BLOCKS(TYPE, ISA, NEEDS)                                                                               \
+    void q4_gemv_##TYPE##_##ISA(const struct q4_task *);                                                               \
     void q4_gemm_##TYPE##_##ISA(const struct q4_task *);                                                               \
     size_t q4_gemm_##TYPE##_##ISA##_scratch(size_t k);
+#define DECLARE_K(TYPE, ISA, NEEDS)                                                                                    \
+    size_t q4_gemv_##TYPE##_##ISA##_scratch(size_t k);                                                                 \
+    DECLARE_BLOCKS(TYPE, ISA, NEEDS)
+#define DECLARE(ISA) BLOCK_TYPES(DECLARE_BLOCKS, ISA, ) K_TYPES(DECLARE_K, ISA, )
 
 DECLARE(avx2)
 DECLARE(avxvnni)
@@ -34,7 +32,7 @@ DECLARE(avx512vnni)
      .features = NEEDS,                                                                                                \
      .max_tokens = 1,                                                                                                  \
      .run = q4_gemv_##TYPE##_##ISA,                                                                                    \
-     __VA_ARGS__}
+     __VA_ARGS__},
 #define GEMM(TYPE, ACTS, ISA, NEEDS)                                                                                   \
     {.name = #TYPE "_gemm_" #ISA,                                                                                      \
      .layout = &q4_x86_layout_##TYPE,                                                                                  \
@@ -43,18 +41,14 @@ DECLARE(avx512vnni)
      .adds = true,                                                                                                     \
      .packing = &q4_x86_acts_##ACTS,                                                                                   \
      .scratch = q4_gemm_##TYPE##_##ISA##_scratch,                                                                      \
-     .run = q4_gemm_##TYPE##_##ISA}
-#define KERNELS(ISA, NEEDS)                                                                                            \
-    GEMV(q4_0, ISA, NEEDS), GEMV(q4_1, ISA, NEEDS), GEMV(q5_0, ISA, NEEDS), GEMV(q8_0, ISA, NEEDS),                    \
-        GEMV(q6_k, ISA, NEEDS, .scratch = q4_gemv_q6_k_##ISA##_scratch), GEMM(q4_0, q8, ISA, NEEDS),                   \
-        GEMM(q4_1, q8, ISA, NEEDS), GEMM(q5_0, q8, ISA, NEEDS), GEMM(q8_0, q8, ISA, NEEDS),                            \
-        GEMM(q6_k, q8k, ISA, NEEDS)
+     .run = q4_gemm_##TYPE##_##ISA},
+#define BLOCK_KERNELS(TYPE, ISA, NEEDS) GEMV(TYPE, ISA, NEEDS) GEMM(TYPE, q8, ISA, NEEDS)
+#define K_KERNELS(TYPE, ISA, NEEDS)                                                                                    \
+    GEMV(TYPE, ISA, NEEDS, .scratch = q4_gemv_##TYPE##_##ISA##_scratch) GEMM(TYPE, k, ISA, NEEDS)
+#define KERNELS(ISA, NEEDS) BLOCK_TYPES(BLOCK_KERNELS, ISA, NEEDS) K_TYPES(K_KERNELS, ISA, NEEDS)
 
 const struct q4_kernel q4_arch_kernels[] = {
-    KERNELS(avx512vnni, NEEDS_AVX512VNNI),
-    KERNELS(avxvnni, NEEDS_AVXVNNI),
-    KERNELS(avx2, NEEDS_AVX2),
-    {0},
+    KERNELS(avx512vnni, NEEDS_AVX512VNNI) KERNELS(avxvnni, NEEDS_AVXVNNI) KERNELS(avx2, NEEDS_AVX2){0},
 };
 
 extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;

@@ -32,11 +32,18 @@ static inline vi vi_right(vi a, int bits) { return _mm256_srli_epi16(a, bits); }
 static inline vi vi_left_dwords(vi a, int bits) { return _mm256_slli_epi32(a, bits); }
 static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 static inline vi vi_add_bytes(vi a, vi b) { return _mm256_add_epi8(a, b); }
+static inline vi vi_look_up(vi table, vi at) { return _mm256_shuffle_epi8(table, at); } // of 16 bytes, repeated
+static inline vi vi_repeat(const void *p) { return _mm256_broadcastsi128_si256(_mm_loadu_si128(p)); }
 static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
 static inline vi vi_sub_words(vi a, vi b) { return _mm256_sub_epi16(a, b); }
 static inline vi vi_mul_words(vi a, vi b) { return _mm256_mullo_epi16(a, b); }
 // LANES int8 to int32
 static inline vi vi_load_bytes(const int8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+// LANES of p and of q as 16-bit pairs
+static inline vi vi_pairs(const int8_t *p, const int8_t *q) {
+    __m128i a = _mm_loadl_epi64((const __m128i *)p), b = _mm_loadl_epi64((const __m128i *)q);
+    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
+}
 
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
@@ -144,8 +151,9 @@ static inline vi nibbles_dot(vi sum, vi u, vi s) { return dot4(sum, u, s); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return (void)start, sum; }
 static inline vi bytes_start(int32_t start) { return vi_all(start); }
 static inline vi bytes_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+#define BYTES_OFFSET 128
 #define FIVES_OFFSET 128
-static inline vi fives_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+static inline vi small_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
 static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, a, b); }
 
 #else
@@ -167,9 +175,10 @@ static inline vi bytes_dot(vi sum, vi w, vi s) {
     vi products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w));
     return vi_keep(vi_add(sum, pairs_sum(products)));
 }
-// Two products of 5-bit weights fit 16 bits.
+#define BYTES_OFFSET 0
 #define FIVES_OFFSET 16
-static inline vi fives_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(_mm256_maddubs_epi16(w, s)))); }
+// Two products of weights of at most 6 bits fit 16 bits.
+static inline vi small_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(_mm256_maddubs_epi16(w, s)))); }
 
 #endif
 #endif

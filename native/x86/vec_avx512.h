@@ -29,11 +29,18 @@ static inline vi vi_right(vi a, int bits) { return _mm512_srli_epi16(a, (unsigne
 static inline vi vi_left_dwords(vi a, int bits) { return _mm512_slli_epi32(a, (unsigned)bits); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 static inline vi vi_add_bytes(vi a, vi b) { return _mm512_add_epi8(a, b); }
+static inline vi vi_look_up(vi table, vi at) { return _mm512_shuffle_epi8(table, at); } // of 16 bytes, repeated
+static inline vi vi_repeat(const void *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128(p)); }
 static inline vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 static inline vi vi_sub_words(vi a, vi b) { return _mm512_sub_epi16(a, b); }
 static inline vi vi_mul_words(vi a, vi b) { return _mm512_mullo_epi16(a, b); }
 // LANES int8 to int32
 static inline vi vi_load_bytes(const int8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+// LANES of p and of q as 16-bit pairs
+static inline vi vi_pairs(const int8_t *p, const int8_t *q) {
+    __m128i a = _mm_loadu_si128((const __m128i *)p), b = _mm_loadu_si128((const __m128i *)q);
+    return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
+}
 
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
