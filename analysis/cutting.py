@@ -8,6 +8,7 @@ added: on big.LITTLE each phase comes once for every PMU.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,11 @@ from analysis.tally import Tally
 
 STRADDLE = ("split", "drop")
 CGROUP = "cgroup:"
+# PMUs that count for several cores and all that runs on them, by the names that Linux gives them.
+_UNCORE = re.compile(
+    r"(?:arm_(?:dsu|cmn|cmn600|ccn|cci|smmu\w*)|smmuv3_pmcg|dmc620|hisi_\w*|nvidia_\w*|arm_cspmu\w*|uncore_\w*|ali_drw\w*"
+    r"|imx\d?_ddr|xgene_\w*|tx2_\w*|meson_ddr\w*|cstate_\w*|power|msr)_?\d*"
+)
 # Scopes of which each holds those behind it, from the whole machine to one CPU.
 _NESTED = ("", "node", "socket", "die", "cluster", "cache", "core", "cpu")
 
@@ -182,6 +188,8 @@ def _whole_capture(table: Table, by_scope: bool) -> list[Phase]:
 
 def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: bool) -> list[Phase]:
     series, notes = series_of(table.frame)
+    series, uncore = _of_cores(series)
+    notes += uncore
     bin_s = _bin(series)
     pmus = _core_pmus([s.pmu for s in series])
     owners = _owners(series, pmus)
@@ -202,6 +210,20 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
         phases[0].notes += notes
     phases.sort(key=lambda p: p.start_s)
     return phases
+
+
+def pmus_of_cores(table: Table) -> list[str]:
+    """The PMUs that count for one core each, in the capture's order."""
+    return [pmu for pmu in table.pmus if not _UNCORE.match(pmu)]
+
+
+def _of_cores(series: list[Series]) -> tuple[list[Series], list[str]]:
+    """The series without those of a cluster, an interconnect or a memory controller, beside those of cores; a note."""
+    kept = [s for s in series if not _UNCORE.match(s.pmu)]
+    if not any(s.pmu or not is_software(s.event) for s in kept):
+        return series, []
+    names = list(dict.fromkeys(s.pmu for s in series if _UNCORE.match(s.pmu)))
+    return kept, [f"no cores, so not judged: {summarise(names)}"] if names else []
 
 
 def _part_of(series: list[Series], by_scope: bool) -> Callable[[str], str]:

@@ -212,8 +212,8 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         kv_bytes=kv,
         emulated=bool(table.meta.get("emulated")),
         tells_running=formats.tells_running(table.meta.get("format")),
-        whole_machine=phase.scope == "" and len(table.pmus) <= 1,
-        mixed_cores=len(table.pmus) > 1,
+        whole_machine=phase.scope == "" and len(cutting.pmus_of_cores(table)) <= 1,
+        mixed_cores=len(cutting.pmus_of_cores(table)) > 1,
     )
 
 

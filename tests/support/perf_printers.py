@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 
 
@@ -58,13 +59,22 @@ class Capture:
         return found
 
 
+_GROUPS = {
+    "core": re.compile(r"S\d(-D\d)?-C\d"),  # without a die before perf 5.3
+    "cluster": re.compile(r"S\d-D\d-CLS\d"),
+    "cache": re.compile(r"S\d-D\d-L\d-ID\d"),
+    "die": re.compile(r"S\d-D\d"),
+    "socket": re.compile(r"S\d"),
+    "node": re.compile(r"N\d"),
+}
+
+
 def scope_name(scope: str) -> str:
     """`cpu:3` of `CPU3`, `core:S0-D0-C1`, `socket:S1`, `thread:comm-7`."""
     if scope.startswith("CPU"):
         return f"cpu:{scope[3:]}"
-    kinds = {"S0-D0-C": "core", "S": "socket", "N": "node"}
-    for start, kind in kinds.items():
-        if scope.startswith(start) and "-" not in scope[len(start) :]:
+    for kind, pattern in _GROUPS.items():
+        if pattern.fullmatch(scope):
             return f"{kind}:{scope}"
     return f"thread:{scope}" if scope else ""
 
@@ -114,8 +124,10 @@ def _text_row(one: Reading, time_s: float | None, locale: Locale, version: int, 
     return row
 
 
-def csv(capture: Capture, locale: Locale, separator: str, variance: bool, metrics: bool) -> str:
-    """`-x SEPARATOR`."""
+def csv(
+    capture: Capture, locale: Locale, separator: str, variance: bool, metrics: bool, thresholds: bool = False
+) -> str:
+    """`-x SEPARATOR`. thresholds: with the column that perf has for them since 6.13."""
     lines = ["# started on a synthetic day", ""]
     for number, readings in enumerate(capture.readings):
         for one in readings:
@@ -132,6 +144,7 @@ def csv(capture: Capture, locale: Locale, separator: str, variance: bool, metric
             fields += [f"{locale.number(1.25, 2, False)}%"] if variance else []
             fields += ["123456", locale.number(one.percent, 2, False)]
             fields += ["2", "M/sec"] if metrics and one.status == "ok" else ["", ""]
+            fields += ["unknown"] if thresholds and metrics and one.status == "ok" else []
             lines.append(separator.join(fields))
     return "\n".join(lines) + "\n"
 

@@ -250,3 +250,13 @@ def test_counts_are_plain_numbers(tmp_path: Path) -> None:
     (phase,) = cut(perf(tmp_path, ["10", "<not counted>", "30"]))
     count = phase.counts["CPU_CYCLES"]
     assert {type(number) for number in (count.value, count.running, count.measured)} == {float}
+
+
+def test_pmus_of_clusters_are_no_cores(tmp_path: Path) -> None:
+    """Their refills are everybody's, and never added to the core's own."""
+    core = "100,,armv8_pmuv3_0/l3d_cache_refill/,1000,100.00,,\n"
+    dsu = "900,,arm_dsu_0/l3d_cache_refill/,1000,100.00,,\n800,,arm_cmn_0/hnf_cache_miss/,1000,100.00,,\n"
+    (phase,) = cut(parsed(tmp_path, core + dsu))
+    assert phase.counts["L3D_CACHE_REFILL"].value == 100
+    assert "no cores, so not judged: arm_dsu_0, arm_cmn_0" in phase.notes
+    assert [p.pmu for p in cut(parsed(tmp_path, dsu))] == ["arm_dsu_0", "arm_cmn_0"]  # nothing else was counted

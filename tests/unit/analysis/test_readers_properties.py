@@ -23,7 +23,12 @@ SCOPES = {
     "": [""],
     "cpu": ["CPU0", "CPU1", "CPU12"],
     "core": ["S0-D0-C0", "S0-D0-C1"],
+    "core before 5.3": ["S0-C0", "S0-C1"],
+    "cluster": ["S0-D0-CLS0", "S0-D0-CLS2"],
+    "cache": ["S0-D0-L3-ID0", "S0-D0-L3-ID8"],
+    "die": ["S0-D0", "S1-D0"],
     "socket": ["S0", "S1"],
+    "node": ["N0", "N1"],
     "thread": ["ggml-101", "my thread-7"],
 }
 POINT = [Locale(",", "."), Locale("'", "."), Locale("", ".")]
@@ -87,9 +92,11 @@ def test_text(tmp_path: Path, capture: Capture, locale: Locale, version: int, va
 
 
 @FEW
-@given(captures(), st.sampled_from(POINT + COMMA), st.sampled_from(SEPARATORS), st.booleans(), st.booleans())
-def test_csv(tmp_path: Path, capture: Capture, locale: Locale, separator: str, variance: bool, metrics: bool) -> None:
-    check(tmp_path, perf_printers.csv(capture, locale, separator, variance, metrics), capture.rows(False))
+@given(captures(), st.sampled_from(POINT + COMMA), st.sampled_from(SEPARATORS), st.tuples(*[st.booleans()] * 3))
+def test_csv(
+    tmp_path: Path, capture: Capture, locale: Locale, separator: str, options: tuple[bool, bool, bool]
+) -> None:
+    check(tmp_path, perf_printers.csv(capture, locale, separator, *options), capture.rows(False))
 
 
 @FEW
