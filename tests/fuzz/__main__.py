@@ -19,6 +19,7 @@ from fuzz.targets import NAMES, TARGETS, run
 
 COUNTS = Path(__file__).resolve().parents[2] / "build" / "fuzz" / "counts.json"
 _ROUND_SECONDS = 20.0
+_LONG_ROUND_SECONDS = 60.0  # of a long run: starting a target costs a second or two
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def _turns(
     """Target and seconds, round by round: all targets have the same time."""
     if minutes is None and until is not None:
         while counts.cases < until:
-            yield from ((name, _ROUND_SECONDS) for name in names)
+            yield from ((name, _LONG_ROUND_SECONDS) for name in names)
         return
     minutes = 1.0 if minutes is None else minutes
     rounds = max(1, round(minutes * 60 / _ROUND_SECONDS / len(names)))

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,17 +62,20 @@ def folder_for_cases() -> tempfile.TemporaryDirectory[str]:
 
 def run_case(target: Target, name: str, seed: int, cpu_seconds: float = CPU_SECONDS) -> bool:
     """Whether the input was refused. AssertionError where it cost too much, else what the target raises."""
-    rng = random.Random(f"{name} {seed}")
     start = time.process_time()
-    try:
-        target.case(rng)
-        refused = False
-    except target.refused as error:
-        assert "\n" not in str(error), f"an error of several lines: {error!r}"
-        refused = True
+    refused = _run(target, name, seed)
     taken = time.process_time() - start
     assert taken < cpu_seconds, f"took {taken:.2f} s of CPU time"
     return refused
+
+
+def _run(target: Target, name: str, seed: int) -> bool:
+    try:
+        target.case(random.Random(zlib.crc32(name.encode()) << 64 | seed))
+    except target.refused as error:
+        assert "\n" not in str(error), f"an error of several lines: {error!r}"
+        return True
+    return False
 
 
 def run_for(
@@ -135,10 +139,17 @@ def _child(
         before = _peak()
         end = time.monotonic() + seconds
         cases = refused = 0
+        looked, taken = time.monotonic(), time.process_time()
         for seed in seeds:
-            shared[:] = _STATE.pack(cases, refused, seed, time.process_time())
-            refused += run_case(target, name, seed, cpu_seconds)
+            shared[:] = _STATE.pack(cases, refused, seed, taken)
+            refused += _run(target, name, seed)
             cases += 1
+            now = time.monotonic()  # a system call would take as long as many a case
+            if now - looked < _LOOK_SECONDS:
+                continue
+            before_these, looked, taken = taken, now, time.process_time()
+            if taken - before_these >= cpu_seconds:  # with some that ran before
+                run_case(target, name, seed, cpu_seconds)
             grown = _peak() - before
             assert grown < MEMORY, f"{grown >> 20} MB more than before the first case"
             if time.monotonic() > end:

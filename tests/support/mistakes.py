@@ -44,7 +44,7 @@ ARRAYS = [np.zeros(3, np.uint8), np.zeros(0, np.float32), np.zeros((4, 4))[:, ::
 ANYTHING = [*INTEGERS, *NO_INTEGERS, *ARRAYS]
 
 
-def model_arguments(folder: Path) -> dict[str, Any]:
+def model_arguments(folder: Path, n_threads: int = 2) -> dict[str, Any]:
     """What the engine gives ``_native.Model`` for a tiny model of every type; ``_engine`` keeps the mapping."""
     seen: dict[str, Any] = {}
 
@@ -55,7 +55,7 @@ def model_arguments(folder: Path) -> dict[str, Any]:
     real = _native.Model
     _native.Model = model  # type: ignore[assignment,misc]
     try:
-        seen["_engine"] = Engine.load(write_tiny(folder / "synthetic-tiny.gguf", SPEC), n_threads=2)
+        seen["_engine"] = Engine.load(write_tiny(folder / "synthetic-tiny.gguf", SPEC), n_threads=n_threads)
     finally:
         _native.Model = real  # type: ignore[misc]
     return seen
