@@ -6,9 +6,10 @@
 
 #include <string.h>
 
+#define ACTS_BYTES (MINIMA == 16 ? QUAD4_K_16_BYTES : QUAD4_K_BYTES)
 #define TILE_ROWS 8
 #define SUB_OUT (QUADS * 32 + 32) // decoded bytes of a sub-block: weights and steps of the sub-scales
-#define HEADER_OUT (MINIMA ? 128 : 32)
+#define HEADER_OUT (MINIMA ? 64 + 8 * Q4_SUPER / (MINIMA + !MINIMA) : 32)
 #define BLOCK_OUT (HEADER_OUT + SUBS * SUB_OUT)
 
 void GEMM_TILE(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
@@ -22,7 +23,9 @@ static inline void decode_block(uint8_t *out, const uint8_t *block, size_t half)
     store_field(out, field_of(block, 0, half));
 #if MINIMA
     store_field(out + 32, field_of(block, 1, half));
-    memcpy(out + 64, minima_of(block, 2 * half), 64);
+    for (size_t g = 0; g < 2; g++)
+        for (size_t s = 0; s < SUBS; s += 4)
+            vst1q_u8(out + 64 + g * SUBS * 4 + s * 4, minima_of(block, 2 * half + g, s));
 #endif
     out += HEADER_OUT;
     for (size_t s = 0; s < SUBS; s++, out += SUB_OUT) {
@@ -41,7 +44,7 @@ static inline void decode_block(uint8_t *out, const uint8_t *block, size_t half)
 size_t Q4_JOIN(GEMM_NAME, scratch)(size_t k) { return k / Q4_SUPER * BLOCK_OUT; }
 
 void GEMM_NAME(const struct q4_task *t) {
-    size_t n_blocks = t->k / Q4_SUPER, tile_bytes = n_blocks * QUAD4_K_BYTES;
+    size_t n_blocks = t->k / Q4_SUPER, tile_bytes = n_blocks * ACTS_BYTES;
     const uint8_t *acts0 = t->acts->packed + t->token0 / QUAD4_TOKENS * tile_bytes;
     for (size_t r = 0; r < t->n_rows; r += TILE_ROWS) {
         const uint8_t *panel = t->weights + r / PANEL_ROWS * n_blocks * BLOCK_IN;

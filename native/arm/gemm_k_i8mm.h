@@ -5,10 +5,12 @@
 
 #include <string.h>
 
+#define ACTS_BYTES (MINIMA == 16 ? PAIRS8_K_16_BYTES : PAIRS8_K_BYTES)
 #define GROUP_ROWS 4
 #define HALF_ROWS 8
 #define SUB_OUT (QUADS * 16 + 32) // decoded bytes of a sub-block of a group: weights and steps of the sub-scales
-#define HEADER_OUT (MINIMA ? 96 : 32)
+#define MINIMA_OUT (MINIMA ? 4 * Q4_SUPER / (MINIMA + !MINIMA) : 0) // … and of minima
+#define HEADER_OUT (MINIMA ? 64 + MINIMA_OUT : 32)
 #define BLOCK_OUT (HEADER_OUT + SUBS * SUB_OUT)
 
 void GEMM_TILE(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
@@ -35,10 +37,9 @@ static inline void decode_block(uint8_t *const out[2], const uint8_t *block, siz
     store_fields(out, field_of(block, 0, half));
 #if MINIMA
     store_fields((uint8_t *const[2]){out[0] + 32, out[1] + 32}, field_of(block, 1, half));
-    for (size_t g = 0; g < 2; g++) {
-        const uint8_t *minima = minima_of(block, 2 * half + g);
-        store_chunk(out[g] + 64, vld1q_u8(minima), vld1q_u8(minima + 16));
-    }
+    for (size_t g = 0; g < 2; g++)
+        for (size_t s = 0; s < SUBS; s += 8)
+            store_chunk(out[g] + 64 + 4 * s, minima_of(block, 2 * half + g, s), minima_of(block, 2 * half + g, s + 4));
 #endif
     for (size_t s = 0; s < SUBS; s++) {
         size_t at = HEADER_OUT + s * SUB_OUT;
@@ -79,7 +80,7 @@ static void run_tile(const uint8_t *group, const uint8_t *acts, size_t n_blocks,
 size_t Q4_JOIN(GEMM_NAME, scratch)(size_t k) { return k / Q4_SUPER * 2 * BLOCK_OUT; }
 
 void GEMM_NAME(const struct q4_task *t) {
-    size_t n_blocks = t->k / Q4_SUPER, tile_bytes = n_blocks * PAIRS8_K_BYTES;
+    size_t n_blocks = t->k / Q4_SUPER, tile_bytes = n_blocks * ACTS_BYTES;
     const uint8_t *acts0 = t->acts->packed + t->token0 / PAIRS8_TOKENS * tile_bytes;
     for (size_t r = 0; r < t->n_rows; r += HALF_ROWS) {
         decode_rows(t->scratch, t->weights + r / PANEL_ROWS * n_blocks * BLOCK_IN, r % PANEL_ROWS / HALF_ROWS,

@@ -2,7 +2,8 @@
 //   GEMV_NAME    the kernel's function
 //   GEMV_PANEL   16 rows times one token (panel_k16.inc)
 //   GEMV_BLOCK   bytes of a super-block of a panel
-//   GEMV_MINIMA  whether the type has minima: then the scratch keeps the sums of activations
+//   GEMV_MINIMA  columns of a sub-block where the type has minima, for which the scratch keeps sums of activations; or
+//   0
 #include "k16.h"
 
 #include <string.h>
@@ -10,7 +11,9 @@
 void GEMV_PANEL(const uint8_t *panel, const int8_t *q, const float *d, const int8_t *sums, size_t n_blocks,
                 float y[K16_ROWS]);
 
-size_t Q4_JOIN(GEMV_NAME, scratch)(size_t k) { return GEMV_MINIMA ? k / Q4_SUPER * K16_SUM_BYTES : 0; }
+size_t Q4_JOIN(GEMV_NAME, scratch)(size_t k) {
+    return GEMV_MINIMA ? k / Q4_SUPER * K16_SUM_BYTES(GEMV_MINIMA + !GEMV_MINIMA) : 0;
+}
 
 void GEMV_NAME(const struct q4_task *t) {
     size_t n_blocks = t->k / Q4_SUPER;
@@ -19,7 +22,7 @@ void GEMV_NAME(const struct q4_task *t) {
     int8_t *sums = (int8_t *)t->scratch;
     const uint8_t *panel = t->weights;
     if (GEMV_MINIMA)
-        q4_k16_sums(sums, q, n_blocks);
+        q4_k16_sums(sums, q, n_blocks, GEMV_MINIMA);
     for (size_t r = 0; r < t->n_rows; r += K16_ROWS, panel += n_blocks * GEMV_BLOCK) {
         float y[K16_ROWS];
         size_t rows = t->n_rows - r;

@@ -6,18 +6,20 @@
 
 #include <arm_neon.h>
 
+#define Q2_K 10
+#define Q3_K 11
 #define Q4_K 12
 #define Q5_K 13
 #define Q6_K 14
 #define IQ4_XS 23
 
-#define MINIMA (FORMAT == Q4_K || FORMAT == Q5_K)
+// Columns of a sub-block that has a minimum, or 0
+#define MINIMA (FORMAT == Q4_K || FORMAT == Q5_K ? 32 : FORMAT == Q2_K ? 16 : 0)
 
 #if FORMAT == Q6_K
 #define PANEL_ROWS Q6B_ROWS
 #define BLOCK_IN Q6B_BYTES
 #define SUBS Q6B_SUB_BLOCKS
-#define FACTOR_BITS 2 // decoded weights are 4 w
 
 static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_t sub, size_t group) {
     const uint8_t *in = block + Q6B_WEIGHTS + sub * Q6B_SUB_BYTES + group * (Q6B_SUB_BYTES / 2);
@@ -31,10 +33,60 @@ static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_
 static inline const int8_t *scales_of(const uint8_t *block, size_t sub) {
     return (const int8_t *)block + Q6B_SCALES + sub * Q6B_ROWS;
 }
+#elif FORMAT == Q3_K
+#define PANEL_ROWS K16_ROWS
+#define BLOCK_IN K16_Q3_K_BYTES
+#define SUBS 16
+
+static inline const int8_t *scales_of(const uint8_t *block, size_t sub) {
+    return (const int8_t *)block + 2 * K16_ROWS + sub / 2 * K16_Q3_K_PAIR + sub % 2 * 16;
+}
+
+// As 32 w
+static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_t sub, size_t group) {
+    const uint8_t *in = block + 2 * K16_ROWS + sub / 2 * K16_Q3_K_PAIR + 32 + group * 48;
+    uint8x16_t v0 = vld1q_u8(in), v1 = vld1q_u8(in + 16), v2 = vld1q_u8(in + 32), mask = vdupq_n_u8(0xe0);
+    if (sub % 2 == 0) {
+        quads[0] = vandq_u8(v0, mask);
+        quads[1] = vandq_u8(v1, mask);
+        quads[2] = vandq_u8(v2, mask);
+        quads[3] = vandq_u8(vshlq_n_u8(v0, 3), mask);
+    } else {
+        quads[0] = vandq_u8(vshlq_n_u8(v1, 3), mask);
+        quads[1] = vandq_u8(vshlq_n_u8(v2, 3), mask);
+        quads[2] = vshlq_n_u8(vsliq_n_u8(v1, v0, 1), 5);
+        quads[3] = vshlq_n_u8(vsliq_n_u8(vshrq_n_u8(v1, 1), v2, 1), 5);
+    }
+}
+#elif FORMAT == Q2_K
+#define PANEL_ROWS K16_ROWS
+#define BLOCK_IN K16_Q2_K_BYTES
+#define SUBS 16
+
+static inline const uint8_t *four_of(const uint8_t *block, size_t sub) {
+    return block + 4 * K16_ROWS + sub / 4 * K16_Q2_K_FOUR;
+}
+
+static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_t sub, size_t group) {
+    const uint8_t *in = four_of(block, sub) + 64 + group * 64;
+    for (size_t i = 0; i < 4; i++)
+        quads[i] = vandq_u8(vshlq_u8(vld1q_u8(in + 16 * i), vdupq_n_s8((int8_t)(-2 * (int)(sub % 4)))), vdupq_n_u8(3));
+}
+
+// [4 rows x 4 sub-blocks] of a group, from sub-block `sub` on
+static inline uint8x16_t minima_of(const uint8_t *block, size_t group, size_t sub) {
+    return vshrq_n_u8(vld1q_u8(four_of(block, sub) + group * 16), 4);
+}
+
+static inline int8x8_t scales_at(const uint8_t *block, size_t sub, size_t half) {
+    uint8x16x2_t v = vld2q_u8(four_of(block, sub) + half * 32);
+    uint8x16_t one = sub % 2 ? v.val[1] : v.val[0]; // of every second sub-block
+    uint8x8_t even = vuzp1_u8(vget_low_u8(one), vget_high_u8(one)), odd = vuzp2_u8(vget_low_u8(one), vget_high_u8(one));
+    return vreinterpret_s8_u8(vand_u8(sub % 4 < 2 ? even : odd, vdup_n_u8(15)));
+}
 #else
 #define PANEL_ROWS K16_ROWS
 #define SUBS K16_SUBS
-#define FACTOR_BITS 0
 #if FORMAT == Q4_K
 #define BLOCK_IN K16_Q4_K_BYTES
 #define SUB_IN K16_Q4_K_SUB
@@ -80,10 +132,16 @@ static inline void decode_quads(uint8x16_t quads[8], const uint8_t *block, size_
 
 #define QUADS (Q4_SUPER / SUBS / 4)
 
+#if FORMAT != Q2_K
+static inline int8x8_t scales_at(const uint8_t *block, size_t sub, size_t half) {
+    return vld1_s8(scales_of(block, sub) + half * 8);
+}
+#endif
+
 // Sub-scales of 8 rows less those of the next sub-block: what the tiles' running sums are multiplied with.
 static inline int16x8_t steps_of(const uint8_t *block, size_t sub, size_t half) {
-    int8x8_t next = sub + 1 < SUBS ? vld1_s8(scales_of(block, sub + 1) + half * 8) : vdup_n_s8(0);
-    return vsubl_s8(vld1_s8(scales_of(block, sub) + half * 8), next);
+    int8x8_t next = sub + 1 < SUBS ? scales_at(block, sub + 1, half) : vdup_n_s8(0);
+    return vsubl_s8(scales_at(block, sub, half), next);
 }
 
 // fp16 d (field 0) or dmin (1) of half a panel
@@ -91,5 +149,8 @@ static inline float16x8_t field_of(const uint8_t *block, size_t field, size_t ha
     return vreinterpretq_f16_u16(vld1q_u16((const uint16_t *)block + field * PANEL_ROWS + half * 8));
 }
 
-// Minima of a group: [4 rows x 4 sub-blocks], the first half of the sub-blocks and the second.
-static inline const uint8_t *minima_of(const uint8_t *block, size_t group) { return block + K16_MINIMA + group * 32; }
+#if MINIMA == 32
+static inline uint8x16_t minima_of(const uint8_t *block, size_t group, size_t sub) {
+    return vld1q_u8(block + K16_MINIMA + group * 32 + sub * 4);
+}
+#endif

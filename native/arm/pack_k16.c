@@ -7,6 +7,8 @@
 _Static_assert(K16_Q4_K_BYTES == K16_ROWS * (sizeof(q4_block_q4_k) + 4), "4 bytes a row more than GGUF's Q4_K");
 _Static_assert(K16_Q5_K_BYTES == K16_ROWS * (sizeof(q4_block_q5_k) + 4), "… than Q5_K");
 _Static_assert(K16_IQ4_XS_BYTES == K16_ROWS * (sizeof(q4_block_iq4_xs) + 2), "… two more than IQ4_XS");
+_Static_assert(K16_Q3_K_BYTES == K16_ROWS * (sizeof(q4_block_q3_k) + 4), "… four more than Q3_K");
+_Static_assert(K16_Q2_K_BYTES == K16_ROWS * sizeof(q4_block_q2_k), "as dense as GGUF's Q2_K");
 
 // 32 columns' nibbles to their places: low[i] and high[i] share byte i of what GGUF calls Q4_0's order.
 static void put_nibbles(uint8_t *weights, const uint8_t *low, unsigned low_shift, const uint8_t *high,
@@ -74,6 +76,49 @@ static void pack_q5_k_block(uint8_t *out, const q4_block_q5_k *block, size_t row
     }
 }
 
+// Three bits each of the columns i of 8 quads
+static void pack_three(uint8_t *out, const uint8_t q[8]) {
+    out[0] = (uint8_t)(q[0] << 5 | q[3] << 2 | q[6] >> 1);
+    out[16] = (uint8_t)(q[1] << 5 | q[4] << 2 | (q[7] & 1) << 1 | (q[6] & 1));
+    out[32] = (uint8_t)(q[2] << 5 | q[5] << 2 | q[7] >> 1);
+}
+
+static void pack_q3_k_block(uint8_t *out, const q4_block_q3_k *block, size_t row) {
+    memcpy(out + 2 * row, &block->d, 2);
+    uint8_t *pair = out + 2 * K16_ROWS;
+    for (size_t p = 0; p < Q4_SUPER / 32; p++, pair += K16_Q3_K_PAIR) {
+        pair[row] = (uint8_t)q4_q3_k_scale(block, 2 * p);
+        pair[16 + row] = (uint8_t)q4_q3_k_scale(block, 2 * p + 1);
+        for (size_t i = 0; i < 4; i++) {
+            uint8_t q[8];
+            for (size_t quad = 0; quad < 8; quad++) {
+                size_t l = 4 * quad + i;
+                int low = block->qs[p / 4 * 32 + l] >> p % 4 * 2 & 3, third = block->hmask[l] >> p & 1;
+                q[quad] = (uint8_t)(low | (third ^ 1) << 2); // - 4 as the sign bit
+            }
+            pack_three(pair + 32 + row / 4 * 48 + row % 4 * 4 + i, q);
+        }
+    }
+}
+
+static void pack_q2_k_block(uint8_t *out, const q4_block_q2_k *block, size_t row) {
+    memcpy(out + 2 * row, &block->d, 2);
+    memcpy(out + 2 * K16_ROWS + 2 * row, &block->dmin, 2);
+    uint8_t *four = out + 4 * K16_ROWS;
+    for (size_t u = 0; u < Q4_SUPER / 64; u++, four += K16_Q2_K_FOUR) {
+        memcpy(four + row * 4, block->scales + 4 * u, 4);
+        for (size_t c = 0; c < 16; c++) { // of each of the four sub-blocks
+            unsigned fields = 0;
+            for (size_t f = 0; f < 4; f++) {
+                size_t column = 64 * u + 16 * f + c;
+                unsigned q = block->qs[column / 128 * 32 + column % 32] >> column % 128 / 32 * 2 & 3;
+                fields |= q << 2 * f;
+            }
+            four[64 + row / 4 * 64 + c / 4 * 16 + row % 4 * 4 + c % 4] = (uint8_t)fields;
+        }
+    }
+}
+
 #define PACK(TYPE, BYTES)                                                                                              \
     static void pack_##TYPE(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {                \
         for (size_t r = 0; r < n_rows; r++, src += row_bytes)                                                          \
@@ -84,6 +129,8 @@ static void pack_q5_k_block(uint8_t *out, const q4_block_q5_k *block, size_t row
 PACK(q4_k, K16_Q4_K_BYTES)
 PACK(q5_k, K16_Q5_K_BYTES)
 PACK(iq4_xs, K16_IQ4_XS_BYTES)
+PACK(q3_k, K16_Q3_K_BYTES)
+PACK(q2_k, K16_Q2_K_BYTES)
 
 #define K16(NUMBER, BYTES, PACK)                                                                                       \
     {.name = "k16", .type = NUMBER, .rows = K16_ROWS, .block_columns = Q4_SUPER, .block_bytes = BYTES, .pack = PACK}
@@ -91,3 +138,5 @@ PACK(iq4_xs, K16_IQ4_XS_BYTES)
 const struct q4_layout q4_k16_q4_k = K16(Q4_TYPE_Q4_K, K16_Q4_K_BYTES, pack_q4_k);
 const struct q4_layout q4_k16_q5_k = K16(Q4_TYPE_Q5_K, K16_Q5_K_BYTES, pack_q5_k);
 const struct q4_layout q4_k16_iq4_xs = K16(Q4_TYPE_IQ4_XS, K16_IQ4_XS_BYTES, pack_iq4_xs);
+const struct q4_layout q4_k16_q3_k = K16(Q4_TYPE_Q3_K, K16_Q3_K_BYTES, pack_q3_k);
+const struct q4_layout q4_k16_q2_k = K16(Q4_TYPE_Q2_K, K16_Q2_K_BYTES, pack_q2_k);

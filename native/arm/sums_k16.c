@@ -2,20 +2,29 @@
 
 #include <arm_neon.h>
 
-// Pairs of bytes of 32 become 8 sums
-static inline int16x8_t eighths(const int8_t *q) { return vpadalq_s8(vpaddlq_s8(vld1q_s8(q)), vld1q_s8(q + 16)); }
-
-// Four sums over 32 bytes each, twice
-static inline int16x8_t four_sums(const int8_t *q) {
-    int16x8_t low = vpaddq_s16(eighths(q), eighths(q + 32)), high = vpaddq_s16(eighths(q + 64), eighths(q + 96));
-    int16x8_t halves = vpaddq_s16(low, high);
-    return vpaddq_s16(halves, halves);
+// Sums of 16 bytes: 8 of them
+static inline int16x8_t sixteenths(const int8_t *q) {
+    int16x8_t part[8];
+    for (int i = 0; i < 8; i++)
+        part[i] = vpaddlq_s8(vld1q_s8(q + 16 * i));
+    for (int n = 4; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            part[i] = vpaddq_s16(part[2 * i], part[2 * i + 1]);
+    return part[0];
 }
 
-void q4_k16_sums(int8_t *sums, const int8_t *q, size_t n_blocks) {
-    for (size_t b = 0; b < n_blocks; b++, q += Q4_SUPER, sums += K16_SUM_BYTES) {
-        int16x8_t sum = vcombine_s16(vget_low_s16(four_sums(q)), vget_low_s16(four_sums(q + Q4_SUPER / 2)));
-        int16x8_t high = vshrq_n_s16(sum, 6), low = vandq_s16(sum, vdupq_n_s16(63));
-        vst1q_s8(sums, vmovn_high_s16(vmovn_s16(high), low));
+static inline int8x8_t high_part(int16x8_t sum) { return vmovn_s16(vshrq_n_s16(sum, 6)); }
+static inline int8x8_t low_part(int16x8_t sum) { return vmovn_s16(vandq_s16(sum, vdupq_n_s16(63))); }
+
+void q4_k16_sums(int8_t *sums, const int8_t *q, size_t n_blocks, size_t sub) {
+    for (size_t b = 0; b < n_blocks; b++, q += Q4_SUPER, sums += K16_SUM_BYTES(sub)) {
+        int16x8_t first = sixteenths(q), second = sixteenths(q + Q4_SUPER / 2);
+        if (sub == 16) {
+            vst1q_s8(sums, vcombine_s8(high_part(first), high_part(second)));
+            vst1q_s8(sums + 16, vcombine_s8(low_part(first), low_part(second)));
+        } else {
+            int16x8_t sum = vpaddq_s16(first, second);
+            vst1q_s8(sums, vcombine_s8(high_part(sum), low_part(sum)));
+        }
     }
 }

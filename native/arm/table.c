@@ -25,6 +25,8 @@ DECLARE_GEMV(q4_gemv_q6_k_dotprod)
 DECLARE_GEMM(q4_gemv_q4_k_dotprod)
 DECLARE_GEMM(q4_gemv_q5_k_dotprod)
 DECLARE_GEMM(q4_gemv_iq4_xs_dotprod)
+DECLARE_GEMM(q4_gemv_q3_k_dotprod)
+DECLARE_GEMM(q4_gemv_q2_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q5_0_i8mm)
@@ -33,6 +35,8 @@ DECLARE_GEMM(q4_gemm_q6_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_k_i8mm)
 DECLARE_GEMM(q4_gemm_q5_k_i8mm)
 DECLARE_GEMM(q4_gemm_iq4_xs_i8mm)
+DECLARE_GEMM(q4_gemm_q3_k_i8mm)
+DECLARE_GEMM(q4_gemm_q2_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_dotprod)
 DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q5_0_dotprod)
@@ -41,6 +45,8 @@ DECLARE_GEMM(q4_gemm_q6_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_k_dotprod)
 DECLARE_GEMM(q4_gemm_q5_k_dotprod)
 DECLARE_GEMM(q4_gemm_iq4_xs_dotprod)
+DECLARE_GEMM(q4_gemm_q3_k_dotprod)
+DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 
 #define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                              \
     {.name = #TYPE "_gemv_" #ISA,                                                                                      \
@@ -82,6 +88,8 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMV_K(q4_k, k16, dotprod, Q4_CPU_DOTPROD),
     GEMV_K(q5_k, k16, dotprod, Q4_CPU_DOTPROD),
     GEMV_K(iq4_xs, k16, dotprod, Q4_CPU_DOTPROD),
+    GEMV_K(q3_k, k16, dotprod, Q4_CPU_DOTPROD),
+    GEMV_K(q2_k, k16, dotprod, Q4_CPU_DOTPROD),
 #ifndef Q4_NO_I8MM
     GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
@@ -91,6 +99,8 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMM(q4_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
     GEMM(q5_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
     GEMM(iq4_xs, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
+    GEMM(q3_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
+    GEMM(q2_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k_16),
 #endif
     GEMM(q4_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q4_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
@@ -100,6 +110,8 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMM(q4_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
     GEMM(q5_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
     GEMM(iq4_xs, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
+    GEMM(q3_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
+    GEMM(q2_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k_16),
 #endif
     {0},
 };

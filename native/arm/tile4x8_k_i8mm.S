@@ -1,13 +1,15 @@
 // 4 rows x 8 tokens of types with super-blocks over all columns: the inner loop of their i8mm GEMM kernels.
 //
 //   void q4_tile4x8_k16_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride)
-//   void q4_tile4x8_k32_i8mm(…)      the same for sub-blocks of 32 columns
+//   void q4_tile4x8_k16_32w_i8mm(…)  its weights are 32 w instead of 4 w
+//   void q4_tile4x8_k16_min_i8mm(…)  w, with minima
+//   void q4_tile4x8_k32_i8mm(…)      w, for sub-blocks of 32 columns instead of 16
 //   void q4_tile4x8_k32_min_i8mm(…)  … with minima
 //
 // panel: per super-block of 256 columns fp32 d [2 row pairs][d0, d1, d0, d1]; with minima fp32 dmin in the same form and
-//        int8 minima [2 row pairs][2 x 8 sub-blocks]; then for each sub-block int8 w [chunks of 8 columns][2 row pairs]
-//        [2 x 8], int32 steps [2 row pairs][s0, s1, s0, s1]. Of sub-blocks of 16 columns (Q6_K) the weights are 4 w.
-// acts:  `pairs8_k` (acts_pack.h).
+//        int8 minima [eights of sub-blocks][2 row pairs][2 x 8 sub-blocks]; then for each sub-block int8 w [chunks of 8
+//        columns][2 row pairs][2 x 8], int32 steps [2 row pairs][s0, s1, s0, s1].
+// acts:  `pairs8_k`, for minima of 16 columns `pairs8_k_16` (acts_pack.h).
 // y:     8 tokens of 4 floats, stride bytes apart. n_blocks > 0.
 //
 // A super-block's sum is that of scale[j] * p[j], where p[j] are products of sub-block j alone. The products here add up
@@ -28,7 +30,7 @@
 #define ACTS0 x6 // + 1024, of the first half of the chunks
 #define ACTS1 x7 // … of the second
 
-#define ACTS_BYTES (192 + 2048)
+// SUMS: bytes of the activations' sums, set with SINGLE_LOADS for each tile below
 
 // Activations \offset behind chunk \next, past the last chunk none: by LDP two, which saves instructions, or with
 // SINGLE_LOADS one each. Of Neoverse V2's slots LDP takes one more than two LDR, and with sub-blocks of 16 columns slots
@@ -45,7 +47,7 @@
 
 .macro load_acts r, next, offset
     .if SINGLE_LOADS && (\next) < 32
-    ldr q\r, [ACTS, #(192 + 64 * (\next) + \offset)]
+    ldr q\r, [ACTS, #(64 + SUMS + 64 * (\next) + \offset)]
     .endif
 .endm
 
@@ -148,10 +150,20 @@
     ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [x8]
     load_pair 8, 9, 64
     minima_part 64
+    .if SUMS == 256
+    load_pair 8, 9, 96
+    minima_part 128
+    .endif
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7
     times_64 \r
     .endr
+    .if SUMS == 256
+    minima_part 256
+    load_pair 8, 9, 64
+    minima_part 192
+    .else
     minima_part 128
+    .endif
     ldr q24, [CONSTANTS, #128]
     ldp q10, q11, [ACTS]
     ldp q12, q13, [ACTS, #32]
@@ -182,7 +194,7 @@
     .endif
 .endm
 
-.macro tile name, chunks, factor_bits, min
+.macro tile name, chunks, factor_bits, min, header
     vector_function \name
     adrp CONSTANTS, constants
     add CONSTANTS, CONSTANTS, :lo12:constants
@@ -191,22 +203,22 @@
     .if !SINGLE_LOADS
     add PANEL, PANEL, #1024
     .endif
-    add ACTS0, ACTS, #(192 + 1024)
-    add ACTS1, ACTS, #(192 + 2048)
+    add ACTS0, ACTS, #(64 + SUMS + 1024)
+    add ACTS1, ACTS, #(64 + SUMS + 2048)
 
-1:  load_pair 8, 9, (32 + 64 * \min)
-    ldp q10, q11, [ACTS, #192]
-    ldp q12, q13, [ACTS, #224]
+1:  load_pair 8, 9, \header
+    ldp q10, q11, [ACTS, #(64 + SUMS)]
+    ldp q12, q13, [ACTS, #(96 + SUMS)]
     ld1 {v0.4s, v1.4s, v2.4s, v3.4s}, [CONSTANTS]
     ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [CONSTANTS]
     ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [CONSTANTS]
     ld1 {v28.4s, v29.4s, v30.4s, v31.4s}, [CONSTANTS]
     .irp s, 0, 2, 4, 6
-    two_sub_blocks \chunks, \s, (32 + 64 * \min)
+    two_sub_blocks \chunks, \s, \header
     .endr
     .if \chunks == 2
     .irp s, 8, 10, 12, 14
-    two_sub_blocks \chunks, \s, (32 + 64 * \min)
+    two_sub_blocks \chunks, \s, \header
     .endr
     .endif
     load_pair 14, 15, 0
@@ -222,10 +234,10 @@
     .if \min
     subtract_minima
     .endif
-    add PANEL, PANEL, #(32 + 64 * \min + 32 / \chunks * (32 * \chunks + 32))
-    add ACTS, ACTS, #ACTS_BYTES
-    add ACTS0, ACTS0, #ACTS_BYTES
-    add ACTS1, ACTS1, #ACTS_BYTES
+    add PANEL, PANEL, #(\header + 32 / \chunks * (32 * \chunks + 32))
+    add ACTS, ACTS, #(64 + SUMS + 2048)
+    add ACTS0, ACTS0, #(64 + SUMS + 2048)
+    add ACTS1, ACTS1, #(64 + SUMS + 2048)
     subs BLOCKS, BLOCKS, #1
     b.ne 1b
 
@@ -236,11 +248,16 @@
     end_vector_function \name
 .endm
 
+    .set SUMS, 128
     .set SINGLE_LOADS, 1
-    tile q4_tile4x8_k16_i8mm, 2, 2, 0
+    tile q4_tile4x8_k16_i8mm, 2, 2, 0, 32
+    tile q4_tile4x8_k16_32w_i8mm, 2, 5, 0, 32
     .set SINGLE_LOADS, 0
-    tile q4_tile4x8_k32_i8mm, 4, 0, 0
-    tile q4_tile4x8_k32_min_i8mm, 4, 0, 1
+    tile q4_tile4x8_k32_i8mm, 4, 0, 0, 32
+    tile q4_tile4x8_k32_min_i8mm, 4, 0, 1, 96
+    .set SUMS, 256
+    .set SINGLE_LOADS, 1
+    tile q4_tile4x8_k16_min_i8mm, 2, 0, 1, 128
 
     .section .rodata
     .p2align 6

@@ -1,13 +1,15 @@
 // 8 rows x 4 tokens of types with super-blocks over all columns: the inner loop of their dotprod GEMM kernels.
 //
 //   void q4_tile8x4_k16_dotprod(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride)
-//   void q4_tile8x4_k32_dotprod(…)      the same for sub-blocks of 32 columns
+//   void q4_tile8x4_k16_32w_dotprod(…)  its weights are 32 w instead of 4 w
+//   void q4_tile8x4_k16_min_dotprod(…)  w, with minima
+//   void q4_tile8x4_k32_dotprod(…)      w, for sub-blocks of 32 columns instead of 16
 //   void q4_tile8x4_k32_min_dotprod(…)  … with minima
 //
-// panel: per super-block of 256 columns fp32 d[8]; with minima fp32 dmin[8] and int8 minima [2 groups of 4 rows][2 halves
-//        of the sub-blocks][4 rows x 4 sub-blocks]; then for each sub-block int8 w [column quads][2 groups][4 rows x 4
-//        columns], int32 steps[8]. Of sub-blocks of 16 columns (Q6_K) the weights are 4 w.
-// acts:  `quad4_k` (acts_pack.h).
+// panel: per super-block of 256 columns fp32 d[8]; with minima fp32 dmin[8] and int8 minima [2 groups of 4 rows][fours of
+//        sub-blocks][4 rows x 4 sub-blocks]; then for each sub-block int8 w [column quads][2 groups][4 rows x 4
+//        columns], int32 steps[8].
+// acts:  `quad4_k`, for minima of 16 columns `quad4_k_16` (acts_pack.h).
 // y:     4 tokens of 8 floats, stride bytes apart. n_blocks > 0.
 //
 // Steps and running sums as in tile4x8_k_i8mm.S. Registers: v0-v7 running sums (tokens 0-3 of the first group, then of the
@@ -23,9 +25,8 @@
 #define CONSTANTS x5
 #define HEADER x6
 
-#define ACTS_SUMS 1024
-#define ACTS_D (1024 + 64)
-#define ACTS_BYTES (1024 + 128)
+// SUMS: bytes of the activations' sums behind them, set for each tile below
+#define Q_BYTES 1024
 
 // Weights \a of the first and \b of the second group times lane \lane of the activations
 .macro products a, b, lane
@@ -158,23 +159,44 @@
     fsub v\r\().4s, v\r\().4s, v11.4s
 .endm
 
-// acc -= float(sum of minima) * (dmin * dx), as in tile4x8_k_i8mm.S
-.macro subtract_minima
-    add x8, CONSTANTS, #64
-    ldp q8, q9, [ACTS, #ACTS_SUMS - 1024]
-    ldp q10, q11, [ACTS, #(ACTS_SUMS - 1024 + 32)]
-    ld1 {v0.4s, v1.4s, v2.4s, v3.4s}, [x8]
-    ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [x8]
+// One part (\part 0: high) of the tokens' sums times the minima
+.macro minima_part part
+    .if SUMS == 128
+    ldr q8, [ACTS, #(16 * \part)]
+    ldr q9, [ACTS, #(16 * \part + 32)]
+    ldr q10, [ACTS, #(16 * \part + 64)]
+    ldr q11, [ACTS, #(16 * \part + 96)]
     ldp q12, q13, [HEADER, #64]
-    ldp q14, q15, [HEADER, #96]
+    ldp q14, q15, [HEADER, #128]
     products 12, 14, 0
     products 13, 15, 1
+    ldp q12, q13, [HEADER, #96]
+    ldp q14, q15, [HEADER, #160]
+    products 12, 14, 2
+    products 13, 15, 3
+    .else
+    products 12, 14, (2 * \part)
+    products 13, 15, (2 * \part + 1)
+    .endif
+.endm
+
+// acc -= float(sum of minima) * (dmin * dx), as in tile4x8_k_i8mm.S. ACTS is behind the activations.
+.macro subtract_minima
+    add x8, CONSTANTS, #64
+    .if SUMS == 64
+    ldp q8, q9, [ACTS]
+    ldp q10, q11, [ACTS, #32]
+    ldp q12, q13, [HEADER, #64]
+    ldp q14, q15, [HEADER, #96]
+    .endif
+    ld1 {v0.4s, v1.4s, v2.4s, v3.4s}, [x8]
+    ld1 {v4.4s, v5.4s, v6.4s, v7.4s}, [x8]
+    minima_part 0
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7
     times_64 \r
     .endr
-    products 12, 14, 2
-    products 13, 15, 3
-    ldr q10, [ACTS, #(ACTS_D - 1024)]
+    minima_part 1
+    ldr q10, [ACTS, #SUMS]
     ldr q11, [CONSTANTS, #128]
     scales 32, 16, 17, 18, 19, 20, 21, 22, 23
     .irp r, 0, 1, 2, 3, 4, 5, 6, 7
@@ -188,7 +210,7 @@
     add Y, Y, STRIDE
 .endm
 
-.macro tile name, sub, factor_bits, min
+.macro tile name, sub, factor_bits, min, header
     vector_function \name
     adrp CONSTANTS, constants
     add CONSTANTS, CONSTANTS, :lo12:constants
@@ -196,7 +218,7 @@
     ld1 {v28.4s, v29.4s, v30.4s, v31.4s}, [CONSTANTS]
 
 1:  mov HEADER, PANEL
-    add PANEL, PANEL, #(32 + 96 * \min)
+    add PANEL, PANEL, #\header
     load_two 12, 13, 0
     load_two 14, 15, 32
     ldp q8, q9, [ACTS]
@@ -208,8 +230,8 @@
     .irp i, 0, 4, 8, 12
     four_columns \sub, \i
     .endr
-    ldr q10, [ACTS, #ACTS_D]
-    add ACTS, ACTS, #1024
+    add ACTS, ACTS, #Q_BYTES
+    ldr q10, [ACTS, #SUMS]
     scales 0, 0, 1, 2, 3, 4, 5, 6, 7
     .irp r, 16, 17, 18, 19, 20, 21, 22, 23
     sum_to_float \r, \factor_bits
@@ -218,7 +240,7 @@
     .if \min
     subtract_minima
     .endif
-    add ACTS, ACTS, #(ACTS_BYTES - 1024)
+    add ACTS, ACTS, #(SUMS + 64)
     subs BLOCKS, BLOCKS, #1
     b.ne 1b
 
@@ -229,9 +251,13 @@
     end_vector_function \name
 .endm
 
-    tile q4_tile8x4_k16_dotprod, 16, 2, 0
-    tile q4_tile8x4_k32_dotprod, 32, 0, 0
-    tile q4_tile8x4_k32_min_dotprod, 32, 0, 1
+    .set SUMS, 64
+    tile q4_tile8x4_k16_dotprod, 16, 2, 0, 32
+    tile q4_tile8x4_k16_32w_dotprod, 16, 5, 0, 32
+    tile q4_tile8x4_k32_dotprod, 32, 0, 0, 32
+    tile q4_tile8x4_k32_min_dotprod, 32, 0, 1, 128
+    .set SUMS, 128
+    tile q4_tile8x4_k16_min_dotprod, 16, 0, 1, 192
 
     .section .rodata
     .p2align 6

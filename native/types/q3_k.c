@@ -11,8 +11,7 @@ static void unpack(struct q4_super *w, const void *row, size_t block) {
     w->d = q4_half_to_float(b->d);
     w->dmin = 0.0f;
     for (size_t s = 0; s < Q4_SUPER / 16; s++) {
-        int low = b->scales[s % 8] >> s / 8 * 4 & 15, high = b->scales[8 + s % 4] >> s / 4 * 2 & 3;
-        w->scale[s] = (int8_t)((low | high << 4) - 32);
+        w->scale[s] = q4_q3_k_scale(b, s);
         w->minimum[s] = 0;
     }
     for (size_t i = 0; i < Q4_SUPER; i++) {

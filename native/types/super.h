@@ -112,8 +112,12 @@ static inline void q4_pack_scales(const uint8_t scale[8], const uint8_t minimum[
     }
 }
 
-// ---- IQ4_XS's scale of sub-block s
-// --------------------------------------------------------------------------------------
+// ---- signed scales of Q3_K and IQ4_XS, of sub-block s --------------------------------------------------------------
+
+static inline int8_t q4_q3_k_scale(const q4_block_q3_k *block, size_t s) {
+    int low = block->scales[s % 8] >> s / 8 * 4 & 15, high = block->scales[8 + s % 4] >> s / 4 * 2 & 3;
+    return (int8_t)((low | high << 4) - 32);
+}
 
 static inline int8_t q4_iq4_xs_scale(const q4_block_iq4_xs *block, size_t s) {
     int low = block->scales_l[s / 2] >> s % 2 * 4 & 15, high = block->scales_h >> 2 * s & 3;
