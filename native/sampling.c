@@ -1,4 +1,4 @@
-// Sampling, in the order that llama.cpp documents: penalty, top-k, top-p, min-p, temperature, draw.
+// Sampling, in the order that llama.cpp documents: penalties, top-k, top-p, min-p, temperature, draw.
 //
 // Candidates are ordered by falling logit, equal ones by rising id. Every filter keeps a prefix of that order, which
 // comes from a heap one candidate at a time, so that the vocabulary is never sorted as a whole.
@@ -140,9 +140,26 @@ static int32_t draw(struct order *order, int32_t kept, float highest, float temp
 
 // ---- the whole ----------------------------------------------------------------------------------
 
-static float penalised(float logit, float penalty) {
-    float lower = logit > 0.0f ? logit / penalty : logit * penalty;
-    return lower > FLT_MAX ? FLT_MAX : lower < -FLT_MAX ? -FLT_MAX : lower;
+static float clamped(float x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : x; }
+
+static float penalised(float logit, float penalty) { return clamped(logit > 0.0f ? logit / penalty : logit * penalty); }
+
+// Each by itself, so that one that is off changes no bit. A candidate is marked by its id's complement.
+static void apply_penalties(struct q4_candidate *candidates, const float *logits, const int32_t *recent, size_t n,
+                            const struct q4_sampling *settings) {
+    for (size_t i = 0; i < n && settings->repeat_penalty != 1.0f; i++)
+        candidates[recent[i]].logit = penalised(logits[recent[i]], settings->repeat_penalty);
+    for (size_t i = 0; i < n && settings->frequency != 0.0f; i++)
+        candidates[recent[i]].logit = clamped(candidates[recent[i]].logit - settings->frequency);
+    if (settings->presence == 0.0f)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        struct q4_candidate *c = &candidates[recent[i]];
+        if (c->id >= 0)
+            *c = (struct q4_candidate){clamped(c->logit - settings->presence), ~c->id};
+    }
+    for (size_t i = 0; i < n; i++)
+        candidates[recent[i]].id = recent[i];
 }
 
 static int32_t likeliest(const struct q4_candidate *candidates, int32_t n) {
@@ -162,8 +179,7 @@ int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t 
         }
         scratch[i] = (struct q4_candidate){logits[i], i};
     }
-    for (size_t i = 0; i < n_recent && settings->repeat_penalty != 1.0f; i++)
-        scratch[recent[i]].logit = penalised(logits[recent[i]], settings->repeat_penalty);
+    apply_penalties(scratch, logits, recent, n_recent, settings);
     if (settings->temperature <= 0.0f)
         return likeliest(scratch, n);
 

@@ -12,6 +12,8 @@ struct q4_sampling {
     float top_p;          // 1: all
     float min_p;          // 0: all
     float repeat_penalty; // 1: none
+    float frequency;      // taken off a logit for each time that its token is recent
+    float presence;       // taken off once
 };
 
 struct q4_candidate {
@@ -24,7 +26,7 @@ uint64_t q4_random_seed(uint64_t seed);
 uint32_t q4_random_next(uint64_t *state);
 
 // The id of the chosen token, or -1 where a logit is not finite, with its index in *bad. recent: ids below n whose
-// logits the penalty lowers, repeats allowed. scratch: n candidates. *state moves on by two numbers where a choice is
+// logits the penalties lower, repeats allowed. scratch: n candidates. *state moves on by two numbers where a choice is
 // random.
 int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t n_recent,
                   const struct q4_sampling *settings, uint64_t *state, struct q4_candidate *scratch, int32_t *bad);

@@ -78,6 +78,8 @@ def sample(
     top_p: float,
     min_p: float,
     repeat_penalty: float,
+    frequency: float,
+    presence: float,
     state: int,
     /,
 ) -> tuple[int, int]: ...

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from q4engine.engine import Phase
 
-StopReason = Literal["stop token", "length", "context full", "interrupted", "error"]
+StopReason = Literal["stop token", "length", "context full", "interrupted", "error", "reverse prompt"]
 
 
 class Decoder(Protocol):

@@ -2,6 +2,8 @@
 
 #include "../sampling.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 
 // A contiguous buffer of 4-byte elements; its length in *n. False with an exception.
@@ -17,7 +19,8 @@ static int get_buffer(PyObject *object, Py_buffer *view, const char *name, Py_ss
 }
 
 static int valid_settings(const struct q4_sampling *s) {
-    if (s->temperature >= 0.0f && s->top_k >= 0 && s->top_p >= 0.0f && s->min_p >= 0.0f && s->repeat_penalty > 0.0f)
+    if (s->temperature >= 0.0f && s->top_k >= 0 && s->top_p >= 0.0f && s->min_p >= 0.0f && s->repeat_penalty > 0.0f &&
+        fabsf(s->frequency) <= FLT_MAX && fabsf(s->presence) <= FLT_MAX)
         return 1;
     PyErr_SetString(PyExc_ValueError, "a sampling setting is out of range");
     return 0;
@@ -50,7 +53,8 @@ static int32_t checked_sample(const Py_buffer *logits, Py_ssize_t n, const Py_bu
 }
 
 PyDoc_STRVAR(sample_doc,
-             "sample(logits, recent, temperature, top_k, top_p, min_p, repeat_penalty, state, /) -> (token, state)\n\n"
+             "sample(logits, recent, temperature, top_k, top_p, min_p, repeat_penalty, frequency, presence, state, /)\n"
+             "-> (token, state)\n\n"
              "Choose a token from float32 logits; `recent` holds the int32 ids to penalise, `state` is the random\n"
              "generator's. ValueError where a logit is not finite or an argument is out of range.");
 
@@ -60,8 +64,9 @@ static PyObject *sample(PyObject *self, PyObject *args) {
     struct q4_sampling settings;
     int top_k;
     unsigned long long state_argument;
-    if (!PyArg_ParseTuple(args, "OOfifffK", &logits_object, &recent_object, &settings.temperature, &top_k,
-                          &settings.top_p, &settings.min_p, &settings.repeat_penalty, &state_argument))
+    if (!PyArg_ParseTuple(args, "OOfifffffK", &logits_object, &recent_object, &settings.temperature, &top_k,
+                          &settings.top_p, &settings.min_p, &settings.repeat_penalty, &settings.frequency,
+                          &settings.presence, &state_argument))
         return NULL;
     settings.top_k = top_k;
     if (!valid_settings(&settings))

@@ -15,11 +15,11 @@ import resource
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from analysis.terminal import give_up_stdout, make_safe, say
 from q4engine import __version__
 from q4engine.cli.options import printable
+from q4engine.cli.parsing import Parser
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
@@ -102,19 +102,8 @@ def _fail(message: str) -> int:
     return EXIT_ERROR
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse's own passes over an output that cannot be written."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if file is not sys.stdout:
-            super()._print_message(message, file)
-        else:
-            file.write(message)
-            file.flush()
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="q4engine",
         description="An LLM engine for Arm CPUs that explains its own speed.",
         epilog=_EPILOG,
@@ -127,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
         name = f"{__name__}.{command}"
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name).add_parser(subparsers)
+    return parser
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    found = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    parser: argparse.ArgumentParser = found[command]
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.terminal import holds_all
@@ -20,17 +21,23 @@ if TYPE_CHECKING:
 
 def messages(args: argparse.Namespace, prompt: str) -> list[Message]:
     """The messages that open a conversation."""
-    system: str | None = args.system_prompt
-    if system is None:
-        return [{"role": "user", "content": prompt}]
-    content = options.unescape(system) if args.escape else system
-    return [{"role": "system", "content": content}, {"role": "user", "content": prompt}]
+    question: Message = {"role": "user", "content": args.in_prefix + prompt + args.in_suffix}
+    if args.system_prompt is None:
+        return [question]
+    return [{"role": "system", "content": args.system_prompt}, question]
 
 
-def stream(generation: Generation, tokenizer: Tokenizer, parts: list[str], show: bool = True) -> bool:
-    """Writes the text as it comes, a newline at its end, and adds it to ``parts``; returns whether Ctrl-C ended it."""
+def stream(
+    generation: Generation, tokenizer: Tokenizer, parts: list[str], show: bool = True, ends: Sequence[str] = ()
+) -> bool:
+    """Writes the text as it comes, a newline at its end, and adds it to ``parts``; returns whether Ctrl-C ended it.
+
+    The text also ends behind the first of the texts ``ends``.
+    """
     decoder = tokenizer.stream_decoder()
     interrupted = False
+    longest = max(map(len, ends), default=0)
+    tail = ""
 
     def put(text: str) -> None:
         parts.append(text)
@@ -40,7 +47,13 @@ def stream(generation: Generation, tokenizer: Tokenizer, parts: list[str], show:
 
     try:
         for token in generation:
-            put(decoder.push(token))
+            text = decoder.push(token)
+            put(text)
+            tail += text
+            if any(end in tail for end in ends):
+                generation.stop_reason = "reverse prompt"
+                break
+            tail = tail[len(tail) - longest + 1 :] if 0 < longest <= len(tail) else tail * (longest > 0)
     except KeyboardInterrupt:
         interrupted = True
     finally:

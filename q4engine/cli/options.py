@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import math
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from q4engine.cpus import parse_cpu_mask
 from q4engine.errors import Q4Error, shown
@@ -19,6 +21,7 @@ MAX_COUNT = (1 << 31) - 1  # tokens, steps, repetitions: more than anybody waits
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BIAS = re.compile(r"([0-9]{1,9})([+-][0-9]{1,7}(?:\.[0-9]{0,20})?|-inf)")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -73,6 +76,14 @@ def cpu_mask(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def logit_bias(text: str) -> tuple[int, float]:
+    """An argparse type: a token's id and what is added to its logit, as 15043+1.5 or 15043-inf."""
+    match = _BIAS.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no bias, expected an id, a sign and a number, as 15043+1.5")
+    return int(match[1]), -math.inf if match[2] == "-inf" else float(match[2])
+
+
 def add_command(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
@@ -123,16 +134,23 @@ def read_prompt(args: argparse.Namespace) -> str | None:
     if args.prompt is not None:
         return unescape(args.prompt) if args.escape else str(args.prompt)
     if args.file is not None and str(args.file) != "-":
-        try:
-            with args.file.open("rb") as opened:
-                raw = opened.read(MAX_PROMPT_BYTES + 1)
-        except OSError as error:
-            raise Q4Error(f"{args.file}: cannot be read: {error.strerror}") from None
-    elif args.file is not None or not sys.stdin.isatty():
-        raw = sys.stdin.buffer.read(MAX_PROMPT_BYTES + 1)
-    else:
+        return read_text(args.file)
+    if args.file is None and sys.stdin.isatty():
         return None
-    name = "stdin" if args.file is None or str(args.file) == "-" else str(args.file)
+    return _one_text(sys.stdin.buffer, "stdin")
+
+
+def read_text(path: Path) -> str:
+    """A text file without one line end at its end. Q4Error where it cannot be read or is no text."""
+    try:
+        with path.open("rb") as opened:
+            return _one_text(opened, str(path))
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _one_text(file: BinaryIO, name: str) -> str:
+    raw = file.read(MAX_PROMPT_BYTES + 1)
     if len(raw) > MAX_PROMPT_BYTES:  # a device or a pipe may never end
         raise Q4Error(f"{name}: holds more than {MAX_PROMPT_BYTES >> 20} MiB, which no context takes")
     return decoded(raw, name).removesuffix("\n").removesuffix("\r")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.answer import finish, messages, print_json, stream
+from q4engine.cli.llama_cpp import RUN_IGNORED
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
@@ -37,24 +40,6 @@ The same model, prompt and seed give the same text on every machine, for every n
 What was generated is printed also where the context is full before -n tokens are there (an error, exit code 1) and
 where a signal ends the run; with --json its stop_reason says why it ends.
 """
-
-# Options of llama-cli that change nothing here, and how many arguments each takes.
-_WITHOUT_EFFECT: dict[tuple[str, ...], int | str] = {
-    ("--no-warmup",): 0,
-    ("--no-mmap",): 0,
-    ("--mlock",): 0,
-    ("--jinja",): 0,
-    ("--simple-io",): 0,
-    ("--log-disable",): 0,
-    ("--no-display-prompt",): 0,
-    ("--no-perf",): 0,
-    ("-co", "--color"): 0,
-    ("-i", "--interactive"): 0,
-    ("-ngl", "--gpu-layers", "--n-gpu-layers"): 1,
-    ("-tb", "--threads-batch"): 1,
-    ("-ub", "--ubatch-size"): 1,
-    ("-fa", "--flash-attn"): "?",
-}
 
 
 class _Ignored(argparse.Action):
@@ -92,13 +77,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_observing(parser)
     options.add_json(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
-    for names, count in _WITHOUT_EFFECT.items():
-        parser.add_argument(*names, nargs=count, dest="ignored", action=_Ignored, default=[], help=argparse.SUPPRESS)
+    for kind in RUN_IGNORED:
+        for names in kind:
+            parser.add_argument(
+                *names, nargs=kind.arity, dest="ignored", action=_Ignored, default=[], help=argparse.SUPPRESS
+            )
 
 
 # Options, the setting of SamplerSettings, how the value is called, and what it does.
 _SAMPLING = (
     (("--repeat-penalty",), "repeat_penalty", "X", "make recent tokens less likely (default: %(default)s, off)"),
+    (("--frequency-penalty",), "frequency_penalty", "X", "less likely for each time they came (default: 0, off)"),
+    (("--presence-penalty",), "presence_penalty", "X", "less likely once they came (default: 0, off)"),
     (("--repeat-last-n",), "repeat_last_n", "N", "how many tokens are recent; -1: all (default: %(default)s)"),
     (("--top-k",), "top_k", "N", "keep the N likeliest (default: %(default)s; 0: off)"),
     (("--top-p",), "top_p", "X", "keep the likeliest that share X of the probability (default: %(default)s; 1: off)"),
@@ -120,11 +110,42 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         default=-1,
         help="-1 (default) draws one, which is shown",
     )
+    group.add_argument(
+        "-l",
+        "--logit-bias",
+        metavar="ID±X",
+        type=options.logit_bias,
+        action="append",
+        default=[],
+        help="before all else, add X to the logit of a token: 15043+1.5; 15043-inf excludes it",
+    )
+    group.add_argument("--ignore-eos", action="store_true", help="exclude the tokens that end a text or a turn")
+    parser.add_argument(
+        "-r",
+        "--reverse-prompt",
+        metavar="TEXT",
+        type=options.text,
+        action="append",
+        default=[],
+        help="stop the answer behind this text; may be given several times",
+    )
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("chat")
-    group.add_argument("-sys", "--system-prompt", metavar="TEXT", help="the system message")
+    system = group.add_mutually_exclusive_group()
+    system.add_argument("-sys", "--system-prompt", metavar="TEXT", help="the system message")
+    system.add_argument("-sysf", "--system-prompt-file", metavar="FILE", type=options.file, help="the same from a file")
+    group.add_argument(
+        "--chat-template",
+        "--chat-template-file",
+        metavar="NAME",
+        help="another template: chatml, gemma, llama3, phi3, zephyr, or a file with one in Jinja",
+    )
+    group.add_argument(
+        "--in-prefix", metavar="TEXT", default="", help="put this before each question; no template is applied then"
+    )
+    group.add_argument("--in-suffix", metavar="TEXT", default="", help="put this behind each question, likewise")
     group.add_argument(
         "-no-cnv",
         "--no-chat",
@@ -148,6 +169,7 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Generate; the text goes to stdout, summary and notes to stderr."""
     path = options.model_path(args)
+    _read_texts(args)
     settings = _settings(args)
     check_observing(args)
     if args.ignored:
@@ -171,9 +193,21 @@ def run(args: argparse.Namespace) -> int:
         return _answer(args, conversation, prompt)
 
 
+def _read_texts(args: argparse.Namespace) -> None:
+    """Texts of options, from their files and without their escapes."""
+    if args.system_prompt_file is not None:
+        args.system_prompt = options.read_text(args.system_prompt_file)
+    elif args.system_prompt is not None and args.escape:
+        args.system_prompt = options.unescape(args.system_prompt)
+    if args.escape:
+        args.in_prefix, args.in_suffix = options.unescape(args.in_prefix), options.unescape(args.in_suffix)
+        args.reverse_prompt = [options.unescape(text) for text in args.reverse_prompt]
+
+
 def _settings(args: argparse.Namespace) -> SamplerSettings:
     chosen = {setting: getattr(args, setting) for _, setting, _, _ in _SAMPLING}
-    return SamplerSettings(**chosen, seed=None if args.seed < 0 else args.seed)
+    seed = None if args.seed < 0 else args.seed
+    return SamplerSettings(**chosen, seed=seed, logit_bias=dict(args.logit_bias))
 
 
 def _conversation(
@@ -190,13 +224,21 @@ def _conversation(
             "note: the prompt starts with a chat token of its own, so it is used as it is (--chat applies the template)"
         )
         wanted = False
-    template = _template(engine) if wanted else None
+    if wanted and not args.chat and (args.in_prefix or args.in_suffix):
+        note("note: with --in-prefix or --in-suffix no chat template is applied (--chat applies it)")
+        wanted = False
+    if args.ignore_eos:
+        ends = dict.fromkeys(tokenizer.stop_ids, -math.inf)
+        settings = replace(settings, logit_bias={**settings.logit_bias, **ends})
+    template = _template(args, engine) if wanted else None
     return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings))
 
 
-def _template(engine: Engine) -> ChatTemplate:
+def _template(args: argparse.Namespace, engine: Engine) -> ChatTemplate:
     from q4engine.tokenizer import ChatTemplate
 
+    if args.chat_template is not None:
+        return ChatTemplate.named(args.chat_template, engine.tokenizer)
     template = ChatTemplate.from_gguf(engine.gguf, engine.tokenizer)
     if template.note:
         note(f"note: {template.note}")
@@ -210,14 +252,14 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
     else:
         if args.system_prompt is not None:
             note("note: --system-prompt has no effect without a chat template")
-        generation = conversation.complete(prompt, args.predict)
+        generation = conversation.complete(args.in_prefix + prompt + args.in_suffix, args.predict)
         if conversation.own_bos:
             note(f"note: {own_bos(conversation.tokenizer)}")
     if args.verbose:
         note(f"prompt: {len(generation.prompt)} tokens: {generation.prompt}")
     parts: list[str] = []
     try:
-        interrupted = stream(generation, conversation.tokenizer, parts, show=not args.json)
+        interrupted = stream(generation, conversation.tokenizer, parts, not args.json, args.reverse_prompt)
     except (Q4Error, Terminated) as error:
         if generation.tokens:  # an error in the prompt leaves nothing to sum up
             if args.json:

@@ -50,7 +50,7 @@ class Calls:
 
     def _sample(self, rng: random.Random) -> object:
         logits = np.array(rng.choices((0.0, 1.0, -1e30, 3e38, float("nan"), float("inf")), k=9), np.float32)
-        usual = (0.8, 40, 0.9, 0.05, 1.1, 7)
+        usual = (0.8, 40, 0.9, 0.05, 1.1, 0.5, 0.5, 7)
         recent = _usually(rng, array("i", [3]), [array("i"), array("i", [99]), *ANYTHING])
         return _native.sample(
             _usually(rng, logits, [*_ROWS, *ANYTHING]), recent, *(_usually(rng, one, ANYTHING) for one in usual)

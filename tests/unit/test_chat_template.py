@@ -9,7 +9,9 @@ import pytest
 from vocab_files import CONTROL, bpe_file
 
 from q4engine.errors import Q4Error
+from q4engine.gguf import GGUFFile
 from q4engine.tokenizer import ChatTemplate, Tokenizer
+from q4engine.tokenizer.chat_template import NAMED
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -150,3 +152,48 @@ def test_a_template_that_is_no_string(tmp_path: Path) -> None:
     gguf = bpe_file(tmp_path, [], chat_template=7)
     with pytest.raises(Q4Error, match=r"'tokenizer\.chat_template' is of type UINT32, expected a string"):
         ChatTemplate.from_gguf(gguf, Tokenizer.from_gguf(gguf))
+
+
+def test_named_templates(tiny: Path, tmp_path: Path) -> None:
+    with GGUFFile.open(tiny) as file:
+        tokenizer = Tokenizer.from_gguf(file)
+    talk = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho"},
+        {"role": "user", "content": "bye"},
+    ]
+    bos = eos = "<|endoftext|>"
+    eos = tokenizer.vocabulary.tokens[tokenizer.vocabulary.eos_id or 0]
+    expected = {
+        "chatml": "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+        "<|im_start|>assistant\nho<|im_end|>\n<|im_start|>user\nbye<|im_end|>\n<|im_start|>assistant\n",
+        "gemma": f"{bos}<start_of_turn>user\nbe brief\n\nhi<end_of_turn>\n<start_of_turn>model\nho<end_of_turn>\n"
+        "<start_of_turn>user\nbye<end_of_turn>\n<start_of_turn>model\n",
+        "llama3": f"{bos}<|start_header_id|>system<|end_header_id|>\n\nbe brief<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\nho<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nbye<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        "phi3": "<|system|>\nbe brief<|end|>\n<|user|>\nhi<|end|>\n<|assistant|>\nho<|end|>\n<|user|>\nbye<|end|>\n"
+        "<|assistant|>\n",
+        "zephyr": f"<|system|>\nbe brief{eos}\n<|user|>\nhi{eos}\n<|assistant|>\nho{eos}\n<|user|>\nbye{eos}\n"
+        "<|assistant|>\n",
+    }
+    assert expected.keys() == NAMED.keys()
+    for name, text in expected.items():
+        assert ChatTemplate.named(name, tokenizer).render(talk) == text
+    path = tmp_path / "mine.jinja"
+    path.write_text("{{ messages[0].content }}!")
+    assert ChatTemplate.named(str(path), tokenizer).render(talk) == "be brief!"
+    for raw, message in (
+        (b"{{ if .System }}{{ .Prompt }}", "is a template of Ollama's (Go); give one in Jinja"),
+        (b"{{- range .Messages }}", "is a template of Ollama's (Go); give one in Jinja"),
+        (b"{{ nope", "is no valid template: "),
+        (b"\xff", "is no text in UTF-8, expected a template in Jinja"),
+    ):
+        path.write_bytes(raw)
+        with pytest.raises(Q4Error, match=re.escape(f"{path}: {message}")):
+            ChatTemplate.named(str(path), tokenizer)
+    names = "chatml, gemma, llama3, phi3, zephyr"
+    with pytest.raises(Q4Error, match=f"^nope: no such chat template, expected a file or one of {names}$"):
+        ChatTemplate.named("nope", tokenizer)

@@ -56,12 +56,40 @@ def test_nothing_is_shown_where_json_will_be(capsys: pytest.CaptureFixture[str])
 
 
 def test_messages_that_open_a_talk() -> None:
-    args = argparse.Namespace(system_prompt=None, escape=True)
+    args = argparse.Namespace(system_prompt=None, in_prefix="", in_suffix="")
     assert messages(args, "hello") == [{"role": "user", "content": "hello"}]
-    args.system_prompt = "be\\tbrief"
-    assert messages(args, "hello")[0] == {"role": "system", "content": "be\tbrief"}
-    args.escape = False
+    args = argparse.Namespace(system_prompt="be brief", in_prefix="<", in_suffix=">")
     assert messages(args, "hello") == [
-        {"role": "system", "content": "be\\tbrief"},
-        {"role": "user", "content": "hello"},
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "<hello>"},
     ]
+
+
+class Given:
+    """A generation of these tokens."""
+
+    stop_reason = "interrupted"
+
+    def __init__(self, *tokens: int) -> None:
+        self.tokens = tokens
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.tokens
+
+
+@pytest.mark.parametrize(
+    ("ends", "text", "reason"),
+    [
+        (["\n"], "ababé\n", "reverse prompt"),
+        (["bab"], "abab", "reverse prompt"),
+        (["xx", "bé"], "ababé", "reverse prompt"),
+        (["bé\nab"], "ababé\nab", "reverse prompt"),
+        (["bé\nb", "aba\n"], "ababé\nab", "interrupted"),
+        ([], "ababé\nab", "interrupted"),
+    ],
+)
+def test_a_text_that_ends_an_answer(ends: list[str], text: str, reason: str) -> None:
+    parts: list[str] = []
+    generation = Given(1, 1, 2, 3, 4, 1)
+    assert stream(generation, Tokenizer(), parts, False, ends) is False  # type: ignore[arg-type]
+    assert ("".join(parts), generation.stop_reason) == (text, reason)

@@ -54,6 +54,7 @@ def talks(engine: Engine, n_ctx: int = 64) -> Talks:
 
 def options(**changes: object) -> argparse.Namespace:
     usual = {"system_prompt": None, "escape": True, "predict": 2, "single_turn": False, "temperature": 0.0}
+    usual |= {"in_prefix": "", "in_suffix": "", "reverse_prompt": []}
     return argparse.Namespace(**usual | changes)
 
 
@@ -62,7 +63,7 @@ def test_each_turn_is_asked_with_all_before_it(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("def\n   \n\n ghi "))  # the last line has no end
     conversation = talks(engine)
-    assert chat(options(system_prompt="be\\tbrief"), conversation, "abc") == 0
+    assert chat(options(system_prompt="be\tbrief"), conversation, "abc") == 0
     last = conversation.asked[-1]
     roles = ["system", *("user", "assistant") * 2, "user"]
     assert [message["role"] for message in last] == roles

@@ -103,7 +103,7 @@ def test_functions_with_wrong_arguments(arguments: dict[str, Any]) -> None:
         ),
         lambda: _native.sample(
             rng.choice([*rows, np.ones(40, np.float32)]), rng.choice([array("i"), array("i", [3]), *ANYTHING]),
-            *(rng.choice([usual, usual, usual, *ANYTHING]) for usual in (0.8, 40, 0.9, 0.05, 1.1, 7)),
+            *(rng.choice([usual, usual, usual, *ANYTHING]) for usual in (0.8, 40, 0.9, 0.05, 1.1, 0.5, 0.5, 7)),
         ),
         lambda: _native.tell_of_truncation(rng.choice([b"", bytes(5000), *ANYTHING])),
         lambda: _native.skip_strings(rng.choice([bytes(16), b"\xff" * 16, *ANYTHING]), *rng.choices(ANYTHING, k=2)),

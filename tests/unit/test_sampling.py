@@ -112,6 +112,9 @@ class SamplerMirror:
         for token in set(last):
             lower = f32(values[token] / penalty if values[token] > 0 else values[token] * penalty)
             values[token] = max(-FLT_MAX, min(lower, FLT_MAX))
+        for token, often in Counter(last).items():
+            for less in [*[f32(how.frequency_penalty)] * often, f32(how.presence_penalty)]:
+                values[token] = max(-FLT_MAX, min(f32(values[token] - less), FLT_MAX))
         return values
 
     def sample(self, logits: Sequence[float], history: Sequence[int]) -> int:
@@ -144,6 +147,8 @@ how = st.builds(
     top_p=st.sampled_from([0.0, 0.3, 0.9, 0.95, 1.0]),
     min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
     repeat_penalty=st.sampled_from([1.0, 1.1, 1.5, 0.9]),
+    frequency_penalty=st.sampled_from([0.0, 0.0, 0.3, -1.5, 1e6]),
+    presence_penalty=st.sampled_from([0.0, 0.0, 0.7, -2.0]),
     repeat_last_n=st.sampled_from([-1, 0, 1, 4, 64]),
     seed=st.integers(0, MASK),
 )
@@ -280,6 +285,8 @@ def test_logits_that_are_not_finite(bad: float, temperature: float) -> None:
         ("min_p", 2),
         ("repeat_penalty", 0.0),
         ("repeat_penalty", float("inf")),
+        ("frequency_penalty", float("nan")),
+        ("presence_penalty", 1e7),
         ("repeat_last_n", -2),
         ("seed", -1),
         ("seed", 1 << 64),
@@ -295,6 +302,29 @@ def test_the_same_tokens_as_on_every_machine(tmp_path: Path) -> None:
     assert sampled.generated_tokens(tmp_path) == sampled.EXPECTED_TOKENS
 
 
+def test_biases_come_first() -> None:
+    logits = np.array([3.0, 2.0, -1.0, 2.5], np.float32)
+
+    def token(**settings: object) -> int:
+        return Sampler(SamplerSettings(temperature=0.0, seed=0, **settings)).sample(logits, [2])
+
+    assert token() == 0
+    assert token(logit_bias={0: -math.inf}) == 3
+    assert token(logit_bias={0: -math.inf, 3: -0.75}) == 1
+    assert token(logit_bias={2: 4.5}) == 2
+    assert token(logit_bias={2: 4.5}, repeat_penalty=2.0) == 0  # 3.5 / 2
+    assert token(logit_bias={2: 4.5}, presence_penalty=0.75) == 0
+    assert logits.tolist() == [3.0, 2.0, -1.0, 2.5]
+    with pytest.raises(Q4Error, match="there is no token 4 to bias, the vocabulary has 4"):
+        token(logit_bias={4: 1.0})
+    with pytest.raises(Q4Error, match="the bias of token 1 is nan, expected -1e\\+06 to 1e\\+06 or -inf"):
+        token(logit_bias={1: math.nan})
+    everything = dict.fromkeys(range(4), -math.inf)
+    assert Sampler(SamplerSettings(seed=1, logit_bias=everything)).sample(logits) in range(4)
+    with pytest.raises(Q4Error, match="the logit of token 1 at position 0 is NaN"):
+        Sampler(SamplerSettings(logit_bias={1: 1.0})).sample(np.array([0.0, math.nan], np.float32), [0])
+
+
 def test_history_outside_the_vocabulary() -> None:
     sampler = Sampler(SamplerSettings(repeat_penalty=1.1, seed=0))
     with pytest.raises(ValueError, match="recent token 9 is not among the 4 logits"):
@@ -307,12 +337,14 @@ def test_arguments_of_the_native_function() -> None:
     four = np.zeros(4, np.float32)
     none = np.zeros(0, np.int32)
     for arguments, message in (
-        ((np.zeros(0, np.float32), none, 1.0, 0, 1.0, 0.0, 1.0, 0), "there are 0 logits"),
-        ((b"12345", none, 1.0, 0, 1.0, 0.0, 1.0, 0), "logits has 5 bytes"),
-        ((four, b"123", 1.0, 0, 1.0, 0.0, 1.0, 0), "recent has 3 bytes"),
-        ((four, none, -1.0, 0, 1.0, 0.0, 1.0, 0), "out of range"),
-        ((four, none, 1.0, 0, 1.0, float("nan"), 1.0, 0), "out of range"),
-        ((four, np.array([-1], np.int32), 1.0, 0, 1.0, 0.0, 1.1, 0), "recent token -1"),
+        ((np.zeros(0, np.float32), none, 1.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0), "there are 0 logits"),
+        ((b"12345", none, 1.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0), "logits has 5 bytes"),
+        ((four, b"123", 1.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0), "recent has 3 bytes"),
+        ((four, none, -1.0, 0, 1.0, 0.0, 1.0, 0.0, 0.0, 0), "out of range"),
+        ((four, none, 1.0, 0, 1.0, float("nan"), 1.0, 0.0, 0.0, 0), "out of range"),
+        ((four, none, 1.0, 0, 1.0, 0.0, 1.0, float("inf"), 0.0, 0), "out of range"),
+        ((four, none, 1.0, 0, 1.0, 0.0, 1.0, 0.0, float("nan"), 0), "out of range"),
+        ((four, np.array([-1], np.int32), 1.0, 0, 1.0, 0.0, 1.1, 0.0, 0.0, 0), "recent token -1"),
     ):
         with pytest.raises(ValueError, match=message):
             _native.sample(*arguments)

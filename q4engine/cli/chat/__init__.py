@@ -8,7 +8,7 @@ from q4engine.cli.answer import finish, stream
 from q4engine.cli.chat.commands import Leave, obey
 from q4engine.cli.chat.questions import Questions, questions
 from q4engine.cli.chat.talk import Talk
-from q4engine.cli.options import note, unescape
+from q4engine.cli.options import note
 from q4engine.conversation import Conversation
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.generate import Generation
@@ -19,10 +19,7 @@ _NEARLY_FULL = 0.75  # of the context, from which on it is said
 
 def chat(args: argparse.Namespace, conversation: Conversation, first: str | None) -> int:
     """Asks, answers, until the input ends, /quit, or a second Ctrl-C. Returns the exit code."""
-    system: str | None = args.system_prompt
-    if system is not None and args.escape:
-        system = unescape(system)
-    return Chat(args, Talk(conversation, args.predict, system), questions()).run(first)
+    return Chat(args, Talk(conversation, args.predict, args.system_prompt), questions()).run(first)
 
 
 class Chat:
@@ -70,8 +67,12 @@ class Chat:
         else:
             self.say(text.removeprefix(" ") if text.startswith(" /") else text)
 
-    def say(self, question: str) -> None:
-        """Asks and shows the answer. What goes wrong costs this question alone, and is one line."""
+    def say(self, text: str) -> None:
+        """Asks what was typed."""
+        self.ask(self.args.in_prefix + text + self.args.in_suffix)
+
+    def ask(self, question: str) -> None:
+        """Shows the answer. What goes wrong costs this question alone, and is one line."""
         try:
             self.generation, forgotten = self.talk.ask(question)
         except Q4Error as error:
@@ -83,7 +84,8 @@ class Chat:
             note(f"note: the context of {self.talk.n_ctx} tokens is full: {turns} forgotten (-c sets its size)")
         parts: list[str] = []
         try:
-            self._interrupted = stream(self.generation, self.conversation.tokenizer, parts)
+            ends = self.args.reverse_prompt
+            self._interrupted = stream(self.generation, self.conversation.tokenizer, parts, ends=ends)
         except ContextFullError:
             pass  # said below
         except Q4Error as error:

@@ -27,7 +27,7 @@ class Chat(Protocol):
     args: argparse.Namespace
     talk: Talk
 
-    def say(self, question: str) -> None: ...
+    def ask(self, question: str) -> None: ...
 
 
 class Leave(Exception):
@@ -150,7 +150,7 @@ def _regen(chat: Chat, _: str) -> None:
         raise Q4Error("there is no question to answer again")
     if chat.args.temperature == 0:
         note("note: with --temp 0 the same question has the same answer")
-    chat.say(question)
+    chat.ask(question)
 
 
 def _undo(chat: Chat, _: str) -> None:
