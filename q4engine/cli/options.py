@@ -108,13 +108,26 @@ def add_command(
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_position", metavar="MODEL", nargs="?", type=file, help="GGUF file")
     parser.add_argument("-m", "--model", metavar="MODEL", type=file, help="the same, as an option")
+    parser.add_argument(
+        "-hf",
+        "-hfr",
+        "--hf-repo",
+        metavar="USER/REPO[:QUANT]",
+        type=text,
+        help="a model by its name on Hugging Face: out of the cache, else downloaded (pip install 'q4engine[hub]')",
+    )
 
 
 def model_path(args: argparse.Namespace) -> Path:
-    """The one model given. Usage error where there is none or two."""
-    given = [path for path in (args.model_position, args.model) if path is not None]
+    """The one model given; one that is named by -hf is found or downloaded. Usage error where there is none or two."""
+    given = [path for path in (args.model_position, args.model, args.hf_repo) if path is not None]
     if len(given) != 1:
-        args.parser.error("give one MODEL" if not given else "give MODEL once: in its place or with -m")
+        args.parser.error("give one MODEL" if not given else "give MODEL once: in its place, with -m or with -hf")
+    if args.hf_repo is not None:
+        from q4engine.hub import HubModel, find_model
+
+        args.model, args.hf_repo = find_model(HubModel.parse(args.hf_repo), note), None
+        given = [args.model]
     path: Path = given[0]
     tell_of_truncation(path)
     return path

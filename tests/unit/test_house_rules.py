@@ -31,6 +31,7 @@ Q4ENGINE: Layers = (
     ("reference/*",),
     ("models/*",),
     ("tokenizer/*", "sampling.py"),
+    ("hub.py",),
     ("gguf/*",),
     ("cpu_time.py",),
     ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "machine.py"),
