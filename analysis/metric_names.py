@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 _TMA = re.compile(r"tma_(?=\w)")
@@ -29,6 +29,7 @@ def _aliases() -> dict[str, str]:
     return {row["alias"]: row["metric"] for row in rows}
 
 
+@lru_cache(4096)
 def metric_name(text: str) -> str:
     """The metric's one name: lower case, underscores, without perf's prefix `tma_`. Names we do not know stay apart."""
     words = re.sub(r"[^a-z0-9.+]+", "_", text.lower()).strip("_")

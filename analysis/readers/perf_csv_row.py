@@ -196,8 +196,12 @@ def _is_variance(field: str) -> bool:
 
 def _behind(rest: list[str], dialect: Dialect) -> tuple[str, float, list[str]]:
     """(control group, share of time counted, fields of the metric) from what follows the event."""
+    if rest:
+        running, behind = _running(_without_variance(rest, dialect), dialect)
+        if running is not None:
+            return "", running, behind
     cgroup = ""
-    if rest and not _starts_numbers(rest, dialect) and not _COUNT.fullmatch(rest[0].strip()):
+    if rest and not _is_variance(rest[0]) and not _COUNT.fullmatch(rest[0].strip()):
         cgroup, rest = rest[0], rest[1:]
     rest = _without_variance(rest, dialect)
     if dialect.is_old and not rest and _is_name(cgroup):
@@ -213,10 +217,6 @@ def _behind(rest: list[str], dialect: Dialect) -> tuple[str, float, list[str]]:
 def _is_name(cgroup: str) -> bool:
     """Whether a control group may be called so; an empty field stands for none."""
     return not cgroup.strip() or re.fullmatch(r"[\w/][^<>\"']*", cgroup.strip()) is not None
-
-
-def _starts_numbers(rest: list[str], dialect: Dialect) -> bool:
-    return _running(_without_variance(rest, dialect), dialect)[0] is not None or _is_variance(rest[0])
 
 
 def _without_variance(rest: list[str], dialect: Dialect) -> list[str]:

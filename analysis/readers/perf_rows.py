@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from analysis.errors import printable
@@ -13,6 +14,8 @@ from analysis.table import NAN
 
 LARGEST_COUNT = float(1 << 64)
 LONGEST_ROW = 2000
+KEPT = 4096
+"""Names that are looked up again rather than looked through again: a capture has few, and millions of rows."""
 STATUS_TOKENS = {"<not counted>": NOT_COUNTED, "<not supported>": NOT_SUPPORTED}
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -80,6 +83,7 @@ def share(text: str) -> float:
     return min(percent, 100.0) / 100.0
 
 
+@lru_cache(KEPT)
 def event_name(text: str) -> str:
     name = text.strip()
     if not name:
@@ -96,6 +100,7 @@ def clock_unit(event: str, unit: str, value: str) -> str:
     return "msec" if "." in value or value in STATUS_TOKENS else "ns"
 
 
+@lru_cache(KEPT)
 def unit_name(field: str) -> str:
     unit = field.strip()
     if not re.fullmatch(r"[\w%/.^ -]{0,24}", unit):
@@ -111,6 +116,7 @@ def reading(token: str) -> tuple[float, str]:
     return (NAN, status) if status else (count(token), OK)
 
 
+@lru_cache(KEPT)
 def grouped_scope(text: str) -> str | None:
     """`core:S0-D0-C0` and the like, None for what is no group of CPUs."""
     for kind, pattern in _SCOPES:

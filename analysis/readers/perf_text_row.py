@@ -44,6 +44,7 @@ _METRIC = re.compile(r"\s*(-?\d[\d.,]{0,30})\s*(%?)(.*)")
 # Most lines of most files, for speed: what is below reads them in the same way.
 _PLAINEST = re.compile(
     r"(?: {0,12}(\d{1,9}\.\d{9}) )? {0,40}(\d{1,3}(?:,\d{3}){0,5}|\d{4,18}) {6,12}([A-Za-z][\w.:-]{0,60}) {0,40}"
+    r"(?:# {1,8}[\d.]{1,16} {1,2}[A-Za-z/]{1,12}(?: [a-z]{1,12}){0,2} {0,60})?(?:\((\d{1,3}\.\d\d)%\))?"
 )
 _WORDS = re.compile(r"(?:[A-Za-z]{1,20} {1,9}){1,4}[A-Za-z]{1,20}|idle|insn|cycle|branches")
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
@@ -67,7 +68,9 @@ def parse(line: str) -> TextLine | None:
     if (plainest := _PLAINEST.fullmatch(line)) and not plainest[3].endswith("-msecs"):
         time_s = float(plainest[1]) if plainest[1] else NAN
         value, event = float(plainest[2].replace(",", "")), plainest[3]
-        return TextLine(PerfRow(time_s, "", value, OK, clock_unit(event, "", plainest[2]), event, 1.0), [], "", None)
+        unit, running = clock_unit(event, "", plainest[2]), share(plainest[4]) if plainest[4] else None
+        row = PerfRow(time_s, "", value, OK, unit, event, 1.0 if running is None else running)
+        return TextLine(row, [], "", running)
     left, mark, comment = _at_comment(line)
     right, running, bracketed = _without_brackets(comment if mark else left)
     left, comment = (left, right) if mark else (right, "")

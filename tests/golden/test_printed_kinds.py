@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from analysis import functions
-from analysis.judging import load_runs
+from analysis.errors import AnalysisError
+from analysis.judging import Options, load_runs
+from analysis.readers import formats
+from analysis.reports import data
 
 PRINTED = Path(__file__).resolve().parents[1] / "data" / "printed"
 ROWS = list(csv.DictReader((PRINTED / "EXPECTED.csv").read_text(encoding="utf-8").splitlines()))
@@ -47,3 +50,15 @@ def test_every_file_has_its_answer() -> None:
 def test_samples(name: str, leaf: str) -> None:
     found, _ = functions.shares(PRINTED / "perf-script" / name, None, 0.0, lenient=False)
     assert leaf in [share.symbol for share in found]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("format_", formats.NAMES)
+def test_a_forced_format_answers_or_says_why_not(format_: str) -> None:
+    """Every file of the corpora as every format: a report, or one line."""
+    for path in sorted(path for path in PRINTED.parent.rglob("*") if path.is_file()):
+        for lenient in (False, True):
+            try:
+                assert data.render(load_runs(path, Options(format=format_, lenient=lenient)))
+            except AnalysisError as refusal:
+                assert "\n" not in str(refusal)

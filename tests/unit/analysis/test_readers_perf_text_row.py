@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -109,3 +110,23 @@ def test_wrong_lines(line: str) -> None:
 def test_a_line_that_is_only_a_number_is_refused_or_none() -> None:
     with pytest.raises(Malformed, match="expected a count and an event"):
         parse("   1,000")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    10,000,000,000      cycles",
+        "     1.001042001      2,600,000,000      cycles                           #    2.600 GHz      (66.67%)",
+        "               490      context-switches                 #    4.401 /sec",
+        "        98,112      page-faults:u                    #    0.881 K/sec                       (50.00%)",
+        "     4107124120      instructions              #    1.21 insn per cycle",
+        "    65,221,100      branch-misses             #    0.24% of all branches          (50.01%)",
+        "    16,061,923,339      cpu-clock                        #     16.0 CPUs  CPUs_utilized",
+        "             1,234      task-clock-msecs",
+        "     6,000,000,000      stalled-cycles-backend           #   60.00% backend cycles idle",
+    ],
+)
+def test_the_plainest_lines_read_as_all_others_do(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = parse(line)
+    monkeypatch.setattr("analysis.readers.perf_text_row._PLAINEST", re.compile("(?!)"))
+    assert repr(quick) == repr(parse(line))
