@@ -37,6 +37,16 @@ FOREIGN = (
         re.compile(r"^#\s+(?:Children\s+Self|Overhead)\s+(?:Samples\s+)?Command\b"),
     ),
     Foreign(
+        "the summary that an engine prints at its end",
+        "it holds times, no counts; for verdicts record a capture with `q4engine run --capture FILE.csv`",
+        re.compile(r"^\s{0,8}(?:[\w:]{1,40}\s{1,20})?(?:prompt eval|eval|load|total) time =\s{1,20}[\d.]{1,16} ms"),
+    ),
+    Foreign(
+        "a table of speeds by q4engine bench or llama-bench",
+        "it holds no counts; `q4engine bench --capture DIR` records them, and `python -m analysis.scaling DIR` reads those",
+        re.compile(r"^\s{0,8}\|?\s{0,8}(?:model|threads)\s.{0,200}\|\s{0,40}t/s\b"),
+    ),
+    Foreign(
         "a report by toplev (pmu-tools)",
         "it holds an Intel core's own verdict, in the column Bottleneck; the rules here are for `perf stat` on Arm",
         re.compile(r"^(?:Timestamp|CPUs|Area)?[,;]?(?:CPUs[,;])?Area[,;]Value[,;]Unit[,;]Description"),

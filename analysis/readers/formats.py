@@ -41,7 +41,9 @@ def _begins(*starts: str) -> Sign:
 
 def _has_columns(*names: str) -> Sign:
     wanted = set(names)
-    return lambda line: any(wanted <= {cell.strip(' "\ufeff') for cell in line.split(mark)} for mark in ",;")
+    return lambda line: (
+        names[0] in line and any(wanted <= {cell.strip(' "\ufeff') for cell in line.split(mark)} for mark in ",;")
+    )
 
 
 def _fits(pattern: str) -> Sign:

@@ -17,6 +17,8 @@ FILES = {
     "export `perf script`": "# Overhead  Command  Shared Object  Symbol\n 5.00%  x  y  z\n",
     "captures are CSV": "<!DOCTYPE html>\n<html></html>\n",
     "name the capture": '{\n "captures": [\n  {}\n ]\n}\n',
+    "record a capture": "        load time =    1167.27 ms\n     prompt eval time =     113.82 ms /    31 tokens\n",
+    "bench --capture DIR": "| model | size | params | threads | test | t/s |\n| --- | --- | --- | --- | --- | --- |\n",
     "column Bottleneck": "CPUs,Area,Value,Unit,Description,Sample,Stddev,Multiplex,Bottleneck,Idle\n,x,1.0,%,,,,,,\n",
     "perf_event_paranoid": "Error:\nAccess to performance monitoring and observability operations is limited.\n",
     "by its number": "event syntax error: 'stall_backend_mem'\n                     \\___ parser error\n",
