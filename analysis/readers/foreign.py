@@ -43,7 +43,7 @@ FOREIGN = (
     ),
     Foreign(
         "a table of speeds by q4engine bench or llama-bench",
-        "it holds no counts; `q4engine bench --capture DIR` records them, and `python -m analysis.scaling DIR` reads those",
+        "it holds no counts; `q4engine bench --capture DIR` records them for `python -m analysis.scaling DIR`",
         re.compile(r"^\s{0,8}\|?\s{0,8}(?:model|threads)\s.{0,200}\|\s{0,40}t/s\b"),
     ),
     Foreign(

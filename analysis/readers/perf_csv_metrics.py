@@ -35,8 +35,11 @@ def header(head: Sequence[str]) -> Header | None:
     for (row, line), (_, below) in pairwise(lines):
         for separator in SEPARATORS:
             found = _header(row, line, separator)
-            if found and _values(below, found) is not None:
-                return found
+            try:
+                if found and _values(below, found) is not None:
+                    return found
+            except Malformed:
+                continue  # what stands below is no line of values
     return None
 
 

@@ -44,6 +44,8 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a program": (b"\x7fELF" + bytes(50), "is a program"),
     "prose": (b"Dear reader,\nthis is, as you see, no capture.\n", "no known capture format"),
     "other CSV": (b"name,age\nalice,31\nbob,32\n", "no known capture format"),
+    "names, and names below them": (b"time,cpu,%  backend_bound,\ntime,cpu,1.5,\n", "no known capture format"),
+    "a name that is no thread": (b"comm-pid,%  backend_bound,\n<x>,1.5,\n", "no known capture format"),
     "other JSON": (b'{"name": "package", "version": "1.0"}\n', "should be a number"),
     "deep JSON": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "not a JSON object"),
     "escape codes": (PERF.encode() + b"\x1b[2J\x1b[31m,,cycles\n", r"line 2: "),
