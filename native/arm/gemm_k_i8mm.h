@@ -15,6 +15,8 @@
 
 void GEMM_TILE(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
 
+void q4_decode_q4_k_i8mm(const int8_t *scales, const uint8_t *weights, uint8_t *first, uint8_t *second);
+
 // [v0, v1, v0, v1], [v2, v3, v2, v3]
 static inline void store_pairs(uint8_t *out, uint32x4_t v) {
     vst1q_u32((uint32_t *)out, vcombine_u32(vget_low_u32(v), vget_low_u32(v)));
@@ -41,6 +43,11 @@ static inline void decode_block(uint8_t *const out[2], const uint8_t *block, siz
         for (size_t s = 0; s < SUBS; s += 8)
             store_chunk(out[g] + 64 + 4 * s, minima_of(block, 2 * half + g, s), minima_of(block, 2 * half + g, s + 4));
 #endif
+#if FORMAT == Q4_K
+    const int8_t *scales = scales_of(block, 0);
+    q4_decode_q4_k_i8mm(scales + half * 8, (const uint8_t *)scales + 16 + half * 32, out[0] + HEADER_OUT,
+                        out[1] + HEADER_OUT);
+#else
     for (size_t s = 0; s < SUBS; s++) {
         size_t at = HEADER_OUT + s * SUB_OUT;
         for (size_t g = 0; g < 2; g++) {
@@ -53,6 +60,7 @@ static inline void decode_block(uint8_t *const out[2], const uint8_t *block, siz
         store_pairs(out[0] + at + QUADS * 16, vreinterpretq_u32_s32(vmovl_s16(vget_low_s16(step))));
         store_pairs(out[1] + at + QUADS * 16, vreinterpretq_u32_s32(vmovl_high_s16(step)));
     }
+#endif
 }
 
 static void decode_rows(uint8_t *out, const uint8_t *panel, size_t half, size_t n_blocks) {
