@@ -1,8 +1,9 @@
 // Blocks of the layout lane16 decoded for the GEMM kernels: int8 weights and fp32 scales, once a panel for all tokens.
-// Included with DECODE_TYPE = Q4_0, Q4_1, Q5_0 or Q8_0.
+// Included with DECODE_TYPE = Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or IQ4_NL.
 //
 // Q4_0's and Q5_0's signed weights stay in the upper bits of a byte, which saves the sign extension: decoded weights
 // are DECODE_FACTOR * w.
+#include "../types/iq4.h"
 #include "lane16.h"
 
 #include <arm_neon.h>
@@ -10,9 +11,11 @@
 #define Q4_0 0
 #define Q4_1 1
 #define Q5_0 5
+#define Q5_1 51
 #define Q8_0 8
+#define IQ4_NL 20
 
-#define HAS_MIN (DECODE_TYPE == Q4_1)
+#define HAS_MIN (DECODE_TYPE == Q4_1 || DECODE_TYPE == Q5_1)
 
 #if DECODE_TYPE == Q4_0
 #define BLOCK_BYTES LANE16_Q4_0_BYTES
@@ -27,6 +30,12 @@
 #elif DECODE_TYPE == Q5_0
 #define BLOCK_BYTES LANE16_Q5_0_BYTES
 #define DECODE_FACTOR 8
+#elif DECODE_TYPE == Q5_1
+#define BLOCK_BYTES LANE16_Q5_1_BYTES
+#define DECODE_FACTOR 1
+#elif DECODE_TYPE == IQ4_NL
+#define BLOCK_BYTES LANE16_IQ4_NL_BYTES
+#define DECODE_FACTOR 1
 #else
 #define BLOCK_BYTES LANE16_Q8_0_BYTES
 #define DECODE_FACTOR 1
@@ -51,7 +60,7 @@ static inline void decode_quads(uint8x16_t v[8], const uint8_t *block, size_t gr
 #if DECODE_TYPE == Q8_0
     for (size_t c = 0; c < 8; c++)
         v[c] = vld1q_u8(quad_weights(block, group, c));
-#elif DECODE_TYPE == Q5_0
+#elif DECODE_TYPE == Q5_0 || DECODE_TYPE == Q5_1
     uint8x16_t p[5];
     for (size_t c = 0; c < 5; c++) {
         p[c] = vld1q_u8(quad_weights(block, group, c));
@@ -60,6 +69,17 @@ static inline void decode_quads(uint8x16_t v[8], const uint8_t *block, size_t gr
     v[5] = vshlq_n_u8(vsliq_n_u8(p[0], p[1], 3), 3);
     v[6] = vshlq_n_u8(vsliq_n_u8(p[2], p[3], 3), 3);
     v[7] = vsriq_n_u8(vshlq_n_u8(p[1], 5), vsriq_n_u8(vshlq_n_u8(p[3], 5), vshlq_n_u8(p[4], 5), 1), 1);
+#if DECODE_TYPE == Q5_1
+    for (size_t c = 0; c < 8; c++) // 8 (q - 16) to q
+        v[c] = vshrq_n_u8(veorq_u8(v[c], vdupq_n_u8(0x80)), 3);
+#endif
+#elif DECODE_TYPE == IQ4_NL
+    uint8x16_t values = vreinterpretq_u8_s8(vld1q_s8(q4_iq4_values));
+    for (size_t c = 0; c < 4; c++) {
+        uint8x16_t packed = vld1q_u8(quad_weights(block, group, c));
+        v[c] = vqtbl1q_u8(values, vandq_u8(packed, vdupq_n_u8(0x0f)));
+        v[c + 4] = vqtbl1q_u8(values, vshrq_n_u8(packed, 4));
+    }
 #else
     for (size_t c = 0; c < 4; c++) {
         uint8x16_t packed = vld1q_u8(quad_weights(block, group, c));

@@ -62,6 +62,29 @@ static void pack_q5_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
     }
 }
 
+static void pack_q5_1(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
+        const q4_block_q5_1 *block = (const q4_block_q5_1 *)src;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_Q5_1_BYTES) {
+            memcpy(out + 2 * r, &block->d, 2);
+            memcpy(out + 32 + 2 * r, &block->m, 2);
+            scatter_fives(out + 64, block->qs, block->qh, r);
+        }
+    }
+}
+
+static void pack_iq4_nl(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
+    for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
+        const q4_block_iq4_nl *block = (const q4_block_iq4_nl *)src;
+        uint8_t *out = dst;
+        for (size_t b = 0; b < k / Q4_BLOCK; b++, block++, out += LANE16_IQ4_NL_BYTES) {
+            memcpy(out + 2 * r, &block->d, 2);
+            scatter_nibbles(out + 32, block->qs, r, 0);
+        }
+    }
+}
+
 static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_rows, size_t k) {
     for (size_t r = 0; r < n_rows; r++, src += row_bytes) {
         const q4_block_q8_0 *block = (const q4_block_q8_0 *)src;
@@ -80,4 +103,6 @@ static void pack_q8_0(void *dst, const uint8_t *src, size_t row_bytes, size_t n_
 const struct q4_layout q4_lane16_q4_0 = LANE16(Q4_TYPE_Q4_0, LANE16_Q4_0_BYTES, pack_q4_0);
 const struct q4_layout q4_lane16_q4_1 = LANE16(Q4_TYPE_Q4_1, LANE16_Q4_1_BYTES, pack_q4_1);
 const struct q4_layout q4_lane16_q5_0 = LANE16(Q4_TYPE_Q5_0, LANE16_Q5_0_BYTES, pack_q5_0);
+const struct q4_layout q4_lane16_q5_1 = LANE16(Q4_TYPE_Q5_1, LANE16_Q5_1_BYTES, pack_q5_1);
+const struct q4_layout q4_lane16_iq4_nl = LANE16(Q4_TYPE_IQ4_NL, LANE16_IQ4_NL_BYTES, pack_iq4_nl);
 const struct q4_layout q4_lane16_q8_0 = LANE16(Q4_TYPE_Q8_0, LANE16_Q8_0_BYTES, pack_q8_0);

@@ -16,10 +16,14 @@
 DECLARE_GEMV(q4_gemv_q4_0_dotprod_fhm)
 DECLARE_GEMV(q4_gemv_q4_1_dotprod_fhm)
 DECLARE_GEMV(q4_gemv_q5_0_dotprod_fhm)
+DECLARE_GEMV(q4_gemv_q5_1_dotprod_fhm)
+DECLARE_GEMV(q4_gemv_iq4_nl_dotprod_fhm)
 DECLARE_GEMV(q4_gemv_q8_0_dotprod_fhm)
 DECLARE_GEMV(q4_gemv_q4_0_dotprod)
 DECLARE_GEMV(q4_gemv_q4_1_dotprod)
 DECLARE_GEMV(q4_gemv_q5_0_dotprod)
+DECLARE_GEMV(q4_gemv_q5_1_dotprod)
+DECLARE_GEMV(q4_gemv_iq4_nl_dotprod)
 DECLARE_GEMV(q4_gemv_q8_0_dotprod)
 DECLARE_GEMV(q4_gemv_q6_k_dotprod)
 DECLARE_GEMM(q4_gemv_q4_k_dotprod)
@@ -30,6 +34,8 @@ DECLARE_GEMM(q4_gemv_q2_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q5_0_i8mm)
+DECLARE_GEMM(q4_gemm_q5_1_i8mm)
+DECLARE_GEMM(q4_gemm_iq4_nl_i8mm)
 DECLARE_GEMM(q4_gemm_q8_0_i8mm)
 DECLARE_GEMM(q4_gemm_q6_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_k_i8mm)
@@ -40,6 +46,8 @@ DECLARE_GEMM(q4_gemm_q2_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_dotprod)
 DECLARE_GEMM(q4_gemm_q4_1_dotprod)
 DECLARE_GEMM(q4_gemm_q5_0_dotprod)
+DECLARE_GEMM(q4_gemm_q5_1_dotprod)
+DECLARE_GEMM(q4_gemm_iq4_nl_dotprod)
 DECLARE_GEMM(q4_gemm_q8_0_dotprod)
 DECLARE_GEMM(q4_gemm_q6_k_dotprod)
 DECLARE_GEMM(q4_gemm_q4_k_dotprod)
@@ -78,11 +86,15 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMV(q4_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
     GEMV(q4_1, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
     GEMV(q5_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+    GEMV(q5_1, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+    GEMV(iq4_nl, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
     GEMV(q8_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
 #endif
     GEMV(q4_0, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q4_1, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q5_0, lane16, dotprod, Q4_CPU_DOTPROD),
+    GEMV(q5_1, lane16, dotprod, Q4_CPU_DOTPROD),
+    GEMV(iq4_nl, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q8_0, lane16, dotprod, Q4_CPU_DOTPROD),
     GEMV(q6_k, q6b, dotprod, Q4_CPU_DOTPROD),
     GEMV_K(q4_k, k16, dotprod, Q4_CPU_DOTPROD),
@@ -94,6 +106,8 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
     GEMM(q5_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
+    GEMM(q5_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
+    GEMM(iq4_nl, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q8_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q6_k, q6b, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
     GEMM(q4_k, k16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_k),
@@ -105,6 +119,8 @@ const struct q4_kernel q4_arch_kernels[] = {
     GEMM(q4_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q4_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q5_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(q5_1, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
+    GEMM(iq4_nl, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q8_0, lane16, dotprod, Q4_CPU_DOTPROD, q4_quad4),
     GEMM(q6_k, q6b, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),
     GEMM(q4_k, k16, dotprod, Q4_CPU_DOTPROD, q4_quad4_k),

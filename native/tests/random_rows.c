@@ -46,6 +46,8 @@ static const struct halves {
     {Q4_TYPE_Q4_0, 0, 1},
     {Q4_TYPE_Q4_1, 0, 2},
     {Q4_TYPE_Q5_0, 0, 1},
+    {Q4_TYPE_Q5_1, 0, 2},
+    {Q4_TYPE_IQ4_NL, 0, 1},
     {Q4_TYPE_Q8_0, 0, 1},
     {Q4_TYPE_Q2_K, offsetof(q4_block_q2_k, d), 2},
     {Q4_TYPE_Q3_K, offsetof(q4_block_q3_k, d), 1},

@@ -19,6 +19,10 @@ static int q_q5_0(const uint8_t *block, size_t column) {
     return low_or_high(block + 6, column) + 16 * (block[2 + column / 8] >> column % 8 & 1) - 16;
 }
 
+static int q_q5_1(const uint8_t *block, size_t column) {
+    return low_or_high(block + 8, column) + 16 * (block[4 + column / 8] >> column % 8 & 1);
+}
+
 static int q_q8_0(const uint8_t *block, size_t column) { return (int8_t)block[2 + column]; }
 
 // Bits of a column where 32 bytes hold the lowest ones of 32 columns, then the next ones of 32 more.
@@ -73,8 +77,9 @@ static int q_q6_k(const uint8_t *block, size_t column) {
     return (int8_t)block[192 + column / 16] * (low + 16 * high - 32);
 }
 
+static const int values[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static int q_iq4_nl(const uint8_t *block, size_t column) { return values[low_or_high(block + 2, column)]; }
 static int q_iq4_xs(const uint8_t *block, size_t column) {
-    static const int values[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     size_t s = column / 32;
     int scale = bits_at(block + 4, 4 * s, 4) + 16 * bits_at(block + 2, 2 * s, 2) - 32;
     return scale * values[low_or_high(block + 8 + 16 * s, column % 32)];
@@ -87,7 +92,8 @@ static const struct blocks {
     int (*minimum)(const uint8_t *block, size_t column); // of super-blocks with minima: the weight has -m * minimum
 } blocks[] = {
     {2, 32, 18, 0, NO_FIELD, q_q4_0, NULL},      {3, 32, 20, 0, 2, q_q4_1, NULL},
-    {6, 32, 22, 0, NO_FIELD, q_q5_0, NULL},      {8, 32, 34, 0, NO_FIELD, q_q8_0, NULL},
+    {6, 32, 22, 0, NO_FIELD, q_q5_0, NULL},      {7, 32, 24, 0, 2, q_q5_1, NULL},
+    {20, 32, 18, 0, NO_FIELD, q_iq4_nl, NULL},   {8, 32, 34, 0, NO_FIELD, q_q8_0, NULL},
     {10, 256, 84, 80, 82, q_q2_k, min_q2_k},     {11, 256, 110, 108, NO_FIELD, q_q3_k, NULL},
     {12, 256, 144, 0, 2, q_q4_k, min_six_bits},  {13, 256, 176, 0, 2, q_q5_k, min_six_bits},
     {14, 256, 210, 208, NO_FIELD, q_q6_k, NULL}, {23, 256, 136, 0, NO_FIELD, q_iq4_xs, NULL},

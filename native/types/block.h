@@ -47,4 +47,20 @@ static inline void q4_dequantize_nibbles(float *y, const uint8_t qs[Q4_BLOCK / 2
     }
 }
 
+// Columns with a fifth bit each, column 0 the lowest of the plane: 0 .. 31.
+static inline void q4_unpack_fives(const uint8_t qs[Q4_BLOCK / 2], const uint8_t qh[Q4_BLOCK / 8], int8_t q[Q4_BLOCK]) {
+    for (size_t i = 0; i < Q4_BLOCK; i++) {
+        int low = i < Q4_BLOCK / 2 ? qs[i] & 15 : qs[i - Q4_BLOCK / 2] >> 4;
+        q[i] = (int8_t)(low | (qh[i / 8] >> i % 8 & 1) << 4);
+    }
+}
+
+static inline void q4_pack_fives(const uint8_t q[Q4_BLOCK], uint8_t qs[Q4_BLOCK / 2], uint8_t qh[Q4_BLOCK / 8]) {
+    memset(qh, 0, Q4_BLOCK / 8);
+    for (size_t i = 0; i < Q4_BLOCK; i++)
+        qh[i / 8] |= (uint8_t)(q[i] >> 4 << i % 8);
+    for (size_t i = 0; i < Q4_BLOCK / 2; i++)
+        qs[i] = (uint8_t)((q[i] & 15) | (q[i + Q4_BLOCK / 2] & 15) << 4);
+}
+
 #endif

@@ -10,12 +10,9 @@ static bool q4_finite_q5_0(const void *row, size_t blocks) {
 }
 
 static void unpack(const q4_block_q5_0 *block, int8_t q[Q4_BLOCK]) {
-    uint32_t fifth; // bit i: of column i
-    memcpy(&fifth, block->qh, sizeof fifth);
-    for (size_t i = 0; i < Q4_BLOCK / 2; i++) {
-        q[i] = (int8_t)((int)(block->qs[i] & 15) + (int)(fifth >> i & 1) * 16 - 16);
-        q[i + 16] = (int8_t)((int)(block->qs[i] >> 4) + (int)(fifth >> (i + 16) & 1) * 16 - 16);
-    }
+    q4_unpack_fives(block->qs, block->qh, q);
+    for (size_t i = 0; i < Q4_BLOCK; i++)
+        q[i] = (int8_t)(q[i] - 16);
 }
 
 static void q4_dequantize_q5_0(float *y, const void *row, size_t n) {
@@ -53,15 +50,6 @@ static void q4_matmul_q5_0_portable(const struct q4_task *t) {
 static const struct q4_kernel q4_kernel_q5_0 = {
     .name = "q5_0_portable", .layout = &rows, .max_tokens = SIZE_MAX, .run = q4_matmul_q5_0_portable};
 
-static void pack(const uint8_t q[Q4_BLOCK], q4_block_q5_0 *block) {
-    uint32_t fifth = 0;
-    for (size_t i = 0; i < Q4_BLOCK; i++)
-        fifth |= (uint32_t)(q[i] >> 4) << i;
-    for (size_t i = 0; i < Q4_BLOCK / 2; i++)
-        block->qs[i] = (uint8_t)((q[i] & 15) | (q[i + 16] & 15) << 4);
-    memcpy(block->qh, &fifth, sizeof fifth);
-}
-
 // The value of largest magnitude becomes -16, as Q4_0's becomes -8.
 static bool q4_reference_q5_0(const float *x, void *out) {
     q4_block_q5_0 *block = out;
@@ -71,7 +59,7 @@ static bool q4_reference_q5_0(const float *x, void *out) {
         float v = x[i] * inverse + 16.5f;
         q[i] = v >= 31.0f ? 31 : v > 0.0f ? (uint8_t)v : 0;
     }
-    pack(q, block);
+    q4_pack_fives(q, block->qs, block->qh);
     block->d = q4_float_to_half(d);
     return q4_half_is_finite(block->d);
 }
@@ -86,7 +74,7 @@ static bool q4_search_q5_0(const float *x, void *out) {
     uint8_t q[Q4_BLOCK];
     for (int i = 0; i < Q4_BLOCK; i++)
         q[i] = (uint8_t)((int)levels_of[i] + 16);
-    pack(q, block);
+    q4_pack_fives(q, block->qs, block->qh);
     return true;
 }
 

@@ -16,12 +16,14 @@
     X(Q4_0, q4_0, 2)                                                                                                   \
     X(Q4_1, q4_1, 3)                                                                                                   \
     X(Q5_0, q5_0, 6)                                                                                                   \
+    X(Q5_1, q5_1, 7)                                                                                                   \
     X(Q8_0, q8_0, 8)                                                                                                   \
     X(Q2_K, q2_k, 10)                                                                                                  \
     X(Q3_K, q3_k, 11)                                                                                                  \
     X(Q4_K, q4_k, 12)                                                                                                  \
     X(Q5_K, q5_k, 13)                                                                                                  \
     X(Q6_K, q6_k, 14)                                                                                                  \
+    X(IQ4_NL, iq4_nl, 20)                                                                                              \
     X(IQ4_XS, iq4_xs, 23)                                                                                              \
     X(BF16, bf16, 30)
 
@@ -30,7 +32,7 @@ enum q4_type_number { Q4_TYPES(Q4_TYPE_NUMBER) };
 #undef Q4_TYPE_NUMBER
 
 // ---- GGUF's blocks, byte for byte. fp16 values are kept as their bits ---------------------------
-#define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q5_0, Q8_0 and of 8-bit activations
+#define Q4_BLOCK 32  // columns in a block of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL and of 8-bit activations
 #define Q4_SUPER 256 // columns in a super-block of the K types and IQ4_XS, and of their activations
 
 typedef struct {
@@ -50,9 +52,20 @@ typedef struct {
 } q4_block_q5_0;
 
 typedef struct {
+    uint16_t d, m; // w = d * q + m
+    uint8_t qh[Q4_BLOCK / 8];
+    uint8_t qs[Q4_BLOCK / 2];
+} q4_block_q5_1;
+
+typedef struct {
     uint16_t d;
     int8_t qs[Q4_BLOCK];
 } q4_block_q8_0;
+
+typedef struct {
+    uint16_t d;
+    uint8_t qs[Q4_BLOCK / 2]; // as Q4_0 has them; w = d * value[q]
+} q4_block_iq4_nl;
 
 // w = d * scale * q - dmin * minimum; the files of the types say how bits lie.
 typedef struct {
@@ -98,6 +111,8 @@ typedef struct {
 _Static_assert(sizeof(q4_block_q4_0) == 18, "Q4_0 block");
 _Static_assert(sizeof(q4_block_q4_1) == 20, "Q4_1 block");
 _Static_assert(sizeof(q4_block_q5_0) == 22, "Q5_0 block");
+_Static_assert(sizeof(q4_block_q5_1) == 24, "Q5_1 block");
+_Static_assert(sizeof(q4_block_iq4_nl) == 18, "IQ4_NL block");
 _Static_assert(sizeof(q4_block_q8_0) == 34, "Q8_0 block");
 _Static_assert(sizeof(q4_block_q2_k) == 84, "Q2_K super-block");
 _Static_assert(sizeof(q4_block_q3_k) == 110, "Q3_K super-block");

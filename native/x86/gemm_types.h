@@ -15,7 +15,7 @@ typedef struct {
 typedef struct {
     int32_t q[8][PANEL_ROWS];
     float d[PANEL_ROWS], m[PANEL_ROWS];
-} decoded_q4_1;
+} decoded_min;
 
 static inline void decode_halves(float *to, const uint16_t *from, size_t n) {
     for (size_t r = 0; r < n; r += LANES)
@@ -38,22 +38,43 @@ static inline void decode_q4_0(decoded_q8 *out, size_t row, const panel_q4_0 *p)
     decode_halves(out->d, p->d, PANEL_ROWS);
 }
 
-static inline void decode_q4_1(decoded_q4_1 *out, size_t row, const panel_q4_1 *p) {
+static inline void decode_q4_1(decoded_min *out, size_t row, const panel_q4_1 *p) {
     (void)row;
     decode_nibbles(out->q, p->q);
     decode_halves(out->d, p->d, PANEL_ROWS);
     decode_halves(out->m, p->m, PANEL_ROWS);
 }
 
-static inline void decode_q5_0(decoded_q8 *out, size_t row, const panel_q5_0 *p) {
-    (void)row;
-    vi offset = vi_all_bytes(FIVES_OFFSET - 16);
+// offset: of the bytes.
+static ALWAYS_INLINE void decode_fives(int32_t q[8][PANEL_ROWS], const uint8_t packed[2][5][64], int offset) {
     for (size_t r = 0; r < PANEL_ROWS; r += LANES) {
         vi w[8];
-        five_bit_groups(p->q[r / 16][0] + r % 16 * 4, w);
+        five_bit_groups(packed[r / 16][0] + r % 16 * 4, w);
         UNROLLED (c, 8)
-            vi_store(out->q[c] + r, vi_add_bytes(w[c], offset));
+            vi_store(q[c] + r, vi_add_bytes(w[c], vi_all_bytes(offset)));
     }
+}
+
+static inline void decode_q5_0(decoded_q8 *out, size_t row, const panel_q5_0 *p) {
+    (void)row;
+    decode_fives(out->q, p->q, FIVES_OFFSET - 16);
+    decode_halves(out->d, p->d, PANEL_ROWS);
+}
+
+static inline void decode_q5_1(decoded_min *out, size_t row, const panel_q5_1 *p) {
+    (void)row;
+    decode_fives(out->q, p->q, 0);
+    decode_halves(out->d, p->d, PANEL_ROWS);
+    decode_halves(out->m, p->m, PANEL_ROWS);
+}
+
+static inline void decode_iq4_nl(decoded_q8 *out, size_t row, const panel_iq4_nl *p) {
+    (void)row;
+    vi table = iq4_table();
+    decode_nibbles(out->q, p->q);
+    for (size_t c = 0; c < 8; c++)
+        for (size_t r = 0; r < PANEL_ROWS; r += LANES)
+            vi_store(out->q[c] + r, vi_look_up(table, vi_load(out->q[c] + r)));
     decode_halves(out->d, p->d, PANEL_ROWS);
 }
 
@@ -123,7 +144,7 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define PACKED panel_q4_1
 #define ACTS acts_q8
 #define ACTS_FORM q4_x86_acts_q8
-#define DECODED decoded_q4_1
+#define DECODED decoded_min
 #define DECODE decode_q4_1
 #define SPLIT 22
 #define START(T) nibbles_start(0)
@@ -153,6 +174,34 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define ACTS_FORM q4_x86_acts_q8
 #define DECODED decoded_q8
 #define DECODE decode_q8_0
+#define SPLIT 24
+#define START(T) bytes_start(a->minus_128_sum[T])
+#define DOT bytes_dot
+#define SUM(X, T) (X)
+#define MIN NO_MIN
+#define TILE_TYPE q8_0
+#include "gemm.h"
+
+#define TYPE q5_1
+#define PACKED panel_q5_1
+#define ACTS acts_q8
+#define ACTS_FORM q4_x86_acts_q8
+#define DECODED decoded_min
+#define DECODE decode_q5_1
+#define SPLIT 22
+#define START(T) vi_zero()
+#define DOT small_dot
+#define SUM(X, T) (X)
+#define MIN(ACC, V, T) ACC = vf_fma(vf_all(a->sum[T]), vf_mul(vf_load(w->m + row0 + V * LANES), vf_all(a->d[T])), ACC);
+#define TILE_TYPE q4_1
+#include "gemm.h"
+
+#define TYPE iq4_nl
+#define PACKED panel_iq4_nl
+#define ACTS acts_q8
+#define ACTS_FORM q4_x86_acts_q8
+#define DECODED decoded_q8
+#define DECODE decode_iq4_nl
 #define SPLIT 24
 #define START(T) bytes_start(a->minus_128_sum[T])
 #define DOT bytes_dot

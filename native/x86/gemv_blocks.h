@@ -23,6 +23,17 @@ static inline vi fives_isum(const uint8_t q[2][5][64], size_t v, const vi x[8], 
     return sum;
 }
 
+static inline vi table_isum(const uint8_t q[2][4][64], size_t v, const vi x[8], int32_t start) {
+    const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
+    vi mask = vi_all_bytes(15), table = iq4_table(), sum = bytes_start(start);
+    UNROLLED (c, 4) {
+        vi pair = vi_load(w + c * 64);
+        sum = bytes_dot(sum, vi_look_up(table, vi_and(pair, mask)), x[c]);
+        sum = bytes_dot(sum, vi_look_up(table, vi_and(vi_right(pair, 4), mask)), x[4 + c]);
+    }
+    return sum;
+}
+
 static inline vi bytes_isum(const uint8_t q[2][8][64], size_t v, const vi x[8], int32_t start) {
     const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
     vi sum = bytes_start(start);
@@ -36,7 +47,7 @@ static inline void broadcast(vi x[8], const int8_t *q) {
         x[c] = vi_all(group(q + 4 * c));
 }
 
-// Blocks of a panel in column order. ISUM gives lane sums; ADD_MIN (Q4_1) adds m * sum after it.
+// Blocks of a panel in column order. ISUM gives lane sums; ADD_MIN adds m * sum after it.
 #define GEMV(NAME, PANEL, ISUM, OFFSET, ADD_MIN)                                                                       \
     void NAME(const struct q4_task *t) {                                                                               \
         size_t blocks = t->k / Q4_BLOCK;                                                                               \
@@ -64,9 +75,11 @@ static inline void broadcast(vi x[8], const int8_t *q) {
         }                                                                                                              \
     }
 
-#define ADD_MIN_Q4_1 acc[v] = vf_fma(vf_all((float)sum[b]), vf_mul(vf_load_halves(p->m + v * LANES), dx), acc[v]);
+#define ADD_MINIMA acc[v] = vf_fma(vf_all((float)sum[b]), vf_mul(vf_load_halves(p->m + v * LANES), dx), acc[v]);
 
 GEMV(Q4_JOIN(q4_gemv_q4_0, ISA), panel_q4_0, nibbles_isum, 8, )
-GEMV(Q4_JOIN(q4_gemv_q4_1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MIN_Q4_1)
+GEMV(Q4_JOIN(q4_gemv_q4_1, ISA), panel_q4_1, nibbles_isum, 0, ADD_MINIMA)
 GEMV(Q4_JOIN(q4_gemv_q5_0, ISA), panel_q5_0, fives_isum, 16, )
+GEMV(Q4_JOIN(q4_gemv_q5_1, ISA), panel_q5_1, fives_isum, 0, ADD_MINIMA)
+GEMV(Q4_JOIN(q4_gemv_iq4_nl, ISA), panel_iq4_nl, table_isum, 128, )
 GEMV(Q4_JOIN(q4_gemv_q8_0, ISA), panel_q8_0, bytes_isum, 128, )

@@ -31,6 +31,18 @@ static void pack_block_q5_0(panel_q5_0 *p, size_t row, const q4_block_q5_0 *bloc
     pack_fives(p->q[row / 16], row, block->qs, block->qh);
 }
 
+static void pack_block_q5_1(panel_q5_1 *p, size_t row, const q4_block_q5_1 *block) {
+    p->d[row] = block->d;
+    p->m[row] = block->m;
+    pack_fives(p->q[row / 16], row, block->qs, block->qh);
+}
+
+static void pack_block_iq4_nl(panel_iq4_nl *p, size_t row, const q4_block_iq4_nl *block) {
+    p->d[row] = block->d;
+    for (size_t c = 0; c < 4; c++)
+        store_group(p->q[row / 16], c, row, load4(block->qs + 4 * c));
+}
+
 static void pack_block_q8_0(panel_q8_0 *p, size_t row, const q4_block_q8_0 *block) {
     p->d[row] = block->d;
     for (size_t c = 0; c < 8; c++)
@@ -40,9 +52,13 @@ static void pack_block_q8_0(panel_q8_0 *p, size_t row, const q4_block_q8_0 *bloc
 PACK(q4_0, Q4_BLOCK)
 PACK(q4_1, Q4_BLOCK)
 PACK(q5_0, Q4_BLOCK)
+PACK(q5_1, Q4_BLOCK)
 PACK(q8_0, Q4_BLOCK)
+PACK(iq4_nl, Q4_BLOCK)
 
 LAYOUT(q4_0, Q4_TYPE_Q4_0, 32, Q4_BLOCK);
 LAYOUT(q4_1, Q4_TYPE_Q4_1, 32, Q4_BLOCK);
 LAYOUT(q5_0, Q4_TYPE_Q5_0, 32, Q4_BLOCK);
+LAYOUT(q5_1, Q4_TYPE_Q5_1, 32, Q4_BLOCK);
 LAYOUT(q8_0, Q4_TYPE_Q8_0, 32, Q4_BLOCK);
+LAYOUT(iq4_nl, Q4_TYPE_IQ4_NL, 32, Q4_BLOCK);

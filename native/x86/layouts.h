@@ -32,6 +32,16 @@ typedef struct {
 } panel_q5_0;
 
 typedef struct {
+    uint16_t d[PANEL_ROWS], m[PANEL_ROWS];
+    uint8_t q[2][5][64]; // as Q5_0; q
+} panel_q5_1;
+
+typedef struct {
+    uint16_t d[PANEL_ROWS];
+    uint8_t q[2][4][64]; // as Q4_0; places in the table
+} panel_iq4_nl;
+
+typedef struct {
     uint16_t d[PANEL_ROWS];
     uint8_t q[2][8][64]; // columns 4 c + i; w + 128
 } panel_q8_0;
@@ -83,12 +93,14 @@ typedef struct {
 } panel_iq4_xs;
 
 _Static_assert(sizeof(panel_q4_0) == 576 && sizeof(panel_q4_1) == 640, "4-bit panels");
-_Static_assert(sizeof(panel_q5_0) == 704, "5-bit panels");
+_Static_assert(sizeof(panel_q5_0) == 704 && sizeof(panel_q5_1) == 768, "5-bit panels");
+_Static_assert(sizeof(panel_iq4_nl) == 576, "panels of places in a table");
 _Static_assert(sizeof(panel_q8_0) == 1088, "8-bit panels");
 _Static_assert(sizeof(panel_q2_k) == 1344 && sizeof(panel_q3_k) == 1760 && sizeof(panel_q4_k) == 2304, "K panels");
 _Static_assert(sizeof(panel_q5_k) == 2816 && sizeof(panel_q6_k) == 3360 && sizeof(panel_iq4_xs) == 2176, "K panels");
 
-extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q5_0, q4_x86_layout_q8_0;
+extern const struct q4_layout q4_x86_layout_q4_0, q4_x86_layout_q4_1, q4_x86_layout_q5_0, q4_x86_layout_q5_1,
+    q4_x86_layout_q8_0, q4_x86_layout_iq4_nl;
 extern const struct q4_layout q4_x86_layout_q2_k, q4_x86_layout_q3_k, q4_x86_layout_q4_k, q4_x86_layout_q5_k,
     q4_x86_layout_q6_k, q4_x86_layout_iq4_xs;
 

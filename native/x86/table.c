@@ -8,7 +8,9 @@
 #define NEEDS_AVXVNNI (Q4_CPU_AVX2 | Q4_CPU_AVXVNNI)
 #define NEEDS_AVX512VNNI (Q4_CPU_AVX2 | Q4_CPU_AVX512 | Q4_CPU_AVX512VNNI)
 
-#define BLOCK_TYPES(X, ISA, NEEDS) X(q4_0, ISA, NEEDS) X(q4_1, ISA, NEEDS) X(q5_0, ISA, NEEDS) X(q8_0, ISA, NEEDS)
+#define BLOCK_TYPES(X, ISA, NEEDS)                                                                                     \
+    X(q4_0, ISA, NEEDS)                                                                                                \
+    X(q4_1, ISA, NEEDS) X(q5_0, ISA, NEEDS) X(q5_1, ISA, NEEDS) X(q8_0, ISA, NEEDS) X(iq4_nl, ISA, NEEDS)
 #define K_TYPES(X, ISA, NEEDS)                                                                                         \
     X(q2_k, ISA, NEEDS)                                                                                                \
     X(q3_k, ISA, NEEDS) X(q4_k, ISA, NEEDS) X(q5_k, ISA, NEEDS) X(q6_k, ISA, NEEDS) X(iq4_xs, ISA, NEEDS)

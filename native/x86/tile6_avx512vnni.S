@@ -6,7 +6,7 @@
 //   void q4_tile6_q8_0_avx512vnni(…)
 //
 // y:        6 tokens of 32 floats, y_stride bytes apart; with resume they hold the sums of earlier blocks.
-// w, acts:  decoded_q8 or decoded_q4_1 (gemm_types.h), 64-byte aligned, and acts_q8 (layouts.h); at least one block.
+// w, acts:  decoded_q8 or decoded_min (gemm_types.h), 64-byte aligned, and acts_q8 (layouts.h); at least one block.
 // prefetch: asked for into L2, prefetch_step bytes further each block.
 // ahead:    bytes from acts to those of the next tile, asked for into L1.
 // Vector registers keep their upper halves: the caller ends with VZEROUPPER.

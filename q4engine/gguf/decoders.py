@@ -9,6 +9,7 @@ type   block bytes content
 Q4_0   32    18    fp16 d; 16 bytes: low nibbles are j = 0…15, high nibbles j = 16…31; w = d·(q − 8)
 Q4_1   32    20    fp16 d, fp16 m; nibbles as above; w = d·q + m
 Q5_0   32    22    fp16 d; 4 bytes: bit j is the fifth bit of j; nibbles as above; w = d·(q − 16)
+Q5_1   32    24    fp16 d, fp16 m; fifth bits and nibbles as above; w = d·q + m
 Q8_0   32    34    fp16 d; 32 int8; w = d·q
 Q2_K   256   84    16 bytes: sub-scales s low, minima m high nibbles; 64 bytes of 2 bits; fp16 d, fp16 d';
                    w = d·s[j // 16]·q − d'·m[j // 16]
@@ -19,6 +20,7 @@ Q4_K   256   144   fp16 d, fp16 d'; 12 bytes of 6-bit sub-scales s and minima m;
 Q5_K   256   176   as Q4_K, with 32 bytes of fifth bits before the nibbles
 Q6_K   256   210   128 bytes low nibbles, 64 bytes upper two bits, 16 int8 sub-scales s, fp16 d;
                    w = d·s[j // 16]·(q − 32)
+IQ4_NL 32    18    fp16 d; nibbles as above; w = d·value[q]
 IQ4_XS 256   136   fp16 d, 2 bytes upper two bits of the sub-scales s, 4 bytes lower four; 128 bytes nibbles;
                    w = d·(s[j // 32] − 32)·value[q]
 ====== ===== ===== ===============================================================================
@@ -63,10 +65,21 @@ def q4_1(blocks: np.ndarray) -> np.ndarray:
     return weights
 
 
+def _fives(packed: np.ndarray) -> np.ndarray:
+    """(n, 4 + 16) bytes, fifth bits before nibbles → (n, 32) values 0…31."""
+    values: np.ndarray = _nibbles(packed[:, 4:]) | np.unpackbits(packed[:, :4], axis=1, bitorder="little") << 4
+    return values
+
+
 def q5_0(blocks: np.ndarray) -> np.ndarray:
-    fifth = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little")
-    q = (_nibbles(blocks[:, 6:]) | (fifth << 4)).astype(np.int8) - np.int8(16)
+    q = _fives(blocks[:, 2:]).astype(np.int8) - np.int8(16)
     weights: np.ndarray = _half(blocks, 0) * q.astype(np.float32)
+    return weights
+
+
+def q5_1(blocks: np.ndarray) -> np.ndarray:
+    weights: np.ndarray = _half(blocks, 0) * _fives(blocks[:, 4:]).astype(np.float32)
+    weights += _half(blocks, 2)
     return weights
 
 
@@ -145,6 +158,11 @@ def q6_k(blocks: np.ndarray) -> np.ndarray:
 
 
 _IQ4_VALUES = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
+
+
+def iq4_nl(blocks: np.ndarray) -> np.ndarray:
+    weights: np.ndarray = _half(blocks, 0) * _IQ4_VALUES[_nibbles(blocks[:, 2:])].astype(np.float32)
+    return weights
 
 
 def iq4_xs(blocks: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ class TensorType(IntEnum):
     Q4_2 = 4
     Q4_3 = 5
     Q5_0 = 6, 32, 22, 8, decoders.q5_0
-    Q5_1 = 7, 32, 24
+    Q5_1 = 7, 32, 24, 9, decoders.q5_1
     Q8_0 = 8, 32, 34, 7, decoders.q8_0
     Q8_1 = 9, 32, 40
     Q2_K = 10, 256, 84, 10, decoders.q2_k
@@ -115,7 +115,7 @@ class TensorType(IntEnum):
     IQ2_XS = 17, 256, 74
     IQ3_XXS = 18, 256, 98
     IQ1_S = 19, 256, 50
-    IQ4_NL = 20, 32, 18
+    IQ4_NL = 20, 32, 18, 25, decoders.iq4_nl
     IQ3_S = 21, 256, 110
     IQ2_S = 22, 256, 82
     IQ4_XS = 23, 256, 136, 30, decoders.iq4_xs

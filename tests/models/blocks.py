@@ -64,6 +64,14 @@ def _q4_1(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     return np.hstack([scale, minimum.view(np.uint8), _bytes(rng, n_blocks, 16)])
 
 
+def _q5_1(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([*_fields(n_blocks, std / _Q5_STD, -15.5, rng), _bytes(rng, n_blocks, 4 + 16)])
+
+
+def _iq4_nl(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
+    return np.hstack([_scales(n_blocks, std / _IQ4_STD, rng), _bytes(rng, n_blocks, 16)])
+
+
 def _q5_0(n_blocks: int, std: float, rng: np.random.Generator) -> np.ndarray:
     return np.hstack([_scales(n_blocks, std / _Q5_STD, rng), _bytes(rng, n_blocks, 4 + 16)])
 
@@ -125,6 +133,8 @@ _DRAW = {
     TensorType.Q4_0: _q4_0,
     TensorType.Q4_1: _q4_1,
     TensorType.Q5_0: _q5_0,
+    TensorType.Q5_1: _q5_1,
+    TensorType.IQ4_NL: _iq4_nl,
     TensorType.Q8_0: _q8_0,
     TensorType.Q2_K: _q2_k,
     TensorType.Q3_K: _q3_k,

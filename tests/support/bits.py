@@ -46,6 +46,8 @@ SPECS: dict[str, ModelSpec] = {
     "qwen2": TINY_QWEN2,
     "qwen2-q41": TINY_QWEN2.with_changes(weight_type=TensorType.Q4_1, n_kv_heads=4, n_ffn=160),
     "qwen2-q50": TINY_QWEN2.with_changes(weight_type=TensorType.Q5_0, types={"ffn_down": TensorType.Q4_1}, n_ffn=160),
+    "qwen2-q51": TINY_QWEN2.with_changes(weight_type=TensorType.Q5_1, n_kv_heads=4, n_ffn=160),
+    "llama-iq4nl": TINY_LLAMA.with_changes(weight_type=TensorType.IQ4_NL, types={"ffn_down": TensorType.Q5_1}),
     "llama-q4k": TINY_LLAMA.with_changes(
         **SUPER_BLOCKS, weight_type=TensorType.Q4_K, types={"attn_v": TensorType.Q6_K}
     ),

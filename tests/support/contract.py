@@ -111,20 +111,25 @@ class Matrix:
             return
         nibbles = raw[..., -16:].astype(np.int64)
         self.q = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1)
+        if info.type in (TensorType.Q4_1, TensorType.Q5_1):
+            self.m = raw[..., 2:4].copy().view(np.float16)[..., 0].astype(F)
         if info.type is TensorType.Q4_0:
             self.q -= 8
         elif info.type is TensorType.Q5_0:
             plane = raw[..., 2:6].copy().view("<u4").astype(np.int64)
             self.q += 16 * (plane >> np.arange(32) & 1) - 16
-        else:
-            self.m = raw[..., 2:4].copy().view(np.float16)[..., 0].astype(F)
+        elif info.type is TensorType.Q5_1:
+            plane = raw[..., 4:8].copy().view("<u4").astype(np.int64)
+            self.q += 16 * (plane >> np.arange(32) & 1)
+        elif info.type is TensorType.IQ4_NL:
+            self.q = IQ4_VALUES[self.q]
 
     def rows(self, ids: list[int]) -> np.ndarray:
         """Embedding: float32 [n, columns]."""
         if hasattr(self, "floats"):
             return self.floats[ids]
         q, d = self.q[ids].astype(F), self.d[ids][..., None]
-        if self.kind is TensorType.Q4_1:
+        if hasattr(self, "m"):
             return fma(q, d, self.m[ids][..., None]).reshape(len(ids), -1)
         if self.kind in SUPER_BLOCKS:
             sub = SUPER // self.scales.shape[-1]
@@ -150,7 +155,7 @@ class Matrix:
         for b in range(self.q.shape[1]):
             total = (xq[:, b] @ weights[:, b].T).astype(F)
             acc = fma(total, self.d[:, b] * xd[:, b, None], acc)
-            if self.kind is TensorType.Q4_1:
+            if hasattr(self, "m"):
                 acc = fma(xq[:, b].sum(axis=-1).astype(F)[:, None], self.m[:, b] * xd[:, b, None], acc)
             if self.kind in SUPER_BLOCKS and self.kind not in NO_MINIMA:
                 sums = xq[:, b].reshape(len(x), -1, sub).sum(axis=-1)

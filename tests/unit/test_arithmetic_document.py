@@ -38,6 +38,8 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     "qwen2, odd sizes": (TINY_QWEN2.with_changes(n_ffn=100, fallback_type=TensorType.F32, vocab_size=333), 9),
     "llama, Q4_1 embedding": (TINY_LLAMA.with_changes(weight_type=TensorType.Q4_1), 5),
     "llama, Q5_0": (TINY_LLAMA.with_changes(weight_type=TensorType.Q5_0), 9),
+    "qwen2, Q5_1": (TINY_QWEN2.with_changes(weight_type=TensorType.Q5_1), 9),
+    "llama, IQ4_NL": (TINY_LLAMA.with_changes(weight_type=TensorType.IQ4_NL), 9),
     "llama, Q6_K embedding": (TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q6_K), 5),
     "llama, Q4_K, then Q5_K": (
         TINY_LLAMA.with_changes(**WIDE, weight_type=TensorType.Q4_K, types={"attn_v": TensorType.Q5_K}),

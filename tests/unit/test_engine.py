@@ -239,6 +239,8 @@ FLOAT_NAN = b"\x00\x00\xc0\x7f"
     [
         (TensorType.Q4_0, "blk.1.ffn_up.weight", HALF_INFINITY),
         (TensorType.Q5_0, "blk.0.ffn_gate.weight", HALF_INFINITY),
+        (TensorType.Q5_1, "blk.0.ffn_gate.weight", HALF_INFINITY),
+        (TensorType.IQ4_NL, "blk.0.attn_v.weight", HALF_NAN),
         (TensorType.Q8_0, "blk.0.attn_k.weight", HALF_INFINITY),
         (TensorType.F16, "blk.0.attn_output.weight", HALF_INFINITY),
         (TensorType.F32, "output.weight", FLOAT_NAN),

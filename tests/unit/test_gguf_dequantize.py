@@ -25,6 +25,8 @@ def finite_blocks(kind: TensorType, n_blocks: int, seed: int = 1) -> np.ndarray:
         TensorType.Q4_0: [0],
         TensorType.Q4_1: [0, 2],
         TensorType.Q5_0: [0],
+        TensorType.Q5_1: [0, 2],
+        TensorType.IQ4_NL: [0],
         TensorType.Q8_0: [0],
         TensorType.Q2_K: [80, 82],
         TensorType.Q3_K: [108],

@@ -13,7 +13,7 @@ from q4engine.gguf import GGUFFile
 from q4engine.models import read_model
 from q4engine.models.graph import RopeStyle
 
-F32_TYPE, F16_TYPE, Q4_0_TYPE, Q5_1_TYPE = 0, 1, 2, 7
+F32_TYPE, F16_TYPE, Q4_0_TYPE, Q8_1_TYPE = 0, 1, 2, 9
 
 KEYS: dict[str, tuple[int, object]] = {
     "general.architecture": (STRING, "llama"),
@@ -208,7 +208,7 @@ def test_layers_beyond_the_stated_ones_are_not_ignored(path: Path) -> None:
 
 
 def test_types(path: Path) -> None:
-    assert "unsupported type Q5_1" in refusal(path, types={"blk.0.attn_q.weight": Q5_1_TYPE})
+    assert "unsupported type Q8_1" in refusal(path, types={"blk.0.attn_q.weight": Q8_1_TYPE})
     assert "unsupported type 99, expected" in refusal(path, types={"blk.0.attn_q.weight": 99})
     assert "of type F16, expected F32" in refusal(path, types={"output_norm.weight": F16_TYPE})
 

@@ -277,9 +277,9 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_unusable_types_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "q5.gguf"
-    path.write_bytes(File(tensors=[Tensor("w.weight", (32, 1), 7)]).build())
-    with pytest.raises(Q4Error, match=r"tensor 'w\.weight' has the unsupported type Q5_1"):
+    path = tmp_path / "q8_1.gguf"
+    path.write_bytes(File(tensors=[Tensor("w.weight", (32, 1), 9)]).build())
+    with pytest.raises(Q4Error, match=r"tensor 'w\.weight' has the unsupported type Q8_1"):
         quantize_file(path, tmp_path / "out.gguf", TARGETS["q4_0"])
     assert not (tmp_path / "out.gguf").exists()
 

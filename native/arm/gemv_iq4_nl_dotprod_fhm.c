@@ -1,0 +1,4 @@
+#define GEMV_NAME q4_gemv_iq4_nl_dotprod_fhm
+#define GEMV_PANEL q4_panel_iq4_nl_dotprod_fhm
+#define GEMV_BLOCK LANE16_IQ4_NL_BYTES
+#include "gemv_lane16.h"
