@@ -22,7 +22,7 @@ from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
 MOST_RUNS = 1000
 MOST_EVENTS = 20_000
-"""Names of events and metrics: more than all PMUs together have."""
+"""Names of events and metrics, or of CPUs, threads and control groups: more than any capture has."""
 CHECK_EVERY = 8192
 RESTART = 1.5
 """A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
@@ -93,8 +93,9 @@ class PerfBuilder:
         """Raises AnalysisError as soon as it is certain that there are too many names, or runs."""
         self.rows.flush()
         names = self.rows.names
-        if len(names["source"].codes) > MOST_EVENTS:
-            raise self.source.error(f"more than {MOST_EVENTS} events")
+        for column, what in (("source", "events"), ("scope", "scopes")):
+            if len(names[column].codes) > MOST_EVENTS:
+                raise self.source.error(f"more than {MOST_EVENTS} {what}")
         if self.n_untimed > MOST_RUNS * len(names["source"].codes) * len(names["scope"].codes):
             raise self.source.error(f"more than {MOST_RUNS} runs of perf stat in one file")
 

@@ -21,7 +21,7 @@ from analysis.table import Table, TableBuilder, summarise
 
 FORMAT = "q4engine-capture"
 VERSION = "1"
-MOST_COLUMNS = 4096
+MOST_COLUMNS = 600
 MOST_KEYS = 4096
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")

@@ -3,7 +3,6 @@ what logs and web pages make of its lines."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Sequence
 
@@ -17,7 +16,7 @@ _MOST_QUOTES = 20
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;:?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
 _FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})[\w+-]{0,20}\s{0,12}|\s{0,12}</?(?:pre|code|details|summary)>\s{0,12}")
 _CUT = re.compile(r"\s*(?:\[?\(?(?:\.{2,}|…)\)?\]?|\[(?:snip|cut)\])\s*")
-_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|nbsp|#39|#x27);")
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'", "&#x27;": "'", "&amp;": "&"}
 _NO_BREAK = re.compile(r"(?<!\d)\u00a0|\u00a0(?!\d)")
 """Between digits a no-break space parts thousands; elsewhere a web page or a word processor put it for a blank."""
 
@@ -39,7 +38,8 @@ def bare(line: str) -> str:
     """The line without colours, the quote marks of mail before it and blanks behind it."""
     text = _ESCAPE.sub("", line) if "\x1b" in line else line
     if "&" in text:
-        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+        for entity, character in _ENTITIES.items():
+            text = text.replace(entity, character)
     if "\u00a0" in text:
         text = _NO_BREAK.sub(" ", text)
     for _ in range(_MOST_QUOTES):
