@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from analysis import cores, outputs
 from analysis.cores import Core
@@ -20,6 +20,9 @@ from analysis.errors import AnalysisError, printable
 from analysis.judging import MOST_SLOTS, Capture, Options
 from analysis.readers.formats import NAMES
 from analysis.terminal import give_up_stdout, make_safe, say
+
+if TYPE_CHECKING:
+    from analysis.reports.model import Report
 
 OK, BAD_INPUT = 0, 1
 
@@ -147,6 +150,21 @@ def expand(patterns: Sequence[str]) -> list[Path]:
                 raise AnalysisError("no file fits this pattern", path=pattern)
             found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def add_output_options(parser: argparse.ArgumentParser, picture_of: str) -> None:
+    """`--plot` and `--html`. picture_of: what the picture does, for the help."""
+    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help=picture_of)
+    parser.add_argument("--html", type=file, metavar="FILE.html", help="write it as one page, which needs no network")
+
+
+def write_report(report: Report, given: argparse.Namespace) -> None:
+    """Write the picture and the page that the command line asks for."""
+    if given.plot or given.html:
+        from analysis.reports import drawing, html  # matplotlib takes a while to load
+
+        form = given.plot.suffix.lower().removeprefix(".") or "png" if given.plot else ""
+        write((given.plot, lambda: drawing.picture(report, form)), (given.html, lambda: html.render(report)))
 
 
 def refuse_conflicts(given: argparse.Namespace, captures: Sequence[Path]) -> None:

@@ -9,16 +9,17 @@ from analysis.command_line import (
     OK,
     Parser,
     add_input_options,
+    add_output_options,
     file,
     options_of,
-    picture,
     positive,
     refuse_conflicts,
     run,
     say_which,
-    write,
+    write_report,
 )
 from analysis.judging import load
+from analysis.reports import capture_report, roofline_chart, text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,18 +29,16 @@ def main(arguments: Sequence[str]) -> int:
         description="Bytes from memory and work of each phase and operation, against the measured peaks.",
     )
     parser.add_argument("capture", type=file, metavar="CAPTURE")
-    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the roofline")
+    add_output_options(parser, "draw the roofline")
     parser.add_argument("--compute-peak", type=positive, metavar="GOP/s", help="measured arithmetic peak, 10^9 op/s")
     add_input_options(parser)
     given = parser.parse_args(arguments)
     refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
     say_which(capture)
-    from analysis.reports import figure, roofline_chart
-
-    compute_peak = given.compute_peak * 1e9 if given.compute_peak else None
-    write((given.plot, lambda: roofline_chart.picture(capture, compute_peak, figure.form_of(given.plot))))
-    sys.stdout.write(roofline_chart.render(capture, compute_peak))
+    report = roofline_chart.of_capture(capture, given.compute_peak * 1e9 if given.compute_peak else None)
+    write_report(report, given)
+    sys.stdout.write(text.render(report, capture_report.source(capture)))
     return OK
 
 

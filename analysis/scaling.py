@@ -15,17 +15,17 @@ from analysis.command_line import (
     OK,
     Parser,
     add_input_options,
+    add_output_options,
     expand,
     options_of,
     pattern,
-    picture,
     refuse_conflicts,
     run,
-    write,
+    write_report,
 )
 from analysis.errors import printable
 from analysis.judging import load
-from analysis.reports import scaling_chart
+from analysis.reports import scaling_report, text
 from analysis.reports.data import number
 from analysis.terminal import holds_all
 
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "captures", nargs="+", type=pattern, metavar="DIR", help="folder (or files) of captures, one a combination"
     )
-    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw every view")
     parser.add_argument("--json", action="store_true", help="the table as JSON on standard output")
+    add_output_options(parser, "draw the leading views")
     add_input_options(parser)
     given = parser.parse_args(arguments)
     options = options_of(given)
@@ -48,14 +48,12 @@ def main(arguments: Sequence[str]) -> int:
     refuse_conflicts(given, paths)
     captures = [load(path, options) for path in paths]
     found = combinations.gather(captures)
-    if given.plot:
-        from analysis.reports import figure
-
-        models = dict.fromkeys(str(capture.header.get("model", "unnamed model")) for capture in captures)
-        cpus = dict.fromkeys(str(capture.header.get("cpu", "unnamed CPU")) for capture in captures)
-        title = printable(f"{', '.join(models)} on {', '.join(cpus)}", 90)
-        write((given.plot, lambda: scaling_chart.picture(found, title, figure.form_of(given.plot))))
-    sys.stdout.write(_data(found) if given.json else scaling_chart.render(found))
+    models = dict.fromkeys(str(capture.header.get("model", "unnamed model")) for capture in captures)
+    cpus = dict.fromkeys(str(capture.header.get("cpu", "unnamed CPU")) for capture in captures)
+    title = printable(f"{', '.join(models)} on {', '.join(cpus)}", 90)
+    report = scaling_report.of_combinations(found, title)
+    write_report(report, given)
+    sys.stdout.write(_data(found) if given.json else text.render(report, title))
     return OK
 
 
@@ -78,7 +76,9 @@ def _data(found: Sequence[Combination]) -> str:
                 "steps": [{"n_past": past, "duration_s": seconds} for past, seconds in entry.steps],
             }
         )
-    return json.dumps({"combinations": entries}, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    doubts = {kind: scaling_report.flags(combinations.of_kind(found, kind)) for kind in combinations.KINDS}
+    document = {"combinations": entries, "flags": {kind: flags for kind, flags in doubts.items() if flags}}
+    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

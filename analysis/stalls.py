@@ -10,18 +10,17 @@ from analysis.command_line import (
     OK,
     Parser,
     add_input_options,
+    add_output_options,
     expand,
-    file,
     options_of,
     pattern,
-    picture,
     refuse_conflicts,
     run,
-    write,
+    write_report,
 )
 from analysis.errors import AnalysisError
 from analysis.judging import load_runs
-from analysis.reports import data, groups, text
+from analysis.reports import capture_report, data, groups, text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,18 +36,14 @@ def main(arguments: Sequence[str]) -> int:
     if len(captures) > 1 and (given.plot or given.html):
         raise AnalysisError(f"holds {len(captures)} runs; --plot and --html draw one", path=paths[0])
     if given.plot or given.html:
-        from analysis.reports import figure, html, pictures
-
-        write(
-            (given.plot, lambda: pictures.stalls(captures[0], figure.form_of(given.plot))),
-            (given.html, lambda: html.render(captures[0])),
-        )
+        write_report(capture_report.of_capture(captures[0]), given)
     if given.json:
         sys.stdout.write(data.render(captures))
     elif given.group_by:
         sys.stdout.write(groups.render(captures, given.group_by))
     else:
-        sys.stdout.write("\n".join(text.render(capture) for capture in captures))
+        reports = (capture_report.of_capture(capture, pages=False) for capture in captures)
+        sys.stdout.write("\n".join(map(text.render, reports, map(capture_report.source, captures))))
     return OK
 
 
@@ -61,8 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "captures", nargs="+", type=pattern, metavar="CAPTURE", help="files, patterns or folders of captures"
     )
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
-    parser.add_argument("--plot", type=picture, metavar="FILE.png|FILE.svg", help="draw the stalls of each phase")
-    parser.add_argument("--html", type=file, metavar="FILE.html", help="write one page with every view of the capture")
+    add_output_options(parser, "draw where each phase's cycles and time went")
     parser.add_argument(
         "--group-by",
         type=groups.keys,

@@ -18,15 +18,20 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from analysis import palette
+
 Event = dict[str, Any]
 
-COLORS = {
-    "prefill": "#1f77b4", "decode": "#ff7f0e", "gemm": "#1f77b4", "gemv": "#ff7f0e", "attention": "#2ca02c",
-    "swiglu": "#9467bd", "barrier": "#dddddd", "rms_norm": "#8c564b", "rope": "#e377c2", "kv_store": "#bcbd22",
-    "quantize_activations": "#17becf", "embedding": "#7f7f7f",
-}  # fmt: skip
-OTHER = "#c7c7c7"
 MS = 1e-3  # of a trace's microseconds
+WHITE = palette.PAGE["page"][0]
+
+
+def _of_phase(name: str) -> str:
+    return palette.colour(palette.phase(name))
+
+
+def _of_operation(name: str) -> str:
+    return palette.colour(palette.operation(name))
 
 
 def read_slices(path: Path) -> list[Event]:
@@ -50,11 +55,11 @@ def _draw_calls(axes: Axes, calls: list[Event], chosen: Event) -> None:
     start = calls[0]["ts"]
     for event in calls:
         span = [((event["ts"] - start) * MS, event["dur"] * MS)]
-        axes.broken_barh(span, (0, 1), color=COLORS[event["name"]], edgecolor="white", linewidth=0.3)
+        axes.broken_barh(span, (0, 1), color=_of_phase(event["name"]), edgecolor=WHITE, linewidth=0.3)
     axes.annotate("below", ((chosen["ts"] - start) * MS, 1), ha="center", va="bottom", fontsize=8)
     axes.set(title="calls", xlabel="ms", yticks=[], ylim=(0, 1.25))
     axes.legend(
-        handles=[Patch(color=COLORS[name], label=name) for name in ("prefill", "decode")],
+        handles=[Patch(color=_of_phase(name), label=name) for name in ("prefill", "decode")],
         loc="center left",
         bbox_to_anchor=(1, 0.5),
     )
@@ -73,9 +78,9 @@ def _draw_operations(axes: Axes, slices: list[Event], chosen: Event, layers: int
     threads = sorted({event["tid"] for event in inside})
     for event in inside:
         at = threads.index(event["tid"])
-        color = COLORS.get(event["name"], OTHER)
-        axes.broken_barh([(event["ts"] - start, event["dur"])], (at, 0.85), color=color)
-    shown = [name for name in COLORS if any(event["name"] == name for event in inside)]
+        axes.broken_barh([(event["ts"] - start, event["dur"])], (at, 0.85), color=_of_operation(event["name"]))
+    there = {event["name"] for event in inside}
+    shown = [name for name in palette.OPERATIONS if name in there] + sorted(there - set(palette.OPERATIONS))
     args = chosen["args"]
     axes.set(
         title=f"past {args['n_past']}, n_eval {args['n_eval']}: the first {layers} layers",
@@ -85,7 +90,9 @@ def _draw_operations(axes: Axes, slices: list[Event], chosen: Event, layers: int
     )
     axes.invert_yaxis()
     axes.legend(
-        handles=[Patch(color=COLORS[name], label=name) for name in shown], loc="center left", bbox_to_anchor=(1, 0.5)
+        handles=[Patch(color=_of_operation(name), label=name) for name in shown],
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
     )
 
 

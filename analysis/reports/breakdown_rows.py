@@ -1,16 +1,17 @@
-"""Breakdowns as rows of text, for the terminal and for the page."""
+"""Breakdowns as tables, and what time and the model's size tell in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from analysis import metrics, projection
+from analysis import metrics, palette, projection
 from analysis.breakdown import Breakdown, LeastTraffic, Part, least_traffic, step_seconds
 from analysis.calls import WAITING
 from analysis.judging import Capture, JudgedPhase
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, Count
 from analysis.projection import Assumed, Projection
+from analysis.reports.model import Cell, Column, Table, fixed
 
 
 def has_counts(phase: JudgedPhase) -> bool:
@@ -25,24 +26,31 @@ def _read(phase: JudgedPhase) -> dict[str, Count]:
     return {name: count for name, count in counts.items() if name in names or name.startswith(METRIC_PREFIX)}
 
 
-def head(breakdown: Breakdown) -> list[str]:
-    """Column titles, the first one empty."""
-    first = ["share of time", "ms/token"] if breakdown.of_time else ["share of instructions", "instructions/token"]
-    return ["", *first, *(["GB/s", "GOP/s", "bytes by"] if breakdown.of_time else [])]
+def table(found: Breakdown, parts: Sequence[Part], title: str, most: int) -> Table:
+    """A row for each part, the largest first. title: of the first column.  most: rows that the text has."""
+    hues = [palette.operation(part.name) for part in parts] if parts is found.operations else []
+    if not found.of_time:
+        of_instructions = (Column(title), Column("share of instructions", 1, " %"), Column("instructions/token", 0))
+        return Table("", of_instructions, [[part.name, 100 * part.share, part.amount] for part in parts], hues, most)
+    rows: list[list[Cell]] = [
+        [part.name, 100 * part.share, 1e3 * part.amount, part.bandwidth / 1e9, part.rate / 1e9, _source(part)]
+        for part in parts
+    ]
+    digits = [fixed([row[column] for row in rows], digits) for column, digits in ((2, 4), (3, 3), (4, 4))]
+    columns = (
+        Column(title),
+        Column("share of time", 1, " %"),
+        Column("ms/token", digits[0]),
+        Column("GB/s", digits[1], secondary=True),
+        Column("GOP/s", digits[2], secondary=True),
+        Column("bytes by", secondary=True),
+    )
+    return Table("", columns, rows, hues, most)
 
 
-def rows(breakdown: Breakdown, parts: Sequence[Part]) -> list[list[str]]:
-    """A row for each part, as long as `head`."""
-    return [_row(part, breakdown.of_time) for part in parts]
-
-
-def _row(part: Part, of_time: bool) -> list[str]:
-    share = f"{100 * part.share:.1f} %"
-    if not of_time:
-        return [part.name, share, f"{part.amount:,.0f}"]
-    source = WAITING.get(part.name, part.source)
-    rates = [f"{rate / 1e9:.3g}" if math.isfinite(rate) else "" for rate in (part.bandwidth, part.rate)]
-    return [part.name, share, f"{1e3 * part.amount:.3g}", *rates, source]
+def _source(part: Part) -> str:
+    """By what the bytes are known; of waiting what it is."""
+    return WAITING.get(part.name, part.source)
 
 
 def lines(phase: JudgedPhase) -> list[tuple[str, str]]:
@@ -81,10 +89,16 @@ def projection_title(found: Projection) -> str:
     return f"PROJECTION, not measured, on an assumed machine of {machine}{total}{lacking}"
 
 
-def projection_rows(found: Projection) -> list[list[str]]:
-    """Operation, share of the projected time, ms a token, what limits it and by which bytes; the titles first."""
-    rows = [["projected", "share", "ms/token", "limit"]]
+def projection_table(found: Projection) -> Table:
+    """Operation, share of the projected time, ms a token, what limits it and by which bytes."""
+    rows: list[list[Cell]] = []
     for part in found.parts:
         limit = f"{part.limit}, bytes by {part.source}" if part.source else part.limit
-        rows.append([part.name, f"{100 * part.seconds / found.seconds:.1f} %", f"{1e3 * part.seconds:.3g}", limit])
-    return rows
+        rows.append([part.name, 100 * part.seconds / found.seconds, 1e3 * part.seconds, limit])
+    columns = (
+        Column("projected"),
+        Column("share", 1, " %"),
+        Column("ms/token", fixed([row[2] for row in rows])),
+        Column("limit"),
+    )
+    return Table("", columns, rows, [palette.operation(part.name) for part in found.parts])

@@ -1,24 +1,22 @@
-"""The roofline of a capture: phases and operations as points, under the bandwidth and arithmetic that were measured."""
+"""The roofline of a capture: phases and operations as points, under the bandwidth and arithmetic measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from analysis import operations
+from analysis import operations, palette
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
-from analysis.metrics import LINE_BYTES, describe
+from analysis.metrics import LINE_BYTES
 from analysis.operations import REFILL_EVENTS, Operation
 from analysis.phase import OK
-from analysis.reports import figure as draw
-from analysis.terminal import aligned, fitted
+from analysis.reports import summary
+from analysis.reports.charts import Axis, Kind, Plot, Series
+from analysis.reports.model import EMULATED, Cell, Column, Fact, Report, Section, Table, fixed
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+_NO_PEAK = "no roof: the read peak was not measured. q4engine run --capture measures it; --read-peak GB/s states one"
 _MOST_OPERATIONS = 8
 _MODEL_BYTES = "weights"
 
@@ -68,40 +66,66 @@ def points(capture: Capture) -> list[Point]:
     return found
 
 
-def render(capture: Capture, compute_peak: float | None = None) -> str:
-    """The points as a table, ending in a line break. compute_peak: operations a second."""
-    peak = next((phase.context.read_peak for phase in capture.judged() if phase.context.read_peak), None)
-    lines = fitted([_heading(capture, peak, compute_peak)])
-    head = ("phase", "operation", "time", "GB/s", "of peak", "work/byte", "work/s", "bytes by")
-    rows = [head, *(_cells(point, peak) for point in points(capture))]
-    lines += aligned(rows)
-    for phase in capture.judged():
-        lines += fitted([f"{phase.title}: {phase.judgement.roofline.text}"])
-    return "\n".join(lines) + "\n"
+def of_capture(capture: Capture, compute_peak: float | None = None) -> Report:
+    """The points as a table and as a chart. compute_peak: operations a second."""
+    peak = _peak(capture)
+    found = points(capture)
+    roofs = [f"read peak {peak / 1e9:.2f} GB/s" if peak else "no measured read peak (--read-peak GB/s)"]
+    if compute_peak:
+        roofs.append(f"arithmetic peak {compute_peak / 1e9:.1f} GOP/s")
+    chart = of_points(capture, found, compute_peak)
+    verdicts = [Fact(phase.title, phase.judgement.roofline.text) for phase in capture.judged()]
+    return Report(
+        title=capture.path.name,
+        kind="Roofline",
+        facts=roofs,
+        details=[],
+        cards=[summary.of_phase(phase, capture) for phase in capture.judged()],
+        sections=[Section("", [chart, table(found, peak), *verdicts])],
+        warnings=[EMULATED] if capture.is_emulated else [],
+        picture=[[chart]],
+    )
 
 
-def picture(capture: Capture, compute_peak: float | None = None, form: str = "png") -> bytes:
-    """The points over work a byte, log-log, with the measured roofs."""
-    drawn = draw.figure(8.5, 5.6)
-    axes = drawn.subplots()
-    shown = [point for point in points(capture) if math.isfinite(point.rate) and math.isfinite(point.intensity)]
-    peak = next((phase.context.read_peak for phase in capture.judged() if phase.context.read_peak), None)
-    if not shown:
-        counted = "no phase has both work and bytes from memory counted"
-        text = "an emulator's clock gives no rates" if capture.is_emulated else counted
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center")
+def table(found: Sequence[Point], peak: float | None) -> Table:
+    """A row for each point."""
+    rows = [_cells(point, peak) for point in found]
+    digits = [max(1, fixed([row[column] for row in rows], 3)) for column in (4, 6, 7)]
+    columns = (
+        Column("phase"),
+        Column("operation"),
+        Column("time", 3, " s", secondary=True, missing="-"),
+        Column("share", 1, " %", missing="-"),
+        Column("GB/s", digits[0], missing="-"),
+        Column("of peak", 0, " %", missing="-", secondary=not peak),
+        Column("work/byte", digits[1], secondary=True, missing="-"),
+        Column("10⁹ work/s", digits[2], secondary=True, missing="-"),
+        Column("work", secondary=True),
+        Column("bytes by", secondary=True),
+    )
+    hues = [palette.operation(point.operation) if point.operation else "" for point in found]
+    return Table("", columns, rows, hues)
+
+
+def of_points(capture: Capture, found: Sequence[Point], compute_peak: float | None = None) -> Plot:
+    """The points over work a byte, log-log, under the measured roofs."""
+    shown = [point for point in found if math.isfinite(point.rate) and math.isfinite(point.intensity)]
     units = sorted({point.unit for point in shown}) or ["instructions"]
     unit = " or ".join(units)
-    if shown:
-        _roofs(axes, shown, peak, compute_peak if units == ["operations"] else None)
-        _draw_points(axes, shown)
-    axes.set_xlabel(f"{unit} per byte from memory")
-    axes.set_ylabel(f"10⁹ {unit} per second")
-    emulated = " (EMULATED)" if capture.is_emulated else ""
-    axes.set_title(f"{draw.label(capture.path.name, 50)}: roofline{emulated}", loc="left", fontsize=11)
-    axes.grid(color=draw.LIGHT)
-    draw.tidy(axes)
-    return draw.save(drawn, form)
+    peak, title = _peak(capture), f"Roofline{' (EMULATED)' if capture.is_emulated else ''}"
+    x, y = Axis(f"{unit} per byte from memory", log=True), Axis(f"10⁹ {unit} per second", log=True)
+    if not shown:
+        why = "no phase has both work and bytes from memory counted"
+        why = "an emulator's clock gives no rates" if capture.is_emulated else why if peak else f"{why}; {_NO_PEAK}"
+        return Plot(title, x, y, empty=why)
+    roof = compute_peak if units == ["operations"] else None
+    x, y = _axes(shown, peak, roof, x, y)
+    series = (*_roofs(peak, roof, x, y), *_phases(capture, shown))
+    return Plot(title, x, y, series, remark="" if peak else _NO_PEAK)
+
+
+def _peak(capture: Capture) -> float | None:
+    return next((phase.context.read_peak for phase in capture.judged() if phase.context.read_peak), None)
 
 
 def _of_phase(phase: JudgedPhase, parts: Sequence[Operation]) -> Point:
@@ -133,89 +157,76 @@ def _count(phase: JudgedPhase, event: str) -> float | None:
     return count.value if count is not None and count.status == OK and math.isfinite(count.value) else None
 
 
-def _heading(capture: Capture, peak: float | None, compute_peak: float | None) -> str:
-    roofs = [f"read peak {peak / 1e9:.2f} GB/s" if peak else "no measured read peak (--read-peak GB/s)"]
-    if compute_peak:
-        roofs.append(f"arithmetic peak {compute_peak / 1e9:.1f} GOP/s")
-    emulated = "  EMULATED" if capture.is_emulated else ""
-    return f"{printable(str(capture.path), 500)}  {', '.join(roofs)}{emulated}"
-
-
-def _cells(point: Point, peak: float | None) -> tuple[str, ...]:
-    known = math.isfinite(point.bandwidth)
-    unit = "GOP/s" if point.unit == "operations" else "Ginst/s"
-    return (
-        point.phase if not point.operation else "",
+def _cells(point: Point, peak: float | None) -> list[Cell]:
+    return [
+        point.phase,
         point.operation,
-        _time(point),
-        f"{point.bandwidth / 1e9:.2f}" if known else "-",
-        f"{100 * point.bandwidth / peak:.0f} %" if known and peak else "-",
-        f"{point.intensity:.3g}" if math.isfinite(point.intensity) else "-",
-        f"{describe(point.rate / 1e9, '')} {unit}" if math.isfinite(point.rate) else "-",
+        point.seconds if not point.operation else None,
+        100 * point.share if math.isfinite(point.seconds) else None,
+        point.bandwidth / 1e9,
+        100 * point.bandwidth / peak if peak else None,
+        point.intensity,
+        point.rate / 1e9,
+        point.unit,
         point.source or "-",
-    )
+    ]
 
 
-def _time(point: Point) -> str:
-    """An operation's share, a phase's seconds; `-` where the clock was an emulator's."""
-    if not math.isfinite(point.seconds):
-        return "-"
-    return f"{100 * point.share:.1f} %" if point.operation else f"{point.seconds:.3f} s"
-
-
-def _roofs(axes: Axes, shown: Sequence[Point], peak: float | None, compute_peak: float | None) -> None:
-    low = min(point.intensity for point in shown) / 8
-    high = max(point.intensity for point in shown) * 3
-    if peak and compute_peak:
-        high = max(high, 3 * compute_peak / peak)
-    draw.log_axis(axes, "x")
-    draw.log_axis(axes, "y")
-    axes.set_xlim(low, high)
+def _axes(shown: Sequence[Point], peak: float | None, roof: float | None, x: Axis, y: Axis) -> tuple[Axis, Axis]:
+    """Wide enough for the points and for the knee of the roofs."""
+    low, high = min(point.intensity for point in shown) / 6, max(point.intensity for point in shown) * 4
+    if peak and roof:
+        high = max(high, 3 * roof / peak)
     rates = [point.rate / 1e9 for point in shown]
-    axes.set_ylim(min(rates) / 4, 3 * max([*rates, *([compute_peak / 1e9] if compute_peak else [])]))
+    top = 3 * max([*rates, *([roof / 1e9] if roof else [])])
+    return replace(x, low=low, high=high), replace(y, low=min(rates) / 3, high=top)
+
+
+def _roofs(peak: float | None, roof: float | None, x: Axis, y: Axis) -> list[Series]:
+    """Roofs within the axes."""
+    assert x.low and x.high and y.low and y.high
+    found = []
     if peak:
-        knee = min(high, compute_peak / peak) if compute_peak else high
-        axes.plot([low, knee], [low * peak / 1e9, knee * peak / 1e9], color=draw.BLACK, linewidth=1.5)
-        top = compute_peak / peak if compute_peak else axes.get_ylim()[1] / (peak / 1e9)
-        axes.annotate(
-            f"read peak {peak / 1e9:.1f} GB/s",
-            (top / 1.6, top / 1.6 * peak / 1e9),
-            xytext=(-10, 0),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
+        begin = max(x.low, y.low / (peak / 1e9))
+        end = min(x.high, (roof / peak) if roof else x.high, y.high / (peak / 1e9))
+        line = tuple((at, at * peak / 1e9) for at in (begin, begin**0.35 * end**0.65, end))
+        found.append(
+            Series("", palette.FAINT, line, Kind.RULE, labels=("", f"read peak {peak / 1e9:.1f} GB/s", ""), below=True)
         )
-    if compute_peak:
-        start = compute_peak / peak if peak else low
-        axes.plot([start, high], [compute_peak / 1e9] * 2, color=draw.BLACK, linewidth=1.5)
-        axes.annotate(
-            f"arithmetic peak {compute_peak / 1e9:.0f} GOP/s",
-            (start, compute_peak / 1e9),
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize=9,
-        )
+    if roof:
+        begin = max(x.low, roof / peak) if peak else x.low
+        line = tuple((at, roof / 1e9) for at in (begin, x.high))
+        found.append(Series("", palette.FAINT, line, Kind.RULE, labels=(f"arithmetic peak {roof / 1e9:.0f} GOP/s", "")))
+    return found
 
 
-def _draw_points(axes: Axes, shown: Sequence[Point]) -> None:
-    phases = list(dict.fromkeys(point.phase for point in shown))
-    for point in shown:
-        number = phases.index(point.phase)
-        colour = draw.SERIES[number % len(draw.SERIES)]
-        marker = draw.MARKERS[number % len(draw.MARKERS)]
-        size = 130 if not point.operation else 25 + 70 * min(1.0, point.share if math.isfinite(point.share) else 0.0)
-        face = colour if not point.operation else "none"
-        axes.scatter(
-            point.intensity, point.rate / 1e9, s=size, marker=marker, facecolor=face, edgecolor=colour, zorder=3
-        )
-        # phases are named below their mark and operations beside it, so that the two never share a place
-        below = not point.operation
-        axes.annotate(
-            draw.label(point.operation or point.phase, 30),
-            (point.intensity, point.rate / 1e9),
-            xytext=(0, -20) if below else (8, 3),
-            textcoords="offset points",
-            ha="center" if below else "left",
-            fontsize=10 if below else 9,
-            fontweight="bold" if below else "normal",
-        )
+def _phases(capture: Capture, shown: Sequence[Point]) -> list[Series]:
+    """A mark a phase and smaller ones for its operations; shape and hue are the phase's."""
+    found = []
+    for number, phase in enumerate(capture.judged()):
+        mine = [point for point in shown if point.phase == phase.title]
+        if mine:
+            sizes = [1.9 if not point.operation else 0.8 + 0.8 * _known(point.share) for point in mine]
+            found.append(
+                Series(
+                    phase.title,
+                    palette.phase(phase.phase.label, number),
+                    tuple((point.intensity, point.rate / 1e9) for point in mine),
+                    Kind.DOTS,
+                    tuple(_tip(point) for point in mine),
+                    tuple(point.operation or point.phase for point in mine),
+                    number,
+                    sizes=tuple(sizes),
+                )
+            )
+    return found
+
+
+def _known(share: float) -> float:
+    return min(1.0, share) if math.isfinite(share) else 0.0
+
+
+def _tip(point: Point) -> str:
+    name = f"{point.phase}, {point.operation}" if point.operation else point.phase
+    unit = "GOP/s" if point.unit == "operations" else "10⁹ instructions/s"
+    return f"{name}: {point.rate / 1e9:.3g} {unit}, {point.bandwidth / 1e9:.3g} GB/s (bytes by {point.source})"

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from synthetic_captures import Part, write_per_op  # noqa: E402
 
-from analysis import roofline, scaling, stalls, timeline  # noqa: E402
+from analysis import compare, roofline, scaling, stalls, timeline  # noqa: E402
 
 GHZ = 2.8e9
 # Weights of a 24-layer model in Q4_0, bytes: rows x columns x 4.5 / 8.
@@ -72,28 +76,49 @@ def parts(threads: int) -> tuple[Part, ...]:
     )
 
 
+def captures(folder: Path) -> Path:
+    """The folder of captures over threads and prompt lengths, below `folder`."""
+    made = folder / "synthetic"
+    made.mkdir()
+    for threads in (1, 2, 4):
+        for prompt in (16, 32, 64, 128, 256, 512):
+            _write(made / f"synthetic-t{threads}-p{prompt}.csv", parts(threads), threads, prompt)
+    return made
+
+
+def slower(folder: Path) -> Path:
+    """A run of four threads whose barriers take longer and whose products read a little less a second."""
+    factors = {"barrier": 25.0, "gemv": 1.06}
+    changed = [replace(part, seconds=part.seconds * factors.get(part.op, 1.0)) for part in parts(4)]
+    return _write(folder / "synthetic-after.csv", changed, 4, 64)
+
+
+def _write(path: Path, made_of: Sequence[Part], threads: int, prompt: int) -> Path:
+    rates = _rates(0, 0, 0, 0, 0, 0)
+    return write_per_op(
+        path, made_of, threads=threads, prompt=prompt, n_decode=24, header=HEADER, counts_per_second=rates
+    )
+
+
+def _small(path: Path) -> None:
+    """The picture with as many colours as it needs, which halves its file."""
+    with Image.open(path) as drawn:
+        drawn.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def main(folder: Path) -> None:
-    """Write every example picture and page into `folder`."""
+    """Write every example picture into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        captures = Path(scratch) / "synthetic"
-        captures.mkdir()
-        for threads in (1, 2, 4):
-            for prompt in (16, 32, 64, 128, 256, 512):
-                write_per_op(
-                    captures / f"synthetic-t{threads}-p{prompt}.csv",
-                    parts(threads),
-                    threads=threads,
-                    prompt=prompt,
-                    n_decode=24,
-                    header=HEADER,
-                    counts_per_second=_rates(0, 0, 0, 0, 0, 0),
-                )
-        one = str(captures / "synthetic-t4-p64.csv")
+        made = captures(Path(scratch))
+        one, after = str(made / "synthetic-t4-p64.csv"), str(slower(Path(scratch)))
         stalls.main([one, "--plot", str(folder / "stalls.png")])
         roofline.main([one, "--compute-peak", "1600", "--plot", str(folder / "roofline.png")])
         timeline.main([one, "--plot", str(folder / "timeline.png")])
-        scaling.main([str(captures), "--plot", str(folder / "scaling.png")])
+        scaling.main([str(made), "--plot", str(folder / "scaling.png")])
+        compare.main([one, after, "--plot", str(folder / "compare.png")])
+    for name in ("stalls", "roofline", "timeline", "scaling", "compare"):
+        _small(folder / f"{name}.png")
 
 
 if __name__ == "__main__":

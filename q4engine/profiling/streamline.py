@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from annotate import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, Channel, Color, Counter, CounterClass, Streamline, encode
+from analysis import palette
+from annotate import Channel, Color, Counter, CounterClass, Streamline, encode
 from q4engine.engine import Phase
 from q4engine.profiling.recording import BARRIER, Operation, Record
 
-PHASE_COLORS: dict[Phase, Color] = {"prefill": BLUE, "decode": ORANGE, "verify": PURPLE}
-_COLORS: dict[str, Color] = {"gemm": BLUE, "gemv": ORANGE, "attention": GREEN, "swiglu": PURPLE, BARRIER: RED}
+PHASE_COLORS: dict[Phase, Color] = {
+    phase: Color(*palette.rgb(palette.phase(phase))) for phase in ("prefill", "decode", "verify")
+}
 MOST_BYTES = encode.MAX_MESSAGE_BYTES
 _HEADER_BYTES = 5  # of a message: its type and length; its time follows
 
@@ -104,13 +106,15 @@ class OperationChannels:
         return self._batches[kind]
 
     def _annotations(self, record: Record) -> Iterator[_Annotation]:
+        waiting = Color(*palette.rgb(palette.WAITING))
         for index, operation in enumerate(self._plan):
             name = operation.name(operation.tokens(record.call))
+            color = Color(*palette.rgb(palette.operation(name)))
             text = operation.tensor or f"layer {operation.layer}"
             at = 2 * index
-            yield _Annotation(self._channel(name), text, _COLORS.get(name, GRAY), at, at + 1, optional=False)
+            yield _Annotation(self._channel(name), text, color, at, at + 1, optional=False)
             if record.n_threads > 1:
-                yield _Annotation(self._channel(BARRIER), text, _COLORS[BARRIER], at + 1, at + 2, optional=True)
+                yield _Annotation(self._channel(BARRIER), text, waiting, at + 1, at + 2, optional=True)
 
     def _cut(self, annotations: list[_Annotation], time_bytes: int) -> Iterator[_Batch]:
         """As few batches as a message's greatest length allows."""

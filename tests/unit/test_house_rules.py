@@ -63,7 +63,7 @@ FOR_KERNELS = (
 
 # What a package may import of another, beyond the standard library and what pip installs. The engine takes of analysis
 # only modules that need nothing but the standard library; so much of it is loaded with every engine.
-STANDARD_LIBRARY_ALONE = ("analysis/events.py", "analysis/outputs.py", "analysis/terminal.py")
+STANDARD_LIBRARY_ALONE = ("analysis/events.py", "analysis/outputs.py", "analysis/palette.py", "analysis/terminal.py")
 ACROSS = (
     ("q4engine/cli/*", ("annotate/*", "analysis/*")),
     ("q4engine/bench/*", ("annotate/*", "analysis/*")),

@@ -1,4 +1,4 @@
-"""Breakdowns as rows of text (`reports.breakdown_rows`)."""
+"""Breakdowns as tables (`reports.breakdown_rows`)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def test_rows_of_a_breakdown(timed: Capture) -> None:
     tokens = timed.judged()[1]
     found = breakdown.of_phase(tokens, timed.table)
     assert found is not None
-    rows = breakdown_rows.rows(found, found.operations)
-    assert {len(row) for row in rows} == {len(breakdown_rows.head(found))}
+    rows = breakdown_rows.table(found, found.operations, "by operation", 8).shown()
     assert rows[0][0] == "gemm" and rows[0][1] == "85.1 %"
     assert not breakdown_rows.has_counts(tokens)
     assert summary.of_phase(tokens, timed).verdict == "gemm takes 85.1 % of the time"
@@ -33,17 +32,21 @@ def test_what_is_not_known_stays_empty() -> None:
     known = Part("gemm", 0.75, 1.5e-3, 12.34e9, "weights", 5e9)
     waiting = Part("barrier", 0.25, 5e-4, math.nan, "", math.nan)
     found = Breakdown(True, [known, waiting], [])
-    assert breakdown_rows.head(found) == ["", "share of time", "ms/token", "GB/s", "GOP/s", "bytes by"]
-    assert breakdown_rows.rows(found, found.operations) == [
-        ["gemm", "75.0 %", "1.5", "12.3", "5", "weights"],
-        ["barrier", "25.0 %", "0.5", "", "", "waiting for other threads"],
+    table = breakdown_rows.table(found, found.operations, "by operation", 8)
+    titles = ["by operation", "share of time", "ms/token", "GB/s", "GOP/s", "bytes by"]
+    assert [column.title for column in table.columns] == titles
+    assert table.shown() == [
+        ["gemm", "75.0 %", "1.500", "12.3", "5.000", "weights"],
+        ["barrier", "25.0 %", "0.500", "", "", "waiting for other threads"],
     ]
+    assert list(table.hues) == ["blue", "vermillion"]
 
 
 def test_shares_of_instructions_have_no_times() -> None:
     found = Breakdown(False, [Part("gemm", 1.0, 1234567.0, math.nan, "", math.nan)], [])
-    assert breakdown_rows.head(found) == ["", "share of instructions", "instructions/token"]
-    assert breakdown_rows.rows(found, found.operations) == [["gemm", "100.0 %", "1,234,567"]]
+    table = breakdown_rows.table(found, found.operations, "by operation", 8)
+    assert [column.title for column in table.columns[1:]] == ["share of instructions", "instructions/token"]
+    assert table.shown() == [["gemm", "100.0 %", "1,234,567"]]
 
 
 def test_lines_of_time_and_size(counted: Capture) -> None:
@@ -76,7 +79,6 @@ def test_a_projection_says_what_it_is_and_what_it_lacks(tmp_path: Path) -> None:
     title = breakdown_rows.projection_title(found)
     assert title.startswith("PROJECTION, not measured, on an assumed machine of 40 GB/s and 200 GOP/s: ")
     assert title.endswith("tokens/s at best; without attention, rms_norm")
-    assert breakdown_rows.projection_rows(found) == [
-        ["projected", "share", "ms/token", "limit"],
-        ["gemm", "100.0 %", "0.059", "bandwidth, bytes by weights"],
-    ]
+    table = breakdown_rows.projection_table(found)
+    assert [column.title for column in table.columns] == ["projected", "share", "ms/token", "limit"]
+    assert table.shown() == [["gemm", "100.0 %", "0.0590", "bandwidth, bytes by weights"]]

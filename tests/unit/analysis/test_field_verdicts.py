@@ -8,8 +8,14 @@ import pytest
 
 from analysis import cores
 from analysis.judging import Capture, JudgedPhase, Options, load
+from analysis.reports import text as report_text
+from analysis.reports.capture_report import of_capture, source
 from analysis.reports.summary import of_phase
-from analysis.reports.text import render
+
+
+def render(capture: Capture) -> str:
+    return report_text.render(of_capture(capture, pages=False), source(capture))
+
 
 BACKEND, FRONT = "back-end-bound, memory or core unknown", "front-end-bound"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +12,6 @@ from analysis.reports import figure
 
 def test_names_of_a_capture_are_no_formulas() -> None:
     assert figure.label("a$b$\x1b") == r"a\$b\$\x1b"
-    assert figure.form_of(Path("a.SVG")) == "svg" and figure.form_of(Path("a")) == "png"
 
 
 @pytest.mark.parametrize("form", ["png", "svg"])
@@ -24,7 +22,7 @@ def test_the_same_figure_gives_the_same_bytes(form: str) -> None:
         axes.plot([1, 10, 100], [1, 2, 3])
         axes.set_title(figure.label("名前 $x$ \x1b[2J"))  # a script that the font lacks
         figure.tidy(axes)
-        figure.legend_below(drawn, [("a", figure.BLUE), ("b", figure.ORANGE)])
+        figure.legend_below(drawn, [("a", "blue"), ("b", "vermillion")], 2)
         return figure.save(drawn, form)
 
     assert picture() == picture()
@@ -36,18 +34,3 @@ def test_the_same_figure_gives_the_same_bytes(form: str) -> None:
 
 def test_labels_are_bounded() -> None:
     assert figure.label("x" * 100, 10) == "x" * 9 + "…"
-
-
-@pytest.mark.parametrize("which", ["x", "y"])
-def test_log_axes_have_plain_numbers(which: str) -> None:
-    axes = figure.figure(2.0, 1.5).subplots()
-    figure.log_axis(axes, which)
-    axis, other = (axes.xaxis, axes.yaxis) if which == "x" else (axes.yaxis, axes.xaxis)
-    assert (axis.get_scale(), other.get_scale()) == ("log", "linear")
-    assert [axis.get_major_formatter()(value) for value in (0.5, 20.0, 1000.0)] == ["0.5", "20", "1000"]
-    assert {1.0, 2.0, 5.0, 10.0} <= set(axis.get_major_locator().tick_values(1, 10))
-
-
-def test_series_are_told_apart() -> None:
-    assert len(set(figure.SERIES)) == len(figure.SERIES) == len(set(figure.MARKERS))
-    assert figure.GREY not in figure.SERIES  # it is waiting's and ideal's

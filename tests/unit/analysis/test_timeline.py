@@ -1,12 +1,16 @@
-"""`analysis.timeline` end to end."""
+"""`analysis.timeline` end to end, and its report (`reports.timeline_report`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import synthetic_captures as captures
 from analysis_commands import PNG, Run, spawn
 
 from analysis import timeline
+from analysis.judging import Capture
+from analysis.reports import timeline_report
+from analysis.reports.model import tables
 
 
 def test_another_command_as_a_process(capture: Path) -> None:
@@ -16,9 +20,27 @@ def test_another_command_as_a_process(capture: Path) -> None:
 
 
 def test_timeline(capture: Path, command: Run, tmp_path: Path) -> None:
-    status, out, err = command(timeline.main, capture, "--plot", tmp_path / "timeline.png")
+    picture, page = tmp_path / "timeline.png", tmp_path / "timeline.html"
+    status, out, err = command(timeline.main, capture, "--plot", picture, "--html", page)
     assert (status, err) == (0, "")
-    assert (tmp_path / "timeline.png").read_bytes().startswith(PNG)
-    lines = out.splitlines()[2:]
-    assert len(lines) == 22
-    assert lines[2].split()[:3] == ["decode", "512", "1"]
+    assert picture.read_bytes().startswith(PNG)
+    assert "How long each step took" in page.read_text()
+    lines = out.splitlines()
+    steps = lines[lines.index("Every step") + 2 :]
+    assert len(steps) == 22
+    assert steps[2].split()[:3] == ["decode", "512", "1"]
+
+
+def test_the_spread_of_single_tokens(counted: Capture) -> None:
+    report = timeline_report.of_capture(counted)
+    spread = next(tables(report.sections[0].blocks))
+    assert spread.shown() == [["decode", "20.00 ms", "19.60 ms", "20.40 ms", "1.02"]]
+    assert [len(row) for row in report.picture] == [1, 1]
+
+
+def test_a_capture_without_steps(tmp_path: Path, command: Run) -> None:
+    path = captures.write_perf_total(tmp_path / "synthetic.csv", {"cycles": 1e9, "instructions": 2e9}, 0.5)
+    status, out, err = command(timeline.main, path, "--html", tmp_path / "page.html")
+    assert (status, err) == (0, "")
+    assert "no steps: the capture has no calls and no markers" in out
+    assert "no steps in this capture" in (tmp_path / "page.html").read_text()

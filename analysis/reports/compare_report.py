@@ -1,0 +1,214 @@
+"""The report of two captures side by side: what changed, by how much, and which operations make it up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis import metrics, palette
+from analysis.calls import WAITING
+from analysis.changes import Change, Comparison
+from analysis.errors import printable
+from analysis.judging import Capture
+from analysis.reports.charts import Bar, Bars, Part
+from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed
+
+_MOST_PARTS = 10
+_NEXT = {
+    True: "see which operations grew, below, and what else differs between the runs",
+    False: "see which operations shrank, below",
+}
+
+
+def of_comparison(left: Capture, right: Capture, result: Comparison, show_all: bool) -> Report:
+    """show_all: what did not change as well."""
+    titles = [title for title, _, _ in result.verdicts]
+    cards = [_card(result, *verdict) for verdict in result.verdicts]
+    charts = [_stacks([change for change in result.changes if change.phase == title], title) for title in titles]
+    charts = [chart for chart in charts if chart.bars]
+    warnings = []
+    if left.is_emulated != right.is_emulated:
+        both = "one of the two is emulated, the other measured"
+        warnings.append(f"WARNING: {both}; only counts of instructions may be compared")
+    facts = [f"A {printable(str(left.path), 300)}", f"B {printable(str(right.path), 300)}"]
+    sections = [_settings(result)] if result.settings or result.unmatched else []
+    sections += [_section(result, title, card, show_all) for title, card in zip(titles, cards, strict=True)]
+    return Report(
+        title=f"{printable(left.path.name, 100)} and {printable(right.path.name, 100)}",
+        kind="What changed from A to B",
+        facts=facts,
+        details=[],
+        cards=cards,
+        sections=sections,
+        warnings=warnings,
+        picture=[[chart] for chart in charts],
+    )
+
+
+def _settings(result: Comparison) -> Section:
+    facts = [Fact(key, f"{one} → {other}") for key, one, other in result.settings]
+    facts += [Fact("only in one of them", title) for title in result.unmatched]
+    return Section("What else differs", facts)
+
+
+def _card(result: Comparison, title: str, one: str, other: str) -> Card:
+    changes = [change for change in result.changes if change.phase == title]
+    verdicts = f"{one} in both" if one == other else f"{one} → {other}"
+    speed = next((change for change in changes if change.kind == "speed"), None)
+    if speed is None:
+        return Card(title, "", verdicts, "", "no times to compare", "", palette.OTHER)
+    decimals = fixed([1e3 * speed.left, 1e3 * speed.right], 4)
+    sides = [f"{1e3 * value:.{decimals}f}" for value in (speed.left, speed.right)]
+    largest = [] if speed.has_changed is False else _largest(changes, speed)
+    why = [f"{sides[0]} → {sides[1]} ms a token", *_interval(speed), *largest, verdicts]
+    if not speed.has_changed:
+        unsure = "too few steps to say whether it changed" if speed.has_changed is None else "no change beyond noise"
+        return Card(title, f"{sides[1]} ms/token", unsure, "", ", ".join(why), "", palette.OTHER)
+    slower = speed.right > speed.left
+    verdict = f"{100 * abs(speed.relative):.1f} % more time a token" if slower else _faster(speed)
+    hue = palette.WAITING if slower else palette.BETTER
+    return Card(title, f"{sides[1]} ms/token", verdict, "", ", ".join(why), _NEXT[slower], hue)
+
+
+def _faster(speed: Change) -> str:
+    return f"{100 * abs(speed.relative):.1f} % less time a token"
+
+
+def _interval(change: Change) -> list[str]:
+    if change.interval is None:
+        return []
+    low, high = (100 * end for end in change.interval)
+    return [f"95 % interval {low:+.1f} to {high:+.1f} %"]
+
+
+def _largest(changes: Sequence[Change], speed: Change) -> list[str]:
+    """The operation that makes most of the difference, where it makes a good part of it."""
+    parts = [change for change in changes if change.kind == "operation"]
+    if not parts or not speed.difference:
+        return []
+    largest = max(parts, key=lambda change: change.difference / speed.difference)
+    if largest.difference / speed.difference < 0.2:
+        return []
+    only = f" (only in {largest.only_in})" if largest.only_in else ""
+    return [f"mostly {largest.name}{only}, {1e3 * largest.difference:+.3g} ms"]
+
+
+def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Section:
+    changes = [change for change in result.changes if change.phase == title]
+    blocks: list[Block] = [Fact(f"only in {side}", what) for phase, side, what in result.alone if phase == title]
+    stacks, differences = _stacks(changes, title), _differences(changes, title)
+    blocks += [stacks] if stacks.bars else []
+    blocks += [differences] if differences.bars else []
+    blocks += _times(changes, show_all)
+    others = [(_metrics(changes, show_all), "Ratios"), (_events(changes, show_all), "Events a token")]
+    blocks += [Fold(f"{name} ({len(table.rows)})", [table]) for table, name in others if table.rows]
+    unsure = [change for change in changes if change.has_changed is None and not change.only_in]
+    hidden = [] if show_all else [change for change in unsure if change.kind in ("metric", "event")]
+    if hidden:
+        blocks.append(Fact("unsure", f"{len(hidden)} more without an interval (too few steps); --all shows them"))
+    if changes and not unsure and not any(change.has_changed for change in changes):
+        blocks.append(Fact("in all", "nothing changed beyond noise"))
+    return Section(title, blocks, card=card)
+
+
+def _hue(name: str) -> str:
+    return palette.WAITING if name in WAITING else palette.operation(name)
+
+
+def _stacks(changes: Sequence[Change], title: str) -> Bars:
+    """A's and B's milliseconds a token by operation; no bars unless both have operations."""
+    parts = [change for change in changes if change.kind == "operation"]
+    parts.sort(key=lambda change: -max(change.left, change.right))
+    shown, rest = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
+    bars = []
+    for side, values in (("A", [c.left for c in parts]), ("B", [c.right for c in parts])) if parts else ():
+        pairs = [*zip([change.name for change in shown], values, strict=False)]
+        pairs += [("others", sum(values[len(shown) :]))] if rest else []
+        found = tuple(
+            Part(name, 1e3 * value, _hue(name), f"{side}, {name}: {1e3 * value:.3g} ms a token")
+            for name, value in pairs
+            if value > 0
+        )
+        bars.append(Bar(side, found, f"{1e3 * sum(values):.4g} ms a token"))
+    decimals = fixed([bar.total for bar in bars])
+    return Bars(f"{title}: a token's time in A and in B", "ms a token", tuple(bars), decimals=decimals)
+
+
+def _differences(changes: Sequence[Change], title: str) -> Bars:
+    """What each operation adds to the difference, the largest first."""
+    parts = [change for change in changes if change.kind == "operation" and change.difference]
+    parts.sort(key=lambda change: -abs(change.difference))
+    decimals = fixed([1e3 * change.difference for change in parts[:1]])
+    bars = []
+    for change in parts[:_MOST_PARTS]:
+        value = 1e3 * change.difference
+        words = f"{value:+.{decimals}f} ms" + (f", only in {change.only_in}" if change.only_in else "")
+        tip = f"{change.name}: {1e3 * change.left:.3g} → {1e3 * change.right:.3g} ms a token"
+        bars.append(Bar(change.name, (Part(change.name, value, _hue(change.name), tip),), words))
+    name = f"{title}: the difference by operation"
+    return Bars(name, "ms a token, B less A", tuple(bars), decimals=decimals, has_legend=False)
+
+
+def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
+    """Time a token, and how the operations' differences make it up."""
+    speed = [change for change in changes if change.kind == "speed"]
+    parts = sorted((c for c in changes if c.kind == "operation"), key=lambda change: -abs(change.difference))
+    most = len(parts) if show_all else _MOST_PARTS
+    rows = [_row(change, 1e3 * change.left, 1e3 * change.right, 1e3 * change.difference) for change in parts[:most]]
+    if rest := parts[most:]:
+        sums = [1e3 * sum(getattr(c, side) for c in rest) for side in ("left", "right", "difference")]
+        rows.append([f"{len(rest)} others", *sums, None, None, None, ""])
+    for change in speed:
+        name = "all together" if parts else change.name
+        values = [1e3 * value for value in (change.left, change.right, change.difference)]
+        rows.append([name, *_row(change, *values)[1:]])
+    if not rows:
+        return []
+    decimals = fixed([row[column] for row in rows for column in (1, 2)], 4)
+    columns = (
+        Column("time per token, ms"),
+        Column("A", decimals),
+        Column("B", decimals),
+        Column("B less A", decimals, sign=True, secondary=True),
+        *_CHANGE,
+    )
+    hues = [_hue(str(row[0])) if number < len(rows) - len(speed) else "" for number, row in enumerate(rows)]
+    return [Table("", columns, rows, hues)]
+
+
+_CHANGE = (
+    Column("change", 1, " %", sign=True, missing="-"),
+    Column("from", 1, " %", sign=True, secondary=True, missing="-"),
+    Column("to", 1, " %", sign=True, secondary=True, missing="-"),
+    Column("95 % sure", secondary=True),
+)
+
+
+def _row(change: Change, *values: Cell) -> list[Cell]:
+    low, high = (100 * end for end in change.interval) if change.interval else (None, None)
+    word = "" if change.has_changed is None else "changed" if change.has_changed else "same"
+    word = f"only in {change.only_in}" if change.only_in else word or "no interval"
+    return [change.name, *values, 100 * change.relative, low, high, word]
+
+
+def _worth_showing(changes: Sequence[Change], kind: str, show_all: bool) -> list[Change]:
+    found = [change for change in changes if change.kind == kind and (show_all or change.has_changed)]
+    return sorted(found, key=lambda change: -abs(change.relative) if math.isfinite(change.relative) else 0.0)
+
+
+def _metrics(changes: Sequence[Change], show_all: bool) -> Table:
+    """Ratios, each in its own unit."""
+    found = _worth_showing(changes, "metric", show_all)
+    rows = [
+        _row(change, *(metrics.describe(value, change.unit) for value in (change.left, change.right)))
+        for change in found
+    ]
+    return Table("", (Column("ratio"), Column("A"), Column("B"), *_CHANGE), rows)
+
+
+def _events(changes: Sequence[Change], show_all: bool) -> Table:
+    """Events a token."""
+    rows = [_row(change, change.left, change.right) for change in _worth_showing(changes, "event", show_all)]
+    smallest = min((value for row in rows for value in row[1:3] if isinstance(value, float) and value), default=1.0)
+    decimals = min(3, fixed([smallest]))
+    return Table("", (Column("event a token"), Column("A", decimals), Column("B", decimals), *_CHANGE), rows)

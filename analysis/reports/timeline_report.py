@@ -1,0 +1,53 @@
+"""The report of a capture's steps: how long each took, how they spread, what each one's time or cycles went to."""
+
+from __future__ import annotations
+
+from analysis.breakdown import step_seconds
+from analysis.errors import printable
+from analysis.judging import Capture
+from analysis.reports import capture_charts, capture_report, summary
+from analysis.reports.model import EMULATED, Block, Cell, Column, Report, Section, Table, fixed
+
+
+def of_capture(capture: Capture) -> Report:
+    """A row a step behind the spread of each phase's steps."""
+    charts = [capture_charts.lengths(capture), capture_charts.shares(capture)]
+    steps = capture_report.steps_table(capture)
+    blocks: list[Block] = [*charts]
+    spread = _spread(capture)
+    if spread.rows:
+        blocks.append(spread)
+    sections = [Section("", blocks)]
+    if steps.rows:
+        sections.append(Section("Every step", [steps]))
+    else:
+        sections.append(Section("no steps: the capture has no calls and no markers (see --markers)", []))
+    return Report(
+        title=printable(capture.path.name, 200),
+        kind="Steps over time",
+        facts=capture_report.known_facts(capture),
+        details=[],
+        cards=[summary.of_phase(phase, capture) for phase in capture.judged()],
+        sections=sections,
+        warnings=[EMULATED] if capture.is_emulated else [],
+        picture=[[chart] for chart in charts],
+    )
+
+
+def _spread(capture: Capture) -> Table:
+    """Median and percentiles of the steps of single tokens, a row a phase; no rows of emulated captures."""
+    rows: list[list[Cell]] = []
+    for phase in capture.judged():
+        found = step_seconds(phase)
+        if found and not phase.context.emulated:
+            low, median, high = (1e3 * seconds for seconds in found)
+            rows.append([phase.title, median, low, high, high / median])
+    decimals = fixed([row[3] for row in rows], 4)
+    columns = (
+        Column("single tokens of"),
+        Column("median", decimals, " ms"),
+        Column("p5", decimals, " ms", secondary=True),
+        Column("p95", decimals, " ms"),
+        Column("p95 / median", 2),
+    )
+    return Table("", columns, rows)
