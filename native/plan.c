@@ -30,7 +30,7 @@ bool q4_op_writes(const struct q4_op *op, int buffer) {
     for (const struct q4_field *f = op->class->fields; f->name; f++)
         if (f->offset == offsetof(struct q4_op, out) && op->out == buffer)
             return true;
-    return op->kind == Q4_OP_ROPE && op->source == buffer;
+    return (op->kind == Q4_OP_ROPE || op->kind == Q4_OP_CLAMP) && op->source == buffer;
 }
 
 // ---- fields -------------------------------------------------------------------------------------

@@ -20,14 +20,16 @@ struct q4_model;
 struct q4_run;
 
 enum q4_op_kind {
-    Q4_OP_EMBED,     // out = table[token]
-    Q4_OP_RMS_NORM,  // out = or += norm(source) * vector, `count` pieces of `width` columns each
-    Q4_OP_QUANTIZE,  // the quantised forms of source
-    Q4_OP_MATMUL,    // out[out_col ..] = or += (weight * source (+ bias)) * scale, capped
-    Q4_OP_ROPE,      // rotates `heads` heads of source in place, from source_col on
-    Q4_OP_KV_STORE,  // source[key_col ..] and source[value_col ..], all KV heads -> cache of `layer`
-    Q4_OP_ATTENTION, // source[source_col ..]: queries -> out
-    Q4_OP_SWIGLU,    // source: gate, then up -> out = activation(gate) * up
+    Q4_OP_EMBED,      // out = table[token]
+    Q4_OP_RMS_NORM,   // out = or += norm(source) * vector, `count` pieces of `width` columns each
+    Q4_OP_QUANTIZE,   // the quantised forms of source
+    Q4_OP_MATMUL,     // out[out_col ..] = or += (weight * source (+ bias)) * scale, capped
+    Q4_OP_ROPE,       // rotates `heads` heads of source in place, from source_col on
+    Q4_OP_KV_STORE,   // source[key_col ..] and source[value_col ..], all KV heads -> cache of `layer`
+    Q4_OP_ATTENTION,  // source[source_col ..]: queries -> out
+    Q4_OP_SWIGLU,     // source: gate, then up -> out = activation(gate) * up
+    Q4_OP_LAYER_NORM, // out = (source - mean) / deviation
+    Q4_OP_CLAMP,      // source[source_col ..], `width` columns, to +- limit in place
     Q4_OP_PLAIN_KINDS,
     // made of plain ones by fuse.c
     Q4_OP_GATE_UP = Q4_OP_PLAIN_KINDS, // MATMUL, SWIGLU and QUANTIZE of many tokens, a block of columns at a time
@@ -108,7 +110,7 @@ struct q4_op {
     int style, activation;
     size_t source_col, out_col, key_col, value_col;
     size_t width, count, heads, kv_heads, head_dim, window;
-    float scale, eps, logit_cap;
+    float scale, eps, logit_cap, limit;
     bool add;
     // written at load
     const struct q4_op_class *class;  // of its kind

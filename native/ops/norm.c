@@ -26,6 +26,30 @@ bool Q4_NAME(q4_rms_norm)(float *y, const float *x, const float *w, size_t n, fl
     return mean < INFINITY;
 }
 
+bool Q4_NAME(q4_layer_norm)(float *y, const float *x, size_t n, float eps) {
+    float s[16] = {0};
+    for (size_t i = 0; i < n; i++)
+        s[i % 16] += x[i];
+    float mean = q4_fold16(s) / (float)n;
+    memset(s, 0, sizeof s);
+    for (size_t i = 0; i < n; i++) {
+        float apart = x[i] - mean;
+        s[i % 16] = fmaf(apart, apart, s[i % 16]);
+    }
+    float variance = q4_fold16(s) / (float)n;
+    float scale = 1.0f / sqrtf(variance + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean) * scale;
+    return variance < INFINITY;
+}
+
+void Q4_NAME(q4_clamp)(float *y, size_t n, float limit) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = y[i] > limit ? limit : y[i];
+        y[i] = y[i] < -limit ? -limit : y[i];
+    }
+}
+
 void Q4_NAME(q4_add)(float *y, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
         y[i] += x[i];

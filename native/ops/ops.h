@@ -67,6 +67,8 @@ struct q4_ops {
     const struct q4_type *const *types; // of the same variant, ending with NULL
     // y[i] = (x[i] / sqrt(mean(x^2) + eps)) * w[i]
     bool (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    // y[i] = (x[i] - mean(x)) / sqrt(variance(x) + eps)
+    bool (*layer_norm)(float *y, const float *x, size_t n, float eps);
     // x[n] to a form's q[n], d[n / block] and, where it has them, sum[n / block]; NULL for floats as they are
     bool (*quantize[Q4_ACT_FORMS])(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
     // rotates one head in place; cos_sin: rope_dim/2 cosines, then as many sines
@@ -90,6 +92,8 @@ struct q4_ops {
     void (*gated[Q4_ACTIVATIONS])(float *y, const float *gate, const float *up, size_t n);
     // y[i] = cap * tanh(y[i] / cap)
     void (*cap)(float *y, size_t n, float cap);
+    // y[i] to -limit … limit
+    void (*clamp)(float *y, size_t n, float limit);
     // y[i] *= scale
     void (*scale)(float *y, size_t n, float scale);
     // y[i] += x[i]

@@ -13,6 +13,8 @@ void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
 void Q4_NAME(q4_geglu)(float *, const float *, const float *, size_t);
 void Q4_NAME(q4_cap)(float *, size_t, float);
 void Q4_NAME(q4_scale)(float *, size_t, float);
+void Q4_NAME(q4_clamp)(float *, size_t, float);
+bool Q4_NAME(q4_layer_norm)(float *, const float *, size_t, float);
 void Q4_NAME(q4_add)(float *, const float *, size_t);
 extern const struct q4_type *const Q4_NAME(q4_types)[];
 bool Q4_NAME(q4_all_finite)(const float *, size_t);
@@ -37,6 +39,8 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .gated = {[Q4_ACTIVATION_SILU] = Q4_NAME(q4_swiglu), [Q4_ACTIVATION_GELU] = Q4_NAME(q4_geglu)},
     .cap = Q4_NAME(q4_cap),
     .scale = Q4_NAME(q4_scale),
+    .clamp = Q4_NAME(q4_clamp),
+    .layer_norm = Q4_NAME(q4_layer_norm),
     .add = Q4_NAME(q4_add),
     .all_finite = Q4_NAME(q4_all_finite),
     .dot16_f32 = Q4_NAME(q4_dot16_f32),

@@ -91,6 +91,14 @@ static struct q4_op *add_norm(struct decoder *d, struct rng *r, int source, size
     return op;
 }
 
+// Of a whole row.
+static void add_row_norm(struct decoder *d, struct rng *r, int source, int out) {
+    if (d->layer_norm)
+        new_op(d, Q4_OP_LAYER_NORM, source, out)->eps = 1e-5f;
+    else
+        add_norm(d, r, source, 0, out, d->dim, 1);
+}
+
 // A product that is added to the residual, through a norm where the model has such.
 static void add_to_residual(struct decoder *d, struct rng *r, int source, int normed, int residual) {
     int to = d->post_norm ? normed : residual;
@@ -103,9 +111,14 @@ static void add_to_residual(struct decoder *d, struct rng *r, int source, int no
 
 static void add_attention(struct decoder *d, struct rng *r, int residual, int normed, int qkv, int attended) {
     size_t q = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
-    add_norm(d, r, residual, 0, normed, d->dim, 1);
+    add_row_norm(d, r, residual, normed);
     new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
     add_products(d, r, normed, qkv, (size_t[]){q, kv, kv}, 3, d->bias, false);
+    if (d->clamp) {
+        struct q4_op *clamp = new_op(d, Q4_OP_CLAMP, qkv, Q4_NONE);
+        clamp->width = q + 2 * kv;
+        clamp->limit = 0.5f;
+    }
     if (d->qk_norm)
         add_norm(d, r, qkv, 0, qkv, d->head_dim, d->heads + d->kv_heads);
     struct q4_op *rope = new_op(d, Q4_OP_ROPE, qkv, Q4_NONE);
@@ -131,7 +144,7 @@ static void add_attention(struct decoder *d, struct rng *r, int residual, int no
 }
 
 static void add_feed_forward(struct decoder *d, struct rng *r, int residual, int normed, int gate_up, int activated) {
-    add_norm(d, r, residual, 0, normed, d->dim, 1);
+    add_row_norm(d, r, residual, normed);
     new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
     add_products(d, r, normed, gate_up, (size_t[]){d->ffn, d->ffn}, 2, false, false);
     new_op(d, Q4_OP_SWIGLU, gate_up, activated)->activation = d->activation;
@@ -159,6 +172,8 @@ static void choose_sizes(struct decoder *d, struct rng *r) {
     d->bias = rng_next(r) & 1;
     d->qk_norm = rng_next(r) % 4 == 0;
     d->post_norm = rng_next(r) % 4 == 0;
+    d->layer_norm = rng_next(r) % 4 == 0;
+    d->clamp = rng_next(r) % 4 == 0;
     d->window = rng_next(r) & 1 ? rng_range(r, 1, rng_next(r) & 1 ? 40 : 600) : 0;
     d->scale = rng_next(r) % 3 ? 1.0f : 0.25f;
     d->cap = rng_next(r) % 3 ? 0.0f : 20.0f;
@@ -188,7 +203,7 @@ void make_decoder(struct decoder *d, struct rng *r) {
         add_feed_forward(d, r, residual, normed, gate_up, activated);
     }
     d->layer = Q4_NONE;
-    add_norm(d, r, residual, 0, normed, d->dim, 1);
+    add_row_norm(d, r, residual, normed);
     new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
     struct q4_op *last = new_op(d, Q4_OP_MATMUL, normed, logits);
     last->weight = new_weight(d, r, random_type(r, d->dim), d->dim, (size_t[]){d->vocabulary}, 1);

@@ -14,6 +14,8 @@
 // A random decoder: the sizes, and the parts of its spec in memory of its own.
 struct decoder {
     size_t dim, heads, kv_heads, head_dim, ffn, vocabulary, layers;
+    bool layer_norm;               // in place of RMSNorm where whole rows are normed
+    bool clamp;                    // of Q, K and V
     bool bias, qk_norm, post_norm; // post_norm: what is added to the residual is normed first
     size_t window;                 // of layer 0; 0: none
     float scale, cap;              // of what is added to the residual, and of embedding and logits; of scores, logits

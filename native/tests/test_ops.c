@@ -56,6 +56,34 @@ static bool norm_case(struct rng *r, const void *subject, char *what, size_t siz
     return right;
 }
 
+static bool layer_norm_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *x = random_floats(SLOT_X, r, n, 1e16f), *y = place_floats(SLOT_Y, r, n), *expected = malloc(n * sizeof *y);
+    if (rng_next(r) % 8 == 0)
+        x[rng_range(r, 0, n - 1)] = rng_next(r) & 1 ? INFINITY : NAN;
+    snprintf(what, size, "%zu values", n);
+    bool finite = base->layer_norm(expected, x, n, 1e-5f), right = ops->layer_norm(y, x, n, 1e-5f) == finite;
+    right = verdict(right && (!finite || same_bits(y, expected, n, sizeof *y, what, size)), what, size);
+    free(expected);
+    return right;
+}
+
+static bool clamp_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *y = random_floats(SLOT_Y, r, n, 3e38f), *expected = malloc(n * sizeof *y), limit = 0.5f + fabsf(y[0]) / 2;
+    memcpy(expected, y, n * sizeof *y);
+    base->clamp(expected, n, limit);
+    ops->clamp(y, n, limit);
+    snprintf(what, size, "%zu values to %g", n, (double)limit);
+    bool right = same_bits(y, expected, n, sizeof *y, what, size);
+    for (size_t i = 0; i < n; i++)
+        right = right && fabsf(expected[i]) <= limit;
+    free(expected);
+    return verdict(right, what, size);
+}
+
 static bool all_finite_case(struct rng *r, const void *subject, char *what, size_t size) {
     const struct q4_ops *ops = subject;
     size_t n = random_n(r);
@@ -214,6 +242,8 @@ static void test_variant(const struct q4_ops *ops) {
         test_case run;
     } tests[] = {
         {"rms_norm", norm_case},
+        {"layer_norm", layer_norm_case},
+        {"clamp", clamp_case},
         {"all_finite", all_finite_case},
         {"quantize_q8", quantize_q8_case},
         {"quantize_q8k", quantize_q8k_case},

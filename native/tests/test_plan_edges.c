@@ -256,6 +256,14 @@ static void product_of_no_scale(struct parts *p) { p->plan[PRODUCT].scale = 0.0f
 static void capped_in_between(struct parts *p) { p->plan[PRODUCT].logit_cap = 30.0f; }
 static void capped_at_infinity(struct parts *p) { p->plan[p->spec.n_ops - 1].logit_cap = INFINITY; }
 static void scores_capped_below_zero(struct parts *p) { p->plan[ATTENTION].logit_cap = -1.0f; }
+static void layer_norm_of_other_columns(struct parts *p) {
+    p->plan[NORM].kind = Q4_OP_LAYER_NORM, p->plan[NORM].out = QKV;
+}
+static void layer_norm_of_no_epsilon(struct parts *p) { p->plan[NORM].kind = Q4_OP_LAYER_NORM, p->plan[NORM].eps = 0; }
+static void clamped_to_nothing(struct parts *p) { p->plan[ROPE].kind = Q4_OP_CLAMP; }
+static void clamped_columns_that_are_not_there(struct parts *p) {
+    p->plan[ROPE].kind = Q4_OP_CLAMP, p->plan[ROPE].limit = 1.0f, p->plan[ROPE].source_col = DIM + 2 * KV;
+}
 static void rope_of_no_magnitude(struct parts *p) { p->rope.magnitude = 0.0; }
 static void rope_with_one_factor(struct parts *p) { p->rope.far = (struct q4_vector_spec){p->norm, 1}; }
 static void sum_onto_nothing(struct parts *p) { p->plan[PRODUCT].add = true; }
@@ -289,6 +297,10 @@ static const struct {
     {capped_in_between, "operation 3: a product capped at 30; only the logits are"},
     {capped_at_infinity, "a product capped at inf"},
     {scores_capped_below_zero, "operation 6: scores capped at -1"},
+    {layer_norm_of_other_columns, "operation 1: a norm of 64 columns does not fit a buffer of 128"},
+    {layer_norm_of_no_epsilon, "operation 1: LayerNorm with epsilon 0"},
+    {clamped_to_nothing, "operation 4: values clamped to 0"},
+    {clamped_columns_that_are_not_there, "operation 4: 64 columns do not fit their buffer"},
     {rope_of_no_magnitude, "RoPE with cosines times 0"},
     {rope_with_one_factor, "RoPE needs one factor a pair"},
     {sum_onto_nothing, "operation 3: buffer 2 is not written for all tokens"},

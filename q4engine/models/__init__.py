@@ -11,6 +11,7 @@ from q4engine.models.granite import Granite
 from q4engine.models.graph import Graph
 from q4engine.models.keys import KeyReader
 from q4engine.models.llama import Llama
+from q4engine.models.olmo import OLMo
 from q4engine.models.olmo2 import OLMo2
 from q4engine.models.phi3 import Phi3
 from q4engine.models.qwen2 import Qwen2
@@ -23,6 +24,7 @@ ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "gemma2": Gemma2,
     "gemma3": Gemma3,
     "granite": Granite,
+    "olmo": OLMo,
     "olmo2": OLMo2,
     "phi3": Phi3,
     "qwen2": Qwen2,

@@ -49,6 +49,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "source", "source_col", "out", "heads", "kv_heads", "head_dim", "scale", "window", "logit_cap",
     ),
     "swiglu": ("source", "out", "activation"),
+    "layer_norm": ("source", "out", "eps"),
+    "clamp": ("source", "source_col", "width", "limit"),
 }  # fmt: skip
 """The kinds of operations by their numbers, and what each is told. Names and order are the native core's."""
 
@@ -159,6 +161,16 @@ class Graph:
         )  # fmt: skip
         return buffer
 
+    def layer_norm(self, x: Buffer, name: str, out: str, *, eps: float) -> Buffer:
+        """out = (x − mean(x)) / sqrt(variance(x) + eps): [n, x.width]. ``name`` is for people: it has no tensor."""
+        buffer = self._buffer(out, x.width)
+        self._emit("layer_norm", name, source=x.index, out=buffer.index, eps=eps)
+        return buffer
+
+    def clamp(self, x: Buffer, *, limit: float) -> None:
+        """All of x to −limit … limit, in place."""
+        self._emit("clamp", "clamp", source=x.index, source_col=0, width=x.width, limit=limit)
+
     def matmul(
         self, x: Buffer, rows: Mapping[str, int], out: str | Buffer, *, bias: bool = False, add: bool = False,
         scale: float = 1.0, logit_cap: float = 0.0,
@@ -252,7 +264,7 @@ class Graph:
         return len(self.vectors) - 1
 
     def _emit(self, kind: str, name: str, **fields: int | float) -> None:
-        self._quantized.discard(int(fields["source"] if kind == "rope" else fields.get("out", NONE)))
+        self._quantized.discard(int(fields["source"] if kind in ("rope", "clamp") else fields.get("out", NONE)))
         layer = NONE if self.layer is None else self.layer
         label = name if layer == NONE or name.startswith("blk.") else f"blk.{layer}.{name}"
         self.ops.append(Op(kind, label, layer, self.last_only, {key: fields[key] for key in FIELDS[kind]}))

@@ -157,8 +157,9 @@ class KeyReader:
     def rope_freq_base(self, key: str = "rope.freq_base", default: float = 10000.0) -> float:
         return self.real(key, 1.0, _MAX_ROPE_BASE, default)
 
-    def rms_eps(self) -> float:
-        return self.real("attention.layer_norm_rms_epsilon", _MIN_EPSILON, 0.5)
+    def epsilon(self, key: str) -> float:
+        """What a norm adds to a mean of squares."""
+        return self.real(key, _MIN_EPSILON, 0.5)
 
     def rope_scaling(self) -> RopeScaling:
         """How frequencies are stretched, but for longrope."""

@@ -75,10 +75,14 @@ class Transformer(ModelConfig):
             "rope_freq_base": keys.rope_freq_base(),
             "rope_scaling": cls.read_rope_scaling(keys),
             "rope_freqs": keys.has_tensor("rope_freqs.weight"),
-            "rms_eps": keys.rms_eps(),
+            "rms_eps": cls.read_epsilon(keys),
             "tied_output": not keys.has_tensor("output.weight"),
             "windows": (0,) * n_layers,
         }
+
+    @classmethod
+    def read_epsilon(cls, keys: KeyReader) -> float:
+        return keys.epsilon("attention.layer_norm_rms_epsilon")
 
     @classmethod
     def read_rope_scaling(cls, keys: KeyReader) -> RopeScaling:

@@ -82,6 +82,19 @@ def rms_norm(call: Call, op: Op) -> None:
     out[...] = out + scaled if op.fields["add"] else scaled
 
 
+def layer_norm(call: Call, op: Op) -> None:
+    """(x − mean(x)) / sqrt(variance(x) + eps), for each row x."""
+    x = call.rows(op, "source")
+    apart = x - np.mean(x, axis=-1, keepdims=True)
+    variance = np.mean(np.square(apart), axis=-1, keepdims=True)
+    call.rows(op, "out")[...] = apart / np.sqrt(variance + np.float32(op.fields["eps"]))
+
+
+def clamp(call: Call, op: Op) -> None:
+    x = _pieces(call.rows(op, "source"), op.index("source_col"), 1, op.index("width"))
+    np.clip(x, -op.fields["limit"], op.fields["limit"], out=x)
+
+
 def quantize(call: Call, op: Op) -> None:
     """Nothing: products here are of float32."""
 
@@ -157,6 +170,8 @@ OPERATIONS: dict[str, Callable[[Call, Op], None]] = {
     "kv_store": kv_store,
     "attention": attention,
     "swiglu": swiglu,
+    "layer_norm": layer_norm,
+    "clamp": clamp,
 }
 
 

@@ -127,6 +127,8 @@ def settings(name: str, spec: ModelSpec, turns: dict[str, Any]) -> tuple[str, di
             scales = {"embedding": "embedding_scale", "attention": "attention.scale", "residual": "residual_scale"}
             multipliers = {f"{part}_multiplier": spec.keys[key] for part, key in scales.items()}
             return "Granite", multipliers | {"logits_scaling": spec.keys["logit_scale"]}
+        case "olmo":
+            return "Olmo", {"clip_qkv": spec.keys.get("attention.clamp_kqv")}
         case "olmo2" if window:
             local = {"rope_type": "default", "rope_theta": spec.rope_freq_base}
             both = {"full_attention": turns, "sliding_attention": local}

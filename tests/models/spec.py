@@ -47,6 +47,8 @@ class ModelSpec:
     row_norm: bool = False
     """Q and K are normed over all their heads."""
     pre_norm: bool = True
+    plain_norm: bool = False
+    """Norms have no weights, and their epsilon another key."""
     post_norm: bool = False
     """What is added to the residual is normed."""
     fused: bool = False
@@ -88,7 +90,8 @@ class ModelSpec:
             ]
         for layer in range(self.n_layers):
             table += self._layer(f"blk.{layer}.")
-        table.append(_norm("output_norm.weight", self.dim))
+        if not self.plain_norm:
+            table.append(_norm("output_norm.weight", self.dim))
         if not self.tied_output:
             # Spread logits: greedy choices of a random model should not hang on the last bits.
             table.append(self._weight("output", "output.weight", self.vocab_size, self.dim, std=4 / self.dim**0.5))
@@ -96,7 +99,8 @@ class ModelSpec:
 
     def _layer(self, prefix: str) -> list[TensorSpec]:
         q_dim, kv_dim = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
-        table = [_norm(prefix + "attn_norm.weight", self.dim)] if self.pre_norm else []
+        weighed = self.pre_norm and not self.plain_norm
+        table = [_norm(prefix + "attn_norm.weight", self.dim)] if weighed else []
         if self.fused:
             table.append(self._weight("attn_qkv", prefix + "attn_qkv.weight", q_dim + 2 * kv_dim, self.dim))
         else:
@@ -115,7 +119,7 @@ class ModelSpec:
         table.append(self._weight("attn_output", prefix + "attn_output.weight", self.dim, q_dim))
         if self.post_norm:
             table.append(_norm(prefix + "post_attention_norm.weight", self.dim))
-        if self.pre_norm:
+        if weighed:
             table.append(_norm(prefix + "ffn_norm.weight", self.dim))
         if not self.fused:
             table.append(self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim))

@@ -63,13 +63,15 @@ TINY_GRANITE = ModelSpec(
     keys={"embedding_scale": 12.0, "attention.scale": 0.125, "residual_scale": 0.25, "logit_scale": 4.0},
     embedding_std=0.125,
 )
+TINY_OLMO = ModelSpec("olmo", plain_norm=True, n_kv_heads=4, keys={"attention.clamp_kqv": 1.0})
 TINY_OLMO2 = ModelSpec(
     "olmo2", n_layers=4, pre_norm=False, post_norm=True, row_norm=True, rms_eps=1e-6, rope_freq_base=5e5
 )
 TINY = {
     spec.architecture: spec
     for spec in (
-        TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3, TINY_PHI3, TINY_SMOLLM3, TINY_GRANITE, TINY_OLMO2,
+        TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3,
+        TINY_PHI3, TINY_SMOLLM3, TINY_GRANITE, TINY_OLMO, TINY_OLMO2,
     )
 }  # fmt: skip
 

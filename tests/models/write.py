@@ -60,7 +60,7 @@ def _add_hyper_parameters(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     writer.add_feed_forward_length(spec.n_ffn)
     writer.add_head_count(spec.n_heads)
     writer.add_head_count_kv(spec.n_kv_heads)
-    writer.add_layer_norm_rms_eps(spec.rms_eps)
+    (writer.add_layer_norm_eps if spec.plain_norm else writer.add_layer_norm_rms_eps)(spec.rms_eps)
     writer.add_rope_freq_base(spec.rope_freq_base)
     writer.add_rope_dimension_count(spec.rope_dim or spec.head_dim)
     writer.add_vocab_size(spec.vocab_size)

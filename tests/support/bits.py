@@ -19,6 +19,7 @@ from models.tiny import (
     TINY_GEMMA3,
     TINY_GRANITE,
     TINY_LLAMA,
+    TINY_OLMO,
     TINY_OLMO2,
     TINY_PHI3,
     TINY_QWEN2,
@@ -72,6 +73,7 @@ SPECS: dict[str, ModelSpec] = {
     "smollm3": TINY_SMOLLM3,
     "granite": TINY_GRANITE,
     "granite-f16": TINY_GRANITE.with_changes(weight_type=TensorType.F16),
+    "olmo": TINY_OLMO,
     "olmo2": TINY_OLMO2,
     "llama-yarn-window": TINY_LLAMA.with_changes(
         qkv_bias=True,

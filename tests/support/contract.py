@@ -6,6 +6,8 @@ float64 operations that are exact up to one rounding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from q4engine.gguf import TensorInfo, TensorType
@@ -77,6 +79,22 @@ def rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
         sums[..., :width] = fma(part, part, sums[..., :width])
     scale = F(1) / np.sqrt(fold16(sums) / F(x.shape[-1]) + F(eps))
     return (x * scale[..., None]) * weight
+
+
+def layer_norm(x: np.ndarray, eps: float) -> np.ndarray:
+    """Without weights, over rows [n, width]."""
+    n, width = x.shape
+
+    def folded(values: np.ndarray, step: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        sums = np.zeros((n, 16), F)
+        for i in range(0, width, 16):
+            part = values[:, i : i + 16]
+            sums[:, : part.shape[1]] = step(part, sums[:, : part.shape[1]])
+        return (fold16(sums) / F(width))[:, None]
+
+    apart = x - folded(x, lambda part, sums: sums + part)
+    variance = folded(apart, lambda part, sums: fma(part, part, sums))
+    return apart * (F(1) / np.sqrt(variance + F(eps)))
 
 
 def quantize(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from q4engine.gguf import GGUFFile
 
 NEOX, GELU, HEAD_NORM, ROW_NORM = "NEOX", "gelu", "norm of heads", "norm of all heads"
 POST_NORM, NO_PRE_NORM, FUSED = "norms before what is added", "no norms before a part", "fused tensors"
+PLAIN_NORM = "norms without weights"
 
 TRAITS: dict[str, set[str]] = {
     "llama": set(),
@@ -25,6 +26,7 @@ TRAITS: dict[str, set[str]] = {
     "phi3": {NEOX, FUSED},
     "smollm3": set(),
     "granite": set(),
+    "olmo": {PLAIN_NORM},
     "olmo2": {NEOX, POST_NORM, NO_PRE_NORM, ROW_NORM},
 }
 
@@ -71,6 +73,8 @@ class Decoder:
     # ---- the parts -----------------------------------------------------------------------------
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        if PLAIN_NORM in self.traits:
+            return contract.layer_norm(x, self.config.rms_eps)
         return contract.rms_norm(x, self.vector(name + ".weight"), self.config.rms_eps)
 
     def joined(self, x: np.ndarray, prefix: str, part: np.ndarray, name: str) -> np.ndarray:
@@ -99,6 +103,8 @@ class Decoder:
             y, kv_dim = self.product(prefix + "attn_qkv", h), c.n_kv_heads * c.head_dim
             return [y[:, : -2 * kv_dim], y[:, -2 * kv_dim : -kv_dim], y[:, -kv_dim:]]
         q, k, v = (self.product(f"{prefix}attn_{part}", h) for part in "qkv")
+        if c.architecture == "olmo" and c.clamp:
+            q, k, v = (np.clip(part, F(-c.clamp), F(c.clamp)) for part in (q, k, v))
         if ROW_NORM in self.traits:
             q, k = self.norm(q, prefix + "attn_q_norm"), self.norm(k, prefix + "attn_k_norm")
         return [q, k, v]

@@ -10,6 +10,7 @@ from models.tiny import (
     TINY_GEMMA3,
     TINY_GRANITE,
     TINY_LLAMA,
+    TINY_OLMO,
     TINY_OLMO2,
     TINY_PHI3,
     TINY_QWEN2,
@@ -46,6 +47,8 @@ CASES: dict[str, ModelSpec] = {
     ),
     "smollm3": TINY_SMOLLM3,
     "granite": TINY_GRANITE,
+    "olmo": TINY_OLMO,
+    "olmo clamped at nothing": TINY_OLMO.with_changes(keys={}, n_kv_heads=2, tied_output=True, embedding_std=0.5),
     "olmo2": TINY_OLMO2,
     "olmo3": TINY_OLMO2.with_changes(keys=YARN | {"attention.sliding_window": 24}),
 }

@@ -18,6 +18,7 @@ from models.tiny import (
     TINY_GEMMA3,
     TINY_GRANITE,
     TINY_LLAMA,
+    TINY_OLMO,
     TINY_OLMO2,
     TINY_PHI3,
     TINY_QWEN2,
@@ -61,6 +62,7 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
     "phi3, short factors": (TINY_PHI3.with_changes(n_ctx_train=64), 9),
     "smollm3": (TINY_SMOLLM3, 9),
     "granite": (TINY_GRANITE, 9),
+    "olmo": (TINY_OLMO, 9),
     "olmo2": (TINY_OLMO2, 9),
     "olmo3, yarn behind windows": (TINY_OLMO2.with_changes(keys=YARN | {"attention.sliding_window": 24}), 30),
     "llama, yarn, biases, windows of 7": (

@@ -39,7 +39,7 @@ def test_sizes_that_the_engine_asks_for(tmp_path: Path, name: str) -> None:
     assert list(graph.buffers.values())[graph.ops[-1].index("out")].width == spec.vocab_size
 
 
-NORM_STYLE = {"granite", "llama", "smollm3"}
+NORM_STYLE = {"granite", "llama", "olmo", "smollm3"}
 
 
 def test_heads_of_qwen3_are_normed_before_they_turn(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from models.spec import ModelSpec
-from models.tiny import TINY_GRANITE, TINY_OLMO2, TINY_PHI3, TINY_SMOLLM3, write_tiny
+from models.tiny import TINY_GRANITE, TINY_OLMO, TINY_OLMO2, TINY_PHI3, TINY_SMOLLM3, write_tiny
 
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile
 from q4engine.models import read_model
 from q4engine.models.granite import Granite
 from q4engine.models.graph import Graph
+from q4engine.models.olmo import OLMo
 from q4engine.models.olmo2 import OLMo2
 from q4engine.models.phi3 import Phi3
 from q4engine.models.smollm3 import SmolLM3
@@ -71,6 +72,17 @@ def test_granite_may_have_no_rope(tmp_path: Path) -> None:
     assert not any(op.kind == "rope" for op in graph.ops)
 
 
+def test_olmo_has_norms_without_weights_and_clamps_queries_keys_and_values(tmp_path: Path) -> None:
+    config, graph = read(tmp_path, TINY_OLMO)
+    assert isinstance(config, OLMo)
+    kinds = [op.kind for op in graph.ops if op.layer == 0]
+    assert kinds[:5] == ["layer_norm", "quantize", "matmul", "clamp", "rope"] and kinds.count("layer_norm") == 2
+    (clamp, _) = (op.fields for op in graph.ops if op.kind == "clamp")
+    assert (clamp["source_col"], clamp["width"], clamp["limit"]) == (0, graph.buffers["qkv"].width, 1.0)
+    _, graph = read(tmp_path, TINY_OLMO.with_changes(keys={}))
+    assert not any(op.kind == "clamp" for op in graph.ops)
+
+
 def test_parts_of_olmo2_read_the_residual_and_are_normed_before_they_join_it(tmp_path: Path) -> None:
     config, graph = read(tmp_path, TINY_OLMO2)
     assert isinstance(config, OLMo2) and not any(config.windows)
@@ -112,6 +124,9 @@ def test_windows_of_olmo3_are_never_stretched(tmp_path: Path) -> None:
         (TINY_GRANITE, {"logit_scale": 0.0}, "logit_scale' is 0, expected"),
         (TINY_GRANITE, {"attention__scale": -1.0}, "attention.scale' is -1, expected 0 to"),
         (TINY_GRANITE, {"expert_count": 32}, "expert_count' is 32, expected 0: not supported"),
+        (TINY_OLMO, {"attention__clamp_kqv": -8.0}, "attention.clamp_kqv' is -8, expected 0 to"),
+        (TINY_OLMO, {"attention__clamp_kqv": float("inf")}, "attention.clamp_kqv' is inf, expected a finite"),
+        (TINY_OLMO.with_changes(rms_eps=0.0), {}, "attention.layer_norm_epsilon' is 0, expected 1e-30"),
         (TINY_OLMO2, {"attention__sliding_window": 0}, "attention.sliding_window' is 0, expected 1 to"),
         (TINY_OLMO2, {"attention__clamp_kqv": 8.0}, "attention.clamp_kqv' is 8, expected 0: not supported"),
     ],

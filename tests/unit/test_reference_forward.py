@@ -152,6 +152,21 @@ def test_rope_of_long_contexts_and_its_magnitude(graph: Graph, far_from: int, fa
     np.testing.assert_allclose(results(graph), x, atol=2e-5)
 
 
+def test_layer_norm(graph: Graph) -> None:
+    buffer, x = embedded(graph)
+    graph.layer_norm(buffer, "norm", "y", eps=0.25)
+    mean = x.mean(axis=1, keepdims=True)
+    expected = (x - mean) / np.sqrt(((x - mean) ** 2).mean(axis=1, keepdims=True) + 0.25)
+    np.testing.assert_allclose(results(graph), expected, atol=1e-5)
+
+
+def test_clamp(graph: Graph) -> None:
+    buffer, x = embedded(graph)
+    graph.clamp(buffer, limit=0.5)
+    assert abs(x).max() > 0.5
+    np.testing.assert_array_equal(results(graph), np.clip(x, -0.5, 0.5).astype(np.float32))
+
+
 def test_norm_added_to_what_is_there(graph: Graph) -> None:
     buffer, x = embedded(graph)
     graph.rms_norm(buffer, "output_norm.weight", "y", eps=0.25)
