@@ -201,11 +201,18 @@ def rope_tensors(config: JsonObject, shape: Shape) -> dict[str, np.ndarray]:
 
 def _window(architecture: str) -> Callable[[JsonObject], list[bytes]]:
     def keys(config: JsonObject) -> list[bytes]:
-        if "sliding_window" not in config or not config.flag("use_sliding_window", True):
+        if "sliding_window" not in config:
             return []
         return [pair(f"{architecture}.attention.sliding_window", U32, config.integer("sliding_window"))]
 
     return keys
+
+
+def _no_window(config: JsonObject) -> list[bytes]:
+    """Qwen's window, which some layers have and which real files switch off."""
+    if "sliding_window" in config and config.flag("use_sliding_window", False):
+        raise config.error("use_sliding_window", "is true, which is not implemented for Qwen's models")
+    return []
 
 
 def _gemma2(config: JsonObject) -> list[bytes]:
@@ -223,6 +230,16 @@ def _gemma3(config: JsonObject) -> list[bytes]:
     for key in ("attn_logit_softcapping", "final_logit_softcapping"):
         if key in config:
             raise config.error(key, "is set, which is not implemented for gemma3")
+    scale, width = config.real("query_pre_attn_scalar", 256.0), config.integer("head_dim", 256)
+    if scale != width:
+        raise config.error("query_pre_attn_scalar", f"is {scale:g}, expected the head's width, {width}")
+    if config.flag("use_bidirectional_attention", False):
+        raise config.error("use_bidirectional_attention", "is true, which is not implemented")
+    rope = config.object("rope_parameters") if "rope_parameters" in config else config
+    inside = rope.object("sliding_attention") if "sliding_attention" in rope else rope
+    local = config.real("rope_local_base_freq", inside.real("rope_theta", 10000.0) if inside is not rope else 10000.0)
+    if local != 10000:
+        raise config.error("rope_local_base_freq", f"is {local:g}, expected 10000: GGUF has no key for it")
     return [pair("gemma3.attention.sliding_window", U32, config.integer("sliding_window"))]
 
 
@@ -293,8 +310,8 @@ _GELU = "gelu_pytorch_tanh"
 FAMILIES = {
     "LlamaForCausalLM": Family("llama", _PRE_NORM, permutes=True),
     "MistralForCausalLM": Family("llama", _PRE_NORM, _window("llama"), permutes=True),
-    "Qwen2ForCausalLM": Family("qwen2", _PRE_NORM, _window("qwen2")),
-    "Qwen3ForCausalLM": Family("qwen3", _PRE_NORM | _QK_NORM, _window("qwen3")),
+    "Qwen2ForCausalLM": Family("qwen2", _PRE_NORM, _no_window),
+    "Qwen3ForCausalLM": Family("qwen3", _PRE_NORM | _QK_NORM, _no_window),
     "Gemma2ForCausalLM": Family("gemma2", _FOUR_NORMS, _gemma2, adds_one=True, activation=_GELU),
     "Gemma3ForCausalLM": Family("gemma3", _FOUR_NORMS | _QK_NORM, _gemma3, adds_one=True, activation=_GELU),
     "Phi3ForCausalLM": Family("phi3", _PHI3, _window("phi3")),

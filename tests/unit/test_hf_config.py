@@ -1,0 +1,79 @@
+"""config.json of every family: the keys that it becomes, and the ones that would change the result and are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gguf_bytes import F32, U32, pair
+
+from q4engine.convert.hf_config import FAMILIES, model_pairs
+from q4engine.convert.json_file import JsonObject
+from q4engine.errors import Q4Error
+
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "max_position_embeddings": 256,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 320,
+}
+GEMMA = {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24, "hidden_activation": "gelu_pytorch_tanh"}
+MORE = {
+    "gemma2": GEMMA | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gemma3": GEMMA,
+    "qwen2moe": {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 48},
+    "qwen3moe": {"moe_intermediate_size": 32},
+}
+EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2}
+
+
+def config(name: str, **changes: Any) -> JsonObject:
+    more = MORE.get(FAMILIES[name].architecture, {}) | (EXPERTS if "moe" in name.lower() else {})
+    return JsonObject(Path("config.json"), {"architectures": [name]} | SIZES | more | changes)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sizes(name: str) -> None:
+    pairs = model_pairs(config(name), "m")
+    architecture = FAMILIES[name].architecture
+    for key, value in {"block_count": 4, "embedding_length": 64, "attention.head_count_kv": 2}.items():
+        assert pair(f"{architecture}.{key}", U32, value) in pairs
+    assert pair(f"{architecture}.rope.freq_base", F32, 10000.0) in pairs
+
+
+def test_what_families_add() -> None:
+    assert pair("gemma2.attn_logit_softcapping", F32, 50.0) in model_pairs(config("Gemma2ForCausalLM"), "m")
+    assert pair("llama.attention.sliding_window", U32, 24) in model_pairs(
+        config("MistralForCausalLM", sliding_window=24), "m"
+    )
+    granite = model_pairs(config("GraniteForCausalLM", logits_scaling=3.0, embedding_multiplier=2.0), "m")
+    assert pair("granite.logit_scale", F32, 3.0) in granite and pair("granite.embedding_scale", F32, 2.0) in granite
+    assert pair("olmo.attention.clamp_kqv", F32, 8.0) in model_pairs(config("OlmoForCausalLM", clip_qkv=8.0), "m")
+    moe = model_pairs(config("Qwen3MoeForCausalLM"), "m")
+    assert pair("qwen3moe.expert_count", U32, 6) in moe and pair("qwen3moe.expert_used_count", U32, 2) in moe
+
+
+REFUSED = {
+    "a window of some layers": ("Qwen2ForCausalLM", {"sliding_window": 8, "use_sliding_window": True}, "is true"),
+    "another scale": ("Gemma2ForCausalLM", {"query_pre_attn_scalar": 144}, "is 144, expected the head's width"),
+    "gemma3's scale": ("Gemma3ForCausalLM", {"query_pre_attn_scalar": 168}, "is 168, expected the head's width, 16"),
+    "a cap of gemma3": ("Gemma3ForCausalLM", {"final_logit_softcapping": 30.0}, "not implemented for gemma3"),
+    "two directions": ("Gemma3ForCausalLM", {"use_bidirectional_attention": True}, "is true, which is not"),
+    "another local base": ("Gemma3ForCausalLM", {"rope_local_base_freq": 5000.0}, "is 5000, expected 10000"),
+    "another pattern": ("SmolLM3ForCausalLM", {"no_rope_layers": [1, 1, 1, 1]}, "expected every fourth layer"),
+    "weights of experts": ("Qwen3MoeForCausalLM", {"norm_topk_prob": False}, "is False, expected True for qwen3moe"),
+    "layers without experts": ("OlmoeForCausalLM", {"decoder_sparse_step": 2}, "experts in every layer"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_change_the_result(name: str) -> None:
+    family, changes, expected = REFUSED[name]
+    with pytest.raises(Q4Error) as caught:
+        model_pairs(config(family, **changes), "m")
+    assert expected in str(caught.value) and str(caught.value).startswith("config.json: key '")
