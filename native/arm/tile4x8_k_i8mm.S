@@ -202,9 +202,9 @@
     ld1 {v20.4s, v21.4s, v22.4s, v23.4s}, [CONSTANTS]
     .if !SINGLE_LOADS
     add PANEL, PANEL, #1024
-    .endif
     add ACTS0, ACTS, #(64 + SUMS + 1024)
     add ACTS1, ACTS, #(64 + SUMS + 2048)
+    .endif
 
 1:  load_pair 8, 9, \header
     ldp q10, q11, [ACTS, #(64 + SUMS)]
@@ -236,8 +236,10 @@
     .endif
     add PANEL, PANEL, #(\header + 32 / \chunks * (32 * \chunks + 32))
     add ACTS, ACTS, #(64 + SUMS + 2048)
+    .if !SINGLE_LOADS
     add ACTS0, ACTS0, #(64 + SUMS + 2048)
     add ACTS1, ACTS1, #(64 + SUMS + 2048)
+    .endif
     subs BLOCKS, BLOCKS, #1
     b.ne 1b
 
