@@ -1,6 +1,9 @@
 """Where the Streamline daemon (gatord) listens, and one non-blocking connection to it."""
 
 import contextlib
+import errno
+import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -8,6 +11,9 @@ from dataclasses import dataclass
 
 # Only TCP can keep a connect waiting, and only where loopback swallows packets.
 _CONNECT_SECONDS = 0.1
+
+# Descriptors that stay for the program: half of what it may have, where that is little.
+_RESERVE = 64
 
 _Address = str | tuple[str, int]
 
@@ -37,6 +43,10 @@ class Endpoints:
             yield Transport(family, (host, self.parent_port), (host, self.data_port))
 
 
+class NoDescriptorError(OSError):
+    """The program has few descriptors left, and they are its own."""
+
+
 class Connection:
     """A stream socket that never keeps its user waiting.
 
@@ -45,7 +55,17 @@ class Connection:
     """
 
     def __init__(self, family: socket.AddressFamily) -> None:
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        """NoDescriptorError where the program would be left with too few descriptors."""
+        try:
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise NoDescriptorError(*error.args) from None
+            raise
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if most != resource.RLIM_INFINITY and self._socket.fileno() >= most - min(_RESERVE, most // 2):
+            self._socket.close()  # the lowest number that is free tells how many are taken
+            raise NoDescriptorError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._socket.settimeout(0 if family == socket.AF_UNIX else _CONNECT_SECONDS)
 
     def open(self, address: _Address) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from annotate.connection import Connection, Transport
+from annotate.connection import Connection, NoDescriptorError, Transport
 from annotate.encode import MAX_MESSAGE_BYTES, handshake
 
 BUFFER_BYTES = 64 * 1024
@@ -108,11 +108,11 @@ class Outbox:
         return True
 
     def _connect(self, transport: Transport) -> bool:
-        """False where the queue for connections is full."""
-        self.connection = Connection(transport.family)
+        """False where the queue for connections is full, or too few descriptors are left."""
         try:
+            self.connection = Connection(transport.family)
             self.connection.open(transport.data)
-        except (BlockingIOError, TimeoutError):  # of a Unix socket, of TCP
+        except (BlockingIOError, TimeoutError, NoDescriptorError):  # of a Unix socket, of TCP
             self.disconnect()
             return False
         self._outgoing += self._handshake

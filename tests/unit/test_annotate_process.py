@@ -1,7 +1,9 @@
 """The Streamline client where processes fork, end, or lose their daemon."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -217,3 +219,41 @@ def test_a_closed_client_leaves_nothing_behind(endpoints):
         assert "annotate" in [thread.name for thread in threading.enumerate()]
     assert sender._senders == before
     assert "annotate" not in [thread.name for thread in threading.enumerate()]
+
+
+DESCRIPTORS = """
+import resource
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+client = annotate.Streamline("on", where)
+done = threading.Event()
+
+def talk():
+    client.marker("one of many")
+    done.wait()
+
+threads = [threading.Thread(target=talk) for _ in range(300)]
+for thread in threads:
+    thread.start()
+files = []
+for _ in range(20):  # while the client looks for connections
+    client.flush(0.02)
+    files.append(open("/dev/null"))
+done.set()
+for thread in threads:
+    thread.join()
+client.close()
+print(len(files), "files")
+"""
+
+
+def test_the_program_keeps_descriptors_for_itself(endpoints):
+    """A daemon that never accepts, and more threads than the program may have descriptors."""
+    with contextlib.ExitStack() as stack:
+        for name in (endpoints.parent_name, endpoints.data_name):
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind("\0" + name)
+            listener.listen(1000)
+        out, err, code = run(DESCRIPTORS, endpoints)
+    assert (out, code) == ("20 files\n", 0), err
+    assert "Traceback" not in err
