@@ -53,7 +53,7 @@ tokenizer-vectors: build/stamps/dependencies
 test: setup ## all tests, on this machine and on emulated Arm
 	@$(PYTHON_VENV) toolchains/run_tests.py
 
-test-long: setup ## slower tests: kernel floors in cycles, the C tests under ASan, UBSan and TSan
+test-long: setup ## slower tests: a minute of each fuzzer, kills, signals, long use, kernel floors, the C tests under ASan, UBSan and TSan
 	@$(PYTHON_VENV) toolchains/run_tests.py long sanitizers
 
 lint: build/stamps/installed build/stamps/test-tools ## ruff, mypy, clang-format
@@ -91,7 +91,7 @@ bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux 
 sanitize: setup ## the C test program and the unit tests under ASan and UBSan, the C test program under TSan
 	@$(PYTHON_VENV) toolchains/sanitize.py
 
-fuzz: setup ## hostile input for MINUTES=10: models, captures, templates, plans; ARGS="plans --seed 17" repeats a case
+fuzz: setup ## hostile input for MINUTES=10: files, texts, templates, calls, plans; ARGS="plans --seed 17" repeats a case
 	@PYTHONPATH=tests:toolchains:tests/support $(PYTHON_VENV) -m fuzz --minutes $(MINUTES) $(ARGS)
 
 clean: ## removes what was built; .venv and .models stay

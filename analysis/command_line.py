@@ -8,6 +8,7 @@ import glob
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ def run(main: Callable[[Sequence[str]], int]) -> int:
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None where the caller closed it
     make_safe()
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except AnalysisError as error:

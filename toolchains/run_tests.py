@@ -27,6 +27,7 @@ from cross import ALL_KERNELS, CrossBuild, build_kernel_test, build_wheel, defau
 from host import BUILD, NATIVE_ARM, REPO, ToolError, main, run, say
 from qemu import require_qemu
 
+KILLS = "40"  # of each command that writes
 # Plugins that only slow the emulated interpreter down.
 _GUEST_PYTEST = ("-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib --strict-markers -ra -q")
 
@@ -55,7 +56,11 @@ def run_python() -> list[Result]:
 
 
 def run_long() -> list[Result]:
-    return [Check("pytest, long tests", [sys.executable, "-m", "pytest", "-m", "long"]).run()]
+    pytest = [sys.executable, "-m", "pytest"]
+    return [
+        Check("pytest, long tests", [*pytest, "-m", "long"]).run(),
+        Check("pytest, many kills", [*pytest, "tests/integration/test_kills.py"], env={"Q4_KILLS": KILLS}).run(),
+    ]
 
 
 def run_sanitizers() -> list[Result]:
