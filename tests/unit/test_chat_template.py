@@ -197,3 +197,10 @@ def test_named_templates(tiny: Path, tmp_path: Path) -> None:
     names = "chatml, gemma, llama3, phi3, zephyr"
     with pytest.raises(Q4Error, match=f"^nope: no such chat template, expected a file or one of {names}$"):
         ChatTemplate.named("nope", tokenizer)
+
+
+def test_a_template_with_a_generation_tag(shared_data: Path) -> None:
+    """transformers marks what is learnt by it; rendering gives its body."""
+    source = (shared_data / "field" / "13-generation-tag-minimal.jinja").read_text()
+    assert "{% generation %}" in source
+    assert render(source) == "Be brief. Hi! Hello.Bye"

@@ -127,6 +127,17 @@ def test_bytes_that_are_no_text_are_named(q4: Cli, tiny: Path, tmp_path: Path, r
         assert q4(command, tiny, stdin=raw) == Result(1, "", f"error: stdin: {found}{rest}")
 
 
+def test_a_prompt_of_another_system(q4: Cli, tiny: Path, tmp_path: Path, shared_data: Path) -> None:
+    """A file whose line ends in CR LF, as a person sent it."""
+    sent = shared_data / "field" / "15-prompt-crlf.txt"
+    assert sent.read_bytes().endswith(b"?\r\n")
+    plain = tmp_path / "plain.txt"
+    plain.write_bytes(sent.read_bytes()[:-2])
+    ids = q4("tokenize", tiny, "--ids", "-f", sent).out
+    assert ids == q4("tokenize", tiny, "--ids", "-f", plain).out
+    assert prompt_tokens(q4, tiny, "--no-chat", "-f", sent) == len(json.loads(ids))
+
+
 def test_a_text_with_its_own_begin_token(q4: Cli, tmp_path: Path) -> None:
     """The same tokens from run and tokenize, and both say so."""
     begins = replace(synthetic_bpe(TINY_LLAMA.vocab_size, TINY_LLAMA.pre_tokenizer), add_bos=True)
