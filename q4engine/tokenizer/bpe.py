@@ -12,6 +12,9 @@ from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
 
+MOST_LETTERS = 1 << 18
+"""Of one word: each costs some 3 µs and 250 bytes while it is merged."""
+
 # over all merges, each followed by a NUL; possessive, so that it neither backtracks nor remembers where it was
 _WELL_FORMED = re.compile("(?:[^ \0]++ [^ \0]++\0)*+")
 
@@ -94,6 +97,8 @@ class ByteLevelBPE:
         ids = self._vocabulary.ids
         if self._takes_whole_words and letters in ids:
             return [ids[letters]]
+        if len(letters) > MOST_LETTERS:
+            raise Q4Error(f"a word of {len(letters)} bytes, {shown(word[:20])}…, expected at most {MOST_LETTERS}")
         parts = merge_symbols(list(letters), self._rank)
         try:
             return [ids[part] for part in parts]

@@ -11,6 +11,7 @@ from vocab_files import BYTE, BYTE_TOKENS, KEY, NORMAL, bpe_file, open_pairs, sp
 
 from q4engine.errors import Q4Error, TooManyTokensError
 from q4engine.tokenizer import Tokenizer
+from q4engine.tokenizer.bpe import MOST_LETTERS
 
 SPM_TOKENS = ["<unk>", "<s>", "</s>", "a"]
 SPM_TYPES = [2, 3, 3, 1]
@@ -198,3 +199,11 @@ def test_a_prompt_far_too_long_is_refused_before_it_costs_anything(tmp_path: Pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_a_word_that_no_text_has(tmp_path: Path) -> None:
+    with open_pairs(tmp_path, bpe_pairs(add_bos_token=False)) as file:
+        tokenizer = Tokenizer.from_gguf(file)
+        assert len(tokenizer.encode("ab" * (MOST_LETTERS // 2))) == MOST_LETTERS // 2
+        with pytest.raises(Q4Error, match=f"^a word of 10000000 bytes, 'a{{20}}'…, expected at most {MOST_LETTERS}$"):
+            tokenizer.encode("a" * 10_000_000)
