@@ -18,6 +18,7 @@ from analysis import cores, outputs
 from analysis.cores import Core
 from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
+from analysis.interrupts import interrupted
 from analysis.judging import MOST_SLOTS, Capture, Options
 from analysis.readers.formats import NAMES
 from analysis.terminal import give_up_stdout, make_safe, say
@@ -104,9 +105,10 @@ def run(main: Callable[[Sequence[str]], int]) -> int:
     """Run a command: what is wrong becomes one line on stderr and status 1, a closed pipe ends quietly."""
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None where the caller closed it
     make_safe()
+    alone = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # as analysis/__init__.py leaves it for the imports
     try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # of the imports
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if alone:
+            signal.signal(signal.SIGINT, interrupted)
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except AnalysisError as error:
@@ -123,6 +125,9 @@ def run(main: Callable[[Sequence[str]], int]) -> int:
         return _fail(f"the output cannot be written: {error.strerror}")
     except KeyboardInterrupt:
         return 130
+    finally:
+        if alone:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
     return status
 
 

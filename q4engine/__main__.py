@@ -5,14 +5,12 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line. Python's own handler would show a Ctrl-C that comes before that as a traceback."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is signal.default_int_handler:
+    """Runs the command line. Until it handles signals itself, and afterwards, a Ctrl-C ends the process in silence:
+    Python's own handler would show a traceback, or lose it in the middle of an import."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from q4engine.cli import main as command
 
-    if handler is signal.default_int_handler:
-        signal.signal(signal.SIGINT, handler)
     return command()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from analysis.interrupts import end_by, importing
+
 
 class Terminated(SystemExit):
     """A signal asked the process to end. The exit code is 128 and the signal's number, as shells have it."""
@@ -29,9 +31,8 @@ def ended_by_signals() -> Iterator[None]:
     ours = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if _imports(frame):
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        if importing(frame):
+            end_by(number)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         for each in (signal.SIGTERM, signal.SIGHUP):  # a second one does not disturb what the first one set going
@@ -50,11 +51,3 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
-
-
-def _imports(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False

@@ -1,0 +1,32 @@
+"""A Ctrl-C at moments at which Python's own answer to it would be lost or a traceback.
+
+Nothing but the standard library, so that the engine and `analysis` share it.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: libraries turn an exception that comes then into one of their own, and
+    importlib's clean-up of its locks prints and drops it."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """A handler: KeyboardInterrupt, or, during an import, the end that a process without a handler has."""
+    if importing(frame):
+        end_by(number)
+    raise KeyboardInterrupt
+
+
+def end_by(number: int) -> None:
+    """Ends this process as if it had no handler for the signal."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

@@ -1,0 +1,45 @@
+"""A Ctrl-C in the middle of an import."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from analysis.interrupts import importing, interrupted
+
+# The signal comes while importlib drops a module's lock, where an exception would be printed and lost.
+IN_A_CALLBACK = """
+import os, signal, sys
+{set_up}
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "json.tool":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+try:
+    import json.tool
+except KeyboardInterrupt:
+    print("caught")
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(
+    ("set_up", "code", "out"),
+    [
+        ("from analysis.interrupts import interrupted; signal.signal(signal.SIGINT, interrupted)", -signal.SIGINT, ""),
+        ("signal.signal(signal.SIGINT, signal.default_int_handler)", 0, "caught\nwent on\n"),
+    ],
+)
+def test_during_an_import_it_ends_the_process(set_up: str, code: int, out: str) -> None:
+    done = subprocess.run([sys.executable, "-c", IN_A_CALLBACK.format(set_up=set_up)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, "")
+
+
+def test_else_it_is_pythons_own() -> None:
+    assert not importing(None) and not importing(sys._getframe())
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(signal.SIGINT, sys._getframe())
