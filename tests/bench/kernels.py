@@ -45,7 +45,8 @@ class Product:
                 ("embed", "embedding", -1, False, {"out": 0, "table": 0, "scale": 1.0}),
                 ("quantize", "quantize", -1, False, {"source": 0}),
                 ("matmul", kind.name, -1, False, {
-                    "source": 0, "out": 1, "out_col": 0, "weight": 0, "bias": -1, "add": False,
+                    "source": 0, "out": 1, "out_col": 0, "weight": 0, "bias": -1, "add": False, "scale": 1.0,
+                    "logit_cap": 0.0,
                 }),
             ],
             release=False,
