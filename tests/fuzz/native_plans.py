@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def build() -> None:
 def run(first: int, seconds: float, program: Path = PROGRAM) -> Outcome:
     """Runs cases from the seed ``first`` on until the time is over."""
     command = [program, "--seed", first, "--cases", 1 << 30, "--seconds", seconds, TEST]
+    # Until it executes the program a child has this process's pages, and Linux counts them as its peak.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     with tempfile.TemporaryFile("w+", errors="replace") as file:
         child = subprocess.Popen(list(map(str, command)), stdout=file, stderr=file)
         try:
@@ -52,7 +55,7 @@ def run(first: int, seconds: float, program: Path = PROGRAM) -> Outcome:
     code = os.waitstatus_to_exitcode(status)
     if code or not done:
         outcome.failure = f"{NAME}, from seed {first} on: exit code {code}\n{said}"
-    elif usage.ru_maxrss << 10 > MEMORY:
+    elif usage.ru_maxrss << 10 > max(MEMORY, own):
         outcome.failure = f"{NAME}, from seed {first} on: {usage.ru_maxrss >> 10} MB"
     return outcome
 

@@ -16,6 +16,7 @@ import pytest
 from models.tiny import write_tiny
 
 TMUX = shutil.which("tmux")
+EMPTY = r"\n>\s*\Z"  # the mark of a question of which nothing is typed yet
 SECONDS = 90  # that a screen may take to come on a busy machine
 pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux (make setup brings it)")
 
@@ -54,6 +55,18 @@ class Screen:
             assert time.monotonic() < end, f"no {pattern!r} within {SECONDS} s on\n{screen.rstrip()}"
             time.sleep(0.05)
         return screen
+
+    def ready(self) -> None:
+        """Waits for the mark of the next question: what is pasted into an answer is no one question."""
+        self.wait(EMPTY)
+
+    def recall(self, pattern: str) -> None:
+        """The last question, which is there once its file has been read."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end and re.search(EMPTY, self.text()):
+            self.type("Up")
+            time.sleep(0.5)
+        self.wait(pattern)
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True)
@@ -123,17 +136,21 @@ def test_questions_are_edited_continued_pasted_and_remembered(chats: Chats, mode
     screen = talk.wait("^> what\\?$")
     assert "^H" not in screen
     talk.wait(f"^{on_screen(answer(model, 'what?', 12))}")
+    talk.ready()
     talk.type("one\\", "Enter", "two", "Escape", "Enter", "three", "Enter")
     talk.wait("^> one\n\\. two\n\\. three$")
+    talk.ready()
     talk.paste("four\nfive\n\nsix")
     talk.wait("^> four\n\\. five\n\\.\n\\. six")
-    talk.type("Enter", "/save talk.json", "C-u", "/undo", "Enter")
+    talk.type("Enter")
+    talk.ready()
+    talk.type("/save talk.json", "C-u", "/undo", "Enter")
     talk.wait("^taken back: four five six$")
+    talk.ready()
     talk.type("Up", "Up", "C-c", "C-d")
     talk.wait("^ended 0$")
     again = chats("-n", "1")
-    again.type("Up")
-    again.wait("^> /undo$")
+    again.recall("^> /undo$")
     again.type("Up")
     again.wait("^> four\n\\. five\n\\.\n\\. six")
 
@@ -144,12 +161,15 @@ def test_ctrl_c_stops_an_answer_and_then_the_chat(chats: Chats) -> None:
     talk.wait("^> abc\n.+")
     talk.type("C-c")
     talk.wait(r"^\(stopped; what was said stays\)$")
+    talk.ready()
     talk.type("/stats", "Enter")
     talk.wait("^[1-9][0-9]* of 4096 tokens of context are used$")
+    talk.ready()
     talk.type("def", "Enter")
     talk.wait("^> def\n.+")
     talk.type("C-c")
     talk.wait(r"^\(stopped; what was said stays\)$", 2)
+    talk.ready()
     talk.type("C-c")
     assert "total time" in talk.wait("^ended 130$")
 
@@ -159,6 +179,7 @@ def test_a_full_context_is_announced_and_the_talk_goes_on(chats: Chats) -> None:
     for n in range(1, 6):
         talk.type("0123456789", "Enter")
         talk.wait("^> 0123456789$", n)
+        talk.ready()
     screen = talk.wait("the context of 96 tokens is full: .* forgotten")
     assert re.search("tokens of context are used; once it is full", screen.replace("\n", ""))
     talk.type("/quit", "Enter")
@@ -186,6 +207,7 @@ def test_a_persons_words_have_a_colour_where_it_is_wanted(
     talk = chats("-n", "4", **environment)
     talk.type("abc", "Enter")
     talk.wait("^> abc$")
+    talk.ready()
     line = next(line for line in talk.text(colours=True).splitlines() if line.endswith("abc") or "abc\x1b" in line)
     assert bool(re.search(r"\x1b\[(\d+;)*(36|96)m", line)) == coloured
     talk.type("C-d")

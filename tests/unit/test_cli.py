@@ -86,7 +86,7 @@ WRONG_VALUES = {
     "fingerprint": {"-n": (*NO_INTEGERS, "-1"), "-C": ("",), "-f": ("",)},
     "inspect": {"-t": (*NO_INTEGERS, "0", "257"), "-C": ("",)},
     "tokenize": {"-f": ("",)},
-    "quantize": {"-t": (*NO_INTEGERS, "0", "257"), "--type": ("", "q5_0"), "--method": ("",)},
+    "quantize": {"-t": (*NO_INTEGERS, "0", "257"), "--type": ("", "q9_9"), "--method": ("",)},
 }
 
 

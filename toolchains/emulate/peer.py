@@ -78,6 +78,7 @@ def driver(build: CrossBuild) -> Path:
     """The compiled peer.c."""
     source, binary = Path(__file__).with_name("peer.c"), HOME / "peer"
     if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+        HOME.mkdir(parents=True, exist_ok=True)
         environment = prepare(build.toolchain)
         flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-rdynamic"]
         run([*compiler(build.toolchain, environment), *flags, source, "-o", binary, "-ldl"], environment)
