@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fuzz import native_plans
 from fuzz.counts import Counts
 from fuzz.harness import CPU_SECONDS_OF_A_TEST, Outcome, run_case, run_for
 from fuzz.readers import READERS
@@ -23,6 +24,8 @@ FOUND: dict[str, tuple[int, ...]] = {}  # seeds that found something
 
 
 def run_target(name: str, seconds: float) -> None:
+    if name == native_plans.NAME:
+        native_plans.build()
     for seed in FOUND.get(name, ()):
         run_case(TARGETS[name](), name, seed, CPU_SECONDS_OF_A_TEST)
     outcome = run(name, 0, seconds, CPU_SECONDS_OF_A_TEST)
