@@ -60,9 +60,10 @@ def _marker(fields: list[str], n_columns: int) -> Marker:
         return Marker(int(fields[0]) / 1e9, int(fields[1]), int(fields[2]), label or None)
     values = []
     for name, text in zip(("time_ns", "n_past", "n_eval"), fields, strict=False):
-        if not re.fullmatch(r"\d{1,19}", text.strip()) or int(text) >= LARGEST:
+        digits = text.strip()  # int() takes fewer characters for blanks
+        if not re.fullmatch(r"\d{1,19}", digits) or int(digits) >= LARGEST:
             raise Malformed(f"{name} should be a whole number, found '{printable(text)}'")
-        values.append(int(text))
+        values.append(int(digits))
     label = printable(fields[3].strip()) if n_columns > 3 else ""
     return Marker(values[0] / 1e9, values[1], values[2], label or None)
 
