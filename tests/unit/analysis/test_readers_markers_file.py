@@ -26,3 +26,8 @@ def test_malformed_markers(tmp_path: Path, row: str, reason: str) -> None:
     with pytest.raises(AnalysisError, match=f"line 3: {reason}"):
         read(path)
     assert len(read_markers(path, lenient=True)) == 1
+
+
+def test_blanks_of_every_kind_around_a_number(tmp_path: Path) -> None:
+    path = written(tmp_path, "time_ns,n_past,n_eval,phase\n1000,0,4,prefill\n2000\x1f, 4,\u20031\x1f,decode\n")
+    assert [(marker.n_past, marker.n_eval) for marker in read_markers(path)] == [(0, 4), (4, 1)]
