@@ -3,11 +3,13 @@
 //
 //   peer FOLDER LLAMA GGML MODEL STEPS TOKEN…
 //
-// FOLDER holds the libraries, LLAMA and GGML are their names in it; the tokens are one call, then come STEPS calls of one token.
+// FOLDER holds the libraries, LLAMA and GGML are their names in it; the tokens are one call, then come STEPS calls of
+// one token.
 //
 // It needs none of llama.cpp's headers: its structures are passed as opaque memory, which AAPCS64 (6.8.2, rule B.4, and
 // the result by x8) allows for all that are larger than 16 bytes. The three functions at the end stand before the
-// library's own, since an executable's symbols come first; each marks where an operation begins and goes on to the real one.
+// library's own, since an executable's symbols come first; each marks where an operation begins and goes on to the real
+// one.
 //
 // stdout: a line a mark, "STAMP call N", "STAMP OP NAME" or "STAMP end".
 #define _GNU_SOURCE
