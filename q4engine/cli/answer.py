@@ -49,11 +49,11 @@ def stream(
         for token in generation:
             text = decoder.push(token)
             put(text)
-            tail += text
-            if any(end in tail for end in ends):
-                generation.stop_reason = "reverse prompt"
-                break
-            tail = tail[len(tail) - longest + 1 :] if 0 < longest <= len(tail) else tail * (longest > 0)
+            if ends:
+                tail = tail[-longest:] + text
+                if any(end in tail for end in ends):
+                    generation.stop_reason = "reverse prompt"
+                    break
     except KeyboardInterrupt:
         interrupted = True
     finally:

@@ -7,7 +7,7 @@
 // one token.
 //
 // It needs none of llama.cpp's headers: its structures are passed as opaque memory, which AAPCS64 (6.8.2, rule B.4, and
-// the result by x8) allows for all that are larger than 16 bytes. The three functions at the end stand before the
+// the result by x8) allows for all that are larger than 16 bytes. The two functions at the end stand before the
 // library's own, since an executable's symbols come first; each marks where an operation begins and goes on to the real
 // one.
 //
