@@ -50,7 +50,7 @@ static PyObject *tensor_types(PyObject *self, PyObject *unused) {
     for (const struct q4_type *const *types = q4_types_base; list && *types; types++) {
         const struct q4_type *t = *types;
         PyObject *row = Py_BuildValue("(sinnN)", t->name, t->number, (Py_ssize_t)t->columns, (Py_ssize_t)t->bytes,
-                                      PyBool_FromLong(t->quantize[Q4_QUANTIZE_SEARCH] != NULL));
+                                      PyBool_FromLong(t->search != NULL));
         if (row == NULL || PyList_Append(list, row) < 0)
             Py_CLEAR(list);
         Py_XDECREF(row);

@@ -7,9 +7,10 @@
 #include <string.h>
 
 PyDoc_STRVAR(quantize_rows_doc,
-             "quantize_rows(x, out, type, rows, columns, method, /) -> int\n\n"
+             "quantize_rows(x, out, type, rows, columns, method, importance=None, /) -> int\n\n"
              "Quantise float32 rows (a contiguous buffer) to the GGUF type number `type` into the writable buffer\n"
-             "`out`. `method` is 'search' or 'reference'. Returns `rows`, or the index of the first row with a value\n"
+             "`out`. `method` is 'search' or 'reference'; the search weighs errors by `importance`, float32 numbers\n"
+             "above 0 and at most 1, one a column. Returns `rows`, or the index of the first row with a value\n"
              "that is not finite or does not fit. ValueError where sizes do not match.\n"
              "Runs without the GIL.");
 
@@ -32,13 +33,24 @@ static bool sizes_match(const Py_buffer *x, const Py_buffer *out, int type, size
            out_size == (size_t)out->len && (uintptr_t)x->buf % sizeof(float) == 0;
 }
 
+static bool is_importance(const Py_buffer *buffer, size_t columns) {
+    const float *importance = buffer->buf;
+    if ((size_t)buffer->len / sizeof(float) != columns || (size_t)buffer->len % sizeof(float) ||
+        (uintptr_t)importance % sizeof(float))
+        return false;
+    for (size_t i = 0; i < columns; i++)
+        if (!(importance[i] > 0.0f && importance[i] <= 1.0f))
+            return false;
+    return true;
+}
+
 static PyObject *quantize_rows(PyObject *self, PyObject *args) {
     (void)self;
-    Py_buffer x, out;
+    Py_buffer x, out, importance = {0};
     int type;
     Py_ssize_t rows, columns;
     const char *method_name;
-    if (!PyArg_ParseTuple(args, "y*w*inns", &x, &out, &type, &rows, &columns, &method_name))
+    if (!PyArg_ParseTuple(args, "y*w*inns|z*", &x, &out, &type, &rows, &columns, &method_name, &importance))
         return NULL;
     enum q4_quantize_method method = Q4_QUANTIZE_SEARCH;
     PyObject *result = NULL;
@@ -49,13 +61,19 @@ static PyObject *quantize_rows(PyObject *self, PyObject *args) {
     } else if (rows < 0 || columns <= 0 || !sizes_match(&x, &out, type, (size_t)rows, (size_t)columns)) {
         PyErr_Format(PyExc_ValueError, "buffers of %zd and %zd bytes do not hold %zd rows of %zd columns of type %d",
                      x.len, out.len, rows, columns, type);
+    } else if (importance.buf && !is_importance(&importance, (size_t)columns)) {
+        PyErr_Format(PyExc_ValueError, "the importance, %zd bytes, is not %zd floats above 0 and at most 1",
+                     importance.len, columns);
     } else {
         size_t done;
-        Py_BEGIN_ALLOW_THREADS done = q4_quantize_rows(type, method, x.buf, (size_t)rows, (size_t)columns, out.buf);
+        Py_BEGIN_ALLOW_THREADS done =
+            q4_quantize_rows(type, method, x.buf, importance.buf, (size_t)rows, (size_t)columns, out.buf);
         Py_END_ALLOW_THREADS result = PyLong_FromSize_t(done);
     }
     PyBuffer_Release(&x);
     PyBuffer_Release(&out);
+    if (importance.obj)
+        PyBuffer_Release(&importance);
     return result;
 }
 

@@ -27,7 +27,8 @@ static void q4_matmul_f16_lanes16(const struct q4_task *t) { Q4_MULTIPLY_LANES(t
 static const struct q4_kernel q4_kernel_f16 = {
     .name = "f16_lanes16", .layout = &lanes, .max_tokens = SIZE_MAX, .run = q4_matmul_f16_lanes16};
 
-static bool q4_round_to_f16(const float *x, void *out) {
+static bool q4_round_to_f16(const float *x, const float *importance, void *out) {
+    (void)importance;
     uint16_t h = q4_float_to_half(x[0]);
     memcpy(out, &h, sizeof h);
     return q4_half_is_finite(h);
@@ -42,5 +43,5 @@ const struct q4_type Q4_NAME(q4_type_f16) = {
     .finite = q4_finite_f16,
     .dequantize = q4_dequantize_f16,
     .kernel = &q4_kernel_f16,
-    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_round_to_f16, [Q4_QUANTIZE_REFERENCE] = q4_round_to_f16},
+    .search = q4_round_to_f16,
 };

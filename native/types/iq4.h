@@ -6,4 +6,12 @@
 
 static const int8_t q4_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
+// Which of them v is.
+static inline uint8_t q4_iq4_index(float v) {
+    uint8_t i = 0;
+    while (i < 15 && (float)q4_iq4_values[i] < v)
+        i++;
+    return i;
+}
+
 #endif

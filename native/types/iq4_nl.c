@@ -1,6 +1,5 @@
 // 4 bits a weight that stand for values of a table, one fp16 scale a block: w = d * value[q].
-#include "block.h"
-#include "iq4.h"
+#include "search.h"
 
 static bool q4_finite_iq4_nl(const void *row, size_t blocks) {
     const q4_block_iq4_nl *b = row;
@@ -42,6 +41,20 @@ static void q4_matmul_iq4_nl_portable(const struct q4_task *t) {
 static const struct q4_kernel q4_kernel_iq4_nl = {
     .name = "iq4_nl_portable", .layout = &rows, .max_tokens = SIZE_MAX, .run = q4_matmul_iq4_nl_portable};
 
+static const struct levels levels = Q4_IQ4_LEVELS;
+
+static bool q4_search_iq4_nl(const float *x, const float *importance, void *out) {
+    q4_block_iq4_nl *block = out;
+    float values[Q4_BLOCK];
+    if (!search_symmetric(x, importance, &levels, -127.0f, &block->d, values))
+        return false;
+    uint8_t q[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i++)
+        q[i] = q4_iq4_index(values[i]);
+    q4_pack_nibbles(q, block->qs);
+    return true;
+}
+
 const struct q4_type Q4_NAME(q4_type_iq4_nl) = {
     .number = Q4_TYPE_IQ4_NL,
     .name = "IQ4_NL",
@@ -51,4 +64,5 @@ const struct q4_type Q4_NAME(q4_type_iq4_nl) = {
     .finite = q4_finite_iq4_nl,
     .dequantize = q4_dequantize_iq4_nl,
     .kernel = &q4_kernel_iq4_nl,
+    .search = q4_search_iq4_nl,
 };

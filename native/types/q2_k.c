@@ -18,11 +18,11 @@ static void unpack(struct q4_super *w, const void *row, size_t block) {
         w->q[i] = (int8_t)(b->qs[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3);
 }
 
-static bool q4_quantize_q2_k(const float *x, void *out) {
+static bool q4_search_q2_k(const float *x, const float *importance, void *out) {
     static const struct lines lines = {.sub = 16, .top = 3, .top_scale = 15};
     q4_block_q2_k *block = out;
     struct found_lines found;
-    if (!find_lines(x, &lines, &found))
+    if (!find_lines(x, importance, &lines, &found))
         return false;
     block->d = found.d;
     block->dmin = found.dmin;
@@ -35,4 +35,4 @@ static bool q4_quantize_q2_k(const float *x, void *out) {
     return true;
 }
 
-Q4_SUPER_TYPE(q2_k, Q2_K, 16, true, q4_quantize_q2_k);
+Q4_SUPER_TYPE(q2_k, Q2_K, 16, true, q4_search_q2_k);

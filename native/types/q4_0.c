@@ -52,12 +52,12 @@ static bool q4_reference_q4_0(const float *x, void *out) {
     return q4_half_is_finite(block->d);
 }
 
-static const struct levels levels = {-8.0f, 7.0f, -9.0f, 0.25f, 13, true};
+static const struct levels levels = {.lo = -8.0f, .hi = 7.0f, .first = -9.0f, .step = 0.25f, .count = 13, .both = true};
 
-static bool q4_search_q4_0(const float *x, void *out) {
+static bool q4_search_q4_0(const float *x, const float *importance, void *out) {
     q4_block_q4_0 *block = out;
     float q[Q4_BLOCK];
-    if (!search_symmetric(x, &levels, -8.0f, &block->d, q))
+    if (!search_symmetric(x, importance, &levels, -8.0f, &block->d, q))
         return false;
     uint8_t nibbles[Q4_BLOCK];
     for (int i = 0; i < Q4_BLOCK; i++)
@@ -75,5 +75,6 @@ const struct q4_type Q4_NAME(q4_type_q4_0) = {
     .finite = q4_finite_q4_0,
     .dequantize = q4_dequantize_q4_0,
     .kernel = &q4_kernel_q4_0,
-    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_search_q4_0, [Q4_QUANTIZE_REFERENCE] = q4_reference_q4_0},
+    .search = q4_search_q4_0,
+    .reference = q4_reference_q4_0,
 };

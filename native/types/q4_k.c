@@ -14,11 +14,11 @@ static void unpack(struct q4_super *w, const void *row, size_t block) {
         w->q[i] = (int8_t)(b->qs[i / 64 * 32 + i % 32] >> i / 32 % 2 * 4 & 15);
 }
 
-static bool q4_quantize_q4_k(const float *x, void *out) {
+static bool q4_search_q4_k(const float *x, const float *importance, void *out) {
     static const struct lines lines = {.sub = 32, .top = 15, .top_scale = 63};
     q4_block_q4_k *block = out;
     struct found_lines found;
-    if (!find_lines(x, &lines, &found))
+    if (!find_lines(x, importance, &lines, &found))
         return false;
     block->d = found.d;
     block->dmin = found.dmin;
@@ -30,4 +30,4 @@ static bool q4_quantize_q4_k(const float *x, void *out) {
     return true;
 }
 
-Q4_SUPER_TYPE(q4_k, Q4_K, 32, true, q4_quantize_q4_k);
+Q4_SUPER_TYPE(q4_k, Q4_K, 32, true, q4_search_q4_k);

@@ -64,12 +64,13 @@ static bool q4_reference_q5_0(const float *x, void *out) {
     return q4_half_is_finite(block->d);
 }
 
-static const struct levels levels = {-16.0f, 15.0f, -17.0f, 0.25f, 13, true};
+static const struct levels levels = {
+    .lo = -16.0f, .hi = 15.0f, .first = -17.0f, .step = 0.25f, .count = 13, .both = true};
 
-static bool q4_search_q5_0(const float *x, void *out) {
+static bool q4_search_q5_0(const float *x, const float *importance, void *out) {
     q4_block_q5_0 *block = out;
     float levels_of[Q4_BLOCK];
-    if (!search_symmetric(x, &levels, -16.0f, &block->d, levels_of))
+    if (!search_symmetric(x, importance, &levels, -16.0f, &block->d, levels_of))
         return false;
     uint8_t q[Q4_BLOCK];
     for (int i = 0; i < Q4_BLOCK; i++)
@@ -87,5 +88,6 @@ const struct q4_type Q4_NAME(q4_type_q5_0) = {
     .finite = q4_finite_q5_0,
     .dequantize = q4_dequantize_q5_0,
     .kernel = &q4_kernel_q5_0,
-    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_search_q5_0, [Q4_QUANTIZE_REFERENCE] = q4_reference_q5_0},
+    .search = q4_search_q5_0,
+    .reference = q4_reference_q5_0,
 };

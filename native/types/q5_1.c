@@ -46,6 +46,38 @@ static void q4_matmul_q5_1_portable(const struct q4_task *t) {
 static const struct q4_kernel q4_kernel_q5_1 = {
     .name = "q5_1_portable", .layout = &rows, .max_tokens = SIZE_MAX, .run = q4_matmul_q5_1_portable};
 
+// The smallest value becomes 0, the largest 31.
+static bool q4_reference_q5_1(const float *x, void *out) {
+    q4_block_q5_1 *block = out;
+    float min = x[0], max = x[0];
+    for (int i = 1; i < Q4_BLOCK; i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    float d = (max - min) / 31.0f, inverse = inverse_or_zero(d);
+    uint8_t q[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i++) {
+        float v = (x[i] - min) * inverse + 0.5f;
+        q[i] = v >= 31.0f ? 31 : v > 0.0f ? (uint8_t)v : 0;
+    }
+    q4_pack_fives(q, block->qs, block->qh);
+    block->d = q4_float_to_half(d);
+    block->m = q4_float_to_half(min);
+    return q4_half_is_finite(block->d) && q4_half_is_finite(block->m);
+}
+
+static bool q4_search_q5_1(const float *x, const float *importance, void *out) {
+    q4_block_q5_1 *block = out;
+    float levels[Q4_BLOCK];
+    if (!search_line(x, importance, 31.0f, &block->d, &block->m, levels))
+        return false;
+    uint8_t q[Q4_BLOCK];
+    for (int i = 0; i < Q4_BLOCK; i++)
+        q[i] = (uint8_t)levels[i];
+    q4_pack_fives(q, block->qs, block->qh);
+    return true;
+}
+
 const struct q4_type Q4_NAME(q4_type_q5_1) = {
     .number = Q4_TYPE_Q5_1,
     .name = "Q5_1",
@@ -55,4 +87,6 @@ const struct q4_type Q4_NAME(q4_type_q5_1) = {
     .finite = q4_finite_q5_1,
     .dequantize = q4_dequantize_q5_1,
     .kernel = &q4_kernel_q5_1,
+    .search = q4_search_q5_1,
+    .reference = q4_reference_q5_1,
 };

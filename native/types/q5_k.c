@@ -16,11 +16,11 @@ static void unpack(struct q4_super *w, const void *row, size_t block) {
     }
 }
 
-static bool q4_quantize_q5_k(const float *x, void *out) {
+static bool q4_search_q5_k(const float *x, const float *importance, void *out) {
     static const struct lines lines = {.sub = 32, .top = 31, .top_scale = 63};
     q4_block_q5_k *block = out;
     struct found_lines found;
-    if (!find_lines(x, &lines, &found))
+    if (!find_lines(x, importance, &lines, &found))
         return false;
     block->d = found.d;
     block->dmin = found.dmin;
@@ -34,4 +34,4 @@ static bool q4_quantize_q5_k(const float *x, void *out) {
     return true;
 }
 
-Q4_SUPER_TYPE(q5_k, Q5_K, 32, true, q4_quantize_q5_k);
+Q4_SUPER_TYPE(q5_k, Q5_K, 32, true, q4_search_q5_k);

@@ -59,12 +59,12 @@ static bool q4_reference_q8_0(const float *x, void *out) {
     return q4_half_is_finite(block->d);
 }
 
-static const struct levels levels = {-127.0f, 127.0f, 122.0f, 0.5f, 12, false};
+static const struct levels levels = {.lo = -127.0f, .hi = 127.0f, .first = 122.0f, .step = 0.5f, .count = 12};
 
-static bool q4_search_q8_0(const float *x, void *out) {
+static bool q4_search_q8_0(const float *x, const float *importance, void *out) {
     q4_block_q8_0 *block = out;
     float q[Q4_BLOCK];
-    if (!search_symmetric(x, &levels, 127.0f, &block->d, q))
+    if (!search_symmetric(x, importance, &levels, 127.0f, &block->d, q))
         return false;
     for (int i = 0; i < Q4_BLOCK; i++)
         block->qs[i] = (int8_t)q[i];
@@ -80,5 +80,6 @@ const struct q4_type Q4_NAME(q4_type_q8_0) = {
     .finite = q4_finite_q8_0,
     .dequantize = q4_dequantize_q8_0,
     .kernel = &q4_kernel_q8_0,
-    .quantize = {[Q4_QUANTIZE_SEARCH] = q4_search_q8_0, [Q4_QUANTIZE_REFERENCE] = q4_reference_q8_0},
+    .search = q4_search_q8_0,
+    .reference = q4_reference_q8_0,
 };

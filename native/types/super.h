@@ -57,8 +57,8 @@ static inline float q4_super_product(const void *row, const struct q4_acts *acts
 //   FILE, NAME  q4_k, Q4_K
 //   SUB         columns of a sub-block
 //   MINIMA      whether there are any
-//   QUANTIZE    the function that makes a block, or NULL
-#define Q4_SUPER_TYPE(FILE, NAME, SUB, MINIMA, QUANTIZE)                                                               \
+//   SEARCH      the function that makes a block
+#define Q4_SUPER_TYPE(FILE, NAME, SUB, MINIMA, SEARCH)                                                                 \
     static bool q4_finite_##FILE(const void *row, size_t blocks) {                                                     \
         const q4_block_##FILE *b = row;                                                                                \
         bool ok = true;                                                                                                \
@@ -87,7 +87,7 @@ static inline float q4_super_product(const void *row, const struct q4_acts *acts
         .finite = q4_finite_##FILE,                                                                                    \
         .dequantize = q4_dequantize_##FILE,                                                                            \
         .kernel = &q4_kernel_##FILE,                                                                                   \
-        .quantize = {[Q4_QUANTIZE_SEARCH] = QUANTIZE, [Q4_QUANTIZE_REFERENCE] = QUANTIZE},                             \
+        .search = SEARCH,                                                                                              \
     }
 
 // ---- Q4_K's and Q5_K's 12 bytes of eight 6-bit scales and eight 6-bit minima

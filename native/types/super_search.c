@@ -15,15 +15,11 @@ struct line {
     float slope, minimum; // y = slope q - minimum
 };
 
-static void weigh(struct values *v, const float *y, int n) {
-    float squares[LANES] = {0}, weights[LANES] = {0}, weighted[LANES] = {0};
-    for (int i = 0; i < n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            squares[j] += y[i + j] * y[i + j];
-    float size = sqrtf(q4_fold16(squares) / (float)n);
+static void weigh(struct values *v, const float *y, const float *importance, int n) {
+    float weights[LANES] = {0}, weighted[LANES] = {0};
+    emphasise(y, importance, n, v->weight);
     for (int i = 0; i < n; i += LANES)
         for (int j = 0; j < LANES; j++) {
-            v->weight[i + j] = size + fabsf(y[i + j]);
             weights[j] += v->weight[i + j];
             weighted[j] += v->weight[i + j] * y[i + j];
         }
@@ -114,7 +110,7 @@ static void fit_integers(const struct values *v, struct line line, float d, floa
         }
 }
 
-bool find_lines(const float *x, const struct lines *lines, struct found_lines *found) {
+bool find_lines(const float *x, const float *importance, const struct lines *lines, struct found_lines *found) {
     float size = fabsf(extreme(x, Q4_SUPER)), y[Q4_SUPER], largest = 0.0f, lowest = 0.0f;
     struct values values[Q4_MAX_SUBS];
     struct line line[Q4_MAX_SUBS];
@@ -128,7 +124,8 @@ bool find_lines(const float *x, const struct lines *lines, struct found_lines *f
     for (int i = 0; i < Q4_SUPER; i++)
         y[i] = x[i] * unit;
     for (int s = 0; s < n_subs; s++) {
-        weigh(&values[s], y + s * lines->sub, lines->sub);
+        const float *counts = importance ? importance + s * lines->sub : NULL;
+        weigh(&values[s], y + s * lines->sub, counts, lines->sub);
         line[s] = best_line(&values[s], lines);
         largest = line[s].slope > largest ? line[s].slope : largest;
         lowest = line[s].minimum > lowest ? line[s].minimum : lowest;

@@ -126,8 +126,7 @@ struct q4_kernel;
 
 enum q4_quantize_method {
     Q4_QUANTIZE_SEARCH, // the scale, of a grid with least-squares refit, that has the smallest squared error per block
-    Q4_QUANTIZE_REFERENCE, // the bytes of the gguf package, where it has a method of its own
-    Q4_QUANTIZE_METHODS
+    Q4_QUANTIZE_REFERENCE // the bytes of the gguf package, where it has a method of its own, else as above
 };
 
 struct q4_type {
@@ -141,9 +140,11 @@ struct q4_type {
     void (*dequantize)(float *y, const void *row, size_t n);
     // the product as it is written down, for any number of tokens
     const struct q4_kernel *kernel;
-    // Writes one block, of values that are finite; false where a scale or value is beyond fp16. NULL: rows are not
-    // quantised to this type.
-    bool (*quantize[Q4_QUANTIZE_METHODS])(const float *x, void *block);
+    // Writes one block, of values that are finite; false where a scale or value is beyond fp16. `importance` says how
+    // much an error in each column counts, > 0 and at most 1; NULL: all alike. NULL: rows are not quantised to it.
+    bool (*search)(const float *x, const float *importance, void *block);
+    // Likewise, with the bytes of the gguf package; NULL where it has no method of its own.
+    bool (*reference)(const float *x, void *block);
 };
 
 extern const struct q4_type *const q4_types_base[]; // ends with NULL, as each variant's list does

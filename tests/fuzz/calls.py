@@ -89,6 +89,7 @@ def _quantize(rng: random.Random) -> object:
         _usually(rng, 2, ANYTHING),
         _usually(rng, 256, ANYTHING),
         _usually(rng, rng.choice(("search", "reference")), ANYTHING),
+        *([_usually(rng, rng.choice((None, np.ones(256, np.float32))), ANYTHING)] if rng.random() < 0.5 else []),
     )
 
 

@@ -100,6 +100,7 @@ def test_functions_with_wrong_arguments(arguments: dict[str, Any]) -> None:
         lambda: _native.quantize_rows(
             rng.choice(rows), rng.choice(packed), rng.choice([2, 8, 14, 1, *ANYTHING]), rng.choice([2, 2, *ANYTHING]),
             rng.choice([256, 256, *ANYTHING]), rng.choice(["search", "reference", *ANYTHING]),
+            *rng.choice([(), (None,), (np.ones(256, np.float32),), (rng.choice(ANYTHING),)]),
         ),
         lambda: _native.sample(
             rng.choice([*rows, np.ones(40, np.float32)]), rng.choice([array("i"), array("i", [3]), *ANYTHING]),

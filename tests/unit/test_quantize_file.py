@@ -311,7 +311,7 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [["--type", "q2_k"], ["-t", "0"], ["-t", "x"], ["--method", "best"]])
+@pytest.mark.parametrize("words", [["--type", "q2_0"], ["-t", "0"], ["-t", "x"], ["--method", "best"]])
 def test_usage_errors(tmp_path: Path, words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse("in.gguf", "out.gguf", *words)
