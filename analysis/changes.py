@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import bootstrap, metrics, operations
+from analysis import bootstrap, metrics, operations, whole_times
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import tokens_of
@@ -24,7 +24,9 @@ HEADER_KEYS = ("model", "kernels", "n_threads", "cpu", "midr", "governor", "q4en
 
 @dataclass(frozen=True)
 class Change:
-    """One quantity. kind: `speed`, `metric`, `operation` or `event`. What one capture alone has is 0 in the other.
+    """One quantity. kind: `speed`, `whole`, `metric`, `operation` or `event`. What one alone has is 0 in the other.
+
+    `whole` are times of runs of which no token is known (`analysis.whole_times`); their events are not by the token.
 
     Operations are in seconds a token of the phase, waiting among them, so that their differences add up to the speed's.
     interval: of the relative change right/left - 1; None with too few steps.  has_changed: None then.
@@ -87,6 +89,7 @@ def compare(left: Capture, right: Capture) -> Comparison:
         title = one.title if one.title == other.title else f"{one.title} / {other.title}"
         verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
         changes += _of_phases(title, one, other)
+        changes += _whole_times(title, one, left.table, other, right.table)
         changes += _of_operations(title, one, left.table, other, right.table)
         alone += _alone(title, one, left.table, other, right.table)
     return Comparison(changes, verdicts, _settings(left, right), unmatched, alone)
@@ -118,6 +121,16 @@ def _of_phases(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Ch
     yield from _events(title, left, right)
 
 
+def _whole_times(
+    title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
+) -> Iterator[Change]:
+    phases = left.evidence.subject, right.evidence.subject
+    if left.context.emulated or right.context.emulated or any(map(tokens_of, phases)):
+        return
+    for one in whole_times.of_phases(left.phase, left_table, right.phase, right_table):
+        yield Change(title, "whole", one.name, "s", one.left, one.right, one.interval)
+
+
 def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
     subjects = left.evidence.subject, right.evidence.subject
     for event in subjects[0].counts:
@@ -126,9 +139,10 @@ def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Chang
             continue
         rows = [_event_rows(phase, event) for phase in (left, right)]
         tokens = [tokens_of(subject) for subject in subjects]
-        if all(tokens):
-            values = [count.value / n for count, n in zip(counts, tokens, strict=True) if count]
-            yield from _change(title, "event", event, "per token", rows[0], rows[1], (values[0], values[1]))
+        if all(tokens) or not any(tokens):
+            values = [count.value / (n or 1) for count, n in zip(counts, tokens, strict=True) if count]
+            unit = "per token" if all(tokens) else "in all"
+            yield from _change(title, "event", event, unit, rows[0], rows[1], (values[0], values[1]))
 
 
 def _event_rows(phase: JudgedPhase, event: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, printable
 from analysis.readers.source import Source
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
     A folder that holds a Streamline export (`timeline.csv`) is read as that export. Malformed rows raise AnalysisError
     with file, line and reason; with `lenient` they are skipped, counted and named in `Table.notes`.
     """
-    from analysis.readers import foreign, formats
+    from analysis.readers import foreign, formats, prefixes
     from analysis.readers.surroundings import TITLE
 
     if isinstance(path, Source):
@@ -27,6 +27,11 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
     else:
         path = Path(path)
         source = Source(path / "timeline.csv" if _is_file(path / "timeline.csv") else path, lenient)
+    if prefixes.is_two_in_one(source.head):
+        raise source.error(
+            "is a diff of two tables, the old one's rows behind - and the new one's behind +: which is meant is not "
+            "clear; hand over the files themselves, as to `python -m analysis.compare OLD NEW`"
+        )
     chosen = formats.named(format) if format else formats.recognise(source.head)
     if chosen is None and not format and source.holds(TITLE.encode()):
         chosen = formats.named("perf-text")  # below more output of a program than is looked at line by line
@@ -36,7 +41,8 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
         raise source.error(f"is {other.what}: {other.advice}")
     if chosen is None:
         source.check_text()
-        raise source.error(f"no known capture format; known are {', '.join(formats.NAMES)}")
+        first = printable(next(line.strip() for line in source.head if line.strip()), 80)
+        raise source.error(f"no known capture format, it begins '{first}'; known are {', '.join(formats.NAMES)}")
     source.least = chosen.least
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
     return table

@@ -6,8 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from analysis.errors import printable
+from analysis.readers import json_kinds
+from analysis.readers.refusals import LAST, REFUSALS
+from analysis.readers.surroundings import bare
+
 MOST_LINES = 400
 MOST_CHARACTERS = 1000
+_NOT_BY_PATTERN = re.compile(r"(?!)")
 
 
 class Foreign(NamedTuple):
@@ -17,8 +23,19 @@ class Foreign(NamedTuple):
     advice: str
     pattern: re.Pattern[str]
 
+    def named(self, match: re.Match[str]) -> Foreign:
+        """With the event that the file names."""
+        event = printable(match.groupdict().get("event") or "", 80)
+        named = (
+            f"{self.what}, event {event}"
+            if event and "{event}" not in self.what
+            else self.what.replace("{event}", event)
+        )
+        return self._replace(what=named)
+
 
 FOREIGN = (
+    *(Foreign(*refusal) for refusal in REFUSALS),
     Foreign(
         "a trace for a viewer",
         "open it in ui.perfetto.dev; the counts are in the capture (--capture) of the same run",
@@ -44,27 +61,15 @@ FOREIGN = (
     Foreign(
         "a table of speeds by q4engine bench or llama-bench",
         "it holds no counts; `q4engine bench --capture DIR` records them for `python -m analysis.scaling DIR`",
-        re.compile(r"^\s{0,8}\|?\s{0,8}(?:model|threads)\s.{0,200}\|\s{0,40}t/s\b"),
+        re.compile(
+            r"^\s{0,8}\|?\s{0,8}(?:model|threads)\s.{0,200}\|\s{0,40}t/s\b|^\"?build_commit\"?,"
+            r"|^CREATE TABLE IF NOT EXISTS (?:test|llama_bench)\b"
+        ),
     ),
     Foreign(
         "a report by toplev (pmu-tools)",
         "it holds an Intel core's own verdict, in the column Bottleneck; the rules here are for `perf stat` on Arm",
         re.compile(r"^(?:Timestamp|CPUs|Area)?[,;]?(?:CPUs[,;])?Area[,;]Value[,;]Unit[,;]Description"),
-    ),
-    Foreign(
-        "perf's refusal to count",
-        "no counts are in it: run perf as root, or lower /proc/sys/kernel/perf_event_paranoid, and record again",
-        re.compile(
-            r"^(?:Access to performance monitoring|You may not have permission to collect|Error: ?$)"
-            r"|perf_event_paranoid setting is"
-        ),
-    ),
-    Foreign(
-        "perf's complaint about an event",
-        "no counts are in it: name the event by its number, as in `perf stat -e r24`, and record again",
-        re.compile(
-            r"^(?:event syntax error:|invalid or unsupported event:|Cannot find PMU|The \S{1,200} event is not supp)"
-        ),
     ),
     Foreign(
         "a table of functions by perf annotate, gprof or callgrind",
@@ -108,10 +113,15 @@ FOREIGN = (
         "it holds no counts; record them with `q4engine run --capture FILE.csv`",
         re.compile(r'^\{"(?:text|answer)"\s*:.*"stop_reason"'),
     ),
+    *(Foreign(*refusal) for refusal in LAST),
 )
 
 
 def command_for(head: Sequence[str]) -> Foreign | None:
     """What a file is that no reader takes, from its first lines; None for one that we do not know."""
-    lines = [line[:MOST_CHARACTERS] for line in head[:MOST_LINES]]
-    return next((kind for kind in FOREIGN if any(kind.pattern.search(line) for line in lines)), None)
+    lines = [bare(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
+    found = ((kind, match) for kind in FOREIGN for line in lines if (match := kind.pattern.search(line)))
+    known = next((kind.named(match) for kind, match in found), None)
+    if known is None and (other := json_kinds.of_head(head)):
+        return Foreign(*other, _NOT_BY_PATTERN)
+    return known

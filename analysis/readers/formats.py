@@ -9,7 +9,7 @@ from typing import NamedTuple
 from analysis.readers import perf_csv_metrics
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
-from analysis.readers.surroundings import ELAPSED, TITLE, cleaner
+from analysis.readers.surroundings import ELAPSED, TITLE, bare
 
 MOST_LINES = 2000
 MOST_CHARACTERS = 1000
@@ -169,8 +169,7 @@ NAMES = tuple(f.name for f in FORMATS)
 
 def recognise(head: Sequence[str]) -> Format | None:
     """The format of a file from its first lines; None if it is none that we read, or another command's."""
-    clean = cleaner(head)
-    lines = [clean(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
+    lines = [bare(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
     for candidate in FORMATS:
         if any(candidate.sure(line) for line in lines):
             return candidate

@@ -59,7 +59,17 @@ class PerfBuilder:
         self._check_times()
         self._metas.append(self._closed_meta())
         self._starts.append(self.rows.n_rows)
-        for key in ("target", "started", "command", "user_s", "sys_s", "elapsed_s", "summary"):
+        for key in (
+            "target",
+            "started",
+            "command",
+            "user_s",
+            "sys_s",
+            "elapsed_s",
+            "elapsed_error",
+            "repeats",
+            "summary",
+        ):
             self.meta.pop(key, None)
         self.n_timed = self.n_untimed = 0
         self.elapsed_s, self.summary = NAN, {}

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.errors import printable
-from analysis.readers.locale_numbers import VALUE, plain
+from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
 from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.source import Source
-from analysis.readers.surroundings import TITLE, cleaner, is_decoration
-from analysis.table import Table
+from analysis.readers.surroundings import TITLE, bare, is_decoration
+from analysis.table import NAN, Table
 
 FORMAT = "perf-text"
 
@@ -35,8 +35,11 @@ _MARKS = re.compile(
     rb"(seconds time elapsed)|Performance counter stats for |^[> \t]{0,40}#(?:[ \t]{1,40}time[ \t]| started on )",
     re.MULTILINE,
 )
-_SECONDS = re.compile(rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b")
-_INTERVAL_HEADER = re.compile(r"#\s+time\b")
+_SECONDS = re.compile(
+    rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b"
+    r"(?:\s{0,20}\(\s{0,8}\+-\s{0,12}(\d{1,6}(?:[.,]\d{1,6})?)\s?%)?"
+)
+_INTERVAL_HEADER = re.compile(r"\s{0,40}#\s+time\b")
 _QUOTED = re.compile(r"=(20|3D|09)")
 _RUNS = re.compile(r" \((\d{1,9}) runs\)$")
 
@@ -65,15 +68,16 @@ class _Reader:
         self.is_inside = True
         self.is_table_of_runs = False
         self.n_rows = 0  # of this run
+        self.time_s = NAN  # of the interval that is being read
+        self.in_interval: set[tuple[str, str]] = set()  # scopes and events of it
         self.ends: list[int] = []  # lines that end a table, the next of them first when reversed
         self.titles: list[int] = []
 
     def read(self) -> Table:
         self._find_tables()
         self.is_inside = not self.titles
-        clean = cleaner(self.source.head)
         for row, line in self._joined(self._lines()):
-            text = clean(line)
+            text = bare(line)
             try:
                 if text:
                     self._take(row, text)
@@ -166,13 +170,15 @@ class _Reader:
             builder.meta["repeats"] = int(runs[1])
             what = what[: runs.start()]
         builder.meta["target"] = what.strip("'")
-        self.is_inside, self.n_rows, self.columns = True, 0, None
+        self.is_inside, self.n_rows, self.columns, self.time_s = True, 0, None, NAN
 
     def _seconds(self, match: re.Match[str]) -> None:
         self._flush()
         value = count(plain(match[1], may_have_decimals=True))
         if match[2] == "time elapsed":
             self.builder.elapsed_s = value
+            if match[3]:
+                self.builder.meta["elapsed_error"] = float(with_point(match[3])) / 100
             self.is_inside = self.is_table_of_runs = False
         else:
             self.builder.meta[f"{match[2]}_s"] = value
@@ -207,8 +213,29 @@ class _Reader:
         else:
             self._found(found)
 
+    def _timed(self, found: TextLine) -> TextLine:
+        """The line with the time of its interval, which need not stand in each: not in rows that continue one above.
+
+        Rows that the interval has already are the sums of all, below the last one.
+        """
+        row = found.row
+        time_s = row.time_s if row else found.metrics[0].time_s if found.metrics else NAN
+        if time_s == time_s:
+            if time_s != self.time_s:
+                self.time_s = time_s
+                self.in_interval.clear()
+        elif self.time_s == self.time_s and (row is None or (row.scope, row.event) not in self.in_interval):
+            row = row and row._replace(time_s=self.time_s)
+            found = found._replace(row=row, metrics=[m._replace(time_s=self.time_s) for m in found.metrics])
+        else:
+            self.time_s = NAN
+        if row:
+            self.in_interval.add((row.scope, row.event))
+        return found
+
     def _found(self, found: TextLine) -> None:
         self._give_up_unread()
+        found = self._timed(found)
         pending = self.pending
         if found.row or found.group:
             self._flush()

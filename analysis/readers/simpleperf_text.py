@@ -13,7 +13,7 @@ from analysis.readers.locale_numbers import VALUE, plain
 from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count, event_name, number, share
 from analysis.readers.simpleperf import Block, scope_of, table_of
 from analysis.readers.source import Source
-from analysis.readers.surroundings import cleaner, is_decoration
+from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table
 
 FORMAT = "simpleperf-text"
@@ -29,9 +29,8 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a line between the title and the total is no count."""
     blocks: list[Block] = []
     is_inside = False
-    clean = cleaner(source.head)
     for number_of_line, line in source.lines(exact=False):
-        text = clean(line).strip()
+        text = bare(line).strip()
         if not text:
             continue
         if text.startswith(TITLE):

@@ -15,6 +15,8 @@ from sys import stderr
 from typing import IO, Any, cast
 
 from analysis.errors import AnalysisError, printable
+from analysis.readers import prefixes
+from analysis.readers.prefixes import Prefix
 
 STDIN = "-"
 LONGEST_LINE = 1 << 20
@@ -117,6 +119,8 @@ class Source:
         self._rejected = 0
         self._first_rejected = ""
         self._kept: _Kept | None = None
+        self._prefix: Prefix | None = None
+        self._n_prefixed = 0
         try:
             if self.path.is_dir():
                 raise self.error("is a directory; name a capture file")
@@ -135,6 +139,9 @@ class Source:
             reason = problem.strerror if isinstance(problem, OSError) else str(problem)
             raise self.error(f"cannot be read: {reason or problem}") from None
         self.head = self._check_head(head)
+        if prefix := prefixes.find(self.head):
+            self.head = [prefix.off(line) for line in self.head]
+            self._prefix = prefix
 
     def error(self, reason: str, row: int | None = None) -> AnalysisError:
         return AnalysisError(reason, path=self.path, row=row)
@@ -155,6 +162,9 @@ class Source:
             raise self.error(f"more than {MOST_SKIPPED} lines that are no part of a table", row)
 
     def closing_notes(self) -> list[str]:
+        if self._prefix:
+            before = printable(self._prefix.example.strip(), 60)
+            self.notes.append(f"{self._n_prefixed} line(s) begin as a log's do ('{before}'), which was taken off")
         if self._rejected:
             first = printable(self._first_rejected, 200)
             self.notes.append(f"{self._rejected} malformed row(s) skipped; the first is {first}")
@@ -220,7 +230,19 @@ class Source:
         return False
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        """(row of the first line, block of whole lines), all bytes in order, `\\n` at every line's end."""
+        """(row of the first line, block of whole lines), all bytes in order, `\\n` at every line's end.
+
+        Without what a log put before each line.
+        """
+        n_prefixed = 0
+        for row, block in self._blocks():
+            if self._prefix:
+                block, n = self._prefix.pattern.subn(b"", block)
+                n_prefixed += n
+            yield row, block
+        self._n_prefixed = n_prefixed
+
+    def _blocks(self) -> Iterator[tuple[int, bytes]]:
         with self._open() as file, self._progress() as advance:
             row, rest = 1, b""
             while read := file.read(BLOCK_BYTES):

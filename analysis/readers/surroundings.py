@@ -1,10 +1,9 @@
 """What people paste around a table: quote marks of mail, fences of Markdown, colours of a terminal, shell prompts, and
-what logs and web pages make of its lines."""
+what web pages make of its lines. What logs put before them is for `prefixes`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 
 from analysis.readers.perf_rows import is_transcript
 
@@ -20,16 +19,6 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'
 _NO_BREAK = re.compile(r"(?<!\d)\u00a0|\u00a0(?!\d)")
 """Between digits a no-break space parts thousands; elsewhere a web page or a word processor put it for a blank."""
 
-# What logs put before each line: the time of a CI run, the name of a container, a journal's date, a kernel's clock.
-_PREFIXES = (
-    re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? ?"),
-    re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]{1,64} [\w./-]{1,64}(?:\[\d{1,9}\])?: ?"),
-    re.compile(r"\[ {0,9}\d{1,9}\.\d{3,9}\] ?"),
-    re.compile(r"\[\d\d:\d\d:\d\d(?:\.\d{1,9})?\] ?"),
-    re.compile(r"[\w.-]{1,64} {0,40}\| ?"),
-)
-_MOST_LINES = 200
-_ENOUGH = 0.9
 _VERBOSE = re.compile(r"\s{0,8}\S{1,200}: -?\d{1,20} \d{1,20} \d{1,20}\s{0,8}")
 """What `perf stat -v` tells of each counter: value, time enabled, time running."""
 
@@ -48,19 +37,6 @@ def bare(line: str) -> str:
             break
         text = inner[1:]
     return text.rstrip()
-
-
-def cleaner(head: Sequence[str]) -> Callable[[str], str]:
-    """`bare`, without what a log put before each line of a file that begins so."""
-    lines = [line for line in head[:_MOST_LINES] if line.strip()]
-    for prefix in _PREFIXES:
-        found = [match for line in lines if (match := prefix.match(line))]
-        if len(found) < max(2.0, _ENOUGH * len(lines)):
-            continue
-        if prefix is _PREFIXES[-1] and len({match[0].rstrip() for match in found}) > 1:
-            continue  # a table whose first column has a rule behind it
-        return lambda line, prefix=prefix: bare(prefix.sub("", line, count=1))  # type: ignore[misc]
-    return bare
 
 
 def is_decoration(text: str) -> bool:

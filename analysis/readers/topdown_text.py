@@ -16,7 +16,7 @@ from analysis.errors import printable
 from analysis.phase import NOT_COUNTED, OK
 from analysis.readers.perf_rows import Malformed, PerfRow, check_length, named_metric, number
 from analysis.readers.source import Source
-from analysis.readers.surroundings import cleaner, is_decoration
+from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table, TableBuilder
 
 FORMAT = "topdown-text"
@@ -57,9 +57,8 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a metric's value is no number, or there is no metric."""
     state = _State()
     runs = [_Run()]
-    clean = cleaner(source.head)
     for row, line in source.lines(exact=False):
-        text = clean(line).strip()
+        text = bare(line).strip()
         try:
             if _RUN.fullmatch(text):
                 runs += [_Run()] if runs[-1].rows else []

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from analysis import breakdown, metrics
+from analysis import absent_counters, breakdown, metrics
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
 from analysis.reports import breakdown_rows, capture_charts, roofline_chart, summary
@@ -51,8 +51,10 @@ def of_capture(capture: Capture, pages: bool = True) -> Report:
 
 
 def source(capture: Capture) -> str:
-    """The capture's whole path and format."""
-    return f"{printable(str(capture.path), 500)}  ({capture.table.meta.get('format')})"
+    """The capture's whole path and format, and that there are no counters in it where there are none."""
+    absent = [absent_counters.of_phase(phase.phase) for phase in capture.judged()]
+    without = f", {absent[0].verdict}" if absent and absent[0] and all(absent) else ""
+    return f"{printable(str(capture.path), 500)}  ({capture.table.meta.get('format')}{without})"
 
 
 def _roofline(capture: Capture) -> list[Block]:
@@ -123,7 +125,7 @@ def _reasons(phase: JudgedPhase, capture: Capture, counted: bool) -> Iterator[Fa
     """The rules and what makes them less sure; where nothing was counted, why."""
     combined = phase.judgement.combined
     if not counted:
-        yield Fact("counters", without_counts(capture))
+        yield Fact("counters", without_counts(phase, capture))
     for verdict in phase.judgement.rules if counted else [phase.judgement.waiting]:
         if verdict is not phase.judgement.waiting or verdict.outcome is not Outcome.NOT_MEASURED:
             yield _rule(verdict, combined)
@@ -152,10 +154,12 @@ def _interval_of(check: Check) -> str:
     return f"{check.label} {low} to {high}"
 
 
-def without_counts(capture: Capture) -> str:
+def without_counts(phase: JudgedPhase, capture: Capture) -> str:
     """Why no rule that reads counts can speak, in one sentence."""
     reason = capture.header.get("counters", "available")
-    why = "nothing that the rules read was counted" if reason == "available" else str(reason)
+    absent = absent_counters.of_phase(phase.phase)
+    nothing = absent.why if absent else "nothing that the rules read was counted"
+    why = nothing if reason == "available" else str(reason)
     return f"none: {printable(why, 300)}; stalls, roofline and top-down are not measured"
 
 

@@ -12,6 +12,7 @@ from analysis.errors import printable
 from analysis.judging import Capture
 from analysis.reports.charts import Bar, Bars, Part
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed
+from analysis.whole_times import ELAPSED
 
 _MOST_PARTS = 10
 _NEXT = {
@@ -56,7 +57,8 @@ def _card(result: Comparison, title: str, one: str, other: str) -> Card:
     verdicts = f"{one} in both" if one == other else f"{one} → {other}"
     speed = next((change for change in changes if change.kind == "speed"), None)
     if speed is None:
-        return Card(title, "", verdicts, "", "no times to compare", "", palette.OTHER)
+        whole = next((change for change in changes if change.kind == "whole"), None)
+        return _card_of_runs(title, whole, verdicts) if whole else _card_without_times(title, verdicts)
     decimals = fixed([1e3 * speed.left, 1e3 * speed.right], 4)
     sides = [f"{1e3 * value:.{decimals}f}" for value in (speed.left, speed.right)]
     largest = [] if speed.has_changed is False else _largest(changes, speed)
@@ -68,6 +70,31 @@ def _card(result: Comparison, title: str, one: str, other: str) -> Card:
     verdict = f"{100 * abs(speed.relative):.1f} % more time a token" if slower else _faster(speed)
     hue = palette.WAITING if slower else palette.BETTER
     return Card(title, f"{sides[1]} ms/token", verdict, "", ", ".join(why), _NEXT[slower], hue)
+
+
+def _card_without_times(title: str, verdicts: str) -> Card:
+    why = "no times to compare: one of the two has neither an elapsed time nor task-clock"
+    return Card(
+        title, "", verdicts, "", why, "perf stat -e duration_time,… tells the time in every form", palette.OTHER
+    )
+
+
+def _card_of_runs(title: str, whole: Change, verdicts: str) -> Card:
+    """Of runs whose tokens are not known: the time of all of it."""
+    what = "elapsed" if whole.name == ELAPSED else f"of {whole.name}"
+    decimals = fixed([whole.left, whole.right], 4)
+    sides = [f"{value:.{decimals}f}" for value in (whole.left, whole.right)]
+    why = [f"{sides[0]} → {sides[1]} s {what}", *_interval(whole), verdicts]
+    again = "" if whole.has_changed is not None else "perf stat -r 10 tells whether it is more than noise"
+    if whole.has_changed is False:
+        return Card(title, f"{sides[1]} s", "no change beyond noise", "", ", ".join(why), again, palette.OTHER)
+    slower = whole.right > whole.left
+    less = f"{100 * abs(whole.relative):.1f} % {'more' if slower else 'less'} time"
+    if f"{whole.relative:.3f}" in ("0.000", "-0.000"):
+        less = "the same time"
+    times = f", {whole.left / whole.right:.2f} times as fast" if whole.right else ""
+    hue = palette.OTHER if not whole.has_changed else palette.WAITING if slower else palette.BETTER
+    return Card(title, f"{sides[1]} s", less + times, "", ", ".join(why), again, hue)
 
 
 def _faster(speed: Change) -> str:
@@ -100,7 +127,11 @@ def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Sect
     blocks += [stacks] if stacks.bars else []
     blocks += [differences] if differences.bars else []
     blocks += _times(changes, show_all)
-    others = [(_metrics(changes, show_all), "Ratios"), (_events(changes, show_all), "Events a token")]
+    whole = _whole_times(changes)
+    blocks += [whole] if whole.rows else []
+    show_all = show_all or bool(whole.rows)  # of runs as a whole nothing has an interval that could tell
+    by_token = not any(change.unit == "in all" for change in changes)
+    others = [(_metrics(changes, show_all), "Ratios"), (_events(changes, show_all, by_token), _EVENTS[by_token])]
     blocks += [Fold(f"{name} ({len(table.rows)})", [table]) for table, name in others if table.rows]
     unsure = [change for change in changes if change.has_changed is None and not change.only_in]
     hidden = [] if show_all else [change for change in unsure if change.kind in ("metric", "event")]
@@ -176,6 +207,15 @@ def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
     return [Table("", columns, rows, hues)]
 
 
+def _whole_times(changes: Sequence[Change]) -> Table:
+    """Elapsed, CPU, user and system time of runs whose tokens are not known."""
+    found = [change for change in changes if change.kind == "whole"]
+    decimals = fixed([value for change in found for value in (change.left, change.right)], 4)
+    rows = [_row(change, change.left, change.right) for change in found]
+    return Table("", (Column("time, s"), Column("A", decimals), Column("B", decimals), *_CHANGE), rows)
+
+
+_EVENTS = {True: "Events a token", False: "Events"}
 _CHANGE = (
     Column("change", 1, " %", sign=True, missing="-"),
     Column("from", 1, " %", sign=True, secondary=True, missing="-"),
@@ -206,9 +246,13 @@ def _metrics(changes: Sequence[Change], show_all: bool) -> Table:
     return Table("", (Column("ratio"), Column("A"), Column("B"), *_CHANGE), rows)
 
 
-def _events(changes: Sequence[Change], show_all: bool) -> Table:
-    """Events a token."""
+def _events(changes: Sequence[Change], show_all: bool, by_token: bool) -> Table:
+    """Events a token, or of all of a run."""
     rows = [_row(change, change.left, change.right) for change in _worth_showing(changes, "event", show_all)]
     smallest = min((value for row in rows for value in row[1:3] if isinstance(value, float) and value), default=1.0)
     decimals = min(3, fixed([smallest]))
-    return Table("", (Column("event a token"), Column("A", decimals), Column("B", decimals), *_CHANGE), rows)
+    return Table(
+        "",
+        (Column("event a token" if by_token else "event"), Column("A", decimals), Column("B", decimals), *_CHANGE),
+        rows,
+    )

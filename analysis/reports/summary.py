@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis import breakdown, palette
+from analysis import absent_counters, breakdown, palette
 from analysis.advice import next_step
 from analysis.breakdown import Part
 from analysis.errors import printable
@@ -36,6 +36,10 @@ def of_phase(phase: JudgedPhase, capture: Capture) -> Card:
     advice = next_step(combined, phase.evidence, phase.context, missing)
     if capture.assume and not combined.is_finding:
         advice = "confirm the projection below on a machine: q4engine run --capture there"
+    absent = None if missing else absent_counters.of_phase(phase.phase)
+    if absent:
+        seen = f"; by the times {verdict} ({confidence} confidence): {why}" if combined.is_finding else ""
+        return Card(phase.title, speed, absent.verdict, "", absent.why + seen, absent.advice, hue)
     return Card(phase.title, speed, verdict, confidence, why, advice, hue)
 
 

@@ -21,7 +21,8 @@ EXPECTED = {
     "cortex-a55", "cortex-a510", "cortex-a520", "cortex-a710", "cortex-a715", "cortex-a720", "cortex-a76", "cortex-a77",
     "cortex-a78", "cortex-x1", "cortex-x2", "cortex-x3", "cortex-x4", "generic", "neoverse-e1", "neoverse-n1",
     "neoverse-n2-r0p2", "neoverse-n2-r0p3", "neoverse-n3", "neoverse-v1", "neoverse-v2", "neoverse-v3", "x86",
-    "ampereone", "apple-m1", "apple-m2", "c1-nano", "c1-premium", "c1-pro", "c1-ultra", "cortex-a53", "cortex-a72",
+    "ampereone", "apple-m1", "apple-m2", "apple-m3", "apple-m4", "c1-nano", "c1-premium", "c1-pro",
+    "c1-ultra", "cortex-a53", "cortex-a72",
     "cortex-a725", "cortex-x925", "neoverse-v3ae", "oryon",
 }  # fmt: skip
 
@@ -51,7 +52,8 @@ def test_file_holds_the_schema(name: str) -> None:
 
 # Cores of which other tables than the matrix tell, or of which nothing does.
 ELSEWHERE = {
-    "generic", "x86", "ampereone", "apple-m1", "apple-m2", "c1-nano", "c1-premium", "c1-pro", "c1-ultra", "cortex-a53",
+    "generic", "x86", "ampereone", "apple-m1", "apple-m2", "apple-m3", "apple-m4", "c1-nano", "c1-premium", "c1-pro",
+    "c1-ultra", "cortex-a53",
     "cortex-a72", "cortex-a725", "cortex-x925", "neoverse-v3ae", "oryon",
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from capture_tables import written
 from analysis.errors import AnalysisError
 from analysis.readers import formats, read
 from analysis.readers.foreign import FOREIGN, command_for
+from analysis.readers.refusals import LAST, REFUSALS
 
 FILES = {
     "ui.perfetto.dev": '{"traceEvents":[\n{"ph":"X","name":"decode","ts":1,"dur":2}\n]}\n',
@@ -20,8 +21,6 @@ FILES = {
     "record a capture": "        load time =    1167.27 ms\n     prompt eval time =     113.82 ms /    31 tokens\n",
     "bench --capture DIR": "| model | size | params | threads | test | t/s |\n| --- | --- | --- | --- | --- | --- |\n",
     "column Bottleneck": "CPUs,Area,Value,Unit,Description,Sample,Stddev,Multiplex,Bottleneck,Idle\n,x,1.0,%,,,,,,\n",
-    "perf_event_paranoid": "Error:\nAccess to performance monitoring and observability operations is limited.\n",
-    "by its number": "event syntax error: 'stall_backend_mem'\n                     \\___ parser error\n",
     "holds samples, no counts": "Flat profile:\n\nEach sample counts as 0.01 seconds.\n",
     "counts none": "List of pre-defined events (to be used in -e or -M):\n\n  cpu-cycles OR cycles\n",
     "use `simpleperf stat`": "Cmdline: /data/local/tmp/simpleperf record -p 1\nArch: arm64\n",
@@ -40,5 +39,5 @@ def test_what_reads_it(tmp_path: Path, advice: str) -> None:
 
 
 def test_no_capture_is_taken_for_another_commands() -> None:
-    assert len(FOREIGN) == len(FILES)
+    assert len(FOREIGN) == len(FILES) + len(REFUSALS) + len(LAST)
     assert not any(command_for([format_.sample]) for format_ in formats.FORMATS)

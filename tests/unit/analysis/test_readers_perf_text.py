@@ -74,3 +74,19 @@ def test_malformed_text(tmp_path: Path, line: str) -> None:
 def test_two_runs_in_one_text(tmp_path: Path) -> None:
     table = parsed(tmp_path, f"{TITLE}    1,000      cycles\n{TITLE}    2,000      cycles\n")
     assert [[r[2] for r in readings(run)] for run in (table, *table.runs)] == [[1000.0], [2000.0]]
+
+
+def test_rows_of_an_interval_that_do_not_repeat_its_time(tmp_path: Path) -> None:
+    """Rows, and metrics on lines of their own; below the last interval the sums of all still are no interval."""
+    interval = (
+        "     {0}.000123456      3,000      cycles\n"
+        "                      1,000      instructions              #    0.33  insn per cycle\n"
+        "                                 TopdownL1                 #     42.9 %  backend_bound\n"
+        "                                                           #     30.0 %  retiring\n"
+    )
+    text = "#           time             counts unit events\n" + interval.format(1) + interval.format(2)
+    sums = "             6,000      cycles\n             2,000      instructions     #    0.33  insn per cycle\n"
+    for table in (parsed(tmp_path, text), parsed(tmp_path, text + sums)):
+        assert list(table.frame["start_s"]) == [0.0] * 4 + [1.000123456] * 4
+        assert list(table.frame["value"]) == [3000.0, 1000.0, 42.9, 30.0] * 2
+    assert any("2 summary row(s)" in note for note in table.notes)
