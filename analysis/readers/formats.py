@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from analysis.events import is_known_event
 from analysis.readers import perf_csv_metrics
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
@@ -62,9 +63,15 @@ def _is_interval_header(line: str) -> bool:
 
 
 _TEXT_ROW = re.compile(
-    r" {2,40}(?:<not (?:counted|supported)>|\d[\d.,'’\u00a0\u202f]{0,40})(?: {1,9}msec)? {1,40}"
+    r"( {0,40})(?:<not (?:counted|supported)>|\d[\d.,'’\u00a0\u202f]{0,40})(?: {1,9}msec)? {1,40}"
     r"([A-Za-z][\w./=:-]{0,80})(?: {0,60}(?:[#(\[]|$))"
 )
+
+
+def _is_row_of_text(line: str) -> bool:
+    """A row of perf's table; where it does not stand aside, as pasted ones do not, of an event that we know."""
+    row = _TEXT_ROW.match(line)
+    return row is not None and (len(row[1]) > 1 or is_known_event(row[2]))
 
 
 def _is_json_of_perf(line: str) -> bool:
@@ -108,7 +115,7 @@ FORMATS = (
         "simpleperf-text",
         "Performance counter statistics:",
         "simpleperf_text",
-        _begins("Performance counter statistics:"),
+        _fits(r"^\s{0,8}(?:Performance counter statistics:|#[\w\s]{0,80}\bcount\s{1,40}event_name\b)"),
         tells_running=False,
         least=30,
     ),
@@ -151,7 +158,7 @@ FORMATS = (
         "    44,847,565,198      cycles:u",
         "perf_text",
         lambda line: TITLE in line or ELAPSED in line or _is_interval_header(line),
-        lambda line: _TEXT_ROW.match(line) is not None,
+        _is_row_of_text,
         least=48,
     ),
     Format(

@@ -65,7 +65,7 @@ class _Reader:
         self.pending = _Pending()
         self.columns: MetricColumns | None = None
         self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
-        self.is_inside = True
+        self.is_inside, self.has_titles = True, False
         self.is_table_of_runs = False
         self.n_rows = 0  # of this run
         self.time_s = NAN  # of the interval that is being read
@@ -75,6 +75,7 @@ class _Reader:
 
     def read(self) -> Table:
         self._find_tables()
+        self.has_titles = bool(self.titles)
         self.is_inside = not self.titles
         for row, line in self._joined(self._lines()):
             text = bare(line)
@@ -267,6 +268,9 @@ class _Reader:
         if self.unread is not None:
             row, text = self.unread
             self.unread = None
+            if not self.ends and not self.has_titles and not text.startswith(" ") and not is_row_like(text):
+                self.source.skip(row)  # above the rows that somebody took out of a table
+                return
             self.source.reject(row, f"expected a count and an event, found '{printable(text.strip())}'")
 
     def _flush(self) -> None:

@@ -33,7 +33,7 @@ _ROW = re.compile(
     r"(?:(?:\d{1,9}\.\d{9}[,;])?(?:<not \w{1,12}>|\d[\d.]{0,30})[,;](?:msec|ns)?[,;][A-Za-z][\w.:/=-]{2,60}[,;]\d"
     rf"|{_COUNT}"
     r"[ ]{1,20}(?:msec[ ]{1,9})?(?:cycles|instructions|task-clock|cpu-clock|branches|branch-misses|page-faults"
-    r"|context-switches|cache-(?:misses|references)|stalled-cycles-(?:back|front)end|[a-z0-9]{2,9}(?:_[a-z0-9]{2,12}){1,4})\b)"
+    r"|context-switches|cache-(?:misses|references)|stalled-cycles-(?:back|front)end|[a-z0-9]{2,9}(?:_[a-z0-9]{2,12}){1,4})(?::[a-zA-Z]{1,6})?(?=\s|$))"
 )
 _SCOPE_OF_ROW = re.compile(r"\s*(?:\d{1,12}[.,]\d{9}\s*)?(?:CPU\d+|[SN]\d+[\w-]*(?:\s+\d+)?|.*-\d+)?\s*")
 _SIGN = re.compile(r"[\[\]|:>\t)}/#*+-]")

@@ -22,6 +22,7 @@ TITLE = "Performance counter statistics"
 _COUNT = re.compile(rf"({VALUE})(\(ms\))?")
 _EVENT = re.compile(r"[a-z][\w:/.-]{0,200}", re.IGNORECASE)
 _PERCENT = re.compile(r"\((\d{1,3}(?:\.\d{1,6})?)%\)\s*$")
+_HEADER = re.compile(r"#[\w\s]{0,80}\bcount\s{1,40}event_name\b")
 _TOTAL = re.compile(r"Total test time: (\d{1,12}(?:\.\d{1,9})?) seconds")
 
 
@@ -33,7 +34,7 @@ def read(source: Source) -> Table:
         text = bare(line).strip()
         if not text:
             continue
-        if text.startswith(TITLE):
+        if text.startswith(TITLE) or (not is_inside and _HEADER.match(text)):
             blocks.append(Block())
             is_inside = True
         elif not is_inside:
@@ -43,6 +44,8 @@ def read(source: Source) -> Table:
             is_inside = False
         elif is_decoration(text):
             source.skip(number_of_line)
+        elif "event_name" in text and text.startswith("#") and not _HEADER.match(text):
+            raise source.error("columns in an unknown order: the count stands before the event", number_of_line)
         elif not text.startswith("#"):
             try:
                 check_length(text)

@@ -29,9 +29,10 @@ _MARKS = " »«*→←>"
 _TREE = re.compile(r"[\s│|├└─`+-]*")
 _CPU = re.compile(r"CPU (.{1,60}?)(?: metrics| topdown)?")
 _RUN = re.compile(r"Run \d{1,9}")
-_HEADING = re.compile(r"Stage \d{1,3} \(.*\)|\[[^\]]*\]")
+_HEADING = re.compile(r"Stage \d{1,3} \(.*\)|\[[^\]]*\](?:\s{1,40}\[[^\]]*\])?")
 _METRIC = re.compile(
-    r"(?P<name>[A-Za-z][^.%]{0,100}?)(?:\.{1,80}| )\s{0,80}(?P<value>\d[\d.]{0,30})(?P<percent>%?)(?P<unit>(?: [^.]*)?)"
+    r"(?P<name>[A-Za-z][^.%]{0,100}?)(?:\.{1,80}| )\s{0,80}(?P<value>\d[\d.]{0,30}|nan(?= \())(?P<percent>%?)"
+    r"(?P<unit>(?: [^.]*)?)"
 )
 
 
@@ -126,7 +127,7 @@ def _metric(name: str, value: str, unit: str) -> PerfRow:
     digits = value.rstrip("%")
     unit = f"% {unit}".strip() if percent and not unit.startswith("%") else unit
     if digits.lower() in MISSING:
-        return named_metric(0.0, "", NAN, name, unit, 0.0)._replace(status=NOT_COUNTED)
+        return named_metric(0.0, "", NAN, name, "" if "?" in unit else unit, 0.0)._replace(status=NOT_COUNTED)
     return named_metric(0.0, "", number(digits, "the value"), name, unit)
 
 

@@ -90,3 +90,15 @@ def test_rows_of_an_interval_that_do_not_repeat_its_time(tmp_path: Path) -> None
         assert list(table.frame["start_s"]) == [0.0] * 4 + [1.000123456] * 4
         assert list(table.frame["value"]) == [3000.0, 1000.0, 42.9, 30.0] * 2
     assert any("2 summary row(s)" in note for note in table.notes)
+
+
+def test_rows_that_somebody_took_out_of_a_table(tmp_path: Path) -> None:
+    """Without blanks before them, prose above: rows of events that we know are perf's."""
+    text = "Debug build:\n3,864,243      cycles:u\n1,864,243      stalled-cycles-backend:u  #   48.31% of cycles idle\n"
+    table = parsed(tmp_path, text)
+    assert [(event, value) for _, event, value, _, _ in readings(table)] == [
+        ("CPU_CYCLES", 3864243.0),
+        ("STALL_BACKEND", 1864243.0),
+    ]
+    with pytest.raises(AnalysisError, match="no known capture format"):
+        parsed(tmp_path, "We sold:\n3,864,243      apples\n1,864,243      pears\n")

@@ -120,3 +120,9 @@ def test_answers_of_perf_behind_a_prefix_are_known(tmp_path: Path) -> None:
     text = "[stderr] Error:\n[stderr] The cycles event is not supported.\n"
     with pytest.raises(AnalysisError, match=r"cycles is not supported: .*virtual machine"):
         read(written(tmp_path, text))
+
+
+def test_samples_of_perf_script_are_no_rows_behind_a_prefix() -> None:
+    for name in ("cycles", "cycles:u", "cycles:ppp"):
+        line = f"            bench  2001  1000.100000:     100000 {name}:      aaaaaaaa dot+0x4 (/tmp/a.out)"
+        assert find([line, line]) is None

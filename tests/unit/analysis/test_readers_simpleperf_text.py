@@ -41,3 +41,14 @@ def test_one_cpu_a_line(tmp_path: Path) -> None:
 def test_malformed(tmp_path: Path, row: str) -> None:
     with pytest.raises(AnalysisError, match="line 4: "):
         read(written(tmp_path, f"{HEAD}{row}\n{TOTAL}"))
+
+
+def test_a_table_without_its_title(tmp_path: Path) -> None:
+    header = "#        count  event_name                # count / runtime\n"
+    rows = (
+        "       110,044  cpu-cycles                # 1.064410 GHz\n  0.108230(ms)  task-clock  # 0.000001 cpus used\n"
+    )
+    assert [row[1] for row in readings(parsed(tmp_path, header + rows))] == ["CPU_CYCLES", "task-clock"]
+    other = "#        count  thread_name  pid  tid  event_name  # count / runtime\n   5  x  1  1  cpu-cycles\n"
+    with pytest.raises(AnalysisError, match="columns in an unknown order"):
+        parsed(tmp_path, "Performance counter statistics:\n" + other)

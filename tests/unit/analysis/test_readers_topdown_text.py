@@ -73,3 +73,16 @@ def test_old_lines(tmp_path: Path) -> None:
 def test_a_value_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="line 8: the value should be a number, found '73,28'"):
         read(written(tmp_path, TREE.replace("73.28", "73,28")))
+
+
+def test_a_heading_with_its_kind_and_a_ratio_of_nothing(tmp_path: Path) -> None:
+    """As topdown-tool prints them in one stage, and where an event counted zero."""
+    table = parsed(
+        tmp_path,
+        "[Cycle Accounting]      [Topdown group]\nFrontend Stalled Cycles nan (division by zero?)\n"
+        "Backend Stalled Cycles. 44.10% cycles\n",
+    )
+    assert [(row[1], row[3]) for row in readings(table)] == [
+        ("metric:frontend_stalled_cycles", "not counted"),
+        ("metric:backend_stalled_cycles", "ok"),
+    ]
