@@ -15,13 +15,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 _BESIDE = ".q4-{}.part"
 _BESIDE_NAMES = re.compile(r"\.q4-[0-9a-f]{8}\.part")
+_PAGE = 4096  # the smallest there is
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -107,7 +108,8 @@ class Rows:
     """A file that grows by whole rows and can be read while it does.
 
     It takes its name with its first rows, so that a file from before stays where none come. What cannot be written to
-    its end, as on a full disk, is taken back: the file ends with a whole row. OSError where it cannot be written.
+    its end, as on a full disk, is taken back: the file ends with a whole row, also where its writer is killed in the
+    middle of them. OSError where it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], head: bytes) -> None:
@@ -128,9 +130,12 @@ class Rows:
         """Adds rows, whole lines."""
         data = self._waiting + rows
         try:
-            _write_all(self._output.file, data)
             if self._waiting:
+                _write_all(self._output.file, data)
                 self._output.show()
+            else:
+                for piece in _pieces(data, self._size):
+                    _write_all(self._output.file, piece)
         except OSError:
             if self._output.is_file and not self._waiting:
                 self._output.file.truncate(self._size)
@@ -226,7 +231,21 @@ def _mode_of(target: Path) -> int | None:
     return stat.S_IMODE(target.stat().st_mode) & 0o777
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
+def _pieces(rows: bytes, offset: int) -> Iterator[memoryview]:
+    """Rows for that place of a file in whole ones, as many as end on the same page.
+
+    The kernel copies page by page, and a killed process writes no further page. A row that lies on two is a piece of
+    its own, and cut only by a signal between the two copies.
+    """
+    view, start = memoryview(rows), 0
+    while start < len(rows):
+        border = start + _PAGE - (offset + start) % _PAGE
+        end = rows.rfind(b"\n", start, border) + 1 or rows.find(b"\n", border) + 1 or len(rows)
+        yield view[start:end]
+        start = end
+
+
+def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mistakes import ANYTHING, NO_INTEGERS, REFUSALS, SPEC, model_arguments
 
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from q4engine import _native
 
 _ROWS = [np.zeros((2, 256), np.float32), np.full((2, 256), 3e38, np.float32), np.zeros(2049, np.uint8)[1:]]
@@ -25,7 +25,7 @@ class Calls:
     refused = (*REFUSALS, OSError)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         self._engine = model_arguments(Path(self._folder.name), n_threads=1)["_engine"]
         self._model = self._engine.native
         self._session = _native.Session(self._model, 64, 8)

@@ -11,7 +11,7 @@ from analysis.judging import load
 from analysis.readers import read
 from analysis.reports import data
 from analysis.table import Table
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from fuzz.mutations import mutated_bytes, mutated_text
 
 _SAMPLES = Path(__file__).resolve().parents[1] / "data"
@@ -24,7 +24,7 @@ class Captures:
     refused = (AnalysisError,)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         names = [path for path in sorted(_SAMPLES.iterdir()) if path.suffix in (".csv", ".json", ".txt")]
         self._samples = [(path.suffix, "".join(path.read_text().splitlines(keepends=True)[:60])) for path in names]
 

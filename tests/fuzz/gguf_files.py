@@ -10,7 +10,7 @@ import gguf_bytes
 from gguf_bytes import ARRAY, STRING, U64, File, Tensor, array, pair
 from models.vocabulary import byte_symbols
 
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from fuzz.mutations import NUMBERS, mutated_bytes
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile
@@ -37,7 +37,7 @@ class GgufFiles:
     refused = (Q4Error,)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         self._path = Path(self._folder.name) / "case.gguf"
 
     def case(self, rng: random.Random) -> None:

@@ -12,12 +12,14 @@ import mmap
 import os
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
 import tempfile
 import time
 import traceback
+import weakref
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -52,12 +54,17 @@ class Outcome:
     failure: str | None = None
 
 
-def folder_for_cases() -> tempfile.TemporaryDirectory[str]:
-    """A folder for the files that cases write: in memory where there is such a place."""
-    memory = Path("/dev/shm")
-    return tempfile.TemporaryDirectory(
-        prefix="q4-fuzz-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None, ignore_cleanup_errors=True
-    )
+class Folder:
+    """A folder for the files that cases write, in memory where there is such a place. It goes with the target that
+    holds it (TemporaryDirectory would warn of that, in the collector), and of a child that was killed with its run."""
+
+    within: str | None = None
+
+    def __init__(self) -> None:
+        memory = Path("/dev/shm")
+        within = str(memory) if os.access(memory, os.W_OK | os.X_OK) else None
+        self.name = tempfile.mkdtemp(prefix="q4-fuzz-", dir=self.within or within)
+        self.remove = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
 
 
 def run_case(target: Target, name: str, seed: int, cpu_seconds: float = CPU_SECONDS) -> bool:
@@ -84,8 +91,10 @@ def run_for(
     """Runs cases of these seeds in a child until the time is over or one of them fails."""
     shared = mmap.mmap(-1, _STATE.size)
     report = tempfile.TemporaryFile()  # noqa: SIM115
+    folder = Folder()
     child = os.fork()
     if child == 0:
+        Folder.within = folder.name
         os._exit(_child(make, name, seeds, (seconds, cpu_seconds), shared, report.fileno()))
     try:
         code = os.waitstatus_to_exitcode(_watch(child, shared))
@@ -93,6 +102,8 @@ def run_for(
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
+    finally:
+        folder.remove()
     cases, refused, seed, taken = _STATE.unpack(shared[:])
     report.seek(0)
     said = report.read().decode(errors="replace").strip()

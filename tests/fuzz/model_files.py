@@ -8,7 +8,7 @@ from pathlib import Path
 from bits import SPECS
 from models.tiny import TINY, write_tiny
 
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from fuzz.mutations import mutated_bytes
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
@@ -21,7 +21,7 @@ class ModelFiles:
     refused = (Q4Error,)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         folder = Path(self._folder.name)
         self._path = folder / "case.gguf"
         specs = [*TINY.values(), *(spec for spec in SPECS.values() if spec.dim <= 256)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from mistakes import INTEGERS, REFUSALS, SPEC, model_arguments, with_a_mistake
 
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from q4engine import _native
 
 
@@ -18,7 +18,7 @@ class Plans:
     refused = REFUSALS
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         self._right = model_arguments(Path(self._folder.name))
         self._engine = self._right.pop("_engine")
 

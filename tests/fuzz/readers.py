@@ -20,7 +20,7 @@ from analysis.phase import METRIC_PREFIX
 from analysis.readers import formats, read
 from analysis.reports import data
 from analysis.table import Table
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from fuzz.mutations import mutated_bytes, mutated_text
 
 PRINTED = Path(__file__).resolve().parents[1] / "data" / "printed"
@@ -40,7 +40,7 @@ class Reader:
     def __init__(self, name: str) -> None:
         self._name = name
         self._samples = [path.read_text(encoding="utf-8") for path in sorted((PRINTED / name).iterdir())]
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         self._path = Path(self._folder.name) / "case.csv"
 
     def case(self, rng: random.Random) -> None:
@@ -84,7 +84,7 @@ class ModelBytes:
     refused = (AnalysisError,)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         self._path = write_tiny(Path(self._folder.name) / "case.gguf", TINY_LLAMA)
         self._content = self._path.read_bytes()
 

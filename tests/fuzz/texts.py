@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vocab_files import CONTROL, USER_DEFINED, bpe_file, spm_file
 
-from fuzz.harness import folder_for_cases
+from fuzz.harness import Folder
 from q4engine.errors import Q4Error, TooManyTokensError
 from q4engine.tokenizer import Tokenizer
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS
@@ -31,7 +31,7 @@ class Texts:
     refused = (Q4Error,)
 
     def __init__(self) -> None:
-        self._folder = folder_for_cases()
+        self._folder = Folder()
         folder = Path(self._folder.name)
         special = {"<|end|>": CONTROL, "<|": USER_DEFINED, "the the": USER_DEFINED}
         self._bpe, self._spm = [], []

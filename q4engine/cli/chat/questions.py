@@ -73,7 +73,8 @@ class Edited:
         )
 
     def ask(self) -> str:
-        return self._session.prompt([("class:mark", _MARK)])
+        # Ctrl-C is a key here; the signal goes its usual way, not one through the editor's loop, which may have ended
+        return self._session.prompt([("class:mark", _MARK)], handle_sigint=False)
 
 
 def _keys() -> KeyBindings:

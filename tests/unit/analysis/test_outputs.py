@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -151,6 +153,27 @@ def test_rows_appear_with_the_first_and_end_with_a_whole_one(tmp_path: Path) -> 
     assert not rows.is_open
     rows.close()
     assert path.read_text() == "headed  ..\none\ntwo\n" and names(tmp_path) == ["rows"]
+
+
+def test_rows_are_written_so_that_a_kill_cuts_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel is given ends with a row, and lies on one page unless it is a single row."""
+    rows = Rows(tmp_path / "rows", b"head\n")
+    rows.write(b"first\n")
+    ends, write = [len(b"head\nfirst\n")], outputs._write_all
+
+    def noted(file: BinaryIO, data: bytes) -> None:
+        write(file, data)
+        ends.append(file.tell())
+
+    monkeypatch.setattr(outputs, "_write_all", noted)
+    rows.write(b"".join(b"%d,%s\n" % (row, b"x" * (row % 150)) for row in range(1000)))
+    rows.write(b"y" * 9000 + b"\nlast\n")
+    rows.close()
+    content = (tmp_path / "rows").read_bytes()
+    assert ends[-1] == len(content) and content.count(b"\n") == 1004 and len(ends) > 20
+    for start, end in pairwise(ends):
+        assert content[end - 1 : end] == b"\n"
+        assert start // 4096 == (end - 1) // 4096 or content.count(b"\n", start, end) == 1
 
 
 def test_without_rows_there_is_no_file(tmp_path: Path) -> None:
