@@ -1,15 +1,14 @@
 #define _GNU_SOURCE
 #include "memory.h"
 
+#include "pages.h"
 #include "q4.h"
 
 #include <sys/mman.h>
 
-// Mapping a huge page more than asked for lets the start be aligned to one.
-#define HUGE_PAGE ((size_t)2 << 20)
-
 void *q4_alloc(size_t bytes, enum q4_pages pages) {
-    size_t align = pages == Q4_PAGES_HUGE && bytes >= HUGE_PAGE ? HUGE_PAGE : 4096, length;
+    // mapping a huge page more than asked for lets the start be aligned to one
+    size_t align = pages == Q4_PAGES_HUGE && bytes >= Q4_HUGE_PAGE ? Q4_HUGE_PAGE : 4096, length;
     if (bytes == 0 || __builtin_add_overflow(q4_round_up(bytes, 4096), align, &length))
         return NULL;
     uint8_t *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -3,6 +3,7 @@
 // so that neither all of the file nor all of a large tensor is resident beside its packed copy.
 #define _GNU_SOURCE
 #include "model.h"
+#include "pages.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct pack_job {
     const struct unit *units;
     size_t n_units, n_gathered; // bytes of the largest panel's source rows
     bool release;
+    struct q4_page_watch pages;
     _Atomic uint64_t bad; // weight << 40 | row: the first that is not finite; UINT64_MAX: none
     _Atomic bool no_memory;
 };
@@ -101,6 +103,12 @@ static void release_unit(const struct pack_job *job, const struct unit *u) {
     }
 }
 
+static void watch_unit(struct pack_job *job, const struct unit *u) {
+    const struct q4_weight *w = &job->model->weights[u->weight];
+    size_t panel = q4_panel_bytes(w->kernels.gemv->layout, w->k);
+    q4_watch_fill(&job->pages, w->data + u->first * panel, u->n * panel);
+}
+
 static void pack_worker(void *context, int member) {
     struct pack_job *job = context;
     uint8_t *gathered = malloc(job->n_gathered);
@@ -109,6 +117,7 @@ static void pack_worker(void *context, int member) {
     struct q4_units taken;
     while (gathered && q4_team_take(job->model->team, member, job->n_units, 1, &taken)) {
         const struct unit *u = &job->units[taken.first];
+        watch_unit(job, u);
         for (size_t p = u->first; p < u->first + u->n; p++)
             pack_panel(job, u->weight, p, gathered);
         if (job->release)
@@ -153,6 +162,7 @@ bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, boo
     if (units) {
         list_units(model, units);
         job.units = units;
+        q4_watch_pages(&job.pages, model->arena, model->arena_bytes);
         q4_team_run(model->team, pack_worker, &job);
         free(units);
     }

@@ -44,6 +44,7 @@ int main(int argc, char **argv) {
     test_ops();
     test_attention();
     test_fp_environment();
+    test_pages();
     test_threads();
     test_pmu();
     test_plan();

@@ -72,6 +72,7 @@ void test_matmul(void);
 void test_ops(void);
 void test_attention(void);
 void test_fp_environment(void);
+void test_pages(void);
 void test_threads(void);
 void test_pmu(void);
 void test_plan(void);
