@@ -138,6 +138,25 @@ static bool build_buffers(struct q4_model *m, const struct q4_model_spec *spec, 
     return true;
 }
 
+// One matrix, or those of experts: every source has one of each.
+static bool cut_by_experts(struct q4_weight *w, const struct q4_weight_spec *spec, char *error) {
+    size_t n = spec->sources.n, experts = spec->experts;
+    w->matrices = 1;
+    if (experts == 0)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (spec->sources.list[i].rows != spec->sources.list[0].rows || w->rows / n % experts)
+            return q4_plan_fail(error, "%s: %zu rows are not those of %zu experts", w->name, spec->sources.list[i].rows,
+                                experts);
+    if (n == 0 || experts > Q4_MAX_EXPERTS)
+        return q4_plan_fail(error, "%s: %zu matrices of %zu experts; at most %d experts are supported", w->name, n,
+                            experts, Q4_MAX_EXPERTS);
+    w->experts = experts;
+    w->matrices = experts * n;
+    w->rows /= w->matrices;
+    return true;
+}
+
 static bool build_weight(const struct q4_model *m, struct q4_weight *w, const struct q4_weight_spec *spec,
                          char *error) {
     strncpy(w->name, spec->name, Q4_NAME_SIZE - 1);
@@ -151,7 +170,7 @@ static bool build_weight(const struct q4_model *m, struct q4_weight *w, const st
             __builtin_add_overflow(w->rows, source->rows, &w->rows))
             return q4_plan_fail(error, "%s: a source's size or alignment does not match its type and shape", w->name);
     }
-    return true;
+    return cut_by_experts(w, spec, error);
 }
 
 static bool build_weights(struct q4_model *m, const struct q4_model_spec *spec, char *error) {

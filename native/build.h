@@ -30,6 +30,7 @@ struct q4_weight_spec { // GGUF rows of one or more tensors, packed while the mo
     const char *name;
     int type;
     size_t columns;
+    size_t experts; // whose rows each tensor has, one expert's below the other's; 0: rows are of one matrix
     struct q4_sources sources;
 };
 

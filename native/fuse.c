@@ -92,9 +92,12 @@ void q4_plan_fuse(struct q4_model *m, const struct q4_op_class *gate_up, bool fu
     for (struct q4_op *op = m->plan + m->n_ops; op-- > m->plan;) {
         op->one = op->many = (struct q4_step){.class = op->class};
         op->next_product = product;
-        product = op->kind == Q4_OP_MATMUL ? op : product;
+        product = op->kind == Q4_OP_MATMUL ? op : op->kind == Q4_OP_EXPERTS ? NULL : product;
     }
     struct q4_op *end = m->plan + m->n_ops;
+    for (struct q4_op *op = m->plan; op < end; op++)
+        if (op->kind == Q4_OP_EXPERTS)
+            op->tally = m->n_tallies++;
     for (struct q4_op *op = m->plan; fuse && op + 1 < end; op++) {
         fuse_pairs(m, op);
         if (makes_gate_up(m, op)) {

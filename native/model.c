@@ -13,10 +13,11 @@ static bool place_weight(struct q4_model *model, struct q4_weight *w, char *erro
             w->name, w->rows, w->k, w->type->name, layout->block_columns);
     if (w->rows >= Q4_MAX_ROWS)
         return q4_plan_fail(error, "%s: %zu rows; fewer than %zu are supported", w->name, w->rows, Q4_MAX_ROWS);
-    size_t panels = (w->rows + layout->rows - 1) / layout->rows, panel;
+    size_t panels, panel;
     if (!q4_mul_size(w->k / layout->block_columns, layout->block_bytes, &panel) ||
+        !q4_mul_size(q4_panels(w), w->matrices, &panels) || panels >= Q4_MAX_ROWS ||
         !q4_mul_size(panels, panel, &w->bytes) || w->bytes > SIZE_MAX / 4)
-        return q4_plan_fail(error, "%s: %zu rows of %zu columns are too many", w->name, w->rows, w->k);
+        return q4_plan_fail(error, "%s: %zu rows of %zu columns are too many", w->name, w->rows * w->matrices, w->k);
     return true;
 }
 

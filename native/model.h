@@ -7,11 +7,13 @@
 #define Q4_MAX_ROWS (Q4_MAX_UNITS * 8) // a unit of a matrix product takes no fewer than 8 rows
 
 // A weight matrix [rows, k], packed. Several GGUF tensors with the same type and columns may have become one (Q, K and
-// V; gate and up): fewer barriers, longer streams.
+// V; gate and up): fewer barriers, longer streams. Of experts it is one matrix after the other, each in panels of its
+// own.
 struct q4_weight {
     char name[Q4_NAME_SIZE];
     const struct q4_type *type; // of the model's variant
-    size_t rows, k, bytes;
+    size_t rows, k, bytes;      // rows of each matrix, bytes of all
+    size_t experts, matrices;   // 0 and 1, or of each expert as many as there are tensors, expert by expert
     struct q4_kernel_pair kernels;
     uint8_t *data; // in the model's arena
 };
@@ -60,7 +62,7 @@ struct q4_model {
     struct q4_buffer *buffers;
     struct q4_op *plan;
     struct q4_kv_shape *kv_shapes; // [n_layers]
-    size_t n_weights, n_vectors, n_tables, n_rope_tables, n_buffers, n_ops, n_layers;
+    size_t n_weights, n_vectors, n_tables, n_rope_tables, n_buffers, n_ops, n_layers, n_tallies;
     uint8_t *arena;
     size_t arena_bytes;
 };
@@ -70,6 +72,14 @@ struct q4_model {
 // Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their
 // order.
 bool q4_model_place_weights(struct q4_model *model, char *error);
+// Panels of one matrix of a weight that is placed.
+static inline size_t q4_panels(const struct q4_weight *w) {
+    size_t rows = w->kernels.gemv->layout->rows;
+    return (w->rows + rows - 1) / rows;
+}
+static inline const uint8_t *q4_matrix(const struct q4_weight *w, size_t i) {
+    return w->data + i * q4_panels(w) * q4_panel_bytes(w->kernels.gemv->layout, w->k);
+}
 // Checks that all weights are finite and packs them, on all threads (pack.c). sources: one entry a weight, rows adding
 // up to the weight's. release: the sources are a mapped file, whose pages are given back once they were read.
 bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error);

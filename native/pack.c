@@ -33,9 +33,15 @@ struct pack_job {
 
 static size_t row_bytes(const struct q4_weight *w) { return q4_row_bytes(w->type, w->k); }
 
-static size_t panel_count(const struct q4_weight *w) {
-    size_t rows = w->kernels.gemv->layout->rows;
-    return (w->rows + rows - 1) / rows;
+// The tensors that a matrix's rows lie in, one below the other. own: room for the part of a tensor that an expert has.
+static struct q4_sources sources_of(const struct pack_job *job, size_t weight, size_t matrix, struct q4_source *own) {
+    const struct q4_weight *w = &job->model->weights[weight];
+    struct q4_sources all = job->sources[weight];
+    if (w->experts == 0)
+        return all;
+    size_t bytes = w->rows * row_bytes(w);
+    *own = (struct q4_source){all.list[matrix % all.n].data + matrix / all.n * bytes, w->rows, bytes};
+    return (struct q4_sources){own, 1};
 }
 
 // ---- pages --------------------------------------------------------------------------------------
@@ -81,11 +87,14 @@ static size_t bad_row(const struct q4_weight *w, const uint8_t *rows, size_t n) 
 static void pack_panel(struct pack_job *job, size_t weight, size_t panel, uint8_t *gathered) {
     const struct q4_weight *w = &job->model->weights[weight];
     const struct q4_layout *layout = w->kernels.gemv->layout;
-    size_t row = panel * layout->rows, n = q4_min_size(layout->rows, w->rows - row), bytes = row_bytes(w);
-    const uint8_t *rows = panel_rows(&job->sources[weight], row, n, bytes, gathered);
+    size_t matrix = panel / q4_panels(w), row = panel % q4_panels(w) * layout->rows;
+    size_t n = q4_min_size(layout->rows, w->rows - row), bytes = row_bytes(w);
+    struct q4_source own;
+    struct q4_sources sources = sources_of(job, weight, matrix, &own);
+    const uint8_t *rows = panel_rows(&sources, row, n, bytes, gathered);
     size_t bad = bad_row(w, rows, n);
     if (bad < n)
-        report(job, weight, row + bad);
+        report(job, weight, matrix * w->rows + row + bad);
     layout->pack(w->data + panel * q4_panel_bytes(layout, w->k), rows, bytes, n, w->k);
 }
 
@@ -93,13 +102,14 @@ static void pack_panel(struct pack_job *job, size_t weight, size_t panel, uint8_
 
 static void release_unit(const struct pack_job *job, const struct unit *u) {
     const struct q4_weight *w = &job->model->weights[u->weight];
-    size_t rows = w->kernels.gemv->layout->rows, row = u->first * rows, end = row + u->n * rows;
-    const struct q4_sources *sources = &job->sources[u->weight];
-    for (size_t i = 0, first = 0; i < sources->n; first += sources->list[i++].rows) {
+    size_t rows = w->kernels.gemv->layout->rows, row = u->first % q4_panels(w) * rows, end = row + u->n * rows;
+    struct q4_source own;
+    struct q4_sources sources = sources_of(job, u->weight, u->first / q4_panels(w), &own);
+    for (size_t i = 0, first = 0; i < sources.n; first += sources.list[i++].rows) {
         size_t from = row > first ? row - first : 0, to = end > first ? end - first : 0;
-        to = q4_min_size(to, sources->list[i].rows);
+        to = q4_min_size(to, sources.list[i].rows);
         if (to > from)
-            advise_inner(sources->list[i].data + from * row_bytes(w), (to - from) * row_bytes(w), MADV_DONTNEED);
+            advise_inner(sources.list[i].data + from * row_bytes(w), (to - from) * row_bytes(w), MADV_DONTNEED);
     }
 }
 
@@ -126,29 +136,36 @@ static void pack_worker(void *context, int member) {
     free(gathered);
 }
 
-// All units in execution order; with units NULL only their number.
+// All units in execution order, each of one matrix; with units NULL only their number.
 static size_t list_units(const struct q4_model *model, struct unit *units) {
     size_t count = 0;
     for (size_t i = 0; i < model->n_weights; i++) {
         const struct q4_weight *w = &model->weights[i];
-        size_t panels = panel_count(w), per = 1 + UNIT_BYTES / (row_bytes(w) * w->kernels.gemv->layout->rows);
-        for (size_t p = 0; p < panels; p += per, count++)
-            if (units)
-                units[count] = (struct unit){(uint32_t)i, p, q4_min_size(per, panels - p)};
+        size_t panels = q4_panels(w), per = 1 + UNIT_BYTES / (row_bytes(w) * w->kernels.gemv->layout->rows);
+        for (size_t m = 0; m < w->matrices; m++)
+            for (size_t p = 0; p < panels; p += per, count++)
+                if (units)
+                    units[count] = (struct unit){(uint32_t)i, m * panels + p, q4_min_size(per, panels - p)};
     }
     return count;
 }
 
-// Names the tensor, which is one part of the weight's name, and the row in it.
+// Names the tensor, which is one part of the weight's name, and the row in it, or in an expert's part of it.
 static void tell_bad_row(const struct q4_weight *w, struct q4_sources sources, size_t row, char *error) {
+    char expert[40] = "";
     const char *name = w->name;
-    for (size_t s = 0; s + 1 < sources.n && row >= sources.list[s].rows; s++) {
-        row -= sources.list[s].rows;
-        const char *next = strchr(name, '+');
-        name = next ? next + 1 : name;
+    size_t part = 0;
+    if (w->experts) {
+        part = row / w->rows % sources.n;
+        snprintf(expert, sizeof expert, ", expert %zu", row / w->rows / sources.n);
+        row %= w->rows;
     }
-    snprintf(error, Q4_ERROR_SIZE, "tensor '%.*s', row %zu: a weight is not finite", (int)strcspn(name, "+"), name,
-             row);
+    for (; w->experts == 0 && part + 1 < sources.n && row >= sources.list[part].rows; part++)
+        row -= sources.list[part].rows;
+    for (const char *next; part > 0 && (next = strchr(name, '+')); part--)
+        name = next + 1;
+    snprintf(error, Q4_ERROR_SIZE, "tensor '%.*s'%s, row %zu: a weight is not finite", (int)strcspn(name, "+"), name,
+             expert, row);
 }
 
 bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error) {

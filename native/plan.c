@@ -21,9 +21,11 @@ bool q4_columns_fit(const struct q4_model *m, int buffer, size_t first, size_t n
 
 bool q4_op_reads(const struct q4_op *op, int buffer) {
     for (const struct q4_field *f = op->class->fields; f->name; f++)
-        if (f->offset == offsetof(struct q4_op, source) && op->source == buffer)
+        if ((f->offset == offsetof(struct q4_op, source) && op->source == buffer) ||
+            (f->offset == offsetof(struct q4_op, routing) && op->routing == buffer))
             return true;
-    return (op->kind == Q4_OP_MATMUL || op->kind == Q4_OP_RMS_NORM) && op->add && op->out == buffer;
+    bool adds = op->kind == Q4_OP_MATMUL || op->kind == Q4_OP_RMS_NORM ? op->add : op->kind == Q4_OP_EXPERTS_SUM;
+    return adds && op->out == buffer;
 }
 
 bool q4_op_writes(const struct q4_op *op, int buffer) {
@@ -111,7 +113,8 @@ static bool whole(const struct q4_model *m, int buffer, const struct filled *b, 
 // earlier call left there would make results depend on how a text is cut into calls.
 static bool check_order_of(const struct q4_model *m, const struct q4_op *op, struct filled *buffers, char *error) {
     enum served served = op->last ? LAST_TOKEN : ALL_TOKENS;
-    bool of_forms = op->kind == Q4_OP_MATMUL && q4_act_traits[m->weights[op->weight].type->acts].block;
+    bool of_forms = (op->kind == Q4_OP_MATMUL || op->kind == Q4_OP_EXPERTS) &&
+                    q4_act_traits[m->weights[op->weight].type->acts].block;
     for (int i = 0; (size_t)i < m->n_buffers; i++) {
         struct filled *b = &buffers[i];
         bool forms = of_forms && op->source == i;

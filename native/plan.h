@@ -13,6 +13,7 @@
 #define Q4_NAME_SIZE 96
 #define Q4_MAX_LAYERS 65536
 #define Q4_MAX_HEADS 65536
+#define Q4_MAX_EXPERTS 4096
 #define Q4_NONE (-1)
 #define Q4_ERROR_SIZE 512
 
@@ -20,16 +21,19 @@ struct q4_model;
 struct q4_run;
 
 enum q4_op_kind {
-    Q4_OP_EMBED,      // out = table[token]
-    Q4_OP_RMS_NORM,   // out = or += norm(source) * vector, `count` pieces of `width` columns each
-    Q4_OP_QUANTIZE,   // the quantised forms of source
-    Q4_OP_MATMUL,     // out[out_col ..] = or += (weight * source (+ bias)) * scale, capped
-    Q4_OP_ROPE,       // rotates `heads` heads of source in place, from source_col on
-    Q4_OP_KV_STORE,   // source[key_col ..] and source[value_col ..], all KV heads -> cache of `layer`
-    Q4_OP_ATTENTION,  // source[source_col ..]: queries -> out
-    Q4_OP_SWIGLU,     // source: gate, then up -> out = activation(gate) * up
-    Q4_OP_LAYER_NORM, // out = (source - mean) / deviation
-    Q4_OP_CLAMP,      // source[source_col ..], `width` columns, to +- limit in place
+    Q4_OP_EMBED,       // out = table[token]
+    Q4_OP_RMS_NORM,    // out = or += norm(source) * vector, `count` pieces of `width` columns each
+    Q4_OP_QUANTIZE,    // the quantised forms of source
+    Q4_OP_MATMUL,      // out[out_col ..] = or += (weight * source (+ bias)) * scale, capped
+    Q4_OP_ROPE,        // rotates `heads` heads of source in place, from source_col on
+    Q4_OP_KV_STORE,    // source[key_col ..] and source[value_col ..], all KV heads -> cache of `layer`
+    Q4_OP_ATTENTION,   // source[source_col ..]: queries -> out
+    Q4_OP_SWIGLU,      // source: gate, then up -> out = activation(gate) * up
+    Q4_OP_LAYER_NORM,  // out = (source - mean) / deviation
+    Q4_OP_CLAMP,       // source[source_col ..], `width` columns, to +- limit in place
+    Q4_OP_ROUTER,      // source: scores of `experts`, perhaps a gate -> out: the `used` ones, their weights, the gate's
+    Q4_OP_EXPERTS,     // out[out_col ..] = weight * source, by the matrices of each token's experts
+    Q4_OP_EXPERTS_SUM, // out += pieces of source, each times its weight of `routing`
     Q4_OP_PLAIN_KINDS,
     // made of plain ones by fuse.c
     Q4_OP_GATE_UP = Q4_OP_PLAIN_KINDS, // MATMUL, SWIGLU and QUANTIZE of many tokens, a block of columns at a time
@@ -106,15 +110,17 @@ struct q4_op {
     bool last;               // only for the batch's last token, unless all logits are wanted
     // those that the class lists
     int source, out; // buffers
+    int routing;     // a buffer too, that a ROUTER has written
     int weight, vector, bias, table;
     int style, activation;
     size_t source_col, out_col, key_col, value_col;
-    size_t width, count, heads, kv_heads, head_dim, window;
+    size_t width, count, heads, kv_heads, head_dim, window, experts, used;
     float scale, eps, logit_cap, limit;
-    bool add;
+    bool add, normalised;
     // written at load
     const struct q4_op_class *class;  // of its kind
     struct q4_step one, many;         // for one token, and for more
+    size_t tally;                     // EXPERTS: which of the session's
     const struct q4_op *next_product; // MATMUL: the next one, whose weights may be asked for early
 };
 

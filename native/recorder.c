@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,8 +91,9 @@ void q4_records_clear(struct q4_recorder *r) {
 static bool allocate(struct q4_recorder *r, size_t max_words) {
     size_t n_threads = (size_t)r->n_threads, words = r->n_busy_words + r->n_marks + r->n_readings * max_words;
     size_t stride = q4_round_up(words * sizeof(uint64_t), 64);
-    r->record_bytes =
-        q4_round_up(sizeof(struct q4_record) + n_threads * (stride + (2 + Q4_THREAD_FACTS) * sizeof(uint64_t)), 64);
+    r->record_bytes = q4_round_up(sizeof(struct q4_record) + r->n_tallies * sizeof(uint64_t) +
+                                      n_threads * (stride + (2 + Q4_THREAD_FACTS) * sizeof(uint64_t)),
+                                  64);
     r->block_bytes = head_bytes() + RECORDS_PER_BLOCK * r->record_bytes;
     if (r->block_bytes > BLOCK_BYTES)
         r->block_bytes = head_bytes() + r->record_bytes > BLOCK_BYTES ? head_bytes() + r->record_bytes : BLOCK_BYTES;
@@ -123,7 +125,7 @@ struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *gr
     return q4_pmu_open(tids, (size_t)q4_team_size(team), groups, n_groups, refusal);
 }
 
-struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu) {
+struct q4_recorder *q4_recorder_new(struct q4_recorded of, enum q4_record_level level, struct q4_pmu *pmu) {
     struct q4_recorder *r = calloc(1, sizeof *r);
     if (r == NULL) {
         q4_pmu_close(pmu);
@@ -131,11 +133,13 @@ struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_
     }
     *r = (struct q4_recorder){.level = level,
                               .emulated = q4_emulator_wants_marks(),
-                              .n_threads = n_threads,
+                              .n_threads = of.n_threads,
+                              .tallies = of.tallies,
+                              .n_tallies = level == Q4_RECORD_CALLS ? 0 : of.n_tallies,
                               .pmu = pmu,
                               .remind_bytes = SIZE_MAX};
     r->ticking = !r->emulated && counter_is_the_clock();
-    r->n_marks = level == Q4_RECORD_CALLS ? 2 : 1 + 2 * n_ops;
+    r->n_marks = level == Q4_RECORD_CALLS ? 2 : 1 + 2 * of.n_ops;
     r->n_readings = level == Q4_RECORD_ALL_OPERATIONS ? r->n_marks : 2;
     r->n_busy_words = (r->n_marks + 63) / 64;
     if (!allocate(r, pmu ? q4_pmu_max_words(pmu) : 0)) {
@@ -181,6 +185,8 @@ bool q4_record_call_stop(struct q4_recorder *r) {
     struct q4_record *record = (struct q4_record *)(void *)((uint8_t *)r->blocks + r->blocks->used);
     *record = r->present;
     uint64_t *to = (uint64_t *)(record + 1);
+    for (size_t i = 0; i < r->n_tallies; i++)
+        *to++ = atomic_load_explicit(&r->tallies[i], memory_order_relaxed);
     for (int i = 0; i < r->n_threads; i++) {
         const struct q4_thread_record *t = &r->threads[i];
         record->own = t->own > record->own ? t->own : record->own;
@@ -267,7 +273,7 @@ static uint64_t to_ns(const struct q4_record *record, q4_ticks ticks, uint64_t b
 
 void q4_record_expand(const struct q4_recorder *r, const struct q4_record *record, int64_t *facts, uint64_t *stamps,
                       uint64_t *counts) {
-    const uint64_t *part = (const uint64_t *)(record + 1);
+    const uint64_t *part = q4_record_tallies(record) + r->n_tallies;
     size_t n_words = record->n_words;
     bool every = r->level == Q4_RECORD_ALL_OPERATIONS;
     for (int thread = 0; thread < r->n_threads; thread++) {

@@ -85,7 +85,9 @@ struct q4_recorder {
     bool ticking;  // stamps are read from the counter, not the clock
     size_t n_marks, n_readings, n_busy_words;
     int n_threads;
-    struct q4_pmu *pmu; // owned; NULL: no counters
+    struct q4_pmu *pmu;              // owned; NULL: no counters
+    const _Atomic uint32_t *tallies; // [n_tallies] of the session, kept with every call
+    size_t n_tallies;
     struct q4_thread_record *threads;
     uint8_t *memory; // of the threads' arrays
     size_t memory_bytes;
@@ -102,8 +104,15 @@ struct q4_recorder {
 struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *groups, size_t n_groups,
                                     struct q4_pmu_refusal *refusal);
 
+// What there is to record of a session.
+struct q4_recorded {
+    int n_threads;
+    size_t n_ops, n_tallies;
+    const _Atomic uint32_t *tallies;
+};
+
 // Takes over pmu, which may be NULL. NULL when there is no memory; pmu is closed then too.
-struct q4_recorder *q4_recorder_new(int n_threads, size_t n_ops, enum q4_record_level level, struct q4_pmu *pmu);
+struct q4_recorder *q4_recorder_new(struct q4_recorded of, enum q4_record_level level, struct q4_pmu *pmu);
 void q4_recorder_free(struct q4_recorder *recorder);
 
 // Around a call, on the thread that makes it. Of `call` the fields n_past to phase are read. A call that is started and
@@ -126,6 +135,11 @@ void q4_records_clear(struct q4_recorder *recorder);
 // CLOCK_MONOTONIC_RAW, counts [threads][n_readings][n_words].
 void q4_record_expand(const struct q4_recorder *recorder, const struct q4_record *record, int64_t *facts,
                       uint64_t *stamps, uint64_t *counts);
+
+// The tallies of a record, [n_tallies].
+static inline const uint64_t *q4_record_tallies(const struct q4_record *record) {
+    return (const uint64_t *)(record + 1);
+}
 
 // Nanoseconds that recording added to a call, those of the marks between the first and the last left out.
 uint64_t q4_record_own_ns(const struct q4_record *record);

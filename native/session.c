@@ -83,6 +83,7 @@ static void carve_all(struct carver *c, struct q4_session *s) {
     s->span_acc = carve(c, s->n_spans, w.columns * sizeof(float));
     s->span_states = carve(c, s->n_spans, w.heads * sizeof(q4_attn_state));
     s->span_done = carve(c, w.kv_heads, sizeof *s->span_done);
+    s->tallies = carve(c, m->n_tallies, sizeof *s->tallies);
     s->scratch_bytes = thread_scratch(m, s->n_batch);
     s->scratch = carve(c, (size_t)q4_team_size(m->team), s->scratch_bytes);
 }

@@ -28,6 +28,7 @@ struct q4_session {
     float *span_acc; // … [head_dim]
     q4_attn_state *span_states;
     _Atomic size_t *span_done; // [KV head]
+    _Atomic uint32_t *tallies; // [EXPERTS operation]: experts that the call's tokens went to
     uint8_t *scratch;
     size_t scratch_bytes; // a thread's
     uint8_t *memory;

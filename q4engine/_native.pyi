@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-Weight = tuple[str, int, int, list[tuple[np.ndarray, int]]]
-"""name, type, columns, [(GGUF rows as bytes, number of rows), …]"""
+Weight = tuple[str, int, int, int, list[tuple[np.ndarray, int]]]
+"""name, type, columns, experts or 0, [(GGUF rows as bytes, number of rows), …]"""
 Table = tuple[np.ndarray, int, int, int]
 """GGUF rows as bytes, type, rows, columns"""
 RopeTable = tuple[int, float, np.ndarray | None, float, np.ndarray | None, int]
@@ -31,6 +31,7 @@ class Recorded(TypedDict):
     stamps: bytes
     facts: bytes
     counts: bytes
+    tallies: bytes
 
 def constants() -> dict[str, dict[str, int]]: ...
 def operations() -> dict[str, tuple[int, dict[str, str]]]: ...

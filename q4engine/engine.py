@@ -343,6 +343,8 @@ def _vector(file: GGUFFile, tensors: Sequence[TensorInfo]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _weight(tensors: Sequence[TensorInfo]) -> tuple[str, int, int, list[tuple[np.ndarray, int]]]:
-    name = "+".join(tensor.name for tensor in tensors)
-    return name, tensors[0].type.value, tensors[0].shape[1], [(tensor.data, tensor.shape[0]) for tensor in tensors]
+def _weight(tensors: Sequence[TensorInfo]) -> tuple[str, int, int, int, list[tuple[np.ndarray, int]]]:
+    """Name, type, columns, experts (0: there are none), and the tensors' bytes with the number of their rows."""
+    name, shape = "+".join(tensor.name for tensor in tensors), tensors[0].shape
+    sources = [(tensor.data, tensor.n_elements // shape[-1]) for tensor in tensors]
+    return name, tensors[0].type.value, shape[-1], shape[0] if len(shape) == 3 else 0, sources

@@ -101,6 +101,8 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
                           call->n_past + t);
     }
     q4_fp_leave(fp);
+    for (size_t i = 0; i < m->n_tallies; i++)
+        atomic_store_explicit(&s->tallies[i], 0, memory_order_relaxed);
     struct q4_run r = {.s = s, .m = m, .call = call, .fault = UINT64_MAX};
     q4_team_run(m->team, walk, &r);
     uint64_t fault = atomic_load(&r.fault);

@@ -119,6 +119,8 @@ static size_t scratch(const struct q4_model *m, const struct q4_op *op, size_t n
 static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     const struct q4_weight *w = &m->weights[op->weight];
     struct q4_buffer *in = &m->buffers[op->source];
+    if (w->experts)
+        return q4_plan_fail(error, "a product of all tokens with the matrices of experts");
     if (in->width != w->k || !q4_columns_fit(m, op->out, op->out_col, w->rows))
         return q4_plan_fail(error, "a %zu x %zu matrix does not fit its buffers", w->rows, w->k);
     if (op->source == op->out)

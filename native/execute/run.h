@@ -41,6 +41,8 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
                       float *out, size_t width, int member);
 // Bytes of a thread's scratch that the kernels of an operation's weight want (matmul.c).
 size_t q4_kernel_scratch(const struct q4_model *model, const struct q4_op *op);
+// Whether what an operation takes for a choice of experts is always one that a ROUTER has made (router.c).
+bool q4_check_routing(const struct q4_model *model, const struct q4_op *op, char *error);
 // The first of the weights that the member will read after a MATMUL; nothing where no single token meets them
 // (prefetch.c).
 struct q4_prefetch q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member);

@@ -98,6 +98,12 @@ struct q4_ops {
     void (*scale)(float *y, size_t n, float scale);
     // y[i] += x[i]
     void (*add)(float *y, const float *x, size_t n);
+    // y[i] += weight * x[i], rounded once
+    void (*add_scaled)(float *y, const float *x, size_t n, float weight);
+    // the `used` experts of highest score, equal ones by rising index, and the share of each in the softmax of all n
+    // scores; normalised: of those of the experts chosen
+    bool (*route)(int32_t *experts, float *weights, const float *scores, size_t n, size_t used, bool normalised);
+    float (*sigmoid)(float x);
     // whether all of x[n] is finite
     bool (*all_finite)(const float *x, size_t n);
     // y[16 rows] of weights [column][16 rows]; one accumulator a row, columns in order

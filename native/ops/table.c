@@ -16,6 +16,9 @@ void Q4_NAME(q4_scale)(float *, size_t, float);
 void Q4_NAME(q4_clamp)(float *, size_t, float);
 bool Q4_NAME(q4_layer_norm)(float *, const float *, size_t, float);
 void Q4_NAME(q4_add)(float *, const float *, size_t);
+void Q4_NAME(q4_add_scaled)(float *, const float *, size_t, float);
+bool Q4_NAME(q4_route)(int32_t *, float *, const float *, size_t, size_t, bool);
+float Q4_NAME(q4_sigmoid)(float);
 extern const struct q4_type *const Q4_NAME(q4_types)[];
 bool Q4_NAME(q4_all_finite)(const float *, size_t);
 void Q4_NAME(q4_dot16_f32)(float[16], const float *, const float *, size_t);
@@ -42,6 +45,9 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .clamp = Q4_NAME(q4_clamp),
     .layer_norm = Q4_NAME(q4_layer_norm),
     .add = Q4_NAME(q4_add),
+    .add_scaled = Q4_NAME(q4_add_scaled),
+    .route = Q4_NAME(q4_route),
+    .sigmoid = Q4_NAME(q4_sigmoid),
     .all_finite = Q4_NAME(q4_all_finite),
     .dot16_f32 = Q4_NAME(q4_dot16_f32),
     .dot16_f16 = Q4_NAME(q4_dot16_f16),

@@ -37,9 +37,10 @@ static void model_dealloc(PyObject *object) {
     q4_free_object(object);
 }
 
-PyDoc_STRVAR(kernels_doc,
-             "kernels() -> list[tuple[str, str, int, int, int, str, str, str]]\n\n"
-             "For each packed weight: name, type, rows, columns, bytes, layout, GEMV kernel, GEMM kernel.");
+PyDoc_STRVAR(
+    kernels_doc,
+    "kernels() -> list[tuple[str, str, int, int, int, str, str, str]]\n\n"
+    "For each packed weight: name, type, rows (of all experts), columns, bytes, layout, GEMV kernel, GEMM kernel.");
 
 static PyObject *model_kernels(PyObject *object, PyObject *unused) {
     (void)unused;
@@ -47,9 +48,9 @@ static PyObject *model_kernels(PyObject *object, PyObject *unused) {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < m->n_weights; i++) {
         const struct q4_weight *w = &m->weights[i];
-        PyObject *row = Py_BuildValue("(ssnnnsss)", w->name, w->type->name, (Py_ssize_t)w->rows, (Py_ssize_t)w->k,
-                                      (Py_ssize_t)w->bytes, w->kernels.gemv->layout->name, w->kernels.gemv->name,
-                                      w->kernels.gemm->name);
+        PyObject *row = Py_BuildValue("(ssnnnsss)", w->name, w->type->name, (Py_ssize_t)(w->matrices * w->rows),
+                                      (Py_ssize_t)w->k, (Py_ssize_t)w->bytes, w->kernels.gemv->layout->name,
+                                      w->kernels.gemv->name, w->kernels.gemm->name);
         if (row == NULL || PyList_Append(list, row) < 0)
             Py_CLEAR(list);
         Py_XDECREF(row);

@@ -2,6 +2,7 @@
 #include "objects.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 // Runs no Python code. False with an exception; no recorder is left then.
 static bool start_recording(struct q4_session *s, int level, const struct q4_pmu_group *groups, size_t n) {
@@ -13,7 +14,9 @@ static bool start_recording(struct q4_session *s, int level, const struct q4_pmu
     struct q4_pmu *pmu = n ? q4_recorder_counters(s->model->team, groups, n, &refusal) : NULL;
     if (n && pmu == NULL)
         return q4_raise_refusal(&refusal, NULL), false;
-    s->recorder = q4_recorder_new(q4_team_size(s->model->team), s->model->n_ops, (enum q4_record_level)level, pmu);
+    const struct q4_model *m = s->model;
+    struct q4_recorded of = {q4_team_size(m->team), m->n_ops, m->n_tallies, s->tallies};
+    s->recorder = q4_recorder_new(of, (enum q4_record_level)level, pmu);
     if (s->recorder == NULL)
         PyErr_NoMemory();
     return s->recorder != NULL;
@@ -88,7 +91,8 @@ const char q4_session_recorded_doc[] =
     "Takes the log: of every call that succeeded since it was last taken, the oldest first, n_past, n_eval, phase,\n"
     "all_logits, start_ns and end_ns (CLOCK_MONOTONIC_RAW), own_ns that recording took but for the marks, then "
     "arrays:\n"
-    "stamps, uint64 [threads, marks]; facts, int64 [threads, thread_facts]; counts, uint64 [threads, marks, words].\n"
+    "stamps, uint64 [threads, marks]; facts, int64 [threads, thread_facts]; counts, uint64 [threads, marks, words];\n"
+    "tallies, uint64 [operations with experts]: to how many experts the call's tokens went, none at level 'calls'.\n"
     "Marks: the start of the thread's walk, then for each operation the end of its work and the end of the barrier\n"
     "after it, equal to the mark before where there was none; at level 'calls' the two ends of the walk.";
 
@@ -99,19 +103,22 @@ static PyObject *record_dict(const struct q4_recorder *r, const struct q4_record
     PyObject *stamps = words(n_threads * r->n_marks);
     PyObject *facts = words(n_threads * Q4_THREAD_FACTS);
     PyObject *counts = words(n_threads * r->n_readings * record->n_words);
-    PyObject *result = NULL;
-    if (stamps && facts && counts) {
+    PyObject *tallies = words(r->n_tallies), *result = NULL;
+    if (stamps && facts && counts && tallies) {
+        memcpy(PyBytes_AsString(tallies), q4_record_tallies(record), r->n_tallies * sizeof(uint64_t));
         q4_record_expand(r, record, (int64_t *)(void *)PyBytes_AsString(facts),
                          (uint64_t *)(void *)PyBytes_AsString(stamps), (uint64_t *)(void *)PyBytes_AsString(counts));
-        result = Py_BuildValue(
-            "{s:n,s:n,s:i,s:O,s:K,s:K,s:K,s:O,s:O,s:O}", "n_past", (Py_ssize_t)record->n_past, "n_eval",
-            (Py_ssize_t)record->n_tokens, "phase", record->phase, "all_logits", record->all_logits ? Py_True : Py_False,
-            "start_ns", (unsigned long long)record->start_ns, "end_ns", (unsigned long long)record->end_ns, "own_ns",
-            (unsigned long long)q4_record_own_ns(record), "stamps", stamps, "facts", facts, "counts", counts);
+        result = Py_BuildValue("{s:n,s:n,s:i,s:O,s:K,s:K,s:K,s:O,s:O,s:O,s:O}", "n_past", (Py_ssize_t)record->n_past,
+                               "n_eval", (Py_ssize_t)record->n_tokens, "phase", record->phase, "all_logits",
+                               record->all_logits ? Py_True : Py_False, "start_ns",
+                               (unsigned long long)record->start_ns, "end_ns", (unsigned long long)record->end_ns,
+                               "own_ns", (unsigned long long)q4_record_own_ns(record), "stamps", stamps, "facts", facts,
+                               "counts", counts, "tallies", tallies);
     }
     Py_XDECREF(stamps);
     Py_XDECREF(facts);
     Py_XDECREF(counts);
+    Py_XDECREF(tallies);
     return result;
 }
 

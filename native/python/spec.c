@@ -189,16 +189,17 @@ static bool parse_sources(struct q4_python_spec *to, PyObject *items, struct q4_
     return true;
 }
 
-// (name, type, columns, [(rows' buffer, number of rows), …]); the sources of all weights lie in one array.
+// (name, type, columns, experts, [(rows' buffer, number of rows), …]); the sources of all weights lie in one array.
 static bool parse_weights(struct q4_python_spec *to, PyObject *items) {
     size_t n = (size_t)PyTuple_Size(items), n_sources = 0;
     struct q4_weight_spec *weights = new_array(to, n, sizeof *weights);
     PyObject **lists = new_array(to, n, sizeof *lists);
     for (size_t i = 0; weights && lists && i < n; i++) {
-        Py_ssize_t columns;
+        Py_ssize_t columns, experts;
         PyObject *sources;
-        if (!parse_item(items, i, "sinO", &weights[i].name, &weights[i].type, &columns, &sources) ||
-            !as_size(columns, &weights[i].columns) || (lists[i] = kept_tuple(to, sources, "sources")) == NULL)
+        if (!parse_item(items, i, "sinnO", &weights[i].name, &weights[i].type, &columns, &experts, &sources) ||
+            !as_size(columns, &weights[i].columns) || !as_size(experts, &weights[i].experts) ||
+            (lists[i] = kept_tuple(to, sources, "sources")) == NULL)
             return false;
         n_sources += (size_t)PyTuple_Size(lists[i]);
     }

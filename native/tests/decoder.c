@@ -41,15 +41,16 @@ static int new_buffer(struct decoder *d, size_t width) {
     return (int)d->spec.n_buffers++;
 }
 
-// One weight of one to three tensors of a type, or none where a type would not fit.
-static int new_weight(struct decoder *d, struct rng *r, int type, size_t columns, const size_t *rows, size_t n) {
+// One weight of one to three tensors of a type.
+static int new_weight(struct decoder *d, struct rng *r, int type, size_t columns, const size_t *rows, size_t n,
+                      size_t experts) {
     size_t at = d->spec.n_weights++;
     for (size_t i = 0; i < n; i++) {
         size_t bytes;
         const uint8_t *data = new_rows(r, type, rows[i], columns, &bytes);
         d->sources[at][i] = (struct q4_source){.data = data, .rows = rows[i], .bytes = bytes};
     }
-    d->weights[at] = (struct q4_weight_spec){"w", type, columns, {d->sources[at], n}};
+    d->weights[at] = (struct q4_weight_spec){"w", type, columns, experts, {d->sources[at], n}};
     return (int)at;
 }
 
@@ -70,7 +71,7 @@ static void add_products(struct decoder *d, struct rng *r, int source, int out, 
         size_t parts = together ? n : 1, all = 0;
         for (size_t j = 0; j < parts; j++)
             all += rows[i + j];
-        op->weight = new_weight(d, r, random_type(r, columns), columns, rows + i, parts);
+        op->weight = new_weight(d, r, random_type(r, columns), columns, rows + i, parts, 0);
         op->bias = bias ? new_vector(d, r, all, -0.5f, 0.5f) : Q4_NONE;
         op->out_col = column;
         op->add = add;
@@ -152,6 +153,74 @@ static void add_feed_forward(struct decoder *d, struct rng *r, int residual, int
     add_to_residual(d, r, activated, normed, residual);
 }
 
+// Products with the n matrices of each expert: as one weight, or each with a type of its own.
+static void add_experts(struct decoder *d, struct rng *r, int source, int routing, int out, size_t columns, size_t rows,
+                        size_t n) {
+    size_t all[2] = {d->experts * rows, d->experts * rows};
+    size_t parts = rng_next(r) & 1 ? n : 1;
+    for (size_t i = 0; i < n; i += parts) {
+        struct q4_op *op = new_op(d, Q4_OP_EXPERTS, source, out);
+        op->routing = routing;
+        op->weight = new_weight(d, r, random_type(r, columns), columns, all, parts, d->experts);
+        op->out_col = i * d->used * rows;
+        op->experts = d->experts;
+        op->used = d->used;
+    }
+}
+
+// The buffers of all mixtures.
+struct mixture {
+    int scores, routing, gate_up, activated, out, shared_gate_up, shared;
+};
+
+static struct mixture new_mixture(struct decoder *d) {
+    return (struct mixture){
+        .scores = new_buffer(d, d->experts + d->shared),
+        .routing = new_buffer(d, 2 * d->used + d->shared),
+        .gate_up = new_buffer(d, 2 * d->used * d->ffn),
+        .activated = new_buffer(d, d->used * d->ffn),
+        .out = new_buffer(d, (d->used + d->shared) * d->dim),
+        .shared_gate_up = new_buffer(d, 2 * d->ffn),
+        .shared = new_buffer(d, d->ffn),
+    };
+}
+
+static void add_mixture(struct decoder *d, struct rng *r, int residual, int normed, const struct mixture *b) {
+    add_row_norm(d, r, residual, normed);
+    new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
+    add_products(d, r, normed, b->scores, (size_t[]){d->experts, 1}, 1 + d->shared, false, false);
+    struct q4_op *router = new_op(d, Q4_OP_ROUTER, b->scores, b->routing);
+    router->experts = d->experts;
+    router->used = d->used;
+    router->normalised = d->normalised;
+    add_experts(d, r, normed, b->routing, b->gate_up, d->dim, d->ffn, 2);
+    new_op(d, Q4_OP_SWIGLU, b->gate_up, b->activated)->activation = d->activation;
+    new_op(d, Q4_OP_QUANTIZE, b->activated, Q4_NONE);
+    add_experts(d, r, b->activated, b->routing, b->out, d->ffn, d->dim, 1);
+    if (d->shared) {
+        add_products(d, r, normed, b->shared_gate_up, (size_t[]){d->ffn, d->ffn}, 2, false, false);
+        new_op(d, Q4_OP_SWIGLU, b->shared_gate_up, b->shared)->activation = d->activation;
+        new_op(d, Q4_OP_QUANTIZE, b->shared, Q4_NONE);
+        add_products(d, r, b->shared, b->out, (size_t[]){d->dim}, 1, false, false);
+        d->plan[d->spec.n_ops - 1].out_col = d->used * d->dim;
+    }
+    struct q4_op *sum = new_op(d, Q4_OP_EXPERTS_SUM, b->out, residual);
+    sum->routing = b->routing;
+    sum->used = d->used;
+    sum->count = d->used + d->shared;
+}
+
+static void choose_experts(struct decoder *d, struct rng *r) {
+    if (rng_next(r) % 3)
+        return;
+    d->experts = rng_range(r, 1, 7);
+    d->used = rng_range(r, 1, d->experts);
+    d->shared = rng_next(r) & 1;
+    d->normalised = rng_next(r) & 1;
+    size_t step = d->wide ? Q4_SUPER : Q4_BLOCK;
+    d->ffn = step * rng_range(r, 1, d->wide ? 1 : 2);
+}
+
 static void choose_sizes(struct decoder *d, struct rng *r) {
     static const size_t dims[] = {8, 16, 32, 64};
     d->wide = rng_next(r) % 3 == 0;
@@ -178,6 +247,7 @@ static void choose_sizes(struct decoder *d, struct rng *r) {
     d->scale = rng_next(r) % 3 ? 1.0f : 0.25f;
     d->cap = rng_next(r) % 3 ? 0.0f : 20.0f;
     d->activation = (int)(rng_next(r) % Q4_ACTIVATIONS);
+    choose_experts(d, r);
 }
 
 void make_decoder(struct decoder *d, struct rng *r) {
@@ -186,6 +256,7 @@ void make_decoder(struct decoder *d, struct rng *r) {
     size_t q = d->heads * d->head_dim, kv = d->kv_heads * d->head_dim;
     int residual = new_buffer(d, d->dim), normed = new_buffer(d, d->dim), qkv = new_buffer(d, q + 2 * kv);
     int attended = new_buffer(d, q), gate_up = new_buffer(d, 2 * d->ffn), activated = new_buffer(d, d->ffn);
+    struct mixture mixture = d->experts ? new_mixture(d) : (struct mixture){0};
     int logits = new_buffer(d, d->vocabulary);
     int type = random_type(r, d->dim);
     d->table = (struct q4_table_spec){.type = type, .rows = d->vocabulary, .columns = d->dim};
@@ -200,13 +271,16 @@ void make_decoder(struct decoder *d, struct rng *r) {
     new_op(d, Q4_OP_EMBED, Q4_NONE, residual)->scale = d->scale;
     for (d->layer = 0; (size_t)d->layer < d->layers; d->layer++) {
         add_attention(d, r, residual, normed, qkv, attended);
-        add_feed_forward(d, r, residual, normed, gate_up, activated);
+        if (d->experts)
+            add_mixture(d, r, residual, normed, &mixture);
+        else
+            add_feed_forward(d, r, residual, normed, gate_up, activated);
     }
     d->layer = Q4_NONE;
     add_row_norm(d, r, residual, normed);
     new_op(d, Q4_OP_QUANTIZE, normed, Q4_NONE);
     struct q4_op *last = new_op(d, Q4_OP_MATMUL, normed, logits);
-    last->weight = new_weight(d, r, random_type(r, d->dim), d->dim, (size_t[]){d->vocabulary}, 1);
+    last->weight = new_weight(d, r, random_type(r, d->dim), d->dim, (size_t[]){d->vocabulary}, 1, 0);
     last->bias = Q4_NONE;
     last->scale = d->scale;
     last->logit_cap = d->cap;

@@ -14,6 +14,8 @@
 // A random decoder: the sizes, and the parts of its spec in memory of its own.
 struct decoder {
     size_t dim, heads, kv_heads, head_dim, ffn, vocabulary, layers;
+    size_t experts, used;          // of every layer; 0: its feed-forward network is one
+    bool shared, normalised;       // shared: there is a network too that all tokens go to
     bool layer_norm;               // in place of RMSNorm where whole rows are normed
     bool clamp;                    // of Q, K and V
     bool bias, qk_norm, post_norm; // post_norm: what is added to the residual is normed first

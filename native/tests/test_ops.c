@@ -214,6 +214,52 @@ static bool add_case(struct rng *r, const void *subject, char *what, size_t size
     return right;
 }
 
+static bool add_scaled_case(struct rng *r, const void *subject, char *what, size_t size) {
+    const struct q4_ops *ops = subject;
+    size_t n = random_n(r);
+    float *y = random_floats(SLOT_Y, r, n, 1e18f), *x = random_floats(SLOT_X, r, n, 1e18f);
+    float *expected = malloc(n * sizeof *y), weight = rng_float(r, 1.0f);
+    for (size_t i = 0; i < n; i++)
+        expected[i] = fmaf(weight, x[i], y[i]);
+    ops->add_scaled(y, x, n, weight);
+    snprintf(what, size, "%zu values", n);
+    bool right = verdict(same_bits(y, expected, n, sizeof *y, what, size), what, size);
+    free(expected);
+    return right;
+}
+
+// Whether an expert comes before another one.
+static bool is_before(const float *scores, size_t a, size_t b) {
+    return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
+}
+
+static bool route_case(struct rng *r, const void *subject, char *what, size_t size) {
+    enum { MOST = 300 };
+    const struct q4_ops *ops = subject;
+    size_t n = rng_range(r, 1, rng_next(r) & 1 ? 20 : MOST), used = rng_range(r, 1, n);
+    bool normalised = rng_next(r) & 1, spoilt = rng_next(r) % 16 == 0;
+    float *scores = random_floats(SLOT_X, r, n, 50.0f), *weights = place_floats(SLOT_Y, r, used), expected[MOST];
+    int32_t *experts = slot_place(&slots[SLOT_AUX], r, used * sizeof *experts, sizeof *experts), other[MOST];
+    for (size_t i = 0; rng_next(r) % 4 == 0 && i < n; i++) // many that are equal
+        scores[i] = q4_round_even(scores[i] / 16.0f);
+    if (spoilt)
+        scores[rng_next(r) % n] = rng_next(r) & 1 ? NAN : -INFINITY;
+    snprintf(what, size, "%zu of %zu experts%s%s", used, n, normalised ? ", normalised" : "", spoilt ? ", spoilt" : "");
+    bool right = base->route(other, expected, scores, n, used, normalised) != spoilt;
+    right &= ops->route(experts, weights, scores, n, used, normalised) != spoilt;
+    float sum = 0.0f;
+    for (size_t i = 0; i < used; sum += weights[i++]) { // in its place if all that were not taken come behind it
+        size_t behind = 0;
+        for (size_t j = 0; j < n; j++)
+            behind += !spoilt && is_before(scores, (size_t)experts[i], j);
+        right &= experts[i] >= 0 && (size_t)experts[i] < n && (spoilt || behind == n - 1 - i);
+    }
+    right &= spoilt || (sum <= 1.0001f && (!normalised || sum >= 0.9999f));
+    return verdict(right && same_bits(experts, other, used, sizeof *other, what, size) &&
+                       same_bits(weights, expected, used, sizeof *weights, what, size),
+                   what, size);
+}
+
 static bool dot16_case(struct rng *r, const void *subject, char *what, size_t size) {
     static const int types[] = {Q4_TYPE_F32, Q4_TYPE_F16, Q4_TYPE_BF16};
     const struct q4_ops *ops = subject;
@@ -253,6 +299,8 @@ static void test_variant(const struct q4_ops *ops) {
         {"cap", cap_case},
         {"scale", scale_case},
         {"add", add_case},
+        {"add_scaled", add_scaled_case},
+        {"route", route_case},
         {"dot16", dot16_case},
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

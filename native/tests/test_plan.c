@@ -75,8 +75,9 @@ static bool plan_case(struct rng *r, const void *subject, char *what, size_t siz
         text.tokens[i] = (int32_t)rng_range(r, 0, d.vocabulary - 1);
     text.logits = calloc(text.n * d.vocabulary, sizeof *text.logits);
     snprintf(what, size,
-             "dim %zu, %zu of %zu heads of %zu, ffn %zu, %zu layers%s%s%s, window %zu, cap %g, scale %g, %zu tokens",
-             d.dim, d.kv_heads, d.heads, d.head_dim, d.ffn, d.layers, d.bias ? ", bias" : "",
+             "dim %zu, %zu of %zu heads of %zu, ffn %zu of %zu of %zu experts, %zu layers%s%s%s, window %zu, cap %g, "
+             "scale %g, %zu tokens",
+             d.dim, d.kv_heads, d.heads, d.head_dim, d.ffn, d.used, d.experts, d.layers, d.bias ? ", bias" : "",
              d.qk_norm ? ", QK norm" : "", d.post_norm ? ", post norm" : "", d.window, (double)d.cap, (double)d.scale,
              text.n);
     struct q4_model reference;

@@ -69,7 +69,7 @@ static struct parts *new_parts(void) {
     for (int i = 0; i < WEIGHTS; i++) {
         plain_rows(&r, type, p->rows[i], weight_rows[i], DIM);
         p->sources[i] = (struct q4_source){p->rows[i], weight_rows[i], weight_rows[i] * q4_row_bytes(type, DIM)};
-        p->weights[i] = (struct q4_weight_spec){"w", type->number, DIM, {&p->sources[i], 1}};
+        p->weights[i] = (struct q4_weight_spec){"w", type->number, DIM, 0, {&p->sources[i], 1}};
     }
     for (size_t i = 0; i < VOCABULARY * DIM; i++)
         p->embedding[i] = rng_float(&r, 1.0f);

@@ -89,7 +89,10 @@ static void change_weight(struct rng *r, struct decoder *d) {
     size_t at = rng_next(r) % d->spec.n_weights;
     struct q4_weight_spec *w = &d->weights[at];
     struct q4_source *source = &d->sources[at][rng_next(r) % w->sources.n];
-    switch (rng_next(r) % 5) {
+    switch (rng_next(r) % 6) {
+    case 5:
+        w->experts = any_size(r, w->experts);
+        break;
     case 0:
         w->type = (int)(rng_next(r) & 1 ? (int64_t)rng_range(r, 0, 40) : any_number(r));
         break;

@@ -71,10 +71,12 @@ def _int8_macs(engine: Engine, test: Case, n_batch: int) -> int:
     n_calls = test.n_gen + -(-test.n_prompt // n_batch)
     macs = 0
     for op in engine.graph.ops:
-        if op.kind != "matmul":
+        if op.kind not in ("matmul", "experts"):
             continue
         tensors = engine.graph.weights[op.index("weight")]
         if tensors[0].type.block_size > 1:
             elements = sum(tensor.n_elements for tensor in tensors)
+            if op.kind == "experts":
+                elements = elements // op.index("experts") * op.index("used")
             macs += elements * (n_calls if op.last else test.n_tokens)
     return macs

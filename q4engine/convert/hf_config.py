@@ -281,6 +281,12 @@ def _qwen3moe(config: JsonObject) -> list[bytes]:
     return [*_experts("qwen3moe", normalised=True)(config), pair("qwen3moe.expert_feed_forward_length", U32, width)]
 
 
+def _olmoe(config: JsonObject) -> list[bytes]:
+    if "clip_qkv" in config:
+        raise config.error("clip_qkv", "is set, which is not implemented for olmoe")
+    return _experts("olmoe", normalised=False)(config)
+
+
 def _experts(architecture: str, normalised: bool) -> Callable[[JsonObject], list[bytes]]:
     """``normalised``: whether the weights of the chosen experts add up to one, which GGUF has no key for."""
 
@@ -288,10 +294,11 @@ def _experts(architecture: str, normalised: bool) -> Callable[[JsonObject], list
         sparse = config.integer("decoder_sparse_step", 1)
         if sparse != 1 or config.values.get("mlp_only_layers"):
             raise config.error("decoder_sparse_step", f"is {sparse}, expected 1: experts in every layer")
-        if config.flag("norm_topk_prob", normalised) is not normalised:
+        if config.flag("norm_topk_prob", False) is not normalised:
             raise config.error("norm_topk_prob", f"is {not normalised}, expected {normalised} for {architecture}")
         key = "num_experts" if "num_experts" in config else "num_local_experts"
         return [
+            *_no_window(config),
             pair(f"{architecture}.expert_count", U32, config.integer(key, most=1 << 12)),
             pair(f"{architecture}.expert_used_count", U32, config.integer("num_experts_per_tok", most=1 << 12)),
         ]
@@ -321,6 +328,6 @@ FAMILIES = {
     "GraniteForCausalLM": Family("granite", _PRE_NORM, _granite, permutes=True),
     "Qwen2MoeForCausalLM": Family("qwen2moe", _MOE, _qwen2moe),
     "Qwen3MoeForCausalLM": Family("qwen3moe", _MOE | _QK_NORM, _qwen3moe),
-    "OlmoeForCausalLM": Family("olmoe", _MOE | _QK_NORM, _experts("olmoe", normalised=False)),
+    "OlmoeForCausalLM": Family("olmoe", _MOE | _QK_NORM, _olmoe),
 }
 """By config.json's ``architectures``."""

@@ -13,9 +13,12 @@ from q4engine.models.keys import KeyReader
 from q4engine.models.llama import Llama
 from q4engine.models.olmo import OLMo
 from q4engine.models.olmo2 import OLMo2
+from q4engine.models.olmoe import OLMoE
 from q4engine.models.phi3 import Phi3
 from q4engine.models.qwen2 import Qwen2
+from q4engine.models.qwen2moe import Qwen2MoE
 from q4engine.models.qwen3 import Qwen3
+from q4engine.models.qwen3moe import Qwen3MoE
 from q4engine.models.smollm3 import SmolLM3
 from q4engine.tokenizer.vocabulary import NO_TOKEN, SPECIAL_IDS
 
@@ -26,9 +29,12 @@ ARCHITECTURES: dict[str, type[ModelConfig]] = {
     "granite": Granite,
     "olmo": OLMo,
     "olmo2": OLMo2,
+    "olmoe": OLMoE,
     "phi3": Phi3,
     "qwen2": Qwen2,
+    "qwen2moe": Qwen2MoE,
     "qwen3": Qwen3,
+    "qwen3moe": Qwen3MoE,
     "smollm3": SmolLM3,
 }
 """By GGUF's names, ``general.architecture``."""

@@ -7,8 +7,8 @@ tensors against them; of their data it reads RoPE's factors alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import groupby
 
@@ -51,6 +51,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "swiglu": ("source", "out", "activation"),
     "layer_norm": ("source", "out", "eps"),
     "clamp": ("source", "source_col", "width", "limit"),
+    "router": ("source", "out", "experts", "used", "normalised"),
+    "experts": ("source", "routing", "out", "out_col", "weight", "experts", "used"),
+    "experts_sum": ("source", "routing", "out", "used", "count"),
 }  # fmt: skip
 """The kinds of operations by their numbers, and what each is told. Names and order are the native core's."""
 
@@ -63,6 +66,17 @@ class Buffer:
 
     index: int
     width: int
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Which ``used`` of the ``experts`` each token goes to: a row of ``buffer`` has their numbers, then their weights,
+    then that of what all tokens go to, where there is such: [n, 2 used (+ 1)].
+    """
+
+    buffer: Buffer
+    experts: int
+    used: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +128,7 @@ class Graph:
     ops: list[Op] = field(default_factory=list)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     weights: list[list[TensorInfo]] = field(default_factory=list)
-    """Packed matrices: tensors of one type and width, one below the other."""
+    """Packed matrices: tensors of one type and width, one below the other; of experts [experts, rows, columns] each."""
     vectors: list[list[TensorInfo]] = field(default_factory=list)
     tables: list[TensorInfo] = field(default_factory=list)
     """Embeddings, whose rows are read one by one."""
@@ -173,22 +187,20 @@ class Graph:
 
     def matmul(
         self, x: Buffer, rows: Mapping[str, int], out: str | Buffer, *, bias: bool = False, add: bool = False,
-        scale: float = 1.0, logit_cap: float = 0.0,
+        scale: float = 1.0, logit_cap: float = 0.0, col: int = 0,
     ) -> Buffer:  # fmt: skip
         """out = (x · Wᵀ (+ bias)) · scale, or out += with ``add``: [n, rows], those of several tensors side by side.
 
-        ``logit_cap``: of logits alone, s become cap · tanh(s / cap); 0 for none.
+        ``logit_cap``: of logits alone, s become cap · tanh(s / cap); 0 for none. ``col``: out's first column.
 
         ``rows``: tensors with the number of their rows; their columns are x's. A bias is the tensor of the same name
         that ends in ``bias``. Neighbouring tensors of one type become one packed matrix: fewer barriers, longer
         streams.
         """
-        infos = [self._tensor(name, (n, x.width)) for name, n in rows.items()]
+        infos = [self._matrix(name, n, x.width) for name, n in rows.items()]
         buffer = out if isinstance(out, Buffer) else self._buffer(out, sum(rows.values()))
-        if x.index not in self._quantized and any(info.type.block_size > 1 for info in infos):
-            self._emit("quantize", "of " + "+".join(rows), source=x.index)
-            self._quantized.add(x.index)
-        column = 0
+        self._quantize(x, infos, rows)
+        column = col
         for _, run in groupby(infos, key=lambda info: info.type):
             group = list(run)
             self.weights.append(group)
@@ -199,6 +211,50 @@ class Graph:
             )  # fmt: skip
             column += sum(info.shape[0] for info in group)
         return buffer
+
+    def router(self, scores: Buffer, out: str, *, experts: int, used: int, normalised: bool) -> Routing:
+        """The ``used`` experts of highest score for each token, and their weights.
+
+        Weights are the scores' softmax over all experts, ``normalised``: over those chosen. A score behind the experts'
+        is that of a gate, whose weight is its sigmoid.
+        """
+        buffer = self._buffer(out, 2 * used + scores.width - experts)
+        self._emit(
+            "router", "router", source=scores.index, out=buffer.index, experts=experts, used=used, normalised=normalised
+        )
+        return Routing(buffer, experts, used)
+
+    def experts(
+        self, x: Buffer, rows: Mapping[str, int], routing: Routing, out: str, *, each: bool = False, spare: int = 0
+    ) -> Buffer:
+        """out = x · Wᵀ with the W of each token's experts: [n, tensors · used · rows (+ spare)].
+
+        Side by side are the rows of one tensor for each of the experts, then those of the next tensor. ``rows``:
+        tensors of [experts, rows, columns] with the number of their rows, which is the same for all. x is what all
+        experts read or, with ``each``, has a piece for each of them.
+        """
+        used, n_rows = routing.used, next(iter(rows.values()))
+        columns = x.width // used if each else x.width
+        infos = [self._tensor(name, (routing.experts, n, columns)) for name, n in rows.items()]
+        buffer = self._buffer(out, len(rows) * used * n_rows + spare)
+        self._quantize(x, infos, rows)
+        column = 0
+        for _, run in groupby(infos, key=lambda info: info.type):
+            group = list(run)
+            self.weights.append(group)
+            self._emit(
+                "experts", "+".join(info.name for info in group), source=x.index, routing=routing.buffer.index,
+                out=buffer.index, out_col=column, weight=len(self.weights) - 1, experts=routing.experts, used=used,
+            )  # fmt: skip
+            column += len(group) * used * n_rows
+        return buffer
+
+    def experts_sum(self, x: Buffer, routing: Routing, out: Buffer, *, count: int) -> None:
+        """out += the ``count`` pieces of x, each times its weight: [n, out.width]."""
+        self._emit(
+            "experts_sum", "experts_sum", source=x.index, routing=routing.buffer.index, out=out.index,
+            used=routing.used, count=count,
+        )  # fmt: skip
 
     def rope(self, x: Buffer, *, heads: int, head_dim: int, table: int, style: RopeStyle, col: int = 0) -> None:
         """Rotates the first elements of ``heads`` heads of x in place, from column ``col`` on."""
@@ -235,12 +291,24 @@ class Graph:
         self._emit("swiglu", "swiglu", source=x.index, out=buffer.index, activation=activation)
         return buffer
 
-    def _tensor(self, name: str, shape: tuple[int, ...], *, full: bool = False) -> TensorInfo:
+    def _tensor(self, name: str, shape: tuple[int, ...] | None = None, *, full: bool = False) -> TensorInfo:
         """A tensor of the model in a type that the engine computes with; Q4Error where it is missing or another."""
         info = self.file.tensor(name if full or self.layer is None else f"blk.{self.layer}.{name}", shape)
         info.require_usable()
         self.tensors.add(info.name)
         return info
+
+    def _matrix(self, name: str, rows: int, columns: int) -> TensorInfo:
+        """Of one row it may be a vector."""
+        if rows == 1 and len(self._tensor(name).shape) == 1:
+            return replace(self._tensor(name, (columns,)), shape=(1, columns))
+        return self._tensor(name, (rows, columns))
+
+    def _quantize(self, x: Buffer, infos: list[TensorInfo], names: Iterable[str]) -> None:
+        """Where tensors that x is multiplied with want that, and nobody has done it."""
+        if x.index not in self._quantized and any(info.type.block_size > 1 for info in infos):
+            self._emit("quantize", "of " + "+".join(names), source=x.index)
+            self._quantized.add(x.index)
 
     def _vector_tensor(self, name: str, size: int, *, full: bool = False) -> TensorInfo:
         info = self._tensor(name, (size,), full=full)

@@ -36,6 +36,9 @@ _CHANGING: dict[str, tuple[float, ...]] = {
     "decoder_*": (),
     "embedding_length_per_layer_input": (0,),
     "embedding_scale": (0, 1),
+    "expert_gating_func": (0, 1),
+    "expert_group_*": (0, 1),
+    "expert_weights_scale": (0, 1),
     "expert*": (0,),
     "final_logit_softcapping": (0,),
     "full_attention_interval": (),
@@ -63,7 +66,7 @@ _CHANGING: dict[str, tuple[float, ...]] = {
     "use_parallel_residual": (0,),
     "wkv.*": (),
 }
-"""Keys that change what a model computes, by patterns, with values that change nothing."""
+"""Keys that change what a model computes, by patterns of which the first counts, with values that change nothing."""
 
 
 class KeyReader:
@@ -82,13 +85,13 @@ class KeyReader:
     def error(self, key: str, message: str) -> Q4Error:
         return Q4Error(f"{self.file.path}: key {shown(self._prefix + key)} {message}")
 
-    def count(self, key: str, default: int | None = None, least: int = 1) -> int:
+    def count(self, key: str, default: int | None = None, least: int = 1, most: int = _MAX_COUNT) -> int:
         """A number of things: at least 1, unless ``least`` says otherwise."""
         self._read.add(key)
         full = self._prefix + key
         value = self._meta.integer(full) if default is None else self._meta.integer(full, default)
-        if not least <= value <= _MAX_COUNT:
-            raise self.error(key, f"is {value}, expected {least} to {_MAX_COUNT}")
+        if not least <= value <= most:
+            raise self.error(key, f"is {value}, expected {least} to {most}")
         return value
 
     def real(self, key: str, low: float, high: float, default: float | None = None) -> float:
@@ -222,11 +225,11 @@ class KeyReader:
             key = full.removeprefix(self._prefix)
             if key == full or key in self._read:
                 continue
-            for pattern, neutral in _CHANGING.items():
-                if fnmatch(key, pattern) and self._meta[full] not in neutral:
-                    told = f"is {_told(self._meta[full])}"
-                    told += f", expected {' or '.join(f'{value:g}' for value in neutral)}" if neutral else ""
-                    raise self.error(key, f"{told}: not supported for {self.architecture}")
+            neutral = next((_CHANGING[pattern] for pattern in _CHANGING if fnmatch(key, pattern)), None)
+            if neutral is not None and self._meta[full] not in neutral:
+                told = f"is {_told(self._meta[full])}"
+                told += f", expected {' or '.join(f'{value:g}' for value in neutral)}" if neutral else ""
+                raise self.error(key, f"{told}: not supported for {self.architecture}")
 
 
 def _told(value: object) -> str:

@@ -16,6 +16,7 @@ class OLMo2(PostNormTransformer):
     """OLMo 3 has windows on three layers of four, whose positions are never stretched."""
 
     rope_style: ClassVar[RopeStyle] = RopeStyle.NEOX
+    row_norm: ClassVar[bool] = True
     window_pattern: ClassVar[int] = 4
 
     @classmethod
@@ -33,9 +34,3 @@ class OLMo2(PostNormTransformer):
     def block(self, g: Graph, x: Buffer, table: int) -> None:
         self.join(g, self.attention(g, x, table), "attn_output.weight", x)
         self.join(g, self.feed_forward(g, x), "ffn_down.weight", x)
-
-    def norm_heads(self, g: Graph, qkv: Buffer) -> None:
-        """Q, then K, each over its whole width, in place."""
-        q_dim, kv_dim = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
-        g.rms_norm(qkv, "attn_q_norm.weight", qkv, eps=self.rms_eps, width=q_dim)
-        g.rms_norm(qkv, "attn_k_norm.weight", qkv, eps=self.rms_eps, col=q_dim, width=kv_dim)

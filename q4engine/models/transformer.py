@@ -28,6 +28,8 @@ class Transformer(ModelConfig):
     activation: ClassVar[Activation] = Activation.SILU
     head_norm: ClassVar[bool] = False
     """Whether each head of Q and K is normed before it is rotated."""
+    row_norm: ClassVar[bool] = False
+    """Whether Q and K are, each over its whole width."""
 
     dim: int
     n_ffn: int
@@ -147,11 +149,12 @@ class Transformer(ModelConfig):
 
     def norm_heads(self, g: Graph, qkv: Buffer) -> None:
         """Q's heads, then K's, in place."""
-        if not self.head_norm:
-            return
-        q_dim, width = self.n_heads * self.head_dim, self.head_dim
-        g.rms_norm(qkv, "attn_q_norm.weight", qkv, eps=self.rms_eps, width=width, count=self.n_heads)
-        g.rms_norm(qkv, "attn_k_norm.weight", qkv, eps=self.rms_eps, col=q_dim, width=width, count=self.n_kv_heads)
+        column = 0
+        for name, heads in (("attn_q_norm.weight", self.n_heads), ("attn_k_norm.weight", self.n_kv_heads)):
+            count, width = (1, heads * self.head_dim) if self.row_norm else (heads, self.head_dim)
+            if self.head_norm or self.row_norm:
+                g.rms_norm(qkv, name, qkv, eps=self.rms_eps, col=column, width=width, count=count)
+            column += heads * self.head_dim
 
     def feed_forward(self, g: Graph, h: Buffer) -> Buffer:
         """activation(gate) · up, before the down matrix: [n, n_ffn]."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from analysis.outputs import Rows
-from q4engine.engine import Call
 from q4engine.errors import Q4Error
 from q4engine.profiling.counters import Counters, Counts
 from q4engine.profiling.events import CYCLES, MIGRATIONS
@@ -48,7 +47,7 @@ class Capture:
         self._plan = plan
         self._counters = counters
         self._per_op = per_op
-        self._heads: dict[tuple[str, int, int], str] = {}
+        self._heads: dict[tuple[str, int, int, int], str] = {}
         self._events = [(index, group) for index, group in enumerate(counters.groups) if group.names]
         try:
             self._rows = Rows(self._path, self._head(header))
@@ -126,24 +125,24 @@ class Capture:
             fact = facts[thread]
             cpu = str(fact.last_cpu) if fact.first_cpu == fact.last_cpu else ""
             for span in record.spans(self._plan, marks):
-                head = self._operation_head(span.name, span.operation, call)
+                head = self._operation_head(span.name, span.operation, record)
                 cells = self._count_cells(counted[thread][span.mark - 1]) if counted and span.mark else blank
                 rows.append(f"{lead}{head},{thread},{cpu},{span.start_ns},{span.end_ns - span.start_ns},,,,{cells}\n")
         return rows
 
-    def _operation_head(self, name: str, operation: Operation | None, call: Call) -> str:
+    def _operation_head(self, name: str, operation: Operation | None, record: Record) -> str:
         """n_eval to weight_bytes. A barrier reads no weight; it has the layer of the operation that ended there."""
         if operation is None:
-            return f"{call.n_eval},{name},,,,,,"
-        tokens = operation.tokens(call)
-        key = (name, id(operation), tokens)
+            return f"{record.call.n_eval},{name},,,,,,"
+        tokens, experts = operation.tokens(record.call), record.experts_met(operation)
+        key = (name, id(operation), tokens, experts)
         if key not in self._heads:
             cells = [tokens, name, "" if operation.layer is None else operation.layer]
             if name == BARRIER:
                 cells += [""] * 5
             else:
                 cells += [operation.tensor, operation.type, operation.shape, operation.kernel(tokens)]
-                cells.append(operation.bytes_read(tokens) or "")
+                cells.append(operation.bytes_read(tokens, experts) or "")
             self._heads[key] = _csv_line([_one_line(cell) for cell in cells]).removesuffix("\n")
         return self._heads[key]
 

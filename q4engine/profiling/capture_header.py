@@ -40,7 +40,7 @@ def model_name(engine: Engine) -> str:
     metadata = engine.gguf.metadata
     name = metadata.get("general.basename") or metadata.get("general.name") or engine.config.architecture
     # of the layers: the output matrix often keeps another type
-    weights = [op.index("weight") for op in engine.graph.ops if op.kind == "matmul" and op.layer >= 0]
+    weights = [op.index("weight") for op in engine.graph.ops if op.kind in ("matmul", "experts") and op.layer >= 0]
     types = [engine.graph.weights[index][0].type.name for index in weights]
     quantisation = max(dict.fromkeys(types), key=types.count) if types else None
     size = metadata.get("general.size_label")

@@ -271,7 +271,7 @@ class Observer:
             start_ns, counted = self._announcement(recorded)
             record = Record(
                 self._n_calls, call, start_ns, recorded["end_ns"], counted,
-                recorded["stamps"], recorded["facts"], recorded["counts"],
+                recorded["stamps"], recorded["facts"], recorded["counts"], recorded["tallies"],
             )  # fmt: skip
             self.cost.observing_ns += recorded["own_ns"] + self._marks_ns(record)
             yield record

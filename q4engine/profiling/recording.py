@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,10 @@ class Operation:
     """Of its matrix or vector, as the file stores it."""
     row_bytes: int = 0
     """Of each row that it looks up, one a token."""
+    expert_bytes: int = 0
+    """Of each expert's matrices."""
+    tally: int = NONE
+    """Which of a record's tallies says how many experts the call's tokens went to; NONE where there are none."""
 
     def tokens(self, call: Call) -> int:
         """Tokens of the call that the operation handles."""
@@ -58,14 +63,17 @@ class Operation:
     def kernel(self, tokens: int) -> str:
         return self.gemv if tokens == 1 else self.gemm
 
-    def bytes_read(self, tokens: int) -> int:
-        """Bytes of ``tensor`` that all threads together read for so many tokens, as the file stores them."""
-        return self.weight_bytes + self.row_bytes * tokens
+    def bytes_read(self, tokens: int, experts: int = 0) -> int:
+        """Bytes of ``tensor`` that all threads together read for so many tokens, as the file stores them.
+
+        ``experts``: to how many of them the tokens went.
+        """
+        return self.weight_bytes + self.row_bytes * tokens + self.expert_bytes * experts
 
 
 def operations(engine: Engine) -> list[Operation]:
     """The operations of an engine's plan, in the order in which every call walks them."""
-    graph, kernels = engine.graph, engine.kernels
+    graph, kernels, tallies = engine.graph, engine.kernels, count()
 
     def described(op: Op) -> Operation:
         plain = Operation(op.kind, None if op.layer == NONE else op.layer, last_only=op.last)
@@ -75,6 +83,14 @@ def operations(engine: Engine) -> list[Operation]:
             rows, columns = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
             plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
             plain = replace(plain, weight_bytes=sum(tensor.n_bytes for tensor in tensors))
+            return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
+        if op.kind == "experts":
+            weight = op.index("weight")
+            tensors = graph.weights[weight]
+            rows, columns = op.index("used") * sum(tensor.shape[1] for tensor in tensors), tensors[0].shape[2]
+            plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
+            each = sum(tensor.n_bytes for tensor in tensors) // op.index("experts")
+            plain = replace(plain, expert_bytes=each, tally=next(tallies))
             return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
         if op.kind == "embed":
             table = graph.tables[op.index("table")]
@@ -90,12 +106,17 @@ def operations(engine: Engine) -> list[Operation]:
 
 
 def weight_bytes_per_token(engine: Engine) -> int:
-    """Bytes of weights that decoding one token reads: all packed matrices, norms and biases, one row an embedding."""
+    """Bytes of weights that decoding one token reads: all packed matrices, of experts those that it goes to, norms and
+    biases, one row an embedding.
+    """
     graph = engine.graph
     packed = {index: choice.packed_bytes for index, choice in enumerate(engine.kernels)}
-    matrices = sum(
-        packed.get(index, sum(tensor.n_bytes for tensor in tensors)) for index, tensors in enumerate(graph.weights)
-    )
+    matrices = 0
+    for op in graph.ops:
+        if op.kind in ("matmul", "experts"):
+            index = op.index("weight")
+            n_bytes = packed.get(index, sum(tensor.n_bytes for tensor in graph.weights[index]))
+            matrices += n_bytes // op.index("experts") * op.index("used") if op.kind == "experts" else n_bytes
     read = {op.index(name) for op in graph.ops for name in ("vector", "bias")} - {NONE}  # RoPE's factors are not
     vectors = sum(tensor.n_bytes for index in read for tensor in graph.vectors[index])
     return matrices + vectors + sum(table.n_bytes // table.shape[0] for table in graph.tables)
@@ -144,6 +165,7 @@ class Record:
     stamps: bytes = b""
     facts: bytes = b""
     counts: bytes = b""
+    tallies: bytes = b""
 
     @property
     def n_bytes(self) -> int:
@@ -178,6 +200,10 @@ class Record:
             return []
         marks: list[list[int]] = np.frombuffer(self.stamps, np.uint64).reshape(self.n_threads, -1).tolist()
         return marks
+
+    def experts_met(self, operation: Operation) -> int:
+        """To how many experts the call's tokens went; 0 of an operation without experts."""
+        return 0 if operation.tally == NONE else int(np.frombuffer(self.tallies, np.uint64)[operation.tally])
 
     def readings(self, n_words: int) -> np.ndarray:
         """Counter readings, int64 [threads, readings, n_words]; what they hold is Counters' matter (counters.py)."""

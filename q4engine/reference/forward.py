@@ -103,7 +103,7 @@ def matmul(call: Call, op: Op) -> None:
     """(x · Wᵀ + bias) · scale, capped, tensor by tensor, side by side from ``out_col`` on."""
     x, out, column, bias = call.rows(op, "source"), call.rows(op, "out"), op.index("out_col"), op.index("bias")
     for index, tensor in enumerate(call.graph.weights[op.index("weight")]):
-        weight = call.weights[tensor.name]  # [rows, columns]
+        weight = np.atleast_2d(call.weights[tensor.name])  # [rows, columns]
         place = out[:, column : column + len(weight)]
         y = x @ weight.T
         if bias != NONE:
@@ -111,6 +111,41 @@ def matmul(call: Call, op: Op) -> None:
         y = soft_cap(y * np.float32(op.fields["scale"]), op.fields["logit_cap"])
         place[...] = place + y if op.fields["add"] else y
         column += len(weight)
+
+
+def router(call: Call, op: Op) -> None:
+    """Softmax over all experts, or over those chosen; of equal scores the first is taken. Then the gate's sigmoid."""
+    scores, out = call.rows(op, "source"), call.rows(op, "out")
+    experts, used = op.index("experts"), op.index("used")
+    chosen = np.argsort(-scores[:, :experts], axis=1, kind="stable")[:, :used]
+    if op.fields["normalised"]:
+        weights = softmax(np.take_along_axis(scores, chosen, axis=1))
+    else:
+        weights = np.take_along_axis(softmax(scores[:, :experts]), chosen, axis=1)
+    out[:, :used], out[:, used : 2 * used] = chosen, weights
+    out[:, 2 * used :] = 1 / (1 + np.exp(-scores[:, experts:]))
+
+
+def experts(call: Call, op: Op) -> None:
+    """x · Wᵀ by expert: the tokens that go to it, each at its place among the token's experts."""
+    x, out, used = call.rows(op, "source"), call.rows(op, "out"), op.index("used")
+    chosen, column = call.rows(op, "routing")[:, :used], op.index("out_col")
+    for tensor in call.graph.weights[op.index("weight")]:
+        weight = call.weights[tensor.name]  # [experts, rows, columns]
+        _, rows, columns = weight.shape
+        pieces, place = _pieces(x, 0, x.shape[1] // columns, columns), _pieces(out, column, used, rows)
+        for expert in np.unique(chosen):
+            token, slot = np.nonzero(chosen == expert)
+            own = slot if pieces.shape[1] > 1 else 0
+            place[token, slot] = pieces[token, own] @ weight[int(expert)].T
+        column += used * rows
+
+
+def experts_sum(call: Call, op: Op) -> None:
+    out, count, used = call.rows(op, "out"), op.index("count"), op.index("used")
+    weights = call.rows(op, "routing")[:, used : used + count]
+    pieces = _pieces(call.rows(op, "source"), 0, count, out.shape[1])
+    out += np.einsum("np,npd->nd", weights, pieces)
 
 
 def rope(call: Call, op: Op) -> None:
@@ -172,6 +207,9 @@ OPERATIONS: dict[str, Callable[[Call, Op], None]] = {
     "swiglu": swiglu,
     "layer_norm": layer_norm,
     "clamp": clamp,
+    "router": router,
+    "experts": experts,
+    "experts_sum": experts_sum,
 }
 
 

@@ -38,7 +38,7 @@ class Product:
             n_layers=1,
             tables=[(table.view(np.uint8).ravel(), TensorType.F32.value, 1, COLUMNS)],
             vectors=[],
-            weights=[(kind.name, kind.value, COLUMNS, [(np.tile(row, rows), rows)])],
+            weights=[(kind.name, kind.value, COLUMNS, 0, [(np.tile(row, rows), rows)])],
             buffers=[COLUMNS, rows],
             rope_tables=[],
             plan=[

@@ -45,6 +45,11 @@ NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
     "post_ffw_norm": "post_feedforward_layernorm",
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+    "ffn_up_shexp": "mlp.shared_expert.up_proj",
+    "ffn_down_shexp": "mlp.shared_expert.down_proj",
 }
 OTHER_NAMES = {
     "gemma2": {"ffn_norm": "pre_feedforward_layernorm"},
@@ -58,6 +63,7 @@ NEIGHBOURS_TURN = ("llama", "granite", "smollm3", "olmo")
 def weights(file: GGUFFile, spec: ModelSpec) -> dict[str, torch.Tensor]:
     """By transformers' names, float32."""
     names, state = NAMES | OTHER_NAMES.get(spec.architecture, {}), {}
+    experts: dict[str, dict[str, torch.Tensor]] = {}
     for name, info in file.tensors.items():
         if name.startswith("rope_f"):
             continue
@@ -70,7 +76,15 @@ def weights(file: GGUFFile, spec: ModelSpec) -> dict[str, torch.Tensor]:
         if spec.architecture.startswith("gemma") and role.endswith("norm"):
             values = values - 1
         prefix = f"model.layers.{layer}." if layer else ""
+        if role == "ffn_gate_inp_shexp":
+            values = values[None]
+        if role.endswith("_exps"):
+            experts.setdefault(prefix + "mlp.experts.", {})[role] = torch.from_numpy(values)
+            continue
         state[f"{prefix}{names[role]}.{kind}"] = torch.from_numpy(np.ascontiguousarray(values))
+    for prefix, parts in experts.items():
+        state[prefix + "gate_up_proj"] = torch.cat([parts["ffn_gate_exps"], parts["ffn_up_exps"]], dim=1)
+        state[prefix + "down_proj"] = parts["ffn_down_exps"]
     return state
 
 
@@ -100,6 +114,7 @@ def layers_with_windows(spec: ModelSpec, period: int) -> list[str]:
 def settings(name: str, spec: ModelSpec, turns: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """transformers' class of the architecture, and what its configuration has beyond the sizes that all have."""
     window = spec.keys.get("attention.sliding_window")
+    experts = {"num_experts": spec.n_experts, "num_experts_per_tok": spec.n_used}
     match spec.architecture:
         case "llama" if name == "mistral":
             return "Mistral", {"sliding_window": window}
@@ -136,6 +151,13 @@ def settings(name: str, spec: ModelSpec, turns: dict[str, Any]) -> tuple[str, di
             return "Olmo3", {"sliding_window": window, "layer_types": kinds, "rope_parameters": both}
         case "olmo2":
             return "Olmo2", {}
+        case "qwen2moe":
+            widths = {"moe_intermediate_size": spec.n_expert_ffn, "shared_expert_intermediate_size": spec.n_shared_ffn}
+            return "Qwen2Moe", widths | experts
+        case "qwen3moe":
+            return "Qwen3Moe", experts | {"moe_intermediate_size": spec.n_expert_ffn, "norm_topk_prob": True}
+        case "olmoe":
+            return "Olmoe", experts | {"intermediate_size": spec.n_expert_ffn}
     raise SystemExit(f"nothing is known of {spec.architecture}")
 
 

@@ -55,6 +55,12 @@ class ModelSpec:
     """Q, K and V in one tensor, gate and up in another."""
     long_factors: bool = False
     """RoPE has factors for contexts up to the original one and for longer ones."""
+    n_experts: int = 0
+    """Of each layer, whose feed-forward network is a mixture of them; 0: it is one network."""
+    n_used: int = 0
+    n_expert_ffn: int = 64
+    n_shared_ffn: int = 0
+    """Of the network that all tokens go to; 0: there is none."""
     rope_dim: int | None = None
     embedding_std: float = 1.0
     keys: dict[str, int | float | str | bool | list[bool]] = field(default_factory=dict)
@@ -121,6 +127,8 @@ class ModelSpec:
             table.append(_norm(prefix + "post_attention_norm.weight", self.dim))
         if weighed:
             table.append(_norm(prefix + "ffn_norm.weight", self.dim))
+        if self.n_experts:
+            return table + self._mixture(prefix)
         if not self.fused:
             table.append(self._weight("ffn_gate", prefix + "ffn_gate.weight", self.n_ffn, self.dim))
         table += [
@@ -133,6 +141,23 @@ class ModelSpec:
             sizes = {"attn_output": self.dim, "ffn_gate": self.n_ffn, "ffn_up": self.n_ffn, "ffn_down": self.dim}
             table += [
                 TensorSpec(f"{prefix}{role}.bias", (size,), TensorType.F32, std=0.25) for role, size in sizes.items()
+            ]
+        return table
+
+    def _mixture(self, prefix: str) -> list[TensorSpec]:
+        """The router is F32, and its scores are spread so that no choice hangs on the last bits."""
+        dim, width, shared = self.dim, self.n_expert_ffn, self.n_shared_ffn
+        std = 2 / dim**0.5
+        table = [TensorSpec(prefix + "ffn_gate_inp.weight", (self.n_experts, dim), TensorType.F32, std=std)]
+        for role, rows, columns in (("ffn_gate", width, dim), ("ffn_up", width, dim), ("ffn_down", dim, width)):
+            matrix = self._weight(role, f"{prefix}{role}_exps.weight", rows, columns)
+            table.append(replace(matrix, shape=(self.n_experts, rows, columns)))
+        if shared:
+            table += [
+                TensorSpec(prefix + "ffn_gate_inp_shexp.weight", (dim,), TensorType.F32, std=std),
+                self._weight("ffn_gate", prefix + "ffn_gate_shexp.weight", shared, dim),
+                self._weight("ffn_up", prefix + "ffn_up_shexp.weight", shared, dim),
+                self._weight("ffn_down", prefix + "ffn_down_shexp.weight", dim, shared),
             ]
         return table
 

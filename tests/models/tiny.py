@@ -67,11 +67,16 @@ TINY_OLMO = ModelSpec("olmo", plain_norm=True, n_kv_heads=4, keys={"attention.cl
 TINY_OLMO2 = ModelSpec(
     "olmo2", n_layers=4, pre_norm=False, post_norm=True, row_norm=True, rms_eps=1e-6, rope_freq_base=5e5
 )
+TINY_QWEN2MOE = TINY_QWEN2.with_changes(
+    architecture="qwen2moe", n_experts=6, n_used=3, n_expert_ffn=64, n_shared_ffn=96
+)
+TINY_QWEN3MOE = TINY_QWEN3.with_changes(architecture="qwen3moe", n_experts=8, n_used=2, n_expert_ffn=96)
+TINY_OLMOE = ModelSpec("olmoe", row_norm=True, n_kv_heads=4, n_experts=5, n_used=2, n_expert_ffn=96)
 TINY = {
     spec.architecture: spec
     for spec in (
         TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, TINY_GEMMA2, TINY_GEMMA3,
-        TINY_PHI3, TINY_SMOLLM3, TINY_GRANITE, TINY_OLMO, TINY_OLMO2,
+        TINY_PHI3, TINY_SMOLLM3, TINY_GRANITE, TINY_OLMO, TINY_OLMO2, TINY_QWEN2MOE, TINY_QWEN3MOE, TINY_OLMOE,
     )
 }  # fmt: skip
 

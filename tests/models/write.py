@@ -64,6 +64,12 @@ def _add_hyper_parameters(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     writer.add_rope_freq_base(spec.rope_freq_base)
     writer.add_rope_dimension_count(spec.rope_dim or spec.head_dim)
     writer.add_vocab_size(spec.vocab_size)
+    if spec.n_experts:
+        writer.add_expert_count(spec.n_experts)
+        writer.add_expert_used_count(spec.n_used)
+        writer.add_expert_feed_forward_length(spec.n_expert_ffn)
+    if spec.n_shared_ffn:
+        writer.add_expert_shared_feed_forward_length(spec.n_shared_ffn)
     if spec.head_dim * spec.n_heads != spec.dim:
         writer.add_key_length(spec.head_dim)
         writer.add_value_length(spec.head_dim)

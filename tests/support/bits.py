@@ -21,9 +21,12 @@ from models.tiny import (
     TINY_LLAMA,
     TINY_OLMO,
     TINY_OLMO2,
+    TINY_OLMOE,
     TINY_PHI3,
     TINY_QWEN2,
+    TINY_QWEN2MOE,
     TINY_QWEN3,
+    TINY_QWEN3MOE,
     TINY_SMOLLM3,
     write_tiny,
 )
@@ -75,6 +78,20 @@ SPECS: dict[str, ModelSpec] = {
     "granite-f16": TINY_GRANITE.with_changes(weight_type=TensorType.F16),
     "olmo": TINY_OLMO,
     "olmo2": TINY_OLMO2,
+    "qwen2moe": TINY_QWEN2MOE,
+    "qwen2moe-mixed": TINY_QWEN2MOE.with_changes(
+        dim=256,
+        n_expert_ffn=256,
+        n_shared_ffn=172,
+        weight_type=TensorType.Q4_K,
+        types={"ffn_up": TensorType.Q8_0, "ffn_down": TensorType.Q6_K},
+    ),
+    "qwen3moe": TINY_QWEN3MOE,
+    "qwen3moe-q4k-tied": TINY_QWEN3MOE.with_changes(
+        dim=256, n_expert_ffn=768, weight_type=TensorType.Q4_K, tied_output=True, n_used=4
+    ),
+    "olmoe": TINY_OLMOE,
+    "olmoe-f16": TINY_OLMOE.with_changes(weight_type=TensorType.F16, n_expert_ffn=40),
     "llama-yarn-window": TINY_LLAMA.with_changes(
         qkv_bias=True,
         other_biases=True,

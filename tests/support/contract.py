@@ -97,6 +97,14 @@ def layer_norm(x: np.ndarray, eps: float) -> np.ndarray:
     return apart * (F(1) / np.sqrt(variance + F(eps)))
 
 
+def strided_sum(x: np.ndarray) -> np.ndarray:
+    """Of each row."""
+    sums = np.zeros((len(x), 16), F)
+    for i in range(x.shape[1]):
+        sums[:, i % 16] += x[:, i]
+    return fold16(sums)
+
+
 def quantize(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """int8 [n, blocks, size] and the scale of each block [n, blocks]."""
     blocks = x.reshape(len(x), -1, size)
@@ -112,10 +120,10 @@ def quantize(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 class Matrix:
     """A GGUF tensor's blocks, decoded to what the products use: integers and scales."""
 
-    def __init__(self, info: TensorInfo) -> None:
+    def __init__(self, info: TensorInfo, expert: int = 0) -> None:
         self.kind = info.type
-        rows, columns = info.shape
-        raw = info.data.reshape(rows, -1)
+        rows, columns = (1, *info.shape)[-2:]
+        raw = info.data.reshape(-1, rows, info.type.row_bytes(columns))[expert]
         if info.type in (TensorType.F32, TensorType.F16, TensorType.BF16):
             self.floats = _floats(raw, info.type)
             return

@@ -16,6 +16,7 @@ from q4engine.gguf import GGUFFile
 NEOX, GELU, HEAD_NORM, ROW_NORM = "NEOX", "gelu", "norm of heads", "norm of all heads"
 POST_NORM, NO_PRE_NORM, FUSED = "norms before what is added", "no norms before a part", "fused tensors"
 PLAIN_NORM = "norms without weights"
+EXPERTS, NORMALISED = "experts", "weights of experts that add up to 1"
 
 TRAITS: dict[str, set[str]] = {
     "llama": set(),
@@ -28,6 +29,9 @@ TRAITS: dict[str, set[str]] = {
     "granite": set(),
     "olmo": {PLAIN_NORM},
     "olmo2": {NEOX, POST_NORM, NO_PRE_NORM, ROW_NORM},
+    "qwen2moe": {NEOX, EXPERTS},
+    "qwen3moe": {NEOX, HEAD_NORM, EXPERTS, NORMALISED},
+    "olmoe": {NEOX, ROW_NORM, EXPERTS},
 }
 
 
@@ -52,7 +56,10 @@ class Decoder:
             h = x if NO_PRE_NORM in self.traits else self.norm(x, prefix + "attn_norm")
             x = self.joined(x, prefix, self.attention(prefix, layer, h), "attn_output")
             h = x if NO_PRE_NORM in self.traits else self.norm(x, prefix + "ffn_norm")
-            x = self.joined(x, prefix, self.feed_forward(prefix, h), "ffn_down")
+            if EXPERTS in self.traits:
+                x = x + self.mixture(prefix, h)
+            else:
+                x = self.joined(x, prefix, self.feed_forward(prefix, h), "ffn_down")
         output = self.matrix("token_embd" if c.tied_output else "output")
         y = output.times(self.norm(x, "output_norm"))
         return contract.soft_cap(scaled(y, c.logit_scale), c.logit_cap)
@@ -131,6 +138,28 @@ class Decoder:
         else:
             gate, up = self.product(prefix + "ffn_gate", h), self.product(prefix + "ffn_up", h)
         return (contract.gelu(gate) if GELU in self.traits else contract.silu(gate)) * up
+
+    def mixture(self, prefix: str, h: np.ndarray) -> np.ndarray:
+        scores = self.matrix(prefix + "ffn_gate_inp").times(h)
+        e = contract.exp(scores - scores.max(axis=1, keepdims=True))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : self.config.n_used]
+        chosen = np.take_along_axis(e, order, axis=1)
+        weights = chosen / contract.strided_sum(chosen if NORMALISED in self.traits else e)[:, None]
+        m = np.zeros_like(h)
+        for token, place in np.ndindex(*order.shape):
+            one = slice(token, token + 1)
+            y = self.network(prefix, "exps", h[one], int(order[token, place]))
+            m[one] = contract.fma(weights[token, place], y, m[one])
+        if prefix + "ffn_gate_inp_shexp.weight" in self.file.tensors:
+            gate = self.matrix(prefix + "ffn_gate_inp_shexp").times(h)
+            m = contract.fma(F(1) / (F(1) + contract.exp(-gate)), self.network(prefix, "shexp", h, 0), m)
+        return m
+
+    def network(self, prefix: str, kind: str, h: np.ndarray, expert: int) -> np.ndarray:
+        gate, up, down = (
+            Matrix(self.file.tensor(f"{prefix}ffn_{role}_{kind}.weight"), expert) for role in ("gate", "up", "down")
+        )
+        return down.times(contract.silu(gate.times(h)) * up.times(h))
 
 
 def scaled(x: np.ndarray, scale: float) -> np.ndarray:

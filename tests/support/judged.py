@@ -12,9 +12,12 @@ from models.tiny import (
     TINY_LLAMA,
     TINY_OLMO,
     TINY_OLMO2,
+    TINY_OLMOE,
     TINY_PHI3,
     TINY_QWEN2,
+    TINY_QWEN2MOE,
     TINY_QWEN3,
+    TINY_QWEN3MOE,
     TINY_SMOLLM3,
 )
 
@@ -50,5 +53,8 @@ CASES: dict[str, ModelSpec] = {
     "olmo": TINY_OLMO,
     "olmo clamped at nothing": TINY_OLMO.with_changes(keys={}, n_kv_heads=2, tied_output=True, embedding_std=0.5),
     "olmo2": TINY_OLMO2,
+    "qwen2moe": TINY_QWEN2MOE,
+    "qwen3moe": TINY_QWEN3MOE,
+    "olmoe": TINY_OLMOE,
     "olmo3": TINY_OLMO2.with_changes(keys=YARN | {"attention.sliding_window": 24}),
 }

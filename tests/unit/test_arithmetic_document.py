@@ -20,9 +20,12 @@ from models.tiny import (
     TINY_LLAMA,
     TINY_OLMO,
     TINY_OLMO2,
+    TINY_OLMOE,
     TINY_PHI3,
     TINY_QWEN2,
+    TINY_QWEN2MOE,
     TINY_QWEN3,
+    TINY_QWEN3MOE,
     TINY_SMOLLM3,
     write_tiny,
 )
@@ -70,6 +73,13 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
             keys=YARN | {"attention.sliding_window": 7}, qkv_bias=True, other_biases=True, rope_freqs=True
         ), 9,
     ),
+    "qwen2moe": (TINY_QWEN2MOE, 9),
+    "qwen2moe, 19 experts, many chosen": (TINY_QWEN2MOE.with_changes(n_experts=19, n_used=18, n_layers=1), 5),
+    "qwen3moe, Q4_K": (
+        TINY_QWEN3MOE.with_changes(dim=256, n_expert_ffn=256, weight_type=TensorType.Q4_K, n_layers=1), 9,
+    ),
+    "qwen3moe, 40 experts, 17 chosen": (TINY_QWEN3MOE.with_changes(n_experts=40, n_used=17, n_layers=1), 9),
+    "olmoe": (TINY_OLMOE, 9),
     "gemma3, windows of 24": (TINY_GEMMA3.with_changes(types=MIXED_TYPES, dim=256), 70),
 }  # fmt: skip
 

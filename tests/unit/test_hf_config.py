@@ -27,7 +27,7 @@ MORE = {
     "gemma2": GEMMA | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
     "gemma3": GEMMA,
     "qwen2moe": {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 48},
-    "qwen3moe": {"moe_intermediate_size": 32},
+    "qwen3moe": {"moe_intermediate_size": 32, "norm_topk_prob": True},
 }
 EXPERTS = {"num_experts": 6, "num_experts_per_tok": 2}
 
@@ -67,6 +67,10 @@ REFUSED = {
     "another local base": ("Gemma3ForCausalLM", {"rope_local_base_freq": 5000.0}, "is 5000, expected 10000"),
     "another pattern": ("SmolLM3ForCausalLM", {"no_rope_layers": [1, 1, 1, 1]}, "expected every fourth layer"),
     "weights of experts": ("Qwen3MoeForCausalLM", {"norm_topk_prob": False}, "is False, expected True for qwen3moe"),
+    "weights of experts, unsaid": ("Qwen3MoeForCausalLM", {"norm_topk_prob": None}, "is False, expected True for"),
+    "weights of experts, the other way": ("OlmoeForCausalLM", {"norm_topk_prob": True}, "is True, expected False for"),
+    "a clamp of olmoe": ("OlmoeForCausalLM", {"clip_qkv": 8.0}, "is set, which is not implemented for olmoe"),
+    "a window with experts": ("Qwen3MoeForCausalLM", {"sliding_window": 8, "use_sliding_window": True}, "is true"),
     "layers without experts": ("OlmoeForCausalLM", {"decoder_sparse_step": 2}, "experts in every layer"),
 }
 

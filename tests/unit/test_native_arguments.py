@@ -121,14 +121,14 @@ def test_lists_that_change_while_they_are_read(arguments: dict[str, Any]) -> Non
     """Converting a number may run Python code."""
     weights = list(arguments["weights"])
 
-    name, kind, columns, sources = weights[0]
+    name, kind, columns, experts, sources = weights[0]
 
     class Emptying:
         def __index__(self) -> int:
             weights.clear()
             return columns
 
-    weights[0] = (name, kind, Emptying(), sources)
+    weights[0] = (name, kind, Emptying(), experts, sources)
     given = {key: value for key, value in arguments.items() if key != "_engine"} | {"weights": weights}
     model = _native.Model(**given)
     assert not weights and model.kernels() == arguments["_engine"].native.kernels()
@@ -158,9 +158,9 @@ def test_lists_that_any_number_in_them_clears(arguments: dict[str, Any]) -> None
                 number = Changing(value, changed.clear)
                 changed[at] = number if place is None else (*row[:place], number, *row[place + 1 :])
                 outcome(lambda changed=changed, name=name: _native.Model(**{**right, name: changed}))  # type: ignore[misc]
-    sources = list(right["weights"][0][3])
+    sources = list(right["weights"][0][4])
     sources[0] = (sources[0][0], Changing(sources[0][1], sources.clear))
-    weights = [(*right["weights"][0][:3], sources), *right["weights"][1:]]
+    weights = [(*right["weights"][0][:4], sources), *right["weights"][1:]]
     assert outcome(lambda: _native.Model(**{**right, "weights": weights})) in ("done", "ValueError")
 
 
