@@ -21,7 +21,6 @@ from analysis.events import is_software
 from analysis.phase import (
     METRIC_PREFIX,
     NOT_COUNTED,
-    NOT_SUPPORTED,
     OK,
     Count,
     GroupedCounts,
@@ -31,20 +30,17 @@ from analysis.phase import (
     best_of_groups,
     summed,
 )
+from analysis.scopes import CGROUP, count_spans, intervals_of_means, without_parts
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
 from analysis.table import NAN, Table, summarise
-from analysis.tally import Tally
 
 STRADDLE = ("split", "drop")
-CGROUP = "cgroup:"
 # PMUs that count for several cores and all that runs on them, by the names that Linux gives them.
 _UNCORE = re.compile(
     r"(?:arm_(?:dsu|cmn|cmn600|ccn|cci|smmu\w*)|smmuv3_pmcg|dmc620|hisi_\w*|nvidia_\w*|arm_cspmu\w*|uncore_\w*|ali_drw\w*"
     r"|imx\d?_ddr|xgene_\w*|tx2_\w*|meson_ddr\w*|cstate_\w*|power|msr)_?\d*"
 )
-# Scopes of which each holds those behind it, from the whole machine to one CPU.
-_NESTED = ("", "node", "socket", "die", "cluster", "cache", "core", "cpu")
 
 
 def cut(
@@ -188,6 +184,9 @@ def _whole_capture(table: Table, by_scope: bool) -> list[Phase]:
 
 def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: bool) -> list[Phase]:
     series, notes = series_of(table.frame)
+    errors = table.meta.get("errors", {})
+    for one in series if errors else []:
+        one.total = replace(one.total, error=errors.get((one.scope, one.source), math.nan))
     series, uncore = _of_cores(series)
     notes += uncore
     bin_s = _bin(series)
@@ -270,44 +269,30 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
     span_begin = np.array([s.start_s for s in spans])
     span_end = np.array([s.end_s for s in spans])
     begin, end = np.concatenate((step_begin, span_begin)), np.concatenate((step_end, span_end))
-    series, notes = _without_parts(series)
-    counted = _counts(series, begin, end, straddle)
+    series, notes = without_parts(series)
+    counted = count_spans(series, begin, end, straddle)
+    notes += _levels_note(series)
     of_steps, of_spans = counted[: len(steps)], counted[len(steps) :]
     straddling = _straddling(series, spans, straddle)
     phases, at = [], 0
     for number, span in enumerate(spans):
         mine = []
         for step in span.steps:
-            counts, groups, kept_s = of_steps[at]
-            length = step.duration_s if straddle == "split" else kept_s
-            mine.append(replace(step, counts=counts, groups=groups, duration_s=length))
+            of_step = of_steps[at]
+            length = step.duration_s if straddle == "split" else of_step.covered_s
+            counts, groups = of_step.counts, of_step.groups
+            mine.append(replace(step, counts=counts, groups=groups, parts=of_step.parts, duration_s=length))
             at += 1
-        counts, groups, kept_s = of_spans[number]
-        length = span.end_s - span.start_s if straddle == "split" else kept_s
-        tokens = sum(s.n_eval for s in mine)
-        phase = Phase(span.label, span.generation, tokens, span.start_s, length, mine, counts, groups, scope, pmu)
+        whole = of_spans[number]
+        length = span.end_s - span.start_s if straddle == "split" else whole.covered_s
+        tokens, start = sum(s.n_eval for s in mine), span.start_s
+        phase = Phase(span.label, span.generation, tokens, start, length, mine, whole.counts, whole.groups, scope, pmu)
+        phase.parts = whole.parts
+        phase.averaged = whole.averaged or intervals_of_means(series, whole, start, span.end_s, straddle)
         phase.warmup = span.warmup
         phase.notes = [*span.notes, *_scopes_note(series), *notes, *straddling[number]]
         phases.append(phase)
     return phases
-
-
-def _without_parts(series: list[Series]) -> tuple[list[Series], list[str]]:
-    """The series without those that others hold already: a total is never added to its parts. And a note on it."""
-    widest: dict[tuple[str, str], int] = {}
-    for one in series:
-        if (level := _level(one.scope)) is not None:
-            key = (one.event, one.source)
-            widest[key] = min(level, widest.get(key, level))
-    kept = [s for s in series if (level := _level(s.scope)) is None or level == widest[s.event, s.source]]
-    events = list(dict.fromkeys(s.event for s in series if s not in kept)) if len(kept) < len(series) else []
-    return kept, [f"both total and parts are listed, the total is used: {summarise(events)}"] if events else []
-
-
-def _level(scope: str) -> int | None:
-    """How far down the machine a scope lies; None for one that is no part of it, such as a thread."""
-    kind = scope.partition(CGROUP)[0].strip().partition(":")[0]
-    return _NESTED.index(kind) if kind in _NESTED else None
 
 
 def _scopes_note(series: list[Series]) -> list[str]:
@@ -315,6 +300,17 @@ def _scopes_note(series: list[Series]) -> list[str]:
     if len(scopes) < 2:
         return []
     return [f"summed over {len(scopes)} scopes ({scopes[0]} to {scopes[-1]})"]
+
+
+_LEVELS = {"u": "user space", "k": "the kernel", "h": "the hypervisor", "G": "guests", "H": "the host"}
+
+
+def _levels_note(series: list[Series]) -> list[str]:
+    levels = {s.level for s in series if not is_software(s.event) and not s.event.startswith(METRIC_PREFIX)}
+    if len(levels) != 1 or levels == {""}:
+        return []
+    level = levels.pop()
+    return [f"counted in {' and '.join(_LEVELS.get(letter, letter) for letter in level)} alone (:{level})"]
 
 
 def _straddling(series: list[Series], spans: list[Span], straddle: str) -> list[list[str]]:
@@ -326,70 +322,3 @@ def _straddling(series: list[Series], spans: list[Span], straddle: str) -> list[
     fate = "divided pro rata by time" if straddle == "split" else "set aside"
     numbers = [intervals.straddling(np.array([s.start_s, s.end_s])) for s in spans]
     return [[f"{n} interval(s) straddle the phase's boundaries: {fate}"] if n else [] for n in numbers]
-
-
-def _counts(
-    series: list[Series], begin: np.ndarray, end: np.ndarray, straddle: str
-) -> list[tuple[dict[str, Count], GroupedCounts, float]]:
-    """For each span: its counts, summed over scopes; the same by group; the time that its kept intervals cover."""
-    by_event: dict[str, dict[str, dict[str, list[Series]]]] = {}
-    for one in series:
-        by_event.setdefault(one.event, {}).setdefault(one.source, {}).setdefault(one.group, []).append(one)
-    counts: list[dict[str, Count]] = [{} for _ in begin]
-    groups: list[GroupedCounts] = [{} for _ in begin]
-    kept = np.zeros(len(begin))
-    for event, by_source in by_event.items():
-        of_sources: list[list[Count]] = [[] for _ in begin]
-        for by_group in by_source.values():
-            of_groups: list[list[Count]] = [[] for _ in begin]
-            for group, parts in by_group.items():
-                per_scope = [_counts_of_series(p, begin, end, straddle) for p in parts]
-                for i in range(len(begin)):
-                    count = _sum_over_scopes([c[i] for c, _ in per_scope], event)
-                    of_groups[i].append(replace(count, group=group) if group else count)
-                    if group and len(by_source) == 1:
-                        groups[i].setdefault(group, {})[event] = of_groups[i][-1]
-                kept = np.maximum.reduce([kept, *(covered for _, covered in per_scope)])
-            for i, readings in enumerate(of_groups):
-                of_sources[i].append(max(readings, key=lambda c: (c.status == OK, c.running or 0.0)))
-        for i, parts_of_event in enumerate(of_sources):
-            counts[i][event] = _sum_over_scopes(parts_of_event, event)
-    return [(counts[i], groups[i], float(kept[i])) for i in range(len(begin))]
-
-
-def _counts_of_series(one: Series, begin: np.ndarray, end: np.ndarray, straddle: str) -> tuple[list[Count], np.ndarray]:
-    if not one.has_intervals:  # a sum over the whole capture
-        return [one.total] * len(begin), np.zeros(len(begin))
-    intervals = one.intervals()
-    tally = intervals.split(begin, end) if straddle == "split" else intervals.whole(begin, end)
-    return [_count(one, tally, i, begin, end) for i in range(len(begin))], tally.covered_s
-
-
-def _count(one: Series, tally: Tally, i: int, begin: np.ndarray, end: np.ndarray) -> Count:
-    """The tally as a count, scaled to the covered time where other events had the counters in some intervals."""
-    covered, counted, samples = float(tally.covered_s[i]), float(tally.counted_s[i]), int(tally.samples[i])
-    if covered <= 0 or counted <= 0 or not one.has_values:
-        return Count(NAN, 0.0, None, one.total.status if not one.has_values else NOT_COUNTED, 0, unit=one.total.unit)
-    measured = float(tally.measured[i])
-    running = float(tally.weighted_s[i] / covered)
-    share = None if math.isnan(running) else min(running, 1.0)
-    if one.event.startswith(METRIC_PREFIX):
-        mean = measured / counted
-        return Count(mean, share, None, OK, samples, mean, one.total.unit)
-    scale = covered / counted if counted < covered * (1 - 1e-9) else 1.0
-    return Count(measured * scale, share, None, OK, samples, measured, one.total.unit)
-
-
-def _sum_over_scopes(counts: list[Count], event: str) -> Count:
-    """Sums of counts, means of ratios; an event is as badly multiplexed as on the mean of its scopes."""
-    good = [c for c in counts if c.status == OK]
-    if len(counts) == 1 or not good:
-        unsupported = all(c.status == NOT_SUPPORTED for c in counts)
-        return counts[0] if len(counts) == 1 or unsupported else replace(counts[0], status=NOT_COUNTED)
-    shares = [c.running for c in good if c.running is not None]
-    running = sum(shares) / len(shares) if shares else None
-    value = sum(c.value for c in good)
-    measured = sum(c.measured or 0.0 for c in good)
-    if event.startswith(METRIC_PREFIX):
-        value, measured = value / len(good), measured / len(good)
-    return Count(value, running, None, OK, max(c.samples for c in good), measured, good[0].unit)

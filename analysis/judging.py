@@ -20,6 +20,7 @@ from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
 from analysis.table import Table
 from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
+from analysis.verdicts.averaged import disagreement
 
 _X86 = ("x86_64", "x86-64", "x86", "amd64", "i386", "i686")
 # What a capture may cost before its times are doubted.
@@ -192,7 +193,12 @@ def _judge(
         taken = _taken(table.meta.get("header", {}), notes)
         waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads, taken)
         evidence = replace(evidence, waits=waited)
-    return JudgedPhase(title, phase, context, evidence, judge_evidence(evidence, context))
+    judgement = judge_evidence(evidence, context)
+    split = disagreement(evidence, judgement, lambda alone: judge_evidence(alone, context))
+    if split:
+        evidence = replace(evidence, blocked=split)
+        judgement = judge_evidence(evidence, context)
+    return JudgedPhase(title, phase, context, evidence, judgement)
 
 
 def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> Context:

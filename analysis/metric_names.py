@@ -20,6 +20,11 @@ from importlib import resources
 _TMA = re.compile(r"tma_(?=\w)")
 _SLOTS_SHARES = ("backend_bound", "frontend_bound", "bad_speculation", "retiring")
 _PREFIXES = ("topdown_", "td_")
+SLOTS_CLASSES = _SLOTS_SHARES
+"""The four that all slots of a cycle are divided into."""
+SHARES = (*SLOTS_CLASSES, "backend_stalled_cycles", "frontend_stalled_cycles")
+MOST_PERCENT = 105.0
+"""A share may pass 100 % by scaling noise only."""
 
 
 @cache

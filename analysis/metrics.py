@@ -13,7 +13,18 @@ from functools import cache
 
 from analysis.cores import Core, CoreFormula
 from analysis.formula import Formula, NoEvidence, NotMeasured, Outcome, Unknown, parse
-from analysis.phase import FOREIGN, IMPOSSIBLE, METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count, Phase, Step
+from analysis.phase import (
+    FOREIGN,
+    IMPOSSIBLE,
+    METRIC_PREFIX,
+    NOT_COUNTED,
+    NOT_SUPPORTED,
+    OK,
+    Count,
+    Phase,
+    Step,
+    scopes_with_all,
+)
 
 LINE_BYTES = 64
 PARAMETERS = ("SLOTS", "SECONDS", "TOKENS", "LINE")
@@ -35,7 +46,8 @@ class Ratio:
     running: smallest share of the span, 0..1, in which one of them was counted; None where the capture does not tell.
     together: True where all were counted in the same moments (one group, or all throughout).
     windows: about how many separate stretches of counting the least counted event has.
-    remark: what the value leaves out, '' for nothing.
+    remark: what the value leaves out, '' for nothing.  doubt: why it is worth little, '' where it is not.
+    error: standard error over repeated runs, in the value's unit; NaN where not known.
     """
 
     value: Outcome
@@ -44,6 +56,8 @@ class Ratio:
     together: bool = True
     windows: float = math.inf
     remark: str = ""
+    doubt: str = ""
+    error: float = math.nan
 
     @property
     def known(self) -> bool:
@@ -213,21 +227,107 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
         untrue = [subject.counts[event] for event in missing if _status(subject, event) == IMPOSSIBLE]
         if untrue:
             return Ratio(NoEvidence("; ".join(dict.fromkeys(count.why for count in untrue))), events)
+        if not missing:
+            return Ratio(NoEvidence(_why_apart(subject, events)), events)
         return Ratio(NotMeasured(missing, _why_missing(subject, missing, core)), events)
     parameters = _parameters(subject, slots or core.slots)
     outcome = formula.evaluate({**{event: counts[event].value for event in events}, **parameters})
     if isinstance(outcome, NotMeasured):
         named = [_PARAMETER_TEXT.get(name, name) for name in outcome.events]
         outcome = NotMeasured(outcome.events, f"not measured: {', '.join(named)} is not known")
-    return Ratio(outcome, events, _running(counts), counted_as_one(counts), _windows(counts, subject.duration_s))
+    remark, doubt = _left_out_scopes(subject, events)
+    return Ratio(
+        outcome,
+        events,
+        _running(counts),
+        counted_as_one(counts),
+        _windows(counts, subject),
+        remark,
+        doubt or _readings_differ(subject, formula, events, counts, parameters),
+        _error(outcome, counts),
+    )
+
+
+_LEVELS = {"": "everywhere", "u": "in user space alone, :u", "k": "in the kernel alone, :k"}
+_WHERE = {"cpu": "CPU", "core": "core", "thread": "thread", "socket": "socket", "die": "die", "node": "node"}
+_MOST_LEFT_OUT = 0.1
+"""The share of the counts that may lie on scopes that lack an event of a ratio, and the rest still speaks for all."""
+
+
+def _why_apart(subject: Subject, events: tuple[str, ...]) -> str:
+    """Why events that were all counted make no ratio."""
+    levels = {event: subject.counts[event].level for event in events}
+    if len(set(levels.values())) > 1:
+        told = [f"{event} was counted {_LEVELS.get(level, f'at :{level} alone')}" for event, level in levels.items()]
+        return f"{', '.join(told)}: these make no ratio"
+    return f"{', '.join(events)} were never counted on the same {_scope_kind(subject)}"
+
+
+def _scope_kind(subject: Subject) -> str:
+    kinds = {_WHERE.get(scope.partition(":")[0], "scope") for scope in subject.parts}
+    return kinds.pop() if len(kinds) == 1 else "scope"
+
+
+def _left_out_scopes(subject: Subject, events: tuple[str, ...]) -> tuple[str, str]:
+    """(remark, doubt) on the scopes that lack one of the events: a doubt where they hold much of what was counted."""
+    if not subject.parts or len(events) < 2:
+        return "", ""
+    whole = scopes_with_all(subject.parts, events)
+    out = [scope for scope in subject.parts if scope not in whole]
+    if not out:
+        return "", ""
+    lacking = [event for event in events if not all(subject.parts[scope].counted(event) for scope in out)]
+    text = f"over {len(whole)} of {len(subject.parts)} {_scope_kind(subject)}s: the others lack {' or '.join(lacking)}"
+    shares = [
+        sum(part.counts[event].value for scope, part in subject.parts.items() if part.counted(event) and scope in out)
+        / (subject.counts[event].value or math.inf)
+        for event in events
+    ]
+    return ("", text) if max(shares) > _MOST_LEFT_OUT else (text, "")
+
+
+_ALIKE = 2.0
+"""Readings of one ratio by several groups of events differ by less than this factor."""
+
+
+def _readings_differ(
+    subject: Subject,
+    formula: Formula,
+    events: tuple[str, ...],
+    used: Mapping[str, Count],
+    parameters: Mapping[str, float | None],
+) -> str:
+    """That the same ratio by another group of events, counted for as long, is quite another one; '' where it is not."""
+    if len(events) < 2 or any(count.group is None for count in used.values()):
+        return ""
+    least = 0.5 * (_running(used) or 0.0)
+    found = []
+    for group in subject.groups.values():
+        if all(event in group and group[event].status == OK for event in events):
+            counts = {event: group[event] for event in events}
+            value = formula.evaluate({**{event: count.value for event, count in counts.items()}, **parameters})
+            if isinstance(value, float) and not (_running(counts) or math.inf) < least:
+                found.append(value)
+    low, high = min(found, default=0.0), max(found, default=0.0)
+    if len(found) < 2 or high < _ALIKE * low or high - low < _SLACK:
+        return ""
+    return f"{' / '.join(events)} was read more than once and differs: {low:.3g} to {high:.3g}"
+
+
+def _error(outcome: Outcome, counts: Mapping[str, Count]) -> float:
+    """As of a quotient of independent counts, which is the most that it can be."""
+    known = [count.error for count in counts.values() if math.isfinite(count.error)]
+    return abs(outcome) * math.hypot(*known) if known and isinstance(outcome, float) else math.nan
 
 
 def printed(subject: Subject, titles: Iterable[str], scale: float = 100.0) -> Ratio | None:
     """A ratio that a tool printed, over `scale` (a percentage as its share); None where it printed no such title."""
     for title in titles:
         count = subject.counts.get(METRIC_PREFIX + title)
+        if count is not None and count.status == IMPOSSIBLE:
+            return Ratio(NoEvidence(count.why), (METRIC_PREFIX + title,))
         if count is not None and count.status == OK and math.isfinite(count.value):
-            ratio = Ratio(count.value / scale, (METRIC_PREFIX + title,), count.running)
+            ratio = Ratio(count.value / scale, (METRIC_PREFIX + title,), count.running, doubt=count.doubt)
             return possible(ratio) if scale == 100 else ratio
     return None
 
@@ -284,13 +384,16 @@ def _running(counts: Mapping[str, Count]) -> float | None:
 _ROTATION_S = 0.004
 
 
-def _windows(counts: Mapping[str, Count], duration_s: float) -> float:
+def _windows(counts: Mapping[str, Count], subject: Subject) -> float:
     """Stretches of counting of the least counted event: calls where groups rotate by call, else perf's own rotation."""
+    steps = subject.steps if isinstance(subject, Phase) else [subject]
+    by_call = any(step.call is not None for step in steps)
+    duration_s = subject.duration_s
 
     def windows(count: Count) -> float:
         if count.running is None or count.running > 0.999:
             return math.inf
-        if count.group is not None:
+        if by_call and count.group is not None:
             return count.samples
         return duration_s * count.running / _ROTATION_S if math.isfinite(duration_s) else math.inf
 

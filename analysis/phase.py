@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 OK = "ok"
@@ -27,6 +27,9 @@ class Count:
     status: one of STATUSES, FOREIGN or IMPOSSIBLE.  samples: how many intervals or calls contributed.
     measured: what was counted before this package scaled it (a tool such as perf may have scaled it already).
     unit: '' for events, else as the capture says (`msec`, `%`).  why: what makes a count no evidence, '' for others.
+    level: of privilege at which it was counted: '' for all, else `u`, `k`, `h`, … as perf's modifiers say.
+    doubt: what a ratio that a tool printed is the plain mean of, for want of weights; '' for all else.
+    error: relative standard error over repeated runs (`perf stat -r`), NaN where the capture tells none.
     """
 
     value: float
@@ -37,24 +40,77 @@ class Count:
     measured: float | None = None
     unit: str = ""
     why: str = ""
+    level: str = ""
+    doubt: str = ""
+    error: float = math.nan
 
 
 GroupedCounts = dict[str, dict[str, Count]]
 
 
-def counted_together(counts: dict[str, Count], groups: GroupedCounts, events: Iterable[str]) -> dict[str, Count] | None:
+@dataclass(frozen=True)
+class Part:
+    """What one CPU, thread or interval counted, where it cannot be had from the sum. groups: as of a phase."""
+
+    counts: dict[str, Count]
+    groups: GroupedCounts = field(default_factory=dict)
+
+    def counted(self, event: str) -> bool:
+        return event in self.counts and self.counts[event].status == OK
+
+
+def counted_together(
+    counts: dict[str, Count], groups: GroupedCounts, events: Iterable[str], parts: Mapping[str, Part] | None = None
+) -> dict[str, Count] | None:
     """The counts of `events` fit for a ratio: all of one group where some group has them all, else `counts`' own.
 
-    None if any of them was not counted at all. A caller sees by the `group` of the counts which of the two it got.
+    None if any of them was not counted at all, or only at another level of privilege than the others. Where `parts`
+    (by scope) say that some scopes lack one of them, the sum over those that have all. A caller sees by the `group` of
+    the counts which of these it got.
     """
     wanted = list(events)
+    if parts and len(wanted) > 1 and (whole := scopes_with_all(parts, wanted)) != set(parts):
+        return _over_parts([parts[scope] for scope in parts if scope in whole], wanted)
     candidates = [g for g in groups.values() if all(e in g and g[e].status == OK for e in wanted)]
     if candidates and wanted:
-        best = max(candidates, key=lambda g: g[wanted[0]].running or 0.0)
+        best = max(candidates, key=lambda g: (not g[wanted[0]].level, g[wanted[0]].running or 0.0))
         return {e: best[e] for e in wanted}
-    if all(e in counts and counts[e].status == OK for e in wanted):
+    if all(e in counts and counts[e].status == OK for e in wanted) and len({counts[e].level for e in wanted}) <= 1:
         return {e: counts[e] for e in wanted}
     return None
+
+
+def scopes_with_all(parts: Mapping[str, Part], events: Iterable[str]) -> set[str]:
+    """The scopes that counted all the events; every scope where each of those that counted any has them all."""
+    counted = [{scope for scope, part in parts.items() if part.counted(event)} for event in events]
+    common = set.intersection(*counted) if counted else set()
+    return set(parts) if common == set().union(*counted) else common
+
+
+def _over_parts(parts: Sequence[Part], wanted: Sequence[str]) -> dict[str, Count] | None:
+    of_parts = [found for part in parts if (found := counted_together(part.counts, part.groups, wanted))]
+    if not of_parts or len({found[wanted[0]].level for found in of_parts}) > 1:
+        return None
+    return {event: added([found[event] for found in of_parts]) for event in wanted}
+
+
+def added(counts: Sequence[Count]) -> Count:
+    """Counts of several scopes as one: as badly multiplexed as on the mean of them. All are of status `ok`."""
+    if len(counts) == 1:
+        return counts[0]
+    shares = [c.running for c in counts if c.running is not None]
+    errors = [c.error * c.value for c in counts if math.isfinite(c.error)]
+    value, groups = sum(c.value for c in counts), {c.group for c in counts}
+    return Count(
+        value=value,
+        running=sum(shares) / len(shares) if shares else None,
+        group=groups.pop() if len(groups) == 1 else None,
+        samples=max(c.samples for c in counts),
+        measured=sum(c.measured or 0.0 for c in counts),
+        unit=counts[0].unit,
+        level=counts[0].level,
+        error=math.hypot(*errors) / value if errors and value else math.nan,
+    )
 
 
 @dataclass
@@ -64,6 +120,7 @@ class Step:
     n_past: positions in the KV cache before the call.  n_eval: tokens evaluated by it.
     start_s: on the capture's clock.  duration_s: seconds, of the kept intervals where straddling ones were dropped.
     call: the call's number in the capture, where it has one (finds its rows in `Table.calls`).
+    parts: as of a phase.
     """
 
     n_past: int
@@ -73,9 +130,10 @@ class Step:
     counts: dict[str, Count] = field(default_factory=dict)
     groups: GroupedCounts = field(default_factory=dict)
     call: int | None = None
+    parts: dict[str, Part] = field(default_factory=dict)
 
     def together(self, *events: str) -> dict[str, Count] | None:
-        return counted_together(self.counts, self.groups, events)
+        return counted_together(self.counts, self.groups, events, self.parts)
 
 
 @dataclass
@@ -90,6 +148,8 @@ class Phase:
     scope: '' for the sum over everything, else as in the table.  pmu: '' where the capture names none.
     bin_s: median length of the capture's intervals, NaN where it has none: what a step's length is compared with.
     warmup: True for steps that the capture calls warm-up, to be left out of every verdict.
+    parts: the scopes by name, where not all of them counted the same events; {} where the sum tells as much.
+    averaged: the scopes or intervals that plain means stand for, where nothing tells how much each of them did.
     """
 
     label: str
@@ -105,9 +165,11 @@ class Phase:
     bin_s: float = float("nan")
     warmup: bool = False
     notes: list[str] = field(default_factory=list)
+    parts: dict[str, Part] = field(default_factory=dict)
+    averaged: dict[str, Part] = field(default_factory=dict)
 
     def together(self, *events: str) -> dict[str, Count] | None:
-        return counted_together(self.counts, self.groups, events)
+        return counted_together(self.counts, self.groups, events, self.parts)
 
 
 @dataclass(frozen=True)
@@ -152,6 +214,18 @@ def summed(steps: Sequence[Step]) -> tuple[dict[str, Count], GroupedCounts]:
     return _over_steps(others, lengths) | counts, groups
 
 
+def parts_over(steps: Sequence[Step]) -> dict[str, Part]:
+    """The steps' parts by scope, summed as `summed` does; {} where no step has any."""
+    lengths = [step.duration_s for step in steps]
+    found = {}
+    for scope in dict.fromkeys(scope for step in steps for scope in step.parts):
+        mine = [step.parts.get(scope, Part({})) for step in steps]
+        names = dict.fromkeys(name for part in mine for name in part.groups)
+        groups = {name: _over_steps([part.groups.get(name, {}) for part in mine], lengths) for name in names}
+        found[scope] = Part(_over_steps([part.counts for part in mine], lengths), groups)
+    return found
+
+
 def _over_steps(counts: Sequence[dict[str, Count]], lengths: Sequence[float]) -> dict[str, Count]:
     events = dict.fromkeys(event for of_step in counts for event in of_step)
     return {event: _sum([of_step.get(event) for of_step in counts], lengths) for event in events}
@@ -177,4 +251,5 @@ def _sum(counts: Sequence[Count | None], lengths: Sequence[float]) -> Count:
         samples=sum(count.samples for count, _ in counted),
         measured=sum(count.measured or 0.0 for count, _ in counted),
         unit=counted[0][0].unit,
+        level=counted[0][0].level,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.events import canonical
+from analysis.events import canonical, is_software
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.tally import Intervals
 
@@ -21,6 +21,7 @@ STATISTIC_SCOPE = "stat:"
 class Series:
     """One event on one scope and PMU. total: its count, of a sum over the whole capture; of intervals, what is missing.
 
+    level: of privilege, '' for all.  contradicts: why its count is no evidence, '' where it may be one.
     rows: its rows of the table, sorted by start, none twice. Their columns are gathered when asked for and not kept:
     of a large capture all series together are as large as the table.
     """
@@ -35,15 +36,24 @@ class Series:
     frame: pd.DataFrame
     rows: np.ndarray
     has_intervals: bool
+    level: str = ""
+    contradicts: str = ""
 
-    def intervals(self) -> Intervals:
+    def intervals(self, weight: np.ndarray | None = None) -> Intervals:
+        """Its intervals. weight: of each row, for a ratio that is to be averaged."""
         value, running = self._column("value"), self._column("running")
         status = self.frame["status"].cat.codes.to_numpy()[self.rows]
         codes = list(self.frame["status"].cat.categories)
         counted = (status == codes.index(OK)) | ((status == codes.index(NOT_COUNTED)) & (running == 1.0))
         is_rate = self.event.startswith(METRIC_PREFIX)
         duration = np.nan_to_num(self._column("duration_s"))
-        return Intervals(self._column("start_s"), duration, value, counted, running, is_rate)
+        return Intervals(self._column("start_s"), duration, value, counted, running, is_rate, weight)
+
+    def starts(self) -> np.ndarray:
+        return self._column("start_s")
+
+    def values(self) -> np.ndarray:
+        return self._column("value")
 
     def lengths(self) -> np.ndarray:
         return self._column("duration_s")
@@ -63,49 +73,106 @@ class _Key:
 
 
 def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
-    """All series in the capture's order, each event once per scope and PMU, and notes on what was set aside."""
+    """All series in the capture's order, each event once per scope, PMU and level of privilege; notes on the others."""
     notes: list[str] = []
-    gathered = list(_rows_by_key(frame))
+    gathered = [(key, rows) for key, rows in _rows_by_key(frame) if not key.scope.startswith(STATISTIC_SCOPE)]
     chosen = _choose_sources(list(dict.fromkeys((k.pmu, k.event, k.source) for k, _ in gathered)), notes)
     series: list[Series] = []
     repeated: set[str] = set()
+    others: list[Series] = []
     for key, rows in gathered:
-        if not key.scope.startswith(STATISTIC_SCOPE) and key.source in chosen[(key.pmu, key.event)]:
-            one, twice = _series(frame, key, rows)
+        one, twice = _series(frame, key, rows)
+        one.level = level_of(key.event, key.source)
+        if key.source in chosen[(key.pmu, key.event)]:
             series.append(one)
             if twice:
                 repeated.add(key.source)
+        else:
+            others.append(one)
     if repeated:
         notes.append(f"listed more than once, the first is used: {', '.join(sorted(repeated))}")
+    _mark_contradictions(series, others)
     return series, notes
+
+
+def level_of(event: str, source: str) -> str:
+    """The level of privilege that an event was counted at: '' for all of them, or for what belongs to none."""
+    if event.startswith(METRIC_PREFIX) or is_software(event):
+        return ""
+    modifiers = canonical(source).modifier
+    level = "".join(letter for letter in "ukhGH" if letter in modifiers)
+    level = level.replace("GH", "")
+    return "" if level in ("uk", "ukh") else level
+
+
+LIKE = 0.05
+"""Two readings of one event over the same time differ by less."""
+
+
+def differ(first: float, second: float) -> bool:
+    return abs(first - second) > LIKE * max(abs(first), abs(second))
+
+
+def is_throughout(running: float | None) -> bool:
+    """Whether an event was counted all the time, as far as the capture tells."""
+    return running is None or running > 0.999
+
+
+def contradiction(event: str, first: float, second: float) -> str:
+    return f"{event} is listed as {first:,.0f} and as {second:,.0f}, both counted all the time: they contradict"
+
+
+def _mark_contradictions(series: list[Series], others: list[Series]) -> None:
+    """Marks the series that another spelling of the same event denies, both counted all the time."""
+    used = {(one.event, one.pmu, one.scope, one.level): one for one in series}
+    for other in others:
+        one = used.get((other.event, other.pmu, other.scope, other.level))
+        if one is None or not (one.has_values and other.has_values) or one.event.startswith(METRIC_PREFIX):
+            continue
+        if not (is_throughout(one.total.running) and is_throughout(other.total.running)):
+            continue
+        sums = [float(np.nansum(each.values())) for each in (one, other)]
+        if differ(*sums):
+            one.contradicts = contradiction(f"{one.event} ({one.source}, {other.source})", *sums)
 
 
 def _choose_sources(found: list[tuple[str, str, str]], notes: list[str]) -> dict[tuple[str, str], set[str]]:
     """Which spellings of an event to use: two names of one event are two readings of it, not two parts to add.
 
-    Only `event:u` and `event:k` are parts: user and kernel.
+    Only `event:u` and `event:k` are parts: user and kernel. Where some event was not counted at all levels, every
+    level's reading is kept, since a ratio needs all of its events at one.
     """
     by_event: dict[tuple[str, str], list[str]] = {}
     for pmu, event, source in found:
         by_event.setdefault((pmu, event), []).append(source)
+    by_level = {key: _by_level(key[1], sources) for key, sources in by_event.items()}
+    is_mixed = any(not ("" in levels or {"u", "k"} <= set(levels)) for levels in by_level.values())
     chosen: dict[tuple[str, str], set[str]] = {}
     for (pmu, event), sources in by_event.items():
+        levels = by_level[pmu, event]
         if len(sources) == 1 or not event:
             chosen[(pmu, event)] = set(sources)
             continue
-        modes = {s: frozenset(canonical(s).modifier) & frozenset("ukhGH") for s in sources}
-        everywhere = [s for s in sources if not modes[s]]
-        user_and_kernel = [s for s in sources if modes[s] in ({"u"}, {"k"})]
-        if everywhere:
-            used = everywhere[:1]
-        elif {frozenset("u"), frozenset("k")} <= set(modes.values()):
-            used = [next(s for s in user_and_kernel if modes[s] == {m}) for m in "uk"]
+        if is_mixed:
+            used = list(levels.values())
+        elif "" in levels:
+            used = [levels[""]]
         else:
-            used = sources[:1]
+            used = [levels["u"], levels["k"]]
         chosen[(pmu, event)] = set(used)
         what = f"{' and '.join(used)} {'is' if len(used) == 1 else 'are added and'} used"
+        if is_mixed and len(used) > 1:
+            what = f"{' and '.join(used)} are used, each with events of its level"
         notes.append(f"{', '.join(sources)} are all {event}; {what}")
     return chosen
+
+
+def _by_level(event: str, sources: list[str]) -> dict[str, str]:
+    """Level of privilege -> the first spelling at it."""
+    levels: dict[str, str] = {}
+    for source in sources:
+        levels.setdefault(level_of(event, source), source)
+    return levels
 
 
 def _rows_by_key(frame: pd.DataFrame) -> Iterator[tuple[_Key, np.ndarray]]:

@@ -48,7 +48,8 @@ MOST_ADDED = 1 << 14
 
 @dataclass
 class Table:
-    """A capture. `meta` has at least `format` and `path`; header keys of our own captures stand under `header`.
+    """A capture. `meta` has at least `format` and `path`; header keys of our own captures stand under `header`,
+    relative standard errors over repeated runs by (scope, source) under `errors`.
 
     notes: one line for everything that was dropped, ignored or scaled.
     calls: of our own captures, every row with its own columns, else None.

@@ -12,33 +12,44 @@ Array = np.ndarray
 @dataclass(frozen=True)
 class Tally:
     """One entry a span. measured: what was counted; covered_s: time with intervals; counted_s: time in which the event
-    was counted at all; weighted_s: counted time weighted by the running share (NaN if unknown); samples: intervals."""
+    was counted at all; weighted_s: counted time weighted by the running share (NaN if unknown); samples: intervals;
+    weight: what a rate's `measured` is to be divided by."""
 
     measured: Array
     covered_s: Array
     counted_s: Array
     weighted_s: Array
     samples: Array
+    weight: Array
 
 
 class Intervals:
     """The intervals of one event on one scope, sorted by start, none twice.
 
     value: NaN where not counted. counted: the interval tells what happened, be it 0. running: share, may be NaN.
-    is_rate: values are ratios, to be averaged over time.
+    is_rate: values are ratios, to be averaged with `weight`, over time without one.
     """
 
     def __init__(
-        self, start: Array, duration: Array, value: Array, counted: Array, running: Array, is_rate: bool
+        self,
+        start: Array,
+        duration: Array,
+        value: Array,
+        counted: Array,
+        running: Array,
+        is_rate: bool,
+        weight: Array | None = None,
     ) -> None:
         self.start = start
         self.end = start + duration
         amount = np.where(counted, np.nan_to_num(value), 0.0)
+        weights = duration if weight is None else np.nan_to_num(weight)
         columns = (
-            amount * duration if is_rate else amount,
+            amount * weights if is_rate else amount,
             duration,
             np.where(counted, duration, 0.0),
             np.where(counted, running * duration, 0.0),
+            *([np.where(counted, weights, 0.0)] if is_rate else []),
         )
         self._sums = [np.concatenate(([0.0], np.cumsum(c))) for c in columns]
 
@@ -50,16 +61,14 @@ class Intervals:
         for total in self._sums:
             at_edges = np.column_stack((total[:-1], total[1:])).ravel()
             sums.append(np.interp(end, edges, at_edges) - np.interp(begin, edges, at_edges))
-        measured, covered, counted, weighted = sums
-        return Tally(measured, covered, counted, weighted, np.maximum(last - first, 0))
+        return _tally(sums, np.maximum(last - first, 0))
 
     def whole(self, begin: Array, end: Array) -> Tally:
         """Only intervals that lie wholly in the span."""
         first = np.searchsorted(self.start, begin, side="left")
         last = np.maximum(np.searchsorted(self.end, end, side="right"), first)
         sums = [total[last] - total[first] for total in self._sums]
-        measured, covered, counted, weighted = sums
-        return Tally(measured, covered, counted, weighted, last - first)
+        return _tally(sums, last - first)
 
     def straddling(self, boundaries: Array) -> int:
         """How many intervals have one of the boundaries inside."""
@@ -69,3 +78,8 @@ class Intervals:
     def _touching(self, begin: Array, end: Array) -> tuple[Array, Array]:
         """Index range of the intervals that share some time with the span."""
         return np.searchsorted(self.end, begin, side="right"), np.searchsorted(self.start, end, side="left")
+
+
+def _tally(sums: list[Array], samples: Array) -> Tally:
+    measured, covered, counted, weighted = sums[:4]
+    return Tally(measured, covered, counted, weighted, samples, sums[4] if len(sums) > 4 else counted)

@@ -40,6 +40,7 @@ class PerfBuilder:
         self.n_timed = 0
         self.n_untimed = 0
         self.elapsed_s = NAN
+        self._errors: dict[tuple[str, str], float] = {}
         self._starts: list[int] = []
         self._metas: list[dict[str, Any]] = []
 
@@ -72,7 +73,7 @@ class PerfBuilder:
         ):
             self.meta.pop(key, None)
         self.n_timed = self.n_untimed = 0
-        self.elapsed_s, self.summary = NAN, {}
+        self.elapsed_s, self.summary, self._errors = NAN, {}, {}
 
     def add(self, row: PerfRow) -> None:
         # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`). Summaries
@@ -88,6 +89,8 @@ class PerfBuilder:
         if self.rows.n_rows % CHECK_EVERY == CHECK_EVERY - 1:
             self.check_size()
         is_metric = row.event.startswith(METRIC_PREFIX)
+        if row.error > 0 and len(self._errors) < MOST_EVENTS:
+            self._errors[row.scope, row.event] = row.error
         self.rows.add(
             row.event if is_metric else "",
             row.value,
@@ -134,7 +137,8 @@ class PerfBuilder:
     def _closed_meta(self) -> dict[str, Any]:
         known = {"summary": self.summary} if self.summary else {}
         elapsed = {"elapsed_s": self.elapsed_s} if math.isfinite(self.elapsed_s) else {}
-        return {**self.meta, **elapsed, **known}
+        errors = {"errors": self._errors} if self._errors else {}
+        return {**self.meta, **elapsed, **known, **errors}
 
     def _runs(self) -> list[tuple[int, int, dict[str, Any]]]:
         """(first row, row behind the last, what is known) of every run."""

@@ -21,6 +21,7 @@ from analysis.readers.perf_rows import (
     PerfRow,
     clock_unit,
     count,
+    error_of,
     event_name,
     grouped_scope,
     metric_row,
@@ -83,10 +84,11 @@ def parse(line: str, dialect: Dialect) -> Line:
         unit, rest = "", fields
     else:
         unit, rest = unit_name(fields[0]), fields[1:]
-    event, rest = _event(rest, dialect.separator)
-    cgroup, running, rest = _behind(rest, dialect)
+    event, behind_event = _event(rest, dialect.separator)
+    cgroup, running, rest = _behind(behind_event, dialect)
     unit = clock_unit(event, unit, token)
-    row = PerfRow(time_s, with_cgroup(scope, cgroup), value, status, unit, event, running, is_summary)
+    error = _error(behind_event, dialect)
+    row = PerfRow(time_s, with_cgroup(scope, cgroup), value, status, unit, event, running, is_summary, error=error)
     return Line(row, () if is_summary or status != OK else _metrics(rest, row))
 
 
@@ -225,6 +227,14 @@ def _without_variance(rest: list[str], dialect: Dialect) -> list[str]:
     if dialect.comma and len(rest) > 1 and rest[0].isdigit() and re.fullmatch(r"\d\d%", rest[1]):
         return rest[2:]
     return rest
+
+
+def _error(rest: list[str], dialect: Dialect) -> float:
+    """The variance over repeated runs, behind the event or its control group; NaN where there is none."""
+    if dialect.comma:
+        pairs = (f"{a}.{b}" for a, b in pairwise(rest[:3]) if a.isdigit() and re.fullmatch(r"\d\d%", b))
+        return next(map(error_of, pairs), NAN)
+    return next((error_of(field) for field in rest[:2] if _is_variance(field)), NAN)
 
 
 def _running(rest: list[str], dialect: Dialect) -> tuple[float | None, list[str]]:

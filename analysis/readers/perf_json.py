@@ -18,6 +18,7 @@ from analysis.readers.perf_metric_columns import metric_of
 from analysis.readers.perf_rows import (
     Malformed,
     PerfRow,
+    error_of,
     event_name,
     grouped_scope,
     is_transcript,
@@ -138,7 +139,9 @@ def _rows(record: dict[str, Any], state: _State) -> list[PerfRow]:
         raise Malformed("a counter without an event name")
     unit = record.get("unit")
     unit_text = "" if unit in (None, "(null)") else unit_name(_text(unit))
-    row = PerfRow(time_s, scope, value, status, unit_text, event_name(record["event"]), running, is_summary)
+    error = error_of(str(record.get("variance", "")))
+    event = event_name(record["event"])
+    row = PerfRow(time_s, scope, value, status, unit_text, event, running, is_summary, error=error)
     metric = None if is_summary else _named(record, time_s, scope, running)
     return [row, metric] if metric else [row]
 

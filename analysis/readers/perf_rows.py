@@ -45,6 +45,7 @@ class PerfRow(NamedTuple):
     """One counter reading, or a ratio that the tool printed, whose event starts with METRIC_PREFIX.
 
     time_s: end of the interval, NaN for none. value: NaN unless status is ok. spelling: a ratio's name as printed.
+    error: relative standard error over repeated runs (`-r`), NaN where none is printed.
     """
 
     time_s: float
@@ -56,6 +57,7 @@ class PerfRow(NamedTuple):
     running: float
     is_summary: bool = False
     spelling: str = ""
+    error: float = NAN
 
 
 def number(text: str, what: str) -> float:
@@ -81,6 +83,12 @@ def share(text: str) -> float:
     if percent > 101:
         raise Malformed(f"percent running should be 0..100, found {printable(text)}")
     return min(percent, 100.0) / 100.0
+
+
+def error_of(text: str) -> float:
+    """The relative standard error from perf's `+-` percentage, NaN for what is no number."""
+    digits = text.strip().rstrip("%").replace(",", ".").strip()
+    return float(digits) / 100 if re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", digits) else NAN
 
 
 @lru_cache(KEPT)

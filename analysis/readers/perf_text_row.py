@@ -18,6 +18,7 @@ from analysis.readers.perf_rows import (
     Malformed,
     PerfRow,
     clock_unit,
+    error_of,
     event_name,
     grouped_scope,
     metric_row,
@@ -37,7 +38,7 @@ _VALUE = re.compile(rf"(<not counted>|<not supported>|{_BLANK_GROUPS}|{VALUE})(?
 _UNIT = re.compile(r"msec|sec|ns|Joules|[KMGT]?i?B(?:/s)?|Bytes|m?C|m?W|m?V|%|GHz|MHz")
 _UNIT_BEHIND = re.compile(r"\((msec|ns|Joules)\)")
 _OLD_CLOCK = re.compile(r"(task-clock|cpu-clock)-msecs")
-_VARIANCE = re.compile(r"[(\[]\s{0,8}\+-\s{0,12}[\d.,]{1,20}\s?%\s{0,8}[)\]]$")
+_VARIANCE = re.compile(r"[(\[]\s{0,8}\+-\s{0,12}([\d.,]{1,20})\s?%\s{0,8}[)\]]$")
 _SHARE = re.compile(r"[(\[](?:\s{0,4}scaled from)?\s{0,8}(\d{1,5}(?:[.,]\d{1,4})?)\s?%\s{0,4}[)\]]$")
 _CUT_SHORT = re.compile(r"  [(\[][ \d.,%+-]{0,40}$|  [(\[][^()\[\]]{0,40}%[)\]]$")
 _METRIC = re.compile(r"\s*(-?\d[\d.,]{0,30})\s*(%?)(.*)")
@@ -72,7 +73,7 @@ def parse(line: str) -> TextLine | None:
         row = PerfRow(time_s, "", value, OK, unit, event, 1.0 if running is None else running)
         return TextLine(row, [], "", running)
     left, mark, comment = _at_comment(line)
-    right, running, bracketed = _without_brackets(comment if mark else left)
+    right, running, bracketed, error = _without_brackets(comment if mark else left)
     left, comment = (left, right) if mark else (right, "")
     time_s, scope, rest = _place(left)
     text = rest.strip()
@@ -90,7 +91,7 @@ def parse(line: str) -> TextLine | None:
             return TextLine(None, [], "", running)  # a mail broke the line within the metric
         return None
     row = _row(match[1], text[match.end() :].split(), time_s, scope, 1.0 if running is None else running)
-    return TextLine(row, _metrics(comment, time_s, row.scope), "", running)
+    return TextLine(row._replace(error=error), _metrics(comment, time_s, row.scope), "", running)
 
 
 def is_row_like(line: str) -> bool:
@@ -104,9 +105,9 @@ def _at_comment(line: str) -> tuple[str, str, str]:
     return (line, "", "") if not at and not spaced.startswith("#") else (line[:at], "#", line[at + 1 :])
 
 
-def _without_brackets(text: str) -> tuple[str, float | None, bool]:
-    """The text before the brackets at its end, the share in one of them, and whether there were any."""
-    running, found = None, False
+def _without_brackets(text: str) -> tuple[str, float | None, bool, float]:
+    """The text before the brackets at its end, the share in one of them, whether there were any, the variance."""
+    running, found, error = None, False, NAN
     for _ in range(_MOST_BRACKETS):
         text = text.rstrip()
         at = max(text.rfind("("), text.rfind("["), len(text) - _LONGEST_BRACKET, 0)
@@ -114,12 +115,14 @@ def _without_brackets(text: str) -> tuple[str, float | None, bool]:
         matched = _SHARE.match(tail)
         if matched:
             running = share(matched[1].replace(",", "."))
-        elif not _VARIANCE.match(tail):
+        elif variance := _VARIANCE.match(tail):
+            error = error_of(variance[1])
+        else:
             break
         text, found = text[:at], True
     if _CUT_SHORT.search(text[-_LONGEST_BRACKET:]):
         raise Malformed(f"a share that is no number, or cut short: '{printable(text[-_LONGEST_BRACKET:])}'")
-    return text.rstrip(), running, found
+    return text.rstrip(), running, found, error
 
 
 def _place(left: str) -> tuple[float, str, str]:

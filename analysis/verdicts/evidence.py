@@ -9,7 +9,7 @@ from statistics import median
 
 from analysis.cores import GENERIC, Core, load
 from analysis.metrics import Subject
-from analysis.phase import OK, Phase, Step, StepFacts, summed
+from analysis.phase import OK, Phase, Step, StepFacts, parts_over, summed
 from analysis.verdicts.thresholds import THRESHOLDS, Thresholds
 from analysis.verdicts.verdict import Confidence
 from analysis.waits import Waits, cpu_seconds
@@ -140,4 +140,6 @@ def narrowed(phase: Phase, steps: Sequence[Step]) -> Phase:
         steps=list(steps),
         counts=counts,
         groups=groups,
+        parts=parts_over(steps),
+        averaged={},
     )

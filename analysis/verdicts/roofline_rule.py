@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from analysis.bootstrap import bootstrap
 from analysis.cores import Core
-from analysis.formula import parse
+from analysis.formula import NotMeasured, parse
 from analysis.metrics import Ratio, Subject, measure, tokens_of
 from analysis.phase import Step
 from analysis.verdicts.evidence import Context, Evidence
@@ -47,9 +47,13 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
     estimates, remarks = traffic(evidence, context)
     ratios = {estimate.source: estimate.rate for estimate in estimates}
     if not estimates:
-        rate = measure(evidence.subject, parse("L3D_CACHE_REFILL * LINE / SECONDS"), context.core)
+        rates = [
+            measure(evidence.subject, parse(f"{event} * LINE / SECONDS"), context.core)
+            for event, _ in _events(context.core)
+        ]
+        rate = next((rate for rate in rates if not isinstance(rate.value, NotMeasured)), rates[0])
         found = problem(rate, context, is_share=False) or (Outcome.NOT_MEASURED, "no refills were counted")
-        return stopped(RULE, found, {"L3D_CACHE_REFILL": rate}, remarks)
+        return stopped(RULE, found, {rate.events[0]: rate}, remarks)
     if not context.read_peak:
         shown = ", ".join(f"{estimate.value / 1e9:.2f} GB/s by {estimate.source}" for estimate in estimates)
         text = f"indicative only: {shown}, and no measured read peak to compare with"

@@ -7,15 +7,17 @@ does not prove arithmetic, which is why the instruction mix is asked as well.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
 from analysis.metrics import BY_KEY, MEMORY_STALLS, Ratio, measure, metric
+from analysis.phase import IMPOSSIBLE
 from analysis.verdicts.counting import TO_SETTLE, how_to_settle
 from analysis.verdicts.evidence import Context, Evidence
-from analysis.verdicts.verdict import Check, Outcome, Verdict
-from analysis.verdicts.weigh import blocked, compared, first_problem, is_impossible, problem, stopped, weigh
+from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
+from analysis.verdicts.weigh import blocked, compared, error_interval, first_problem, problem, stopped, weigh
 
 RULE = "stalls"
 MIX_FORMULA = "(ASE_SPEC + VFP_SPEC + DP_SPEC) / INST_SPEC"
@@ -32,14 +34,15 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         return stopped(RULE, found, ratios)
     limits = context.thresholds
     backend = _check(evidence, context, "be", ratios["be"], limits.backend, at_least=True)
+    denied = _denied(evidence)
+    leading = _front_end_leads(evidence, context, ratios, backend) if backend.holds else None
+    if denied and (leading or not backend.holds):
+        return stopped(RULE, (Outcome.CANNOT_TELL, f"{denied}, so the back end stalls more than it says"), ratios)
     if not backend.holds:
         return _not_backend(evidence, context, ratios, backend)
-    leading = _front_end_leads(evidence, context, ratios, backend)
     if leading:
         return leading
     found = first_problem((ratios["m"], ratios["mc"]), context)
-    if found and any(is_impossible(ratios[key]) for key in ("m", "mc")):
-        return stopped(RULE, (found[0], f"{found[1]}; {compared(backend)}, so the back end matters"), ratios)
     if found:
         return _memory_or_core(evidence, context, ratios, backend, found[1])
     share = _check(evidence, context, "m", ratios["m"], limits.memory_of_backend, at_least=True)
@@ -53,6 +56,23 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         return _finding(evidence, context, outcome, (backend, *mix_checks, core), ratios, used + mix_used)
     checks = (backend, core, share) if not share.holds else (backend, share, cycles)
     return _finding(evidence, context, Outcome.MIXED, checks, ratios, used)
+
+
+def _denied(evidence: Evidence) -> str:
+    """That more memory stalls were counted than back-end stalls, which hold them; '' where not.
+
+    One of the two counts is wrong. Either way the back end stalls at least as much as STALL_BACKEND says, so what
+    follows from a high share of it stands, and nothing follows from a low one.
+    """
+    counts = evidence.subject.counts
+    backend = counts.get("STALL_BACKEND")
+    for event in ("STALL_BACKEND_MEM", "STALL_BACKEND_MEMBOUND"):
+        memory = counts.get(event)
+        if memory is None or backend is None or memory.status != IMPOSSIBLE:
+            continue
+        if (memory.measured or 0.0) > (backend.measured or math.inf):
+            return memory.why
+    return ""
 
 
 def measured(evidence: Evidence, context: Context) -> dict[str, Ratio]:
@@ -80,12 +100,13 @@ def by_mix(
     checks, used = [], []
     if problem(ratios["mix"], context) is None:
         interval = _interval(evidence, context, MIX_FORMULA)
+        interval = interval or error_interval(ratios["mix"])
         value = ratios["mix"].number()
         checks.append(Check("mix", "ASE+VFP+DP instructions", value, limits.compute_mix, True, "share", interval))
         used.append(ratios["mix"])
     if problem(ratios["l2d_mpki"], context, is_share=False) is None:
-        value = ratios["l2d_mpki"].number()
-        checks.append(Check("l2d_mpki", "L2 refills / 1000 instructions", value, limits.few_l2_mpki, False, ""))
+        value, spread = ratios["l2d_mpki"].number(), error_interval(ratios["l2d_mpki"])
+        checks.append(Check("l2d_mpki", "L2 refills / 1000 instructions", value, limits.few_l2_mpki, False, "", spread))
         used.append(ratios["l2d_mpki"])
     if not checks:
         return Outcome.COMPUTE_BY_STALLS, (), []
@@ -120,11 +141,15 @@ def _memory_or_core(
     """The back end stalls, and nothing that was counted says for what."""
     verdict = _finding(evidence, context, Outcome.BACKEND, (backend,), ratios, [ratios["be"]])
     settle = how_to_settle(context.core)
+    if denied := _denied(evidence):
+        level = min(verdict.confidence, Confidence.LOW)
+        verdict = replace(verdict, confidence=level, reasons=(*verdict.reasons, denied))
     return replace(verdict, text=f"{verdict.text}; {why}", remarks=(*verdict.remarks, TO_SETTLE + settle))
 
 
 def _check(evidence: Evidence, context: Context, key: str, ratio: Ratio, threshold: float, *, at_least: bool) -> Check:
     interval = _interval(evidence, context, " / ".join(ratio.events)) if len(ratio.events) == 2 else None
+    interval = interval or error_interval(ratio)
     return Check(key, BY_KEY[key].label, ratio.number(), threshold, at_least, "share", interval)
 
 
@@ -146,7 +171,7 @@ def _finding(
 
 
 def _remarks(ratios: dict[str, Ratio], outcome: Outcome) -> list[str]:
-    remarks = []
+    remarks = list(dict.fromkeys(ratio.remark for ratio in ratios.values() if ratio.remark))
     counted = [event for event in ratios["m"].events if event != "STALL_BACKEND"]
     if ratios["m"].known and counted != ["STALL_BACKEND_MEM"]:
         remarks.append(f"memory stalls are {' + '.join(counted)}, which includes L1 misses that hit the L2")

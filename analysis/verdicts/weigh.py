@@ -68,6 +68,7 @@ def weigh(verdict: Verdict, evidence: Evidence, context: Context, used: Sequence
     caps += _samples(evidence, context)
     caps += _closeness(verdict.checks, context)
     caps += _waiting(evidence, context) if used else []
+    caps += [(Confidence.LOW, ratio.doubt) for ratio in used if ratio.doubt]
     level = min([evidence.cap, *(cap for cap, _ in caps)])
     return replace(verdict, confidence=level, reasons=(*verdict.reasons, *dict.fromkeys(reason for _, reason in caps)))
 
@@ -95,6 +96,13 @@ def _samples(evidence: Evidence, context: Context) -> list[tuple[Confidence, str
         return []
     what = "no steps" if n == 0 else "1 step" if n == 1 else f"{n} steps"
     return [(Confidence.MEDIUM, f"{what}: no interval, which takes {least}")]
+
+
+def error_interval(ratio: Ratio) -> tuple[float, float] | None:
+    """Twice the standard error of repeated runs to either side, None where there is none."""
+    if not math.isfinite(ratio.error):
+        return None
+    return ratio.number() - 2 * ratio.error, ratio.number() + 2 * ratio.error
 
 
 def _waiting(evidence: Evidence, context: Context) -> list[tuple[Confidence, str]]:

@@ -10,10 +10,11 @@ import pytest
 from synthetic_cases import MISSING_CASES, SAMPLING_CASES, SLOT_CASES, STALL_CASES, Case
 from synthetic_formats import FORMAT_CASES
 from synthetic_kinds import KIND_CASES
+from synthetic_scopes import SCOPE_CASES
 
 from analysis.judging import Capture, JudgedPhase, Options, load
 
-CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES, *KIND_CASES)
+CASES = (*STALL_CASES, *MISSING_CASES, *SAMPLING_CASES, *SLOT_CASES, *FORMAT_CASES, *KIND_CASES, *SCOPE_CASES)
 SWAPPED = {"prefill": "decode", "decode": "prefill"}
 # neither name says anything about the work: a rule that reads labels in any way would answer differently
 MEANINGLESS = {"prefill": "warm coffee", "decode": "tea"}
@@ -25,11 +26,13 @@ class Loader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.known: dict[tuple[str, str], Capture] = {}
+        self.written = 0
 
     def __call__(self, case: Case, names: dict[str, str] | None = None) -> Capture:
         key = (case.name, str(names))
         if key not in self.known:
-            folder = self.folder / f"{len(self.known)}"
+            self.written += 1
+            folder = self.folder / f"{self.written}"
             folder.mkdir()
             self.known[key] = _load(case, folder, names or {})
         return self.known[key]

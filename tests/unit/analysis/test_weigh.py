@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from judged_phases import CYCLES, N2, phase, stalls
 
-from analysis.phase import Count, Phase
+from analysis.phase import Count, Phase, Step
 from analysis.verdicts import Outcome, judge
 from analysis.verdicts.verdict import Check
 
@@ -21,9 +21,8 @@ def _apart(windows: int, running: float) -> Phase:
     """Cycles and stalls in groups that never counted together, each in `windows` calls."""
     cycles = Count(10 * CYCLES, running, "g0", samples=windows)
     stalled = Count(6 * CYCLES, running, "g1", samples=windows)
-    return Phase(
-        "any", 0, 10, 0.0, 0.5, [], {"CPU_CYCLES": cycles, "STALL_BACKEND": stalled, "STALL_FRONTEND": stalled}
-    )
+    counts = {"CPU_CYCLES": cycles, "STALL_BACKEND": stalled, "STALL_FRONTEND": stalled}
+    return Phase("any", 0, 10, 0.0, 0.5, [Step(0, 10, 0.0, 0.5, counts, call=0)], counts)
 
 
 @pytest.mark.parametrize(
