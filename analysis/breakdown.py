@@ -88,7 +88,7 @@ def least_traffic(phase: JudgedPhase) -> LeastTraffic | None:
     seconds = sum(step.duration_s for step in steps)
     if not context.model_bytes or context.emulated or not seconds > 0:
         return None
-    total = sum(context.model_bytes + context.kv_bytes * (step.n_past + step.n_eval) for step in steps)
+    total = sum(context.model_bytes + context.kv_read(step) for step in steps)
     rate = total / seconds
     return LeastTraffic(total / len(steps), rate, rate / context.read_peak if context.read_peak else math.nan)
 

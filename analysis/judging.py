@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -26,6 +27,7 @@ _X86 = ("x86_64", "x86-64", "x86", "amd64", "i386", "i686")
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
 MOST_SLOTS = 64
+_WINDOW = re.compile(r"([0-9]{1,9}):([0-9]{1,15})")
 """More issue slots a cycle than any core has: a number above it is a mistake."""
 
 
@@ -205,9 +207,10 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
     """What is known beside a phase's counts: command line first, then the capture's header. Doubts go to `notes`."""
     header = table.meta.get("header", {})
     weights, kv = _number(header, "bytes_per_token"), _number(header, "kv_bytes_per_token") or 0.0
+    windows = _windows(header, kv)
     if options.model:
         scanned = _model_bytes(options.model)
-        weights, kv = float(scanned.weights), float(scanned.kv)
+        weights, kv, windows = float(scanned.weights), float(scanned.kv), ()
     peak = _number(header, "read_peak_gbps")
     return Context(
         core=_core_of(phase, table, options, notes),
@@ -216,6 +219,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         peak_is_measured=options.read_peak is None,
         model_bytes=weights,
         kv_bytes=kv,
+        kv_windows=windows,
         emulated=bool(table.meta.get("emulated")),
         tells_running=formats.tells_running(table.meta.get("format")),
         whole_machine=phase.scope == "" and len(cutting.pmus_of_cores(table)) <= 1,
@@ -234,6 +238,13 @@ def _slots(header: dict[str, Any], pmu: str) -> int | None:
     by_pmu = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
     number = by_pmu.get(pmu, "") if by_pmu else text.strip()
     return int(number) if number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= MOST_SLOTS else None
+
+
+def _windows(header: dict[str, Any], kv_bytes: float) -> tuple[tuple[int, float], ...]:
+    """Windows and bytes from the header, `512:15360,…`; none where they are no part of the layers' bytes."""
+    parts = [_WINDOW.fullmatch(part.strip()) for part in str(header.get("kv_windows", "")).split(",")]
+    found = tuple((int(match[1]), float(match[2])) for match in parts if match is not None)
+    return found if all(window for window, _ in found) and sum(each for _, each in found) <= kv_bytes else ()
 
 
 def _number(header: dict[str, Any], key: str) -> float | None:

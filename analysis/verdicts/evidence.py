@@ -22,6 +22,7 @@ class Context:
     slots: of the PMU, where the capture or the user told.  read_peak: streaming read, bytes/s.
     peak_is_measured: the capture itself holds the peak; False where a person stated it.
     model_bytes: weights that one decoded token reads.  kv_bytes: of KV cache, per token and cached position.
+    kv_windows: of these the bytes of layers that see at most so many positions, (window, bytes) each.
     emulated: counts from an emulator, whose time means nothing.  tells_running: False for formats that say nothing
     about multiplexing although their tools multiplex.  whole_machine: False for one of several scopes or PMUs.
     """
@@ -32,11 +33,18 @@ class Context:
     peak_is_measured: bool = True
     model_bytes: float | None = None
     kv_bytes: float = 0.0
+    kv_windows: tuple[tuple[int, float], ...] = ()
     emulated: bool = False
     tells_running: bool = True
     whole_machine: bool = True
     mixed_cores: bool = False
     thresholds: Thresholds = THRESHOLDS
+
+    def kv_read(self, step: Step) -> float:
+        """Bytes of KV cache that a step reads, each position that any of its tokens sees once."""
+        cached = step.n_past + step.n_eval
+        unseen = sum(each * max(0, step.n_past + 1 - window) for window, each in self.kv_windows)
+        return self.kv_bytes * cached - unseen
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,7 @@ def model_bytes_per_token(subject: Subject, steps: Sequence[Step], context: Cont
         return None
     if not subject.duration_s > 0 or tokens_of(subject) <= 0:
         return None
-    cached = sum(step.n_past + step.n_eval for step in steps) / len(steps)
-    return context.model_bytes + context.kv_bytes * cached
+    return context.model_bytes + sum(map(context.kv_read, steps)) / len(steps)
 
 
 def _checked(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from q4engine.engine import Engine
-from q4engine.profiling.recording import kv_bytes_per_position, weight_bytes_per_token
+from q4engine.profiling.recording import kv_bytes_read, weight_bytes_per_token
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def work(engine: Engine, test: Case, n_batch: int) -> Work:
     """The work of a test whose prompt is evaluated in batches of ``n_batch``."""
     n_bytes = 0
     if test.n_gen:
-        # the token at position p reads the keys and values of p + 1 positions
-        positions = sum(test.depth + i + 1 for i in range(test.n_gen))
-        n_bytes = test.n_gen * weight_bytes_per_token(engine) + positions * kv_bytes_per_position(engine)
+        # the token at position p reads the keys and values of p + 1 positions, less where a layer has a window
+        cached = sum(kv_bytes_read(engine, test.depth + i + 1) for i in range(test.n_gen))
+        n_bytes = test.n_gen * weight_bytes_per_token(engine) + cached
     return Work(n_bytes, _int8_macs(engine, test, n_batch))
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from q4engine import __version__, machine
 from q4engine.engine import Engine
 from q4engine.profiling.pmus import core_pmus, slots_of
-from q4engine.profiling.recording import kv_bytes_per_position, weight_bytes_per_token
+from q4engine.profiling.recording import kv_bytes_by_window, kv_bytes_per_position, weight_bytes_per_token
 
 _COMMAND_LENGTH = 2000
 
@@ -22,6 +22,7 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "model_file": engine.gguf.path.name,
         "bytes_per_token": weight_bytes_per_token(engine),
         "kv_bytes_per_token": kv_bytes_per_position(engine),
+        "kv_windows": ",".join(f"{window}:{each}" for window, each in kv_bytes_by_window(engine).items()) or None,
         "n_layers": engine.config.n_layers,
         "n_threads": engine.n_threads,
         "kernels": ",".join(kernels) or None,

@@ -130,6 +130,23 @@ def kv_bytes_per_position(engine: Engine) -> int:
     return sum(op.index("heads") * op.index("head_dim") for op in stores) * 2 * np.dtype(np.float32).itemsize
 
 
+def kv_bytes_by_window(engine: Engine) -> dict[int, int]:
+    """Of :func:`kv_bytes_per_position` the parts of layers that see no more than so many positions."""
+    stores = {op.layer: op.index("heads") * op.index("head_dim") for op in engine.graph.ops if op.kind == "kv_store"}
+    of_one = kv_bytes_per_position(engine) // max(1, sum(stores.values()))
+    by_window: dict[int, int] = {}
+    for op in engine.graph.ops:
+        if op.kind == "attention" and (window := op.index("window")):
+            by_window[window] = by_window.get(window, 0) + stores[op.layer] * of_one
+    return by_window
+
+
+def kv_bytes_read(engine: Engine, cached: int) -> int:
+    """Bytes of keys and values that one token reads of so many positions, its own included."""
+    unseen = sum(max(0, cached - window) * each for window, each in kv_bytes_by_window(engine).items())
+    return cached * kv_bytes_per_position(engine) - unseen
+
+
 class Facts(NamedTuple):
     """Of one thread in one call, in the native module's order."""
 

@@ -118,6 +118,22 @@ def test_bytes_that_the_model_asks_for(capture: Capture) -> None:
     assert traffic.of_peak == pytest.approx(0.63)
 
 
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        ("512:60", ((512, 60.0),)),
+        ("512:60, 24:40", ((512, 60.0), (24, 40.0))),
+        ("512:60,24:41", ()),  # more than the layers have
+        ("0:60", ()),
+        ("512", ()),
+        ("-1:5,512:x,:,9999999999:1", ()),
+    ],
+)
+def test_windows_of_the_header(tmp_path: Path, text: str, windows: tuple[tuple[int, float], ...]) -> None:
+    (phase,) = load(write(tmp_path / "synthetic.csv", kv_windows=text)).phases
+    assert phase.context.kv_windows == windows
+
+
 def test_steps_set_aside_are_no_part_of_the_roofline(tmp_path: Path) -> None:
     path = write(tmp_path / "synthetic.csv")
     # the fourth call took twice as long, on threads that moved

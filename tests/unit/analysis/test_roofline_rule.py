@@ -52,6 +52,18 @@ def test_kv_cache_counts_as_bytes_of_a_token() -> None:
     assert any("1.5 MB" in remark for remark in remarks), remarks
 
 
+def test_of_layers_with_a_window_what_it_covers_counts() -> None:
+    windows = ((100, 600.0), (515, 100.0))
+    context = replace(N2, read_peak=1e12, model_bytes=1e6, kv_bytes=1000.0, kv_windows=windows)
+    remarks = judge(phase(L3D_CACHE_REFILL=gbps(0.9)), context).roofline.remarks
+    # 1e6 + 300 * mean(513..522) + 600 * 100 + 100 * mean(513, 514, 515 …)
+    assert any("1.3 MB" in remark for remark in remarks), remarks
+    steps = [replace(phase().steps[0], n_past=n_past, n_eval=n_eval) for n_past, n_eval in ((0, 1), (511, 1), (90, 20))]
+    assert [context.kv_read(step) for step in steps] == [1000, 300 * 512 + 600 * 100 + 100 * 512, 1000 * 110]
+    long = replace(steps[0], n_past=1000, n_eval=50)  # its first token sees 1000 - 99 … 1000
+    assert context.kv_read(long) == 300 * 1050 + 600 * (100 + 49) + 100 * (515 + 49)
+
+
 def test_the_models_bytes_say_nothing_of_a_batch() -> None:
     context = replace(N2, read_peak=1e9, model_bytes=1e9)
     assert judge(phase(n_eval=8), context).roofline.outcome is Outcome.NOT_MEASURED

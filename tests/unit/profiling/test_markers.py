@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from models.tiny import TINY_GEMMA2, write_tiny
 
 from analysis.readers import read
 from q4engine import __version__
-from q4engine.engine import Engine
+from q4engine.engine import Backend, Engine
 from q4engine.errors import Q4Error
 from q4engine.profiling.capture_header import capture_header, model_name
 from q4engine.profiling.markers import Markers
 from q4engine.profiling.observer import Observation, observe
+from q4engine.profiling.recording import kv_bytes_read
 
 
 def test_every_call_has_a_marker_and_the_last_one_an_end(tiny: Path, tmp_path: Path) -> None:
@@ -45,4 +47,15 @@ def test_the_head_of_a_capture(tiny: Path) -> None:
     assert len(str(header["command"])) == 2000
     assert capture_header(engine, None)["command"] is None
     # two layers with keys and values of 2 heads of 16 numbers, two bytes each
-    assert header["kv_bytes_per_token"] == 2 * 2 * 2 * 16 * 2
+    assert header["kv_bytes_per_token"] == 2 * 2 * 2 * 16 * 2 and header["kv_windows"] is None
+
+
+@pytest.mark.parametrize(("backend", "bytes_of_a_number"), [("native", 2), ("numpy", 4)])
+def test_the_head_tells_of_windows(tmp_path: Path, backend: Backend, bytes_of_a_number: int) -> None:
+    """Two of gemma2's three layers see 24 positions."""
+    engine = Engine.load(write_tiny(tmp_path / "gemma2.gguf", TINY_GEMMA2), n_threads=1, backend=backend)
+    of_a_layer = 2 * 2 * 16 * bytes_of_a_number
+    header = capture_header(engine, None)
+    assert header["kv_bytes_per_token"] == 3 * of_a_layer and header["kv_windows"] == f"24:{2 * of_a_layer}"
+    assert kv_bytes_read(engine, 24) == 24 * 3 * of_a_layer
+    assert kv_bytes_read(engine, 100) == (100 + 2 * 24) * of_a_layer
