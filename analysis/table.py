@@ -140,7 +140,14 @@ class TableBuilder:
             (start_s, duration_s, value, running, scope, pmu, event, status, unit, group, source or event)
         )
         self.n_rows += 1
-        if len(self._added) == MOST_ADDED:
+        if len(self._added) >= MOST_ADDED:
+            self.flush()
+
+    def add_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows as `add` takes one, each a tuple of start_s, duration_s, value, running and the names in their order."""
+        self._added += rows
+        self.n_rows += len(rows)
+        if len(self._added) >= MOST_ADDED:
             self.flush()
 
     def add_arrays(self, columns: dict[str, np.ndarray]) -> None:

@@ -7,6 +7,7 @@ begins: at `# started on`, at a title, where the time starts anew, or where the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -101,6 +102,17 @@ class PerfBuilder:
             unit=row.unit,
             source=row.spelling if is_metric else row.event,
         )
+
+    def add_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows as the table takes them (`TableBuilder.add_rows`), all with a time or all without, and no sums."""
+        if rows[0][0] == rows[0][0]:
+            self.n_timed += len(rows)
+        else:
+            self.n_untimed += len(rows)
+        before = self.rows.n_rows
+        self.rows.add_rows(rows)
+        if self.rows.n_rows // CHECK_EVERY != before // CHECK_EVERY:
+            self.check_size()
 
     def check_size(self) -> None:
         """Raises AnalysisError as soon as it is certain that there are too many names, or runs."""

@@ -19,6 +19,7 @@ from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
 from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
+from analysis.readers.perf_text_shapes import Shape, Shapes, added, pending_row
 from analysis.readers.source import Source
 from analysis.readers.surroundings import TITLE, bare, is_decoration
 from analysis.table import NAN, Table
@@ -67,6 +68,9 @@ class _Reader:
         self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
         self.is_inside, self.has_titles = True, False
         self.is_table_of_runs = False
+        self.shapes = Shapes(_is_plain)
+        self.held: tuple[Shape, list[str], float, float] | None = None  # a row that the next line may add to
+        self.is_mail = False
         self.n_rows = 0  # of this run
         self.time_s = NAN  # of the interval that is being read
         self.in_interval: set[tuple[str, str]] = set()  # scopes and events of it
@@ -78,15 +82,55 @@ class _Reader:
         self.has_titles = bool(self.titles)
         self.is_inside = not self.titles
         for row, line in self._joined(self._lines()):
+            if self._quick(line):
+                continue
             text = bare(line)
+            self._settle()
             try:
                 if text:
                     self._take(row, text)
             except Malformed as problem:
                 self.source.reject(row, str(problem))
+        self._settle()
         self._flush()
         self._give_up_unread()
         return self.builder.table()
+
+    def _quick(self, line: str) -> bool:
+        """Takes a row of a shape that has been seen before. False for any other line."""
+        if not self.is_inside or self.columns or self.unread or self.is_table_of_runs or self.is_mail:
+            return False
+        found = self.shapes.find(line)
+        if found is None:
+            return False
+        shape, texts = found
+        time_s, running = shape.time_s(texts), shape.running(texts)
+        if running > 1 or (time_s != time_s and (self.builder.n_timed or self.time_s == self.time_s)):
+            return False
+        if self.pending.row or self.pending.metrics:
+            self._flush()
+        self._release()
+        if time_s == time_s:
+            if time_s != self.time_s:
+                self.time_s = time_s
+                self.in_interval.clear()
+            self.in_interval.add(shape.key)
+        self.held = (shape, texts, time_s, running)
+        return True
+
+    def _release(self) -> None:
+        """The row that no line added to goes to the table."""
+        if self.held:
+            rows = added(*self.held)
+            self.builder.add_rows(rows)
+            self.n_rows += len(rows)
+            self.held = None
+
+    def _settle(self) -> None:
+        """A line follows that may add to the row."""
+        if self.held:
+            row, metrics = pending_row(*self.held)
+            self.pending, self.held = _Pending(row, metrics), None
 
     def _find_tables(self) -> None:
         """Where tables begin and end, so that a table knows whether its end is still to come."""
@@ -131,13 +175,12 @@ class _Reader:
     def _joined(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """The lines with those in one that a mail broke (quoted-printable: `=` at the end)."""
         broken = ""
-        is_mail = False
         for row, line in lines:
             whole, broken = broken + line, ""
             if self.is_inside and whole.endswith("=") and len(whole) < LONGEST_ROW:
-                is_mail, broken = True, whole[:-1]
+                self.is_mail, broken = True, whole[:-1]
                 continue
-            yield row, _QUOTED.sub(lambda match: chr(int(match[1], 16)), whole) if is_mail else whole
+            yield row, _QUOTED.sub(lambda match: chr(int(match[1], 16)), whole) if self.is_mail else whole
 
     def _take(self, row: int, text: str) -> None:
         while self.ends and self.ends[-1] < row:
@@ -285,3 +328,17 @@ class _Reader:
         for row in rows:
             self.builder.add(row)
         self.n_rows += len(rows)
+
+
+def _is_plain(line: str) -> bool:
+    """Whether a line may be a row and nothing that has to be looked at before rows are."""
+    text = line.rstrip()
+    return not (
+        len(text) > LONGEST_ROW
+        or bare(line) != text
+        or TITLE in text
+        or "seconds" in text
+        or text.endswith("=")
+        or text.lstrip().startswith(("#", "$"))
+        or is_decoration(text)
+    )
