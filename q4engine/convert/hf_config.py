@@ -150,25 +150,51 @@ def _rope_pairs(config: JsonObject, family: Family, shape: Shape) -> list[bytes]
     kind = rope_kind(scaling)
     if scaling is None or kind in ("default", "llama3"):  # llama3's are a tensor
         return pairs
-    if kind in ("linear", "yarn"):
-        pairs += [
-            pair(prefix + "scaling.type", STRING, kind),
-            pair(prefix + "scaling.factor", F32, scaling.real("factor")),
-        ]
-        if kind == "yarn":
-            trained = scaling.integer("original_max_position_embeddings", config.integer("max_position_embeddings"))
-            pairs.append(pair(prefix + "scaling.original_context_length", U32, trained))
-        return pairs
+    if kind == "linear":
+        factor = pair(prefix + "scaling.factor", F32, scaling.real("factor"))
+        return [*pairs, pair(prefix + "scaling.type", STRING, kind), factor]
+    if kind == "yarn":
+        return [*pairs, *_yarn_pairs(config, scaling, prefix + "scaling.")]
     if kind in ("longrope", "su") and family.architecture == "phi3":
-        trained = config.integer("original_max_position_embeddings", 4096)
-        factor = config.integer("max_position_embeddings") / trained
-        attention = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
-        return [
-            *pairs,
-            pair(prefix + "scaling.original_context_length", U32, trained),
-            pair(prefix + "scaling.attn_factor", F32, attention),
-        ]
+        return [*pairs, *_longrope_pairs(config, scaling, prefix + "scaling.")]
     raise scaling.error("rope_type", f"is {shown(kind)}, which is not implemented for {family.architecture}")
+
+
+def _yarn_pairs(config: JsonObject, scaling: JsonObject, prefix: str) -> list[bytes]:
+    if not scaling.flag("truncate", True):
+        raise scaling.error("truncate", "is false, which is not implemented")
+    longest = config.integer("max_position_embeddings")
+    trained = scaling.integer("original_max_position_embeddings", longest)
+    factor = scaling.real("factor", longest / trained)
+
+    def magnitude(share: float) -> float:
+        return 1.0 + 0.1 * share * math.log(factor) if factor > 1 else 1.0
+
+    part, of_all = scaling.real("mscale", 0.0), scaling.real("mscale_all_dim", 0.0)
+    if min(part, of_all) < 0:
+        raise scaling.error("mscale", f"is {part:g}, and that of all dimensions {of_all:g}, expected at least 0")
+    attention = magnitude(part) / magnitude(of_all) if part and of_all else magnitude(1.0)
+    attention = scaling.real("attention_factor", attention)
+    pairs = [
+        pair(prefix + "type", STRING, "yarn"),
+        pair(prefix + "factor", F32, factor),
+        pair(prefix + "original_context_length", U32, trained),
+    ]
+    if attention != magnitude(1.0):  # GGUF's is a share of the usual one
+        pairs.append(pair(prefix + "attn_factor", F32, attention / magnitude(1.0)))
+    betas = [key for key in ("beta_fast", "beta_slow") if key in scaling]
+    return pairs + [pair(f"{prefix}yarn_{key}", F32, scaling.real(key)) for key in betas]
+
+
+def _longrope_pairs(config: JsonObject, scaling: JsonObject, prefix: str) -> list[bytes]:
+    key = "original_max_position_embeddings"
+    trained = scaling.integer(key, config.integer(key, 4096), least=2)
+    factor = scaling.real("factor", config.integer("max_position_embeddings") / trained)
+    attention = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    return [
+        pair(prefix + "original_context_length", U32, trained),
+        pair(prefix + "attn_factor", F32, scaling.real("attention_factor", attention)),
+    ]
 
 
 def rope_tensors(config: JsonObject, shape: Shape) -> dict[str, np.ndarray]:

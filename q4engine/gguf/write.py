@@ -142,7 +142,8 @@ class GGUFWriter:
 def _values(kind: ValueType, values: Sequence[Any]) -> bytes:
     if kind is ValueType.STRING:
         return b"".join(map(_string, values))
-    return np.asarray(values, NUMBER_DTYPES[kind]).tobytes()
+    with np.errstate(over="ignore"):  # who reads it says what is wrong with infinity
+        return np.asarray(values, NUMBER_DTYPES[kind]).tobytes()
 
 
 def _string(text: str) -> bytes:

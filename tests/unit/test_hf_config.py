@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,39 @@ def test_what_families_add() -> None:
     assert pair("qwen3moe.expert_count", U32, 6) in moe and pair("qwen3moe.expert_used_count", U32, 2) in moe
 
 
+YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32}
+LONG = {"rope_type": "longrope", "long_factor": [1.0] * 8, "short_factor": [1.0] * 8}
+SCALED = {
+    "linear": ("LlamaForCausalLM", {"rope_type": "linear", "factor": 4.0}, {"factor": 4.0}),
+    "YaRN": ("Qwen3ForCausalLM", YARN, {"factor": 8.0, "attn_factor": None, "yarn_beta_fast": None}),
+    "its factor left out": ("LlamaForCausalLM", {"rope_type": "yarn"}, {"factor": 1.0}),
+    "its ramp": ("LlamaForCausalLM", YARN | {"beta_fast": 8, "beta_slow": 0.5}, {"yarn_beta_fast": 8.0}),
+    # GGUF's is a share of 1 + 0.1 ln 8
+    "its attention": ("LlamaForCausalLM", YARN | {"attention_factor": 1.5}, {"attn_factor": 1.5 / 1.2079441541679836}),
+    "its attention by two scales": (
+        "LlamaForCausalLM", YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}, {"attn_factor": 1 / 1.2079441541679836},
+    ),
+    "long factors": (
+        "Phi3ForCausalLM", LONG | {"original_max_position_embeddings": 64, "factor": 4.0},
+        {"attn_factor": math.sqrt(1 + math.log(4) / math.log(64))},
+    ),
+    "their attention": ("Phi3ForCausalLM", LONG | {"attention_factor": 1.3}, {"attn_factor": 1.3}),
+}  # fmt: skip
+"""What is scaled, and GGUF's keys of it behind ``rope.scaling.``; None: there is none."""
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_scaled_rope(name: str) -> None:
+    family, scaling, expected = SCALED[name]
+    pairs = model_pairs(config(family, rope_scaling=scaling), "m")
+    for key, value in expected.items():
+        full = f"{FAMILIES[family].architecture}.rope.scaling.{key}"
+        if value is None:
+            assert not any(full.encode() in found for found in pairs)
+        else:
+            assert pair(full, F32, value) in pairs
+
+
 REFUSED = {
     "a window of some layers": ("Qwen2ForCausalLM", {"sliding_window": 8, "use_sliding_window": True}, "is true"),
     "another scale": ("Gemma2ForCausalLM", {"query_pre_attn_scalar": 144}, "is 144, expected the head's width"),
@@ -71,6 +105,12 @@ REFUSED = {
     "weights of experts, the other way": ("OlmoeForCausalLM", {"norm_topk_prob": True}, "is True, expected False for"),
     "a clamp of olmoe": ("OlmoeForCausalLM", {"clip_qkv": 8.0}, "is set, which is not implemented for olmoe"),
     "a window with experts": ("Qwen3MoeForCausalLM", {"sliding_window": 8, "use_sliding_window": True}, "is true"),
+    "a ramp that is not rounded": ("LlamaForCausalLM", {"rope_scaling": YARN | {"truncate": False}}, "truncate' is"),
+    "a negative mscale": (
+        "LlamaForCausalLM",
+        {"rope_scaling": YARN | {"mscale": 1.0, "mscale_all_dim": -1.0}},
+        "expected at least 0",
+    ),
     "layers without experts": ("OlmoeForCausalLM", {"decoder_sparse_step": 2}, "experts in every layer"),
 }
 
