@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models.spec import ModelSpec
-from models.tiny import MIXED_TYPES, TINY_GEMMA2, TINY_GEMMA3, TINY_LLAMA, TINY_QWEN2, TINY_QWEN3, write_tiny
+from models.tiny import (
+    MIXED_TYPES,
+    TINY_GEMMA2,
+    TINY_GEMMA3,
+    TINY_LLAMA,
+    TINY_OLMOE,
+    TINY_QWEN2,
+    TINY_QWEN2MOE,
+    TINY_QWEN3,
+    TINY_QWEN3MOE,
+    write_tiny,
+)
 
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
@@ -35,6 +46,10 @@ SPECS = {
     "qwen3": TINY_QWEN3,
     "gemma2": TINY_GEMMA2.with_changes(keys=TINY_GEMMA2.keys | {"attention.sliding_window": 5}),
     "gemma3": TINY_GEMMA3.with_changes(keys={"attention.sliding_window": 4}),
+    "qwen2moe": TINY_QWEN2MOE,
+    "qwen2moe, one expert": TINY_QWEN2MOE.with_changes(n_used=1, weight_type=TensorType.F32),
+    "qwen3moe": TINY_QWEN3MOE,
+    "olmoe, all experts": TINY_OLMOE.with_changes(n_used=5),
     "qwen2 rope_freqs": TINY_QWEN2.with_changes(rope_freqs=True, weight_type=TensorType.BF16),
 }
 
@@ -55,7 +70,7 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
         return x * weight * (np.mean(x * x, axis=1, keepdims=True) + c.rms_eps) ** -0.5
 
     def heads_normed(x: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        return x if weight is None else norm(x.reshape(-1, c.head_dim), weight).reshape(x.shape)
+        return x if weight is None else norm(x.reshape(-1, len(weight)), weight).reshape(x.shape)
 
     def capped(x: np.ndarray, cap: float) -> np.ndarray:
         return cap * np.tanh(x / cap) if cap else x
@@ -64,6 +79,23 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
         if c.activation is Activation.SILU:
             return gate / (1 + np.exp(-gate))
         return gate / 2 * (1 + np.tanh((2 / np.pi) ** 0.5 * (gate + 0.044715 * gate**3)))
+
+    def network(h: np.ndarray, gate: np.ndarray, up: np.ndarray, down: np.ndarray) -> np.ndarray:
+        return (gated(h @ gate.T) * (h @ up.T)) @ down.T
+
+    def mixture(h: np.ndarray, t: dict[str, np.ndarray]) -> np.ndarray:
+        """All experts for all tokens, those that were not chosen with a weight of 0."""
+        parts = ("gate", "up", "down")
+        scores = h @ t["ffn_gate_inp.weight"].T
+        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        shares *= scores >= np.sort(scores, axis=1)[:, [-c.n_used]]
+        shares /= shares.sum(axis=1, keepdims=True) if c.normalised else 1
+        each = (network(h, *(t[f"ffn_{part}_exps.weight"][expert] for part in parts)) for expert in range(c.n_experts))
+        y = sum(share[:, None] * made for share, made in zip(shares.T, each, strict=True))
+        if c.n_shared_ffn:
+            gate = 1 + np.exp(-h @ t["ffn_gate_inp_shexp.weight"])
+            y += network(h, *(t[f"ffn_{part}_shexp.weight"] for part in parts)) / gate[:, None]
+        return np.asarray(y)
 
     def turns(base: float) -> np.ndarray:
         theta = base ** (-2.0 * pair / c.rope_dim) / w.get("rope_freqs.weight", np.ones(len(pair)))
@@ -94,6 +126,9 @@ def naive_logits(file: GGUFFile, tokens: list[int]) -> np.ndarray:
         y = mixed.reshape(n, -1) @ t["attn_output.weight"].T + t.get("attn_output.bias", 0)
         x = x + (norm(y, t["post_attention_norm.weight"]) if "post_attention_norm.weight" in t else y)
         h = norm(x, t["ffn_norm.weight"])
+        if "ffn_gate_inp.weight" in t:
+            x = x + mixture(h, t)
+            continue
         gate, up = (h @ t[f"ffn_{part}.weight"].T + t.get(f"ffn_{part}.bias", 0) for part in ("gate", "up"))
         y = (gated(gate) * up) @ t["ffn_down.weight"].T + t.get("ffn_down.bias", 0)
         x = x + (norm(y, t["post_ffw_norm.weight"]) if "post_ffw_norm.weight" in t else y)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.tiny import TINY_LLAMA, write_tiny
+from models.tiny import TINY_LLAMA, TINY_QWEN2MOE, write_tiny
 
 from q4engine.gguf import GGUFFile, TensorType
+from q4engine.gguf.dequantize import dequantize_tensor
 from q4engine.models.graph import FIELDS, Activation, Buffer, Graph, RopeStyle, RopeTable
 from q4engine.reference import ReferenceModel
 from q4engine.reference.forward import OPERATIONS
 
 TOKENS = [256, 3, 77, 77, 12, 319, 0, 45, 200, 131, 9]
+PARTS = ("gate_inp", "up_exps", "gate_exps", "down_exps")
 SPEC = TINY_LLAMA.with_changes(rope_freqs=True, weight_type=TensorType.F32)
 
 
@@ -165,6 +167,47 @@ def test_clamp(graph: Graph) -> None:
     graph.clamp(buffer, limit=0.5)
     assert abs(x).max() > 0.5
     np.testing.assert_array_equal(results(graph), np.clip(x, -0.5, 0.5).astype(np.float32))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_router(graph: Graph, normalised: bool) -> None:
+    """Of 63 experts seven, equal scores by rising number; the last column is a gate's."""
+    buffer, x = embedded(graph)
+    graph.clamp(buffer, limit=0.5)  # which makes many equal
+    graph.router(buffer, "routing", experts=63, used=7, normalised=normalised)
+    scores = np.clip(x, -0.5, 0.5)
+    for row, found in zip(scores, results(graph), strict=True):
+        chosen = sorted(range(63), key=lambda expert: (-row[expert], expert))[:7]
+        total = sum(math.exp(row[expert]) for expert in (chosen if normalised else range(63)))
+        assert found[:7].tolist() == chosen and len({row[expert] for expert in chosen}) == 1
+        np.testing.assert_allclose(found[7:14], [math.exp(row[expert]) / total for expert in chosen], rtol=1e-5)
+        assert found[14] == pytest.approx(1 / (1 + math.exp(-row[63])), rel=1e-5)
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 2, 7)], ids=["whole", "cut"])
+def test_experts(tmp_path: Path, cuts: tuple[int, ...]) -> None:
+    """Two products with the matrices of three experts, the second of what the first made; their weighted sum."""
+    spec = TINY_QWEN2MOE.with_changes(weight_type=TensorType.F32)
+    with GGUFFile.open(write_tiny(tmp_path / "experts.gguf", spec)) as file:
+        graph = Graph(file)
+        buffer, _ = embedded(graph)
+        graph.layer = 1
+        scores = graph.matmul(buffer, {"ffn_gate_inp.weight": 6}, "scores")
+        routing = graph.router(scores, "routing", experts=6, used=3, normalised=False)
+        up = graph.experts(buffer, {"ffn_up_exps.weight": 64, "ffn_gate_exps.weight": 64}, routing, "up")
+        one = graph.experts(graph.swiglu(up, "one"), {"ffn_down_exps.weight": 64}, routing, "down", each=True)
+        graph.experts_sum(one, routing, buffer, count=3)
+        w = {part: dequantize_tensor(file.tensor(f"blk.1.ffn_{part}.weight")).astype(np.float64) for part in PARTS}
+        table = dequantize_tensor(file.tensor("token_embd.weight")).astype(np.float64)
+        found = results(graph, cuts)
+    for token, row in zip(TOKENS, found, strict=True):
+        x = table[token]
+        p = np.exp(w["gate_inp"] @ x)
+        y = x.copy()
+        for expert in np.argsort(-p)[:3]:
+            first, second = (w[f"{part}_exps"][expert] @ x for part in ("up", "gate"))  # in this order here
+            y += p[expert] / p.sum() * (w["down_exps"][expert] @ (first / (1 + np.exp(-first)) * second))
+        np.testing.assert_allclose(row, y, rtol=1e-4, atol=1e-4)
 
 
 def test_norm_added_to_what_is_there(graph: Graph) -> None:
