@@ -50,12 +50,17 @@ def default_thread_count() -> int:
     return len({_siblings(cpu) for cpu in fastest})
 
 
-def crowding(n_threads: int, cpu_mask: Sequence[int] | None) -> str | None:
-    """What a user should know where there are more threads than CPUs for them, else None."""
+def without_crowd(n_threads: int, cpu_mask: Sequence[int] | None) -> tuple[int, str | None]:
+    """The threads that a command starts for so many that were asked for, and what its user should know of it.
+
+    Threads that take turns on CPUs wait for each other at every operation, which costs several times what they do:
+    there are no more of them than CPUs. Results are the same for any number.
+    """
     n_cpus = len(cpu_mask) if cpu_mask else len(os.sched_getaffinity(0))
     if n_threads <= n_cpus:
-        return None
-    return f"{n_threads} threads take turns on {n_cpus} {'CPU' if n_cpus == 1 else 'CPUs'}: {n_cpus} would be faster"
+        return n_threads, None
+    used = "1 CPU: 1 is used" if n_cpus == 1 else f"{n_cpus} CPUs: {n_cpus} are used"
+    return n_cpus, f"{n_threads} threads would take turns on {used}"
 
 
 def _capacity(cpu: int) -> int:

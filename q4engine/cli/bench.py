@@ -16,7 +16,7 @@ from q4engine import __version__
 from q4engine.cli import options
 from q4engine.cli.loading import note_long_context
 from q4engine.cli.options import note
-from q4engine.cpus import crowding
+from q4engine.cpus import without_crowd
 
 if TYPE_CHECKING:
     from q4engine.bench.cases import Case
@@ -190,7 +190,13 @@ def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
     from q4engine.cpus import default_thread_count
 
     cpus: list[int] | None = args.cpu_mask
-    return cpus, list(dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])))
+    threads = []
+    for asked in dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])):
+        used, crowded = without_crowd(asked, cpus)
+        if crowded:
+            note(f"warning: {crowded}")
+        threads.append(used)
+    return cpus, list(dict.fromkeys(threads))
 
 
 @contextlib.contextmanager
@@ -199,8 +205,6 @@ def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet
 
     progress.tell(f"{path.name}: loading")
     options.tell_of_truncation(path)
-    if n_threads and (crowded := crowding(n_threads, cpus)):
-        note(f"warning: {crowded}")
     engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
     try:
         yield engine

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.options import note
-from q4engine.cpus import crowding
+from q4engine.cpus import without_crowd
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
@@ -22,10 +22,13 @@ def load_engine(args: argparse.Namespace, path: Path) -> Engine:
     """The engine that -t, --cpu-mask and --backend ask for."""
     from q4engine.engine import Engine
 
-    if args.threads and (crowded := crowding(args.threads, args.cpu_mask)):
-        note(f"note: {crowded}")
+    threads = args.threads
+    if threads:
+        threads, crowded = without_crowd(threads, args.cpu_mask)
+        if crowded:
+            note(f"note: {crowded}")
     with spinner(f"loading {path.name}"):
-        return Engine.load(path, n_threads=args.threads, cpu_mask=args.cpu_mask, backend=args.backend)
+        return Engine.load(path, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 from models.spec import ModelSpec
 from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
-from q4engine.cpus import crowding, default_thread_count, parse_cpu_mask
+from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
 from q4engine.engine import Backend, Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
@@ -369,8 +369,9 @@ def test_idle_threads_sleep(tmp_path: Path) -> None:
     assert time.process_time() - start < 0.25
 
 
-def test_more_threads_than_cpus_are_told() -> None:
+def test_commands_start_no_more_threads_than_cpus() -> None:
     n_cpus = len(os.sched_getaffinity(0))
-    assert crowding(n_cpus, None) is None and crowding(2, [0, 1]) is None
-    assert crowding(3, [0]) == "3 threads take turns on 1 CPU: 1 would be faster"
-    assert crowding(n_cpus + 1, None) is not None
+    assert without_crowd(n_cpus, None) == (n_cpus, None) and without_crowd(2, [0, 1]) == (2, None)
+    assert without_crowd(3, [0]) == (1, "3 threads would take turns on 1 CPU: 1 is used")
+    assert without_crowd(64, [0, 1]) == (2, "64 threads would take turns on 2 CPUs: 2 are used")
+    assert without_crowd(n_cpus + 1, None)[0] == n_cpus
