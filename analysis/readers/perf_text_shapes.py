@@ -104,17 +104,18 @@ def _learned(line: str) -> Shape | None:
         changed = [*texts]
         changed[at] = ("1" if text[0] == "0" else "0") + text[1:]
         other = _parsed("".join(part for pair in zip(parts[::2], [*changed, ""], strict=True) for part in pair))
-        if other is None:
+        names = _differing(example, other) if other else None
+        if other is None or names is None:
             return None
-        for name in _differing(example, other):
+        for name in names:
             reading = _reading(at, text, changed[at], _fields(example)[name], _fields(other)[name])
             if reading is None or name in found:
                 return None
             found[name] = reading
-    names = [name for name in _fields(example) if name.startswith("metric")]
-    if any(name not in found for name in names):
+    ratios = [name for name in _fields(example) if name.startswith("metric")]
+    if any(name not in found for name in ratios):
         return None
-    metrics = tuple((found[name], metric) for name, metric in zip(names, example.metrics, strict=True))
+    metrics = tuple((found[name], metric) for name, metric in zip(ratios, example.metrics, strict=True))
     key = (example.row.scope, example.row.event)
     return Shape(example.row, found.get("time"), found.get("count"), found.get("share"), metrics, key)
 
@@ -133,10 +134,10 @@ def _fields(line: TextLine) -> dict[str, float]:
     return fields | {f"metric {n}": metric.value for n, metric in enumerate(line.metrics)}
 
 
-def _differing(one: TextLine, other: TextLine) -> list[str]:
-    """Names of the numbers that differ, none where anything else does as well."""
+def _differing(one: TextLine, other: TextLine) -> list[str] | None:
+    """Names of the numbers that differ, None where anything else does as well."""
     if other.row is None or len(one.metrics) != len(other.metrics) or _bare(one) != _bare(other):
-        return ["of another shape"]
+        return None
     ours, theirs = _fields(one), _fields(other)
     return [name for name in ours if ours[name] != theirs[name] and ours[name] == ours[name]]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 from PIL import Image
@@ -26,9 +27,9 @@ SCHEMES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 
 
 def pages(folder: Path) -> list[Path]:
-    """One page of each command."""
-    captures = make.captures(folder)
-    before, after = captures / "synthetic-t4-p64.csv", make.slower(folder)
+    """One page of each command. Captures are named as seen from the folder, which is nobody's business on a page."""
+    captures = make.captures(folder).relative_to(folder)
+    before, after = captures / "synthetic-t4-p64.csv", make.slower(folder).relative_to(folder)
     commands = {
         "stalls": (stalls.main, [before]),
         "timeline": (timeline.main, [before]),
@@ -36,8 +37,9 @@ def pages(folder: Path) -> list[Path]:
         "scaling": (scaling.main, [captures]),
         "compare": (compare.main, [before, after]),
     }
-    for name, (main, arguments) in commands.items():
-        main([*map(str, arguments), "--html", str(folder / f"{name}.html")])
+    with chdir(folder):
+        for name, (main, arguments) in commands.items():
+            main([*map(str, arguments), "--html", f"{name}.html"])
     return [folder / f"{name}.html" for name in commands]
 
 
