@@ -66,7 +66,7 @@ def test_the_careful_parser_says_the_same(row: str, numbers: list[tuple[str, str
 
 def test_most_rows_are_taken_quickly() -> None:
     taken = [Shapes(lambda line: True).find(row.format("1,234,567", "12.34", "83.33", 4)) for row in ROWS]
-    assert sum(map(bool, taken)) >= len(ROWS) - 2
+    assert sum(map(bool, taken)) >= len(ROWS) - 4
 
 
 def test_what_a_line_adds_to_the_one_above(tmp_path: Path) -> None:
