@@ -212,6 +212,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         scanned = _model_bytes(options.model)
         weights, kv, windows = float(scanned.weights), float(scanned.kv), ()
     peak = _number(header, "read_peak_gbps")
+    n_cpus = sum(scope.startswith("cpu:") and " " not in scope for scope in table.scopes)
     return Context(
         core=_core_of(phase, table, options, notes),
         slots=options.slots or _slots(header, phase.pmu),
@@ -224,6 +225,8 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         tells_running=formats.tells_running(table.meta.get("format")),
         whole_machine=phase.scope == "" and len(cutting.pmus_of_cores(table)) <= 1,
         mixed_cores=len(cutting.pmus_of_cores(table)) > 1,
+        system_wide=table.meta.get("target") == "system wide",
+        n_cpus=n_cpus if phase.scope == "" else int(phase.scope.startswith("cpu:")),
     )
 
 

@@ -76,12 +76,18 @@ def of_phase(
     return Waits(by_kind, off_cpu, switches, _behind(calls.barrier_by_thread(numbers), seconds), threads, taken)
 
 
-def cpu_seconds(counts: Mapping[str, Count]) -> float:
-    """CPU time of all threads, NaN where not counted. Our captures have nanoseconds, other tools milliseconds."""
-    clock = counts.get("task-clock")
-    if clock is None or clock.status != OK:
+_LONGEST_MSEC = 1e8
+"""A clock without a unit that shows more is in nanoseconds: a day of CPU time is more than any capture has."""
+
+
+def cpu_seconds(counts: Mapping[str, Count], clock: str = "task-clock") -> float:
+    """CPU time of all threads, NaN where not counted. Our captures have nanoseconds, other tools milliseconds too."""
+    count = counts.get(clock)
+    if count is None or count.status != OK:
         return math.nan
-    return clock.value * (1e-9 if clock.group is not None and not clock.unit else 1e-3)
+    if count.unit:
+        return count.value * (1e-9 if count.unit == "ns" else 1e-3)
+    return count.value * (1e-9 if count.group is not None or count.value > _LONGEST_MSEC else 1e-3)
 
 
 def _off_cpu(counts: Mapping[str, Count], duration_s: float, n_threads: int) -> float:

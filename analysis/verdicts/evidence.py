@@ -25,6 +25,7 @@ class Context:
     kv_windows: of these the bytes of layers that see at most so many positions, (window, bytes) each.
     emulated: counts from an emulator, whose time means nothing.  tells_running: False for formats that say nothing
     about multiplexing although their tools multiplex.  whole_machine: False for one of several scopes or PMUs.
+    system_wide: whatever ran on the CPUs was counted, idleness as well.  n_cpus: that were counted, 0 where not told.
     """
 
     core: Core = field(default_factory=lambda: load(GENERIC))
@@ -38,6 +39,8 @@ class Context:
     tells_running: bool = True
     whole_machine: bool = True
     mixed_cores: bool = False
+    system_wide: bool = False
+    n_cpus: int = 0
     thresholds: Thresholds = THRESHOLDS
 
     def kv_read(self, step: Step) -> float:

@@ -15,6 +15,7 @@ from analysis.formula import parse
 from analysis.metrics import BY_KEY, MEMORY_STALLS, Ratio, measure, metric
 from analysis.phase import IMPOSSIBLE
 from analysis.verdicts.counting import TO_SETTLE, how_to_settle
+from analysis.verdicts.counting import counted as counted_events
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, error_interval, first_problem, problem, stopped, weigh
@@ -140,7 +141,7 @@ def _memory_or_core(
 ) -> Verdict:
     """The back end stalls, and nothing that was counted says for what."""
     verdict = _finding(evidence, context, Outcome.BACKEND, (backend,), ratios, [ratios["be"]])
-    settle = how_to_settle(context.core)
+    settle = how_to_settle(context.core, counted_events(evidence.subject))
     if denied := _denied(evidence):
         level = min(verdict.confidence, Confidence.LOW)
         verdict = replace(verdict, confidence=level, reasons=(*verdict.reasons, denied))

@@ -56,6 +56,10 @@ class Thresholds:
     # Context switches a call from which on other programs are the likely cause of waiting.
     switches_per_call: float = 1.0
 
+    # Cycles a second, in 10⁹: fewer on the mean of the CPUs, and fewer in all than one busy CPU has: nothing ran.
+    idle_ghz: float = 0.1
+    one_busy_ghz: float = 0.6
+
     # The share of the CPUs' time that others took. Threads wait for the one that lost its CPU, so a little matters.
     taken_matters: float = 0.05
 

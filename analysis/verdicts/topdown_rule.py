@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from analysis.metrics import Ratio, core_formula
-from analysis.verdicts.counting import TO_SETTLE, how_to_settle
+from dataclasses import replace
+
+from analysis.formula import NoEvidence
+from analysis.metrics import Ratio, Subject, core_formula, possible, printed
+from analysis.verdicts.counting import TO_SETTLE, counted, how_to_settle
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.stall_rule import by_mix, measured
 from analysis.verdicts.verdict import Check, Family, Outcome, Verdict
@@ -21,6 +24,14 @@ LEVEL_2 = {
     "backend_mem_bound": ("backend_mem_bound", "Backend Memory Bound"),
     "backend_core_bound": ("backend_core_bound", "Backend Core Bound"),
 }
+PARTS = {
+    "backend_bound": ("memory_bound", "core_bound"),
+    "frontend_bound": ("fetch_latency", "fetch_bandwidth"),
+    "bad_speculation": ("branch_mispredicts", "machine_clears"),
+    "retiring": ("light_operations", "heavy_operations"),
+}
+"""What x86's tools divide each class into on their second level, as shares of slots."""
+_PARTS_APART = 0.10
 _OUTCOMES = {
     "frontend_bound": Outcome.FRONTEND,
     "retiring": Outcome.RETIRING,
@@ -37,6 +48,7 @@ def judge(evidence: Evidence, context: Context, stalls: Verdict) -> Verdict:
         name: core_formula(evidence.subject, name, context.core, context.slots, titles)
         for name, titles in (CLASSES | LEVEL_2).items()
     }
+    _by_printed_parts(evidence.subject, ratios)
     found = problem(ratios["backend_bound"], context)
     if found:
         return stopped(RULE, found, ratios)
@@ -50,6 +62,37 @@ def judge(evidence: Evidence, context: Context, stalls: Verdict) -> Verdict:
     if problem(ratios["backend_mem_bound"], context) is None:
         return _level_2(evidence, context, ratios, backend)
     return _defer(evidence, context, ratios, backend, stalls)
+
+
+def _by_printed_parts(subject: Subject, ratios: dict[str, Ratio]) -> None:
+    """Fills in what is not known of the classes and of memory against core from x86's second level, shares of slots."""
+    parts = {name: [printed(subject, (part,)) for part in PARTS[name]] for name in PARTS}
+    for name, found in parts.items():
+        if not ratios[name].known and all(part is not None and part.known for part in found):
+            ratios[name] = _sum_of([part for part in found if part is not None])
+    memory, core = parts["backend_bound"]
+    backend = ratios["backend_bound"]
+    if memory is None or not memory.known or not backend.known or ratios["backend_mem_bound"].known:
+        return
+    if backend.number() <= 0:
+        return
+    shares = {"backend_mem_bound": memory, "backend_core_bound": core}
+    if core is not None and core.known and abs(memory.number() + core.number() - backend.number()) > _PARTS_APART:
+        text = (
+            f"memory and core bound sum to {percent(memory.number() + core.number())} of slots, not to the back end's"
+        )
+        why = NoEvidence(f"{text} {percent(backend.number())}")
+        ratios["backend_mem_bound"] = Ratio(why, memory.events)
+        return
+    for name, part in shares.items():
+        if part is not None and part.known:
+            ratios[name] = possible(replace(part, value=part.number() / backend.number()))
+
+
+def _sum_of(parts: list[Ratio]) -> Ratio:
+    whole = replace(parts[0], value=sum(part.number() for part in parts))
+    events = tuple(event for part in parts for event in part.events)
+    return possible(replace(whole, events=events, doubt=next((part.doubt for part in parts if part.doubt), "")))
 
 
 def _dominant(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backend: Check) -> Verdict:
@@ -112,7 +155,7 @@ def _defer(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backe
     if stalls.is_finding and stalls.family is not Family.BACKEND:
         text = f"{Outcome.BACKEND}: {said}; the stall rule finds few cycles that are lost whole"
         return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios)
-    remarks = (*_left_out(ratios), TO_SETTLE + how_to_settle(context.core))
+    remarks = (*_left_out(ratios), TO_SETTLE + how_to_settle(context.core, counted(evidence.subject)))
     text = f"{Outcome.BACKEND}: {said}; the stall rule cannot say which"
     verdict = Verdict(RULE, Outcome.BACKEND, text, (backend,), ratios=ratios, remarks=remarks)
     return weigh(verdict, evidence, context, [ratios["backend_bound"]])

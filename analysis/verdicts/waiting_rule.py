@@ -11,10 +11,12 @@ from dataclasses import replace
 from enum import StrEnum
 
 from analysis.calls import BARRIER, WAITING
+from analysis.metrics import Subject
+from analysis.phase import OK
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
 from analysis.verdicts.weigh import blocked, compared, percent, stopped, weigh
-from analysis.waits import Waits
+from analysis.waits import Waits, cpu_seconds
 
 RULE = "waiting"
 LABEL = "waiting / threads' time"
@@ -29,6 +31,10 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
     stopped_early = blocked(RULE, evidence)
     if stopped_early and not evidence.unresolved:
         return stopped_early
+    idle = _idle(evidence.subject, context)
+    if idle is not None:
+        text = f"{Outcome.WAITING}: the CPUs are idle: {compared(idle)}; what little ran says nothing of any work"
+        return weigh(Verdict(RULE, Outcome.WAITING, text, (idle,)), evidence, context, [])
     waits = evidence.waits
     if waits is None:
         return stopped(RULE, (Outcome.NOT_MEASURED, "neither operations nor CPU time were timed"), {})
@@ -52,6 +58,36 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         return found
     reason = "what others took is known of the whole run, not of this phase"
     return replace(found, confidence=min(found.confidence, Confidence.MEDIUM), reasons=(*found.reasons, reason))
+
+
+_LEAST_CLOCK_S = 0.1
+_MOST_CPUS = 256.0
+"""Taken for the number of CPUs where it is not told: the mean is then the less likely to be called idle."""
+
+
+def is_idle(verdict: Verdict) -> bool:
+    """Whether a waiting verdict says that the machine did nothing at all."""
+    return any(check.key == "idle" for check in verdict.checks)
+
+
+def _idle(subject: Subject, context: Context) -> Check | None:
+    """The check that the CPUs hardly ticked, None where they did or nothing tells.
+
+    A CPU ticks only where it is not idle, and no clock is as slow as this: on the mean of the CPUs, with not one of
+    them busy in all. Of a program alone the clock's own time stands still as well, so its cycles never look like this.
+    """
+    cycles, seconds, limits = subject.counts.get("CPU_CYCLES"), subject.duration_s, context.thresholds
+    if cycles is None or cycles.status != OK or cycles.level or not cycles.value > 0:
+        return None
+    clocks = (cpu_seconds(subject.counts, name) for name in ("task-clock", "cpu-clock"))
+    clock = next((of_all for of_all in clocks if of_all > _LEAST_CLOCK_S), math.nan)
+    cpus = clock / seconds if seconds > 0 and clock > 0 else float(context.system_wide * max(1, context.n_cpus))
+    if not cpus >= 0.5:
+        cpus = _MOST_CPUS if clock > 0 and not seconds > 0 else math.nan
+    mean = cycles.value / (clock if clock > 0 else seconds * cpus) / 1e9
+    if not (mean <= limits.idle_ghz and mean * cpus <= limits.one_busy_ghz):
+        return None
+    return Check("idle", "cycles of each CPU a second", mean, limits.idle_ghz, False, "GHz")
 
 
 class Kind(StrEnum):

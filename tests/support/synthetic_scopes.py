@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from synthetic_cases import (
+    ALONE,
     BACKEND,
     CANNOT,
     FRONT,
     MEMORY,
+    MIXED,
     NOT_BACKEND,
     RETIRING,
+    WAITING,
     Case,
     Expected,
     Names,
@@ -365,4 +368,113 @@ LIMIT_CASES = (
     ),
 )
 
-SCOPE_CASES = (*WEIGHED_CASES, *RAGGED_CASES, *LEVEL_CASES, *TWICE_CASES, *VARIANCE_CASES, *LIMIT_CASES)
+
+def _parts(**shares: float) -> _Write:
+    """perf's metrics of x86, by any name, in percent of slots, beside cycles."""
+    return _file("x86.csv", [*rows(("", 4e9, "cycles")), *(f",,,,,,{v},%  {name}" for name, v in shares.items())])
+
+
+_LEVEL_1 = {"tma_backend_bound": 70, "tma_bad_speculation": 3, "tma_frontend_bound": 12, "tma_retiring": 15}
+X86_CASES = (
+    Case(
+        "x86: memory by its second level",
+        _parts(**_LEVEL_1, tma_memory_bound=58, tma_core_bound=12),
+        (Expected(MEMORY, topdown=MEMORY),),
+    ),
+    Case(
+        "x86: core by its second level",
+        _parts(**_LEVEL_1, tma_memory_bound=8, tma_core_bound=62),
+        (Expected(ALONE, topdown=ALONE),),
+    ),
+    Case(
+        "x86: even by its second level",
+        _parts(**_LEVEL_1, tma_memory_bound=36, tma_core_bound=34),
+        (Expected(MIXED, topdown=MIXED),),
+    ),
+    Case(
+        "x86: the second level alone",
+        _parts(tma_memory_bound=58, tma_core_bound=12),
+        (Expected(MEMORY, topdown=MEMORY),),
+    ),
+    Case(
+        "x86: fetching by the second level alone",
+        _parts(tma_memory_bound=5, tma_core_bound=5, tma_fetch_latency=50, tma_fetch_bandwidth=20),
+        (Expected(FRONT, topdown=FRONT),),
+    ),
+    Case(
+        "x86: a second level that does not sum to the first",
+        _parts(**_LEVEL_1, tma_memory_bound=90, tma_core_bound=62),
+        (Expected(BACKEND, topdown=BACKEND),),
+    ),
+    Case(
+        "x86: AMD's names, with slots lost to the other thread",
+        _parts(
+            backend_bound=60,
+            bad_speculation=3,
+            frontend_bound=12,
+            retiring=10,
+            smt_contention=15,
+            backend_bound_memory=50,
+            backend_bound_cpu=10,
+        ),
+        (Expected(MEMORY, topdown=MEMORY),),
+    ),
+    Case(
+        "x86: two kinds of core, each for itself",
+        _text(
+            "    TopdownL1 (cpu_core)        #     70.0 %  tma_backend_bound",
+            "                                #      5.0 %  tma_bad_speculation",
+            "                                #     10.0 %  tma_frontend_bound",
+            "                                #     15.0 %  tma_retiring",
+            "    TopdownL1 (cpu_atom)        #     10.0 %  tma_backend_bound",
+            "                                #      5.0 %  tma_bad_speculation",
+            "                                #     70.0 %  tma_frontend_bound",
+            "                                #     15.0 %  tma_retiring",
+        ),
+        (Expected(BACKEND, topdown=BACKEND), Expected(FRONT, topdown=FRONT)),
+    ),
+)
+
+
+def _machine(cpus: int, cycles: float, clock: str = "cpu-clock") -> _Write:
+    """`perf stat -a` for a second: cycles of all CPUs, 60 % of them back-end stalls, 40 % memory stalls."""
+    shown = [
+        f"{1000 * cpus:>14,}.00 msec {clock}",
+        f"{round(cycles):>18,}      cycles",
+        f"{round(0.6 * cycles):>18,}      stall_backend",
+        f"{round(0.4 * cycles):>18,}      stall_backend_mem",
+    ]
+    head = ["", " Performance counter stats for 'system wide':", ""]
+    return _file("synthetic-machine.txt", [*head, *shown, "", "       1.000000000 seconds time elapsed", ""])
+
+
+IDLE_CASES = (
+    Case("an idle machine", _machine(8, 1.6e8), (Expected(WAITING, MEMORY, waiting=WAITING),)),
+    Case("an idle machine, by task-clock", _machine(8, 4e8, "task-clock"), (Expected(WAITING, MEMORY),)),
+    Case("a busy machine", _machine(8, 1.6e10), (Expected(MEMORY, MEMORY),)),
+    Case("one busy CPU of 64", _machine(64, 3e9), (Expected(MEMORY, MEMORY),)),
+    Case("a slow clock", _machine(1, 3e8, "task-clock"), (Expected(MEMORY, MEMORY),)),
+    Case(
+        "idle CPUs, each for itself",
+        _file(
+            "synthetic-idle.csv",
+            [
+                *(f"CPU{n},1000.00,msec,cpu-clock,1000000000,100.00,," for n in range(4)),
+                *rows(*((f"CPU{n},", 2e7, event) for n in range(4) for event in ("cycles", "stall_backend"))),
+                "1000000000,ns,duration_time,1000000000,100.00,,",
+            ],
+        ),
+        (Expected(WAITING, BACKEND, waiting=WAITING),),
+    ),
+)
+
+SCOPE_CASES = (
+    *WEIGHED_CASES,
+    *RAGGED_CASES,
+    *LEVEL_CASES,
+    *TWICE_CASES,
+    *VARIANCE_CASES,
+    *LIMIT_CASES,
+    *X86_CASES,
+    *IDLE_CASES,
+)

@@ -43,3 +43,25 @@ def test_other_architectures_have_commands_of_their_own() -> None:
     core = cores.load("x86")
     assert how_to_count(core).startswith("perf stat --topdown -- PROGRAM")
     assert how_to_settle(core).startswith("perf stat --topdown --td-level 2 -- PROGRAM")
+
+
+@pytest.mark.parametrize("name", cores.names())
+def test_what_the_capture_has_is_not_asked_for(name: str) -> None:
+    core = cores.load(name)
+    have = frozenset(core.events) - {"CPU_CYCLES"}
+    for text in (how_to_count(core, have), how_to_settle(core, have)):
+        assert "{" not in text
+    if core.has("STALL_BACKEND"):
+        assert how_to_count(core, have).startswith("count fewer events")
+
+
+def test_cycles_stand_beside_what_is_missing() -> None:
+    core = cores.load("neoverse-v2")
+    assert how_to_count(core, frozenset({"CPU_CYCLES", "STALL_BACKEND"})) == (
+        "perf stat -e '{cycles,r23,r4005}' -- PROGRAM"
+    )
+
+
+def test_refills_that_were_counted_need_a_peak() -> None:
+    text = how_to_settle(cores.load("neoverse-n1"), frozenset({"CPU_CYCLES", "L3D_CACHE_REFILL"}))
+    assert "--read-peak" in text and "perf stat" not in text
