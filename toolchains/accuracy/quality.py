@@ -2,12 +2,15 @@
 
     python toolchains/accuracy/quality.py MODEL.gguf TEXT.txt [--imatrix FILE] [--windows 12] [--types q4_0,iq4_nl]
     python toolchains/accuracy/quality.py MODEL.gguf TEXT.txt --blocks Q4_K,IQ4_XS [--imatrix FILE]
+    python toolchains/accuracy/quality.py MODEL.gguf --errors all --imatrix FILE
 
 The first makes files as `q4engine quantize --type` does: by the search, by the reference method where the type has one,
 and with --imatrix by the search that it weighs. The second shows what a type costs by itself, also where a model's
 columns do not divide by its block: the rows of each matrix of the layers are laid end to end, quantised, decoded and
 kept as F16, so that activations and all else are as they were. Both print a line each: MB of tensors, perplexity,
-divergence from MODEL (KL(MODEL || made), nats) and how often both find the same token likeliest.
+divergence from MODEL (KL(MODEL || made), nats) and how often both find the same token likeliest. The third
+takes no model's run: in percent, by how much what the matrices of a layer in the middle give is off, worked out from
+the errors of weights and the mean squares of what they are multiplied with.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from q4engine.gguf.mixtures import TARGETS
 from q4engine.gguf.quantize_file import Method, quantize_file, quantize_rows
 from q4engine.gguf.write import GGUFWriter, NewTensor
 from q4engine.scoring import Mean, score, text_tokens
+
+_TYPES = [kind for kind in TensorType if kind.usable and kind.block_size > 1]
 
 
 @dataclass
@@ -78,6 +83,34 @@ def make_with_blocks(args: argparse.Namespace, out: Path) -> Iterator[str]:
             yield f"{name}, {'imatrix' if weights else 'search'}"
 
 
+def print_errors(args: argparse.Namespace) -> None:
+    """sqrt(Σ importance · (w − ŵ)² / Σ importance · w²) by type: reference method, search, weighed search."""
+    importance = ImportanceMatrix.open(args.imatrix)
+    chosen = [TensorType[name] for name in args.errors.split(",")] if args.errors != "all" else _TYPES
+    with GGUFFile.open(args.model) as file:
+        layer = f"blk.{file.metadata.integer(str(file.metadata['general.architecture']) + '.block_count') // 2}."
+        infos = [info for name, info in file.tensors.items() if name.startswith(layer) and name in importance.entries]
+        for kind in chosen:
+            wrong, whole = np.zeros(3), 0.0
+            for info in infos:
+                counts, columns = importance.of(info), info.shape[-1]
+                assert counts is not None
+                turns = np.lcm(columns, kind.block_size) // columns
+                tiled, lines = np.tile(counts[0], turns), dequantize_tensor(info).reshape(-1, turns * columns)
+                whole += float((lines.astype(np.float64) ** 2 * tiled).sum())
+                ways: list[tuple[Method, np.ndarray | None]] = [
+                    ("reference", None),
+                    ("search", None),
+                    ("search", tiled),
+                ]
+                for at, (method, told) in enumerate(ways):
+                    raw = quantize_rows(lines, kind, method, told).reshape(-1)
+                    gap = dequantize(raw, kind, lines.shape).astype(np.float64) - lines
+                    wrong[at] += float((gap**2 * tiled).sum())
+            percents = " | ".join(f"{100 * np.sqrt(each / whole):.2f}" for each in wrong)
+            print(f"| {kind.name} | {8 * kind.block_bytes / kind.block_size:.2f} | {percents} |", flush=True)
+
+
 def _round_matrices(model: Path, out: Path, kind: TensorType, importance: ImportanceMatrix | None) -> None:
     with GGUFFile.open(model) as file:
         rounded = [name for name, info in file.tensors.items() if name.startswith("blk.") and len(info.shape) == 2]
@@ -107,15 +140,19 @@ def shown(mean: Mean, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("text", type=Path, help="plain text")
+    parser.add_argument("text", type=Path, nargs="?", help="plain text")
     parser.add_argument("--imatrix", type=Path)
     parser.add_argument("--types", help="as --type of quantize has them (default: all)")
     parser.add_argument("--blocks", help="tensor types")
+    parser.add_argument("--errors", help="tensor types, or all")
     parser.add_argument("--files", nargs="*", type=Path, default=[], help="made elsewhere: measured first")
     parser.add_argument("-c", "--ctx-size", type=int, default=512)
     parser.add_argument("--windows", type=int, default=12)
     parser.add_argument("-t", "--threads", type=int, default=2)
     args = parser.parse_args()
+    if args.errors:
+        print_errors(args)
+        return
     with tempfile.TemporaryDirectory() as folder, Engine.load(args.model, n_threads=args.threads) as base:
         ids = text_tokens(base.tokenizer, args.text.read_text(encoding="utf-8"))
         remembered = Remembered(base.session(n_ctx=args.ctx_size))
