@@ -18,7 +18,7 @@ static bool rotated_by_store(const struct q4_op *rope, const struct q4_op *store
            (store->value_col >= end || store->value_col + store->heads * store->head_dim <= rope->source_col);
 }
 
-// ---- quantising with what is quantised, for one token -------------------------------------------
+// ---- quantising with what is quantised, for few tokens -------------------------------------------
 
 // The units of `before` write whole blocks of what is quantised, and all of it.
 static bool quantized_by(const struct q4_model *m, const struct q4_op *before, const struct q4_op *quantize) {
@@ -78,19 +78,19 @@ static bool makes_gate_up(const struct q4_model *m, const struct q4_op *op) {
 static void fuse_pairs(const struct q4_model *m, struct q4_op *op) {
     struct q4_op *next = op + 1;
     if (rotated_by_store(op, next)) {
-        op->one.class = op->many.class = NULL;
-        next->one.rotated = next->many.rotated = op;
+        op->few.class = op->many.class = NULL;
+        next->few.rotated = next->many.rotated = op;
     }
     if (quantized_by(m, op, next)) {
-        op->one.quantized = next;
-        next->one.class = NULL;
+        op->few.quantized = next;
+        next->few.class = NULL;
     }
 }
 
 void q4_plan_fuse(struct q4_model *m, const struct q4_op_class *gate_up, bool fuse) {
     const struct q4_op *product = NULL;
     for (struct q4_op *op = m->plan + m->n_ops; op-- > m->plan;) {
-        op->one = op->many = (struct q4_step){.class = op->class};
+        op->few = op->many = (struct q4_step){.class = op->class};
         op->next_product = product;
         product = op->kind == Q4_OP_MATMUL ? op : op->kind == Q4_OP_EXPERTS ? NULL : product;
     }

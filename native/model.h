@@ -53,6 +53,7 @@ struct q4_kv_shape { // of a layer's part of the KV cache; no heads: it has none
 
 struct q4_model {
     uint32_t features;
+    size_t few_tokens; // calls of at most so many are the GEMV kernels'
     const struct q4_ops *ops;
     q4_team *team;
     struct q4_weight *weights;

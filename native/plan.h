@@ -119,14 +119,10 @@ struct q4_op {
     bool add, normalised;
     // written at load
     const struct q4_op_class *class;  // of its kind
-    struct q4_step one, many;         // for one token, and for more
+    struct q4_step few, many;         // for at most the model's few_tokens, and for more
     size_t tally;                     // EXPERTS: which of the session's
     const struct q4_op *next_product; // MATMUL: the next one, whose weights may be asked for early
 };
-
-static inline const struct q4_step *q4_step_of(const struct q4_op *op, struct q4_range range) {
-    return range.n == 1 ? &op->one : &op->many;
-}
 
 // ---- buffers ------------------------------------------------------------------------------------
 

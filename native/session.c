@@ -46,7 +46,7 @@ static size_t thread_scratch(const struct q4_model *m, size_t n_batch) {
     size_t most = 0;
     for (size_t i = 0; i < m->n_ops; i++) {
         const struct q4_op *op = &m->plan[i];
-        const struct q4_op_class *classes[2] = {op->one.class, op->many.class};
+        const struct q4_op_class *classes[2] = {op->few.class, op->many.class};
         for (int j = 0; j < 2; j++) {
             size_t bytes = classes[j] && classes[j]->scratch ? classes[j]->scratch(m, op, n_batch) : 0;
             most = bytes > most ? bytes : most;

@@ -5,6 +5,7 @@
 // are DECODE_FACTOR * w.
 #include "../types/iq4.h"
 #include "lane16.h"
+#include "zip.h"
 
 #include <arm_neon.h>
 
@@ -36,6 +37,8 @@
 #elif DECODE_TYPE == IQ4_NL
 #define BLOCK_BYTES LANE16_IQ4_NL_BYTES
 #define DECODE_FACTOR 1
+#define LOW(V) vandq_u8(V, vdupq_n_u8(0x0f))
+#define HIGH(V) vshrq_n_u8(V, 4)
 #else
 #define BLOCK_BYTES LANE16_Q8_0_BYTES
 #define DECODE_FACTOR 1
@@ -55,11 +58,12 @@ static inline const uint8_t *quad_weights(const uint8_t *block, size_t group, si
 #define MAGIC (DECODE_FACTOR == 16 ? 0x49400000u : DECODE_FACTOR == 8 ? 0x49c00000u : 0x4b400000u)
 #define MAGIC4 MAGIC, MAGIC, MAGIC, MAGIC
 
-// The group's 8 column quads
+// The group's 8 column quads; with DECODE_PAIRS as zip.h has them
 static inline void decode_quads(uint8x16_t v[8], const uint8_t *block, size_t group) {
 #if DECODE_TYPE == Q8_0
     for (size_t c = 0; c < 8; c++)
         v[c] = vld1q_u8(quad_weights(block, group, c));
+    ZIP_QUADS(v, 8);
 #elif DECODE_TYPE == Q5_0 || DECODE_TYPE == Q5_1
     uint8x16_t p[5];
     for (size_t c = 0; c < 5; c++) {
@@ -73,18 +77,20 @@ static inline void decode_quads(uint8x16_t v[8], const uint8_t *block, size_t gr
     for (size_t c = 0; c < 8; c++) // 8 (q - 16) to q
         v[c] = vshrq_n_u8(veorq_u8(v[c], vdupq_n_u8(0x80)), 3);
 #endif
-#elif DECODE_TYPE == IQ4_NL
-    uint8x16_t values = vreinterpretq_u8_s8(vld1q_s8(q4_iq4_values));
-    for (size_t c = 0; c < 4; c++) {
-        uint8x16_t packed = vld1q_u8(quad_weights(block, group, c));
-        v[c] = vqtbl1q_u8(values, vandq_u8(packed, vdupq_n_u8(0x0f)));
-        v[c + 4] = vqtbl1q_u8(values, vshrq_n_u8(packed, 4));
-    }
+    ZIP_QUADS(v, 8);
 #else
+    uint8x16_t packed[4];
+    for (size_t c = 0; c < 4; c++)
+        packed[c] = vld1q_u8(quad_weights(block, group, c));
+    ZIP_QUADS(packed, 4);
     for (size_t c = 0; c < 4; c++) {
-        uint8x16_t packed = vld1q_u8(quad_weights(block, group, c));
-        v[c] = LOW(packed);
-        v[c + 4] = HIGH(packed);
+        v[c] = LOW(packed[c]);
+        v[c + 4] = HIGH(packed[c]);
     }
+#if DECODE_TYPE == IQ4_NL
+    uint8x16_t values = vreinterpretq_u8_s8(vld1q_s8(q4_iq4_values));
+    for (size_t c = 0; c < 8; c++)
+        v[c] = vqtbl1q_u8(values, v[c]);
+#endif
 #endif
 }

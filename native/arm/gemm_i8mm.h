@@ -2,6 +2,8 @@
 // 8 rows are decoded to scratch once for all tokens; q4_tile8x8_i8mm does the rest. Q4_0's are decoded while the 8 rows
 // before are multiplied, so that decoding costs time for the first panel alone.
 #include "acts_pack.h"
+
+#define DECODE_PAIRS
 #include "decode_lane16.h"
 
 #define TILE_ROWS 8
@@ -15,13 +17,6 @@ void q4_tile8x8_min_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blo
 
 static const uint32_t magic[16] = {MAGIC4, MAGIC4, MAGIC4, MAGIC4};
 
-// v0: 4 rows x 4 columns, v1: the next 4 columns; out: 2 row pairs, each 2 rows x 8 columns
-static inline void store_chunk(uint8_t *out, uint8x16_t v0, uint8x16_t v1) {
-    uint32x4_t a = vreinterpretq_u32_u8(v0), b = vreinterpretq_u32_u8(v1);
-    vst1q_u8(out, vreinterpretq_u8_u32(vzip1q_u32(a, b)));
-    vst1q_u8(out + 16, vreinterpretq_u8_u32(vzip2q_u32(a, b)));
-}
-
 // Scales of 2 row pairs in the form [d0, d1, d0, d1]
 static inline void store_scales(uint8_t *out, float32x4_t d) {
     vst1q_f32((float *)out, vcombine_f32(vget_low_f32(d), vget_low_f32(d)));
@@ -29,27 +24,10 @@ static inline void store_scales(uint8_t *out, float32x4_t d) {
 }
 
 static inline void decode_group(uint8_t *out, const uint8_t *block, size_t group) {
-#ifndef LOW
     uint8x16_t v[8];
     decode_quads(v, block, group);
-    for (size_t c = 0; c < 4; c++)
-        store_chunk(out + 32 * c, v[2 * c], v[2 * c + 1]);
-#else // nibbles are paired before they are taken apart
-    uint32x4_t v[4];
-    for (size_t c = 0; c < 4; c++)
-        v[c] = vreinterpretq_u32_u8(vld1q_u8(quad_weights(block, group, c)));
-    // row pairs of chunks 0 and 2 (low and high nibbles), then of chunks 1 and 3
-    uint8x16_t a0 = vreinterpretq_u8_u32(vzip1q_u32(v[0], v[1])), a1 = vreinterpretq_u8_u32(vzip2q_u32(v[0], v[1]));
-    uint8x16_t b0 = vreinterpretq_u8_u32(vzip1q_u32(v[2], v[3])), b1 = vreinterpretq_u8_u32(vzip2q_u32(v[2], v[3]));
-    vst1q_u8(out, LOW(a0));
-    vst1q_u8(out + 16, LOW(a1));
-    vst1q_u8(out + 32, LOW(b0));
-    vst1q_u8(out + 48, LOW(b1));
-    vst1q_u8(out + 64, HIGH(a0));
-    vst1q_u8(out + 80, HIGH(a1));
-    vst1q_u8(out + 96, HIGH(b0));
-    vst1q_u8(out + 112, HIGH(b1));
-#endif
+    for (size_t i = 0; i < 8; i++)
+        vst1q_u8(out + 16 * i, v[i]);
     store_scales(out + 128, group_scales(block, group));
 #if HAS_MIN
     store_scales(out + 160, group_scales(block + 32, group));

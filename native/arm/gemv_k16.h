@@ -11,10 +11,6 @@
 void GEMV_PANEL(const uint8_t *panel, const int8_t *q, const float *d, const int8_t *sums, size_t n_blocks,
                 float y[K16_ROWS]);
 
-size_t Q4_JOIN(GEMV_NAME, scratch)(size_t k) {
-    return GEMV_MINIMA ? k / Q4_SUPER * K16_SUM_BYTES(GEMV_MINIMA + !GEMV_MINIMA) : 0;
-}
-
 void GEMV_NAME(const struct q4_task *t) {
     size_t n_blocks = t->k / Q4_SUPER;
     const int8_t *q = t->acts->q + t->token0 * t->k;

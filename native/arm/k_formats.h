@@ -1,8 +1,10 @@
 // What the GEMM kernels of types with super-blocks decode, by type. Included with FORMAT = Q4_K, Q5_K, Q6_K or IQ4_XS.
-// In a layout's panel a group is 4 rows, a half two groups; a quad is 4 columns of a group's rows.
+// With DECODE_PAIRS quads are as zip.h has them. In a layout's panel a group is 4 rows, a half two groups; a quad is 4
+// columns of a group's rows.
 #include "../types/iq4.h"
 #include "k16.h"
 #include "q6b.h"
+#include "zip.h"
 
 #include <arm_neon.h>
 
@@ -28,6 +30,7 @@ static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_
     quads[1] = vandq_u8(v1, mask);
     quads[2] = vandq_u8(v2, mask);
     quads[3] = vshlq_n_u8(vsliq_n_u8(vsliq_n_u8(v0, v1, 2), v2, 4), 2);
+    ZIP_QUADS(quads, 4);
 }
 
 static inline const int8_t *scales_of(const uint8_t *block, size_t sub) {
@@ -57,6 +60,7 @@ static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_
         quads[2] = vshlq_n_u8(vsliq_n_u8(v1, v0, 1), 5);
         quads[3] = vshlq_n_u8(vsliq_n_u8(vshrq_n_u8(v1, 1), v2, 1), 5);
     }
+    ZIP_QUADS(quads, 4);
 }
 #elif FORMAT == Q2_K
 #define PANEL_ROWS K16_ROWS
@@ -71,6 +75,7 @@ static inline void decode_quads(uint8x16_t quads[4], const uint8_t *block, size_
     const uint8_t *in = four_of(block, sub) + 64 + group * 64;
     for (size_t i = 0; i < 4; i++)
         quads[i] = vandq_u8(vshlq_u8(vld1q_u8(in + 16 * i), vdupq_n_s8((int8_t)(-2 * (int)(sub % 4)))), vdupq_n_u8(3));
+    ZIP_QUADS(quads, 4);
 }
 
 // [4 rows x 4 sub-blocks] of a group, from sub-block `sub` on
@@ -113,14 +118,18 @@ static inline void decode_quads(uint8x16_t quads[8], const uint8_t *block, size_
     quads[5] = vshrq_n_u8(vsriq_n_u8(v[1], v[0], 2), 3);
     quads[6] = vshrq_n_u8(vsriq_n_u8(v[3], v[2], 2), 3);
     quads[7] = vshrq_n_u8(vsriq_n_u8(vshlq_n_u8(v[1], 2), vsriq_n_u8(vshlq_n_u8(v[3], 2), v[4], 1), 1), 3);
+    ZIP_QUADS(quads, 8);
 }
 #else
 static inline void decode_quads(uint8x16_t quads[8], const uint8_t *block, size_t sub, size_t group) {
     const uint8_t *in = (const uint8_t *)scales_of(block, sub) + 16 + group * 16;
+    uint8x16_t packed[4];
+    for (size_t i = 0; i < 4; i++)
+        packed[i] = vld1q_u8(in + 64 * i);
+    ZIP_QUADS(packed, 4);
     for (size_t i = 0; i < 4; i++) {
-        uint8x16_t v = vld1q_u8(in + 64 * i);
-        quads[i] = vandq_u8(v, vdupq_n_u8(0x0f));
-        quads[i + 4] = vshrq_n_u8(v, 4);
+        quads[i] = vandq_u8(packed[i], vdupq_n_u8(0x0f));
+        quads[i + 4] = vshrq_n_u8(packed[i], 4);
     }
 #if FORMAT == IQ4_XS
     for (size_t i = 0; i < 8; i++)

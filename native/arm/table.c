@@ -26,11 +26,35 @@ DECLARE_GEMV(q4_gemv_q5_1_dotprod)
 DECLARE_GEMV(q4_gemv_iq4_nl_dotprod)
 DECLARE_GEMV(q4_gemv_q8_0_dotprod)
 DECLARE_GEMV(q4_gemv_q6_k_dotprod)
-DECLARE_GEMM(q4_gemv_q4_k_dotprod)
-DECLARE_GEMM(q4_gemv_q5_k_dotprod)
-DECLARE_GEMM(q4_gemv_iq4_xs_dotprod)
-DECLARE_GEMM(q4_gemv_q3_k_dotprod)
-DECLARE_GEMM(q4_gemv_q2_k_dotprod)
+DECLARE_GEMV(q4_gemv_q4_k_dotprod)
+DECLARE_GEMV(q4_gemv_q5_k_dotprod)
+DECLARE_GEMV(q4_gemv_iq4_xs_dotprod)
+DECLARE_GEMV(q4_gemv_q3_k_dotprod)
+DECLARE_GEMV(q4_gemv_q2_k_dotprod)
+DECLARE_GEMM(q4_few_q4_0_dotprod)
+DECLARE_GEMM(q4_few_q4_1_dotprod)
+DECLARE_GEMM(q4_few_q5_0_dotprod)
+DECLARE_GEMM(q4_few_q5_1_dotprod)
+DECLARE_GEMM(q4_few_iq4_nl_dotprod)
+DECLARE_GEMM(q4_few_q8_0_dotprod)
+DECLARE_GEMM(q4_few_q6_k_dotprod)
+DECLARE_GEMM(q4_few_q4_k_dotprod)
+DECLARE_GEMM(q4_few_q5_k_dotprod)
+DECLARE_GEMM(q4_few_iq4_xs_dotprod)
+DECLARE_GEMM(q4_few_q3_k_dotprod)
+DECLARE_GEMM(q4_few_q2_k_dotprod)
+DECLARE_GEMM(q4_few_q4_0_i8mm)
+DECLARE_GEMM(q4_few_q4_1_i8mm)
+DECLARE_GEMM(q4_few_q5_0_i8mm)
+DECLARE_GEMM(q4_few_q5_1_i8mm)
+DECLARE_GEMM(q4_few_iq4_nl_i8mm)
+DECLARE_GEMM(q4_few_q8_0_i8mm)
+DECLARE_GEMM(q4_few_q6_k_i8mm)
+DECLARE_GEMM(q4_few_q4_k_i8mm)
+DECLARE_GEMM(q4_few_q5_k_i8mm)
+DECLARE_GEMM(q4_few_iq4_xs_i8mm)
+DECLARE_GEMM(q4_few_q3_k_i8mm)
+DECLARE_GEMM(q4_few_q2_k_i8mm)
 DECLARE_GEMM(q4_gemm_q4_0_i8mm)
 DECLARE_GEMM(q4_gemm_q4_1_i8mm)
 DECLARE_GEMM(q4_gemm_q5_0_i8mm)
@@ -56,20 +80,32 @@ DECLARE_GEMM(q4_gemm_iq4_xs_dotprod)
 DECLARE_GEMM(q4_gemm_q3_k_dotprod)
 DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 
-#define GEMV(TYPE, LAYOUT, ISA, FEATURES)                                                                              \
-    {.name = #TYPE "_gemv_" #ISA,                                                                                      \
+// NAME: of the kernel, whose function for one token is ONE's, and for a few more FEW's. The latter's scratch is the
+// larger. MOST tokens: more are faster by GEMM.
+#define GEMV(TYPE, LAYOUT, NAME, ONE, FEW, MOST, FEATURES)                                                             \
+    {.name = #TYPE "_gemv_" #NAME,                                                                                     \
      .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
      .features = FEATURES,                                                                                             \
-     .max_tokens = 1,                                                                                                  \
-     .run = q4_gemv_##TYPE##_##ISA}
-// One that keeps sums of activations in its scratch
-#define GEMV_K(TYPE, LAYOUT, ISA, FEATURES)                                                                            \
-    {.name = #TYPE "_gemv_" #ISA,                                                                                      \
-     .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
-     .features = FEATURES,                                                                                             \
-     .max_tokens = 1,                                                                                                  \
-     .scratch = q4_gemv_##TYPE##_##ISA##_scratch,                                                                      \
-     .run = q4_gemv_##TYPE##_##ISA}
+     .max_tokens = MOST,                                                                                               \
+     .scratch = q4_few_##TYPE##_##FEW##_scratch,                                                                       \
+     .run = q4_gemv_##TYPE##_##ONE,                                                                                    \
+     .few = q4_few_##TYPE##_##FEW},
+
+#define GEMV_BLOCKS(NAME, ONE, FEW, MOST, FEATURES)                                                                    \
+    GEMV(q4_0, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+    GEMV(q4_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+    GEMV(q5_0, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+    GEMV(q5_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+    GEMV(iq4_nl, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                               \
+    GEMV(q8_0, lane16, NAME, ONE, FEW, MOST, FEATURES)
+#define GEMV_SUPER(NAME, FEW, MOST, FEATURES)                                                                          \
+    GEMV(q6_k, q6b, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q4_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q5_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(iq4_xs, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                              \
+    GEMV(q3_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q2_k, k16, NAME, dotprod, FEW, MOST, FEATURES)
+
 #define GEMM(TYPE, LAYOUT, ISA, FEATURES, PACKING)                                                                     \
     {.name = #TYPE "_gemm_" #ISA,                                                                                      \
      .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
@@ -82,28 +118,20 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 // Q4_NO_…: kernels that were left out of this build. All of them need dotprod: the i8mm kernels share its layout.
 const struct q4_kernel q4_arch_kernels[] = {
 #ifndef Q4_NO_DOTPROD
-#ifndef Q4_NO_FHM
-    GEMV(q4_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q4_1, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q5_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q5_1, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(iq4_nl, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
-    GEMV(q8_0, lane16, dotprod_fhm, Q4_CPU_DOTPROD | Q4_CPU_FHM),
+#if !defined Q4_NO_FHM && !defined Q4_NO_I8MM
+    GEMV_BLOCKS(i8mm_fhm, dotprod_fhm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_FHM | Q4_CPU_I8MM)
 #endif
-    GEMV(q4_0, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q4_1, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q5_0, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q5_1, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(iq4_nl, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q8_0, lane16, dotprod, Q4_CPU_DOTPROD),
-    GEMV(q6_k, q6b, dotprod, Q4_CPU_DOTPROD),
-    GEMV_K(q4_k, k16, dotprod, Q4_CPU_DOTPROD),
-    GEMV_K(q5_k, k16, dotprod, Q4_CPU_DOTPROD),
-    GEMV_K(iq4_xs, k16, dotprod, Q4_CPU_DOTPROD),
-    GEMV_K(q3_k, k16, dotprod, Q4_CPU_DOTPROD),
-    GEMV_K(q2_k, k16, dotprod, Q4_CPU_DOTPROD),
+#ifndef Q4_NO_FHM
+        GEMV_BLOCKS(dotprod_fhm, dotprod_fhm, dotprod, 8, Q4_CPU_DOTPROD | Q4_CPU_FHM)
+#endif
 #ifndef Q4_NO_I8MM
-    GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
+            GEMV_BLOCKS(i8mm, dotprod, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_I8MM)
+                GEMV_SUPER(i8mm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_I8MM)
+#endif
+                    GEMV_BLOCKS(dotprod, dotprod, dotprod, 8, Q4_CPU_DOTPROD)
+                        GEMV_SUPER(dotprod, dotprod, 8, Q4_CPU_DOTPROD)
+#ifndef Q4_NO_I8MM
+                            GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q4_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),
     GEMM(q5_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
     GEMM(q5_1, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8_sum),

@@ -153,8 +153,8 @@ static void merge_spans(struct q4_run *r, const struct q4_op *op, size_t token, 
         }
         r->m->ops->attention_finish(out, state.sum, dim);
     }
-    if (op->one.quantized)
-        q4_quantize_columns(r, op->one.quantized, token, kv_head * s.group * dim, s.group * dim);
+    if (op->few.quantized)
+        q4_quantize_columns(r, op->few.quantized, token, kv_head * s.group * dim, s.group * dim);
 }
 
 static void attend_span(struct q4_run *r, const struct q4_op *op, size_t token, size_t kv_head, size_t span,
@@ -184,8 +184,9 @@ static void attend_unit(struct q4_run *r, const struct q4_op *op, struct q4_rang
     struct q4_range tile = {range.first + first, q4_min_size(s.tokens, range.n - first)};
     size_t head = unit % columns * s.heads, dim = op->head_dim;
     attend_tile(r, op, tile, head, s.heads, member);
-    if (range.n == 1 && op->one.quantized)
-        q4_quantize_columns(r, op->one.quantized, range.first, head * dim, s.heads * dim);
+    const struct q4_op *quantize = q4_step_of(r, op, range)->quantized;
+    for (size_t i = 0; quantize && i < tile.n; i++)
+        q4_quantize_columns(r, quantize, tile.first + i, head * dim, s.heads * dim);
 }
 
 static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {

@@ -9,13 +9,13 @@
 #include <stdio.h>
 
 static size_t count_units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
-    const struct q4_op_class *class = q4_step_of(op, range)->class;
+    const struct q4_op_class *class = q4_step_of(r, op, range)->class;
     return class ? class->units(r, op, range) : 0;
 }
 
 // The member's part of an operation; false where there was none.
 static bool work(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t units, int member) {
-    const struct q4_op_class *class = q4_step_of(op, range)->class;
+    const struct q4_op_class *class = q4_step_of(r, op, range)->class;
     struct q4_units taken = {0, 1};
     bool busy = units == 1 && member == 0;
     if (busy)

@@ -29,6 +29,9 @@ static size_t most(const struct q4_run *r, const struct q4_op *op, struct q4_ran
     return range.n == 1 ? 16 : 1;
 }
 
+// Whether so many tokens of an expert are GEMV's.
+static bool is_few(const struct q4_weight *w, size_t n_tokens) { return n_tokens <= w->kernels.gemv->max_tokens; }
+
 // ---- activations --------------------------------------------------------------------------------
 
 struct chosen { // a token, and which of its experts it is about
@@ -116,7 +119,7 @@ static struct q4_acts gather(const struct q4_run *r, const struct q4_op *op, con
     }
     struct q4_acts acts = {.k = w->k, .x = g->x, .x_stride = w->k, .q = g->q, .d = g->d, .sum = g->sum};
     const struct q4_act_packing *packing = w->kernels.gemm->packing;
-    for (size_t t = 0; packing && n > 1 && t < n; t += packing->tile)
+    for (size_t t = 0; packing && !is_few(w, n) && t < n; t += packing->tile)
         packing->pack(g->packed + t / packing->tile * packing->bytes(w->k), &acts, t,
                       q4_min_size(packing->tile, n - t));
     acts.packed = g->packed;
@@ -128,7 +131,7 @@ static struct q4_acts gather(const struct q4_run *r, const struct q4_op *op, con
 // n rows of a matrix from `first` on, for some tokens.
 static void multiply(struct q4_run *r, const struct q4_weight *w, size_t matrix, size_t first, size_t n,
                      const struct q4_acts *acts, size_t n_tokens, float *y, size_t y_stride, uint8_t *scratch) {
-    const struct q4_kernel *kernel = n_tokens == 1 ? w->kernels.gemv : w->kernels.gemm;
+    const struct q4_kernel *kernel = is_few(w, n_tokens) ? w->kernels.gemv : w->kernels.gemm;
     struct q4_task task = {
         .weights = q4_matrix(w, matrix) + first / kernel->layout->rows * q4_panel_bytes(kernel->layout, w->k),
         .k = w->k,
@@ -140,7 +143,7 @@ static void multiply(struct q4_run *r, const struct q4_weight *w, size_t matrix,
         .scratch = scratch,
         .ops = r->m->ops,
     };
-    kernel->run(&task);
+    q4_run_kernel(kernel, &task);
 }
 
 // A piece is a part of a chosen expert; its rows are a piece of out.

@@ -40,7 +40,7 @@ static bool store_16(struct q4_run *r, const struct q4_op *op, size_t token) {
 static void store_tokens(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t unit) {
     size_t most = tokens_a_unit(r, range), first = range.first + unit * most;
     size_t n = q4_min_size(most, range.first + range.n - first);
-    const struct q4_op *rope = op->many.rotated;
+    const struct q4_op *rope = q4_step_of(r, op, range)->rotated;
     for (size_t i = 0; rope && i < n; i++)
         q4_rotate_heads(r, rope, first + i, 0, rope->heads);
     if (n == 16 && store_16(r, op, first))
@@ -50,7 +50,7 @@ static void store_tokens(struct q4_run *r, const struct q4_op *op, struct q4_ran
 }
 
 static void store_head(struct q4_run *r, const struct q4_op *op, size_t token, size_t kv_head) {
-    const struct q4_op *rope = op->one.rotated;
+    const struct q4_op *rope = op->few.rotated;
     if (rope) { // queries, then keys
         size_t queries = rope->heads - op->heads, group = queries / op->heads;
         q4_rotate_heads(r, rope, token, kv_head * group, group);

@@ -2,9 +2,9 @@
 #include "run.h"
 
 // Rows of a unit. GEMV takes several units at once.
-static size_t unit_rows(const struct q4_weight *w, size_t n_tokens) {
+static size_t unit_rows(const struct q4_run *r, const struct q4_weight *w, struct q4_range range) {
     const struct q4_layout *layout = w->kernels.gemv->layout;
-    if (n_tokens == 1)
+    if (q4_few(r, range))
         return Q4_MAX_PANEL_ROWS;
     return layout->rows < 16 ? 16 / layout->rows * layout->rows : layout->rows;
 }
@@ -17,12 +17,12 @@ static size_t unit_rows(const struct q4_weight *w, size_t n_tokens) {
 
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
     const struct q4_weight *w = &r->m->weights[op->weight];
-    size_t rows = unit_rows(w, range.n);
+    size_t rows = unit_rows(r, w, range);
     return (w->rows + rows - 1) / rows;
 }
 
 static size_t most(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
-    if (range.n == 1)
+    if (q4_few(r, range))
         return GEMV_ROWS / Q4_MAX_PANEL_ROWS;
     return r->m->weights[op->weight].kernels.gemm->adds && op->scale == 1.0f ? GEMM_UNITS : 1;
 }
@@ -56,8 +56,8 @@ static void finish_product(const struct q4_ops *ops, const struct q4_task *task,
 void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t first, size_t n,
                       float *out, size_t width, int member) {
     const struct q4_weight *w = &r->m->weights[op->weight];
-    // by the tokens that the operation serves: what fused operations made for many is packed, be it one token's part
-    const struct q4_kernel *kernel = q4_token_range(r, op).n == 1 ? w->kernels.gemv : w->kernels.gemm;
+    // by the tokens that the operation serves: what fused operations made for many is packed, be it a few tokens' part
+    const struct q4_kernel *kernel = q4_few(r, q4_token_range(r, op)) ? w->kernels.gemv : w->kernels.gemm;
     uint8_t *scratch = q4_scratch(r, member);
     // rows to be added wait behind the kernel's own scratch, at its end
     float *sums = (float *)(scratch + r->s->scratch_bytes) - q4_round_up(range.n * n, 16);
@@ -78,14 +78,14 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
         .bias = bias,
         .add = op->add && adds,
     };
-    kernel->run(&task);
+    q4_run_kernel(kernel, &task);
     if (!adds)
         finish_product(r->m->ops, &task, kernel->adds ? NULL : bias, op->scale, wait ? out : NULL, width);
 }
 
 static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {
     const struct q4_weight *w = &r->m->weights[op->weight];
-    size_t unit = unit_rows(w, range.n), first = units.first * unit, n = q4_min_size(units.n * unit, w->rows - first);
+    size_t unit = unit_rows(r, w, range), first = units.first * unit, n = q4_min_size(units.n * unit, w->rows - first);
     bool logits = op == &r->m->plan[r->m->n_ops - 1]; // go to the caller, past any buffer
     size_t width = logits ? w->rows : r->m->buffers[op->out].width;
     float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
@@ -112,8 +112,8 @@ size_t q4_kernel_scratch(const struct q4_model *m, const struct q4_op *op) {
 
 // The kernel's, and room for the rows of one hand-out on their way to be added.
 static size_t scratch(const struct q4_model *m, const struct q4_op *op, size_t n_batch) {
-    size_t rows = n_batch * Q4_MAX_PANEL_ROWS;
-    return q4_kernel_scratch(m, op) + q4_round_up((rows < GEMV_ROWS ? GEMV_ROWS : rows) * sizeof(float), 64);
+    size_t many = n_batch * Q4_MAX_PANEL_ROWS, few = q4_min_size(n_batch, m->few_tokens) * GEMV_ROWS;
+    return q4_kernel_scratch(m, op) + q4_round_up((many < few ? few : many) * sizeof(float), 64);
 }
 
 static bool check(struct q4_model *m, const struct q4_op *op, char *error) {

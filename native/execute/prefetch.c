@@ -6,7 +6,7 @@
 
 struct q4_prefetch q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member) {
     const struct q4_op *next = op->next_product;
-    if (next == NULL || q4_token_range(r, next).n != 1)
+    if (next == NULL || !q4_few(r, q4_token_range(r, next)))
         return (struct q4_prefetch){0};
     const struct q4_weight *w = &r->m->weights[next->weight];
     size_t units = (w->rows + Q4_MAX_PANEL_ROWS - 1) / Q4_MAX_PANEL_ROWS;

@@ -28,28 +28,29 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
     return true;
 }
 
-// Tokens that are quantised together: whole tiles of every packing of the buffer.
-static size_t group_of(const struct q4_buffer *b) {
+// Tokens that are quantised together: whole tiles of every packing of the buffer, where they are packed.
+static size_t group_of(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    const struct q4_buffer *b = &r->m->buffers[op->source];
     size_t group = 1;
-    for (size_t i = 0; i < b->n_packings; i++)
+    for (size_t i = 0; i < b->n_packings && !q4_few(r, range); i++)
         group = q4_common_multiple(group, b->packings[i]->tile);
     return group;
 }
 
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
-    size_t group = group_of(&r->m->buffers[op->source]);
+    size_t group = group_of(r, op, range);
     return (range.n + group - 1) / group;
 }
 
-// Tiles start at token 0 of the batch; a range of one token is read unpacked by GEMV.
+// Tiles start at token 0 of the batch.
 static void quantize_group(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t unit) {
     const struct q4_buffer *b = &r->m->buffers[op->source];
     const struct q4_buffer_data *data = &r->s->buffers[op->source];
-    size_t group = group_of(b), first = range.first + unit * group;
+    size_t group = group_of(r, op, range), first = range.first + unit * group;
     size_t n = q4_min_size(group, range.first + range.n - first);
     for (size_t i = 0; i < n; i++)
         q4_quantize_columns(r, op, first + i, 0, b->width);
-    if (range.n == 1)
+    if (q4_few(r, range))
         return;
     for (size_t p = 0; p < b->n_packings; p++) {
         const struct q4_act_packing *packing = b->packings[p];

@@ -27,6 +27,13 @@ static inline struct q4_range q4_token_range(const struct q4_run *r, const struc
     return (struct q4_range){0, r->call->n_tokens};
 }
 
+// Whether that many tokens are few: GEMV kernels read their activations as they are quantised, unpacked.
+static inline bool q4_few(const struct q4_run *r, struct q4_range range) { return range.n <= r->m->few_tokens; }
+
+static inline const struct q4_step *q4_step_of(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
+    return q4_few(r, range) ? &op->few : &op->many;
+}
+
 // An operation met a value that is not finite.
 void q4_report(struct q4_run *r, const struct q4_op *op, size_t token);
 
@@ -43,7 +50,7 @@ void q4_multiply_rows(struct q4_run *r, const struct q4_op *op, struct q4_range 
 size_t q4_kernel_scratch(const struct q4_model *model, const struct q4_op *op);
 // Whether what an operation takes for a choice of experts is always one that a ROUTER has made (router.c).
 bool q4_check_routing(const struct q4_model *model, const struct q4_op *op, char *error);
-// The first of the weights that the member will read after a MATMUL; nothing where no single token meets them
+// The first of the weights that the member will read after a MATMUL; nothing where many tokens meet them
 // (prefetch.c).
 struct q4_prefetch q4_next_weights(const struct q4_run *r, const struct q4_op *op, int member);
 

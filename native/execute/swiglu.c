@@ -1,5 +1,5 @@
-// activation(gate) * up: one token a unit; of a single token some columns, which whoever makes them quantises where the
-// next operation leaves that to it.
+// activation(gate) * up: one token a unit; of few tokens some columns of one, which whoever makes them quantises where
+// the next operation leaves that to it.
 #include "run.h"
 
 #define COLUMNS Q4_SUPER // whole blocks of any form
@@ -12,16 +12,17 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
 }
 
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
-    return range.n == 1 ? (r->m->buffers[op->out].width + COLUMNS - 1) / COLUMNS : range.n;
+    return q4_few(r, range) ? range.n * ((r->m->buffers[op->out].width + COLUMNS - 1) / COLUMNS) : range.n;
 }
 
 static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range, struct q4_units units, int member) {
     (void)member;
     size_t width = r->m->buffers[op->out].width;
-    const struct q4_op *quantize = q4_step_of(op, range)->quantized;
+    size_t most = q4_few(r, range) ? COLUMNS : width, parts = (width + most - 1) / most;
+    const struct q4_op *quantize = q4_step_of(r, op, range)->quantized;
     for (size_t unit = units.first; unit < units.first + units.n; unit++) {
-        size_t token = range.n == 1 ? range.first : range.first + unit, first = range.n == 1 ? unit * COLUMNS : 0;
-        size_t n = range.n == 1 ? q4_min_size(COLUMNS, width - first) : width;
+        size_t token = range.first + unit / parts, first = unit % parts * most;
+        size_t n = q4_min_size(most, width - first);
         const float *gate = q4_row(r, op->source, token);
         r->m->ops->gated[op->activation](q4_row(r, op->out, token) + first, gate + first, gate + width + first, n);
         if (quantize)

@@ -2,8 +2,8 @@
 //
 // A *layout* says how the rows of a GGUF tensor of one type are stored for kernels to stream: `rows` rows make a panel,
 // panels follow each other, and a panel is a sequence of column blocks in column order. A *kernel* multiplies panels of
-// one layout with activations. GEMV (one token) and GEMM (many) kernels of one CPU share a layout, so one packed copy
-// of the weights serves both. All kernels of a type give the same bits (docs/arithmetic.md).
+// one layout with activations. GEMV (a few tokens, mostly one) and GEMM (many) kernels of one CPU share a layout, so
+// one packed copy of the weights serves both. All kernels of a type give the same bits (docs/arithmetic.md).
 #ifndef Q4_MATMUL_H
 #define Q4_MATMUL_H
 
@@ -12,6 +12,8 @@
 #include "../types/types.h"
 
 #define Q4_MAX_PANEL_ROWS 32
+// GEMV kernels take so many tokens at most: as many as meet a panel while it is in cache.
+#define Q4_FEW_TOKENS 8
 
 struct q4_layout {
     const char *name;
@@ -71,19 +73,24 @@ struct q4_kernel {
     const char *name;
     const struct q4_layout *layout;
     uint32_t features;                    // all of which the CPU must have
-    size_t max_tokens;                    // 1: GEMV; SIZE_MAX: any number
+    size_t max_tokens;                    // a task: GEMV, which reads acts unpacked, a few; SIZE_MAX: any number
     bool adds;                            // takes the task's bias and add; otherwise the caller adds
     const struct q4_act_packing *packing; // NULL: reads acts->q, d, sum (or x)
     size_t (*scratch)(size_t k);          // bytes of scratch; NULL: none
     void (*run)(const struct q4_task *task);
+    void (*few)(const struct q4_task *task); // in its place for more than one token; NULL: run takes them all
 };
+
+static inline void q4_run_kernel(const struct q4_kernel *kernel, const struct q4_task *task) {
+    (kernel->few && task->n_tokens > 1 ? kernel->few : kernel->run)(task);
+}
 
 // Kernels of this architecture, best first, ending with {0}; the type's portable one follows them in the search.
 extern const struct q4_kernel q4_arch_kernels[];
 // The best variant of the other operations.
 const struct q4_ops *q4_arch_ops(uint32_t features);
 
-// The pair of kernels for weights of a type: gemv for one token, gemm for more, both on gemv->layout. The portable one
+// The pair of kernels for weights of a type: gemv for few tokens, gemm for more, both on gemv->layout. The portable one
 // twice where the architecture has no such pair.
 struct q4_kernel_pair {
     const struct q4_kernel *gemv, *gemm;

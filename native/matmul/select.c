@@ -1,11 +1,12 @@
 // The one place that chooses kernels.
 #include "matmul.h"
 
-// layout NULL: the first kernel for one token; else the first for many tokens on that layout. NULL where there is none.
+// layout NULL: the first kernel, which is one for few tokens; else the first for many tokens on that layout. NULL where
+// there is none.
 static const struct q4_kernel *find(const struct q4_type *type, uint32_t features, const struct q4_layout *layout) {
     for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
         if (k->layout->type == type->number && (k->features & ~features) == 0 &&
-            (layout == NULL || (k->layout == layout && k->max_tokens > 1)))
+            (layout == NULL || (k->layout == layout && k->max_tokens == SIZE_MAX)))
             return k;
     return NULL;
 }

@@ -65,6 +65,14 @@ static PyObject *model_variant(PyObject *object, PyObject *unused) {
     return PyUnicode_FromString(((ModelObject *)object)->model.ops->name);
 }
 
+PyDoc_STRVAR(few_tokens_doc, "few_tokens() -> int\n\n"
+                             "Tokens up to which a call's products are the GEMV kernels'; the GEMM kernels do more.");
+
+static PyObject *model_few_tokens(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(((ModelObject *)object)->model.few_tokens);
+}
+
 PyDoc_STRVAR(kv_bytes_doc, "kv_bytes_per_position() -> int\n\n"
                            "Bytes of keys and values of one position in all layers, as sessions keep them.");
 
@@ -75,6 +83,7 @@ static PyObject *model_kv_bytes(PyObject *object, PyObject *unused) {
 
 static PyMethodDef model_methods[] = {
     {"kv_bytes_per_position", model_kv_bytes, METH_NOARGS, kv_bytes_doc},
+    {"few_tokens", model_few_tokens, METH_NOARGS, few_tokens_doc},
     {"kernels", model_kernels, METH_NOARGS, kernels_doc},
     {"variant", model_variant, METH_NOARGS, variant_doc},
     {NULL, NULL, 0, NULL},

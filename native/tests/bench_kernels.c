@@ -20,7 +20,7 @@ static struct {
     size_t rounds, k, tokens, megabytes;
     uint32_t features;
     bool best;
-} options = {.threads = 1, .rounds = 7, .k = 1024, .tokens = 78, .megabytes = 128};
+} options = {.threads = 1, .rounds = 7, .k = 1024, .megabytes = 128};
 
 static q4_team *team;
 
@@ -62,7 +62,7 @@ static void work_kernel(void *context, int member) {
         t.weights += row / job->kernel->layout->rows * q4_panel_bytes(job->kernel->layout, t.k);
         t.y += row;
         t.scratch = job->scratch + (size_t)member * job->scratch_bytes;
-        job->kernel->run(&t);
+        q4_run_kernel(job->kernel, &t);
     }
     q4_team_barrier(team, NULL);
 }
@@ -73,10 +73,12 @@ static double timed(void (*work)(void *, int), struct job *job) {
     return now() - start;
 }
 
+static bool is_gemv(const struct q4_kernel *kernel) { return kernel->max_tokens < SIZE_MAX; }
+
 // By now(), which may be another clock than the probes' own.
-static double timed_limit(const struct job *job, size_t tokens) {
+static double timed_limit(const struct job *job) {
     double start = now();
-    if (tokens == 1)
+    if (is_gemv(job->kernel))
         q4_probe_read(team, job->task.weights, job->bytes);
     else
         q4_probe_int8(team, job->peak, job->iterations);
@@ -137,7 +139,7 @@ static uint8_t *packed_acts(const struct q4_act_packing *packing, const struct q
 // ---- one kernel ---------------------------------------------------------------------------------
 static void report(const struct job *job, double *mine, double *limit, size_t tokens) {
     double s = typical(mine, options.rounds), macs = (double)job->rows * (double)job->task.k * (double)tokens;
-    if (tokens == 1) {
+    if (is_gemv(job->kernel)) {
         double peak = typical(limit, options.rounds);
         printf("%-34s %7.2f GB/s, read %7.2f GB/s: %5.1f %%\n", job->kernel->name, (double)job->bytes / s * 1e-9,
                (double)job->bytes / peak * 1e-9, 100.0 * peak / s);
@@ -154,12 +156,13 @@ static void report(const struct job *job, double *mine, double *limit, size_t to
 static void bench(const struct q4_kernel *kernel) {
     const struct q4_layout *layout = kernel->layout;
     size_t k = options.k / layout->block_columns * layout->block_columns;
-    size_t tokens = kernel->max_tokens == 1 ? 1 : options.tokens, panel = q4_panel_bytes(layout, k);
-    size_t panels = tokens == 1 ? options.megabytes * 1000000 / panel : 2816 / layout->rows;
+    size_t tokens = options.tokens ? options.tokens : is_gemv(kernel) ? 1 : 78, panel = q4_panel_bytes(layout, k);
+    tokens = q4_min_size(tokens, kernel->max_tokens);
+    size_t panels = is_gemv(kernel) ? options.megabytes * 1000000 / panel : 2816 / layout->rows;
     struct q4_acts acts;
     struct job job = {.kernel = kernel, .rows = panels * layout->rows, .bytes = panels * panel};
     job.peak = kernel->features ? q4_int8_peak_for(kernel->features) : NULL;
-    job.chunk = layout->rows * (tokens == 1 ? 1 + 65536 / panel : 1 + 64 / layout->rows);
+    job.chunk = layout->rows * (is_gemv(kernel) ? 1 + 65536 / panel : 1 + 64 / layout->rows);
     job.scratch_bytes = kernel->scratch ? q4_round_up(kernel->scratch(k), 4096) : 4096;
     job.scratch = must(q4_alloc((size_t)options.threads * job.scratch_bytes, Q4_PAGES_HUGE));
     job.iterations = job.peak ? 400000000 / job.peak->macs : 0;
@@ -177,8 +180,8 @@ static void bench(const struct q4_kernel *kernel) {
     double mine[MAX_ROUNDS], limit[MAX_ROUNDS] = {0};
     timed(work_kernel, &job);
     for (size_t i = 0; i < options.rounds; i++) {
-        if (tokens == 1 || job.peak)
-            limit[i] = timed_limit(&job, tokens);
+        if (is_gemv(kernel) || job.peak)
+            limit[i] = timed_limit(&job);
         mine[i] = timed(work_kernel, &job);
     }
     report(&job, mine, limit, tokens);
@@ -198,7 +201,8 @@ static void bench(const struct q4_kernel *kernel) {
 static void usage(const char *program) {
     fprintf(stderr,
             "usage: %s [-t THREADS] [-k COLUMNS] [-n TOKENS] [-m MEGABYTES] [-r ROUNDS] [-b] [FILTER]\n"
-            "GEMV: a matrix of MEGABYTES, far more than any cache; GEMM: 2816 rows times TOKENS. Medians,\n"
+            "GEMV: a matrix of MEGABYTES, far more than any cache, times TOKENS (1, at most 8); GEMM: 2816 rows\n"
+            "times TOKENS (78). Medians,\n"
             "or with -b the best of all rounds: what a busy machine would do if it were idle.\n"
             "Q4_CPU_FEATURES narrows the CPU's features.\n",
             program);

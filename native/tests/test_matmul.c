@@ -127,7 +127,7 @@ static void run_tasks(struct rng *r, const struct q4_kernel *kernel, struct q4_t
             task.n_tokens = q4_min_size(n, kernel->max_tokens);
             task.token0 = token;
             task.y = y + token * s->y_stride + row;
-            kernel->run(&task);
+            q4_run_kernel(kernel, &task);
         }
     }
 }

@@ -1,4 +1,5 @@
-// Template: GEMV of the types with super-blocks, 16 rows x 1 token. Includer: vec_*.h and unpack_k.h, then ISA and
+// Template: GEMV of the types with super-blocks, 16 rows x up to 4 tokens at a time. Includer: vec_*.h and unpack_k.h,
+// then ISA and
 //   TYPE     its suffix of names
 //   SUB      columns of a sub-block
 //   DOT      products with activations: dot_tiny, dot_small or dot_bytes
@@ -33,17 +34,24 @@ static void Q4_JOIN(GEMV_K(starts), ISA)(int32_t *start, const int8_t *q, size_t
     }
 }
 
-// A part of 32 columns: its sums of products, times the scales of its sub-blocks, to `sum`.
-static ALWAYS_INLINE vi Q4_JOIN(GEMV_K(gemv_part), ISA)(vi sum, const PANEL *p, size_t part, size_t r, const int8_t *q,
-                                                        const int32_t *start, const struct k_scales *scales) {
+// Where token t's sums start, from those of the first.
+#define START(t) (start + (t) * starts)
+
+// A part of 32 columns: its sums of products, times the scales of its sub-blocks, to `sum`. q, start: of n tokens,
+// k and `starts` apart.
+static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_part), ISA)(vi sum[][K_ROWS / LANES], const PANEL *p, size_t part,
+                                                          size_t v, const int8_t *q, size_t k, const int32_t *start,
+                                                          size_t starts, const struct k_scales *scales, size_t n) {
     vi g[8];
-    GEMV_K(groups)(g, p, part, r);
+    GEMV_K(groups)(g, p, part, v * LANES);
     UNROLLED (s, 32 / SUB) {
         size_t at = part * (32 / SUB) + s;
-        vi products = DOT(g + s * (SUB / 4), SUB / 4, q + s * SUB, OFFSET ? start[at] : 0);
-        sum = vi_add(sum, vi_mul(products, vi_load_bytes(scales->scale[at] + r)));
+        vi scale = vi_load_bytes(scales->scale[at] + v * LANES);
+        UNROLLED (t, n) {
+            vi products = DOT(g + s * (SUB / 4), SUB / 4, q + t * k + s * SUB, OFFSET ? START(t)[at] : 0);
+            sum[t][v] = vi_add(sum[t][v], vi_mul(products, scale));
+        }
     }
-    return sum;
 }
 
 #ifdef MINIMA
@@ -58,49 +66,69 @@ static ALWAYS_INLINE vi Q4_JOIN(GEMV_K(gemv_minima), ISA)(const struct k_scales 
 }
 #endif
 
-// Adds a super-block to the accumulators of 16 rows.
-static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_block), ISA)(vf acc[], const PANEL *p, const int8_t *q, float dx,
-                                                           const int32_t *start) {
+// Adds a super-block to the accumulators of 16 rows and n tokens.
+static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_block), ISA)(vf acc[][K_ROWS / LANES], const PANEL *p, const int8_t *q,
+                                                           size_t k, const float *d, const int32_t *start, size_t n) {
     struct k_scales scales;
-    vi sum[K_ROWS / LANES];
+    vi sum[GEMV_TOKENS][K_ROWS / LANES];
+    size_t blocks = k / Q4_SUPER, starts = blocks * STARTS;
     GEMV_K(scales)(&scales, p);
     prefetch_ahead(p, offsetof(PANEL, q));
-    UNROLLED (v, K_ROWS / LANES)
-        sum[v] = vi_zero();
+    UNROLLED (t, n)
+        UNROLLED (v, K_ROWS / LANES)
+            sum[t][v] = vi_zero();
     for (size_t part = 0; part < 8; part++) {
         prefetch_ahead(p->q[part], sizeof p->q[part]);
         UNROLLED (v, K_ROWS / LANES)
-            sum[v] = Q4_JOIN(GEMV_K(gemv_part), ISA)(sum[v], p, part, v * LANES, q + part * 32, start, &scales);
+            Q4_JOIN(GEMV_K(gemv_part), ISA)(sum, p, part, v, q + part * 32, k, start, starts, &scales, n);
     }
-    UNROLLED (v, K_ROWS / LANES)
-        acc[v] = vf_fma(vf_from(sum[v]), vf_mul(vf_load_halves(p->d + v * LANES), vf_all(dx)), acc[v]);
+    UNROLLED (v, K_ROWS / LANES) {
+        vf scale = vf_load_halves(p->d + v * LANES);
+        UNROLLED (t, n)
+            acc[t][v] = vf_fma(vf_from(sum[t][v]), vf_mul(scale, vf_all(d[t * blocks])), acc[t][v]);
+    }
 #ifdef MINIMA
     UNROLLED (v, K_ROWS / LANES) {
-        vi below = Q4_JOIN(GEMV_K(gemv_minima), ISA)(&scales, v * LANES, start);
-        acc[v] = vf_fma(vf_from(below), vf_mul(vf_load_halves(p->dmin + v * LANES), vf_all(-dx)), acc[v]);
+        vf scale = vf_load_halves(p->dmin + v * LANES);
+        UNROLLED (t, n) {
+            vi below = Q4_JOIN(GEMV_K(gemv_minima), ISA)(&scales, v * LANES, START(t));
+            acc[t][v] = vf_fma(vf_from(below), vf_mul(scale, vf_all(-d[t * blocks])), acc[t][v]);
+        }
     }
 #endif
 }
 
-void Q4_JOIN(GEMV_K(q4_gemv), ISA)(const struct q4_task *t) {
-    size_t blocks = t->k / Q4_SUPER;
-    const int8_t *q = t->acts->q + t->token0 * t->k;
-    const float *d = t->acts->d + t->token0 * blocks;
-    const PANEL *p = (const PANEL *)t->weights;
-    int32_t *start = (int32_t *)t->scratch;
-    Q4_JOIN(GEMV_K(starts), ISA)(start, q, t->k);
-    for (size_t row = 0; row < t->n_rows; row += K_ROWS) {
-        vf acc[K_ROWS / LANES];
+static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_tokens), ISA)(const PANEL *p, const struct q4_task *task, size_t row,
+                                                            size_t token, size_t n) {
+    size_t blocks = task->k / Q4_SUPER, at = task->token0 + token;
+    const int8_t *q = task->acts->q + at * task->k;
+    const float *d = task->acts->d + at * blocks;
+    const int32_t *start = (const int32_t *)task->scratch + token * blocks * STARTS;
+    vf acc[GEMV_TOKENS][K_ROWS / LANES];
+    UNROLLED (t, n)
         UNROLLED (v, K_ROWS / LANES)
-            acc[v] = vf_zero();
-        for (size_t b = 0; b < blocks; b++, p++)
-            Q4_JOIN(GEMV_K(gemv_block), ISA)(acc, p, q + b * Q4_SUPER, d[b], start + b * STARTS);
-        store_rows(t->y + row, t->n_rows - row, acc, K_ROWS / LANES);
-    }
+            acc[t][v] = vf_zero();
+    for (size_t b = 0; b < blocks; b++, p++)
+        Q4_JOIN(GEMV_K(gemv_block), ISA)(acc, p, q + b * Q4_SUPER, task->k, d + b, start + b * STARTS, n);
+    UNROLLED (t, n)
+        store_rows(task->y + (token + t) * task->y_stride + row, task->n_rows - row, acc[t], K_ROWS / LANES);
 }
 
-size_t Q4_JOIN(Q4_JOIN(GEMV_K(q4_gemv), ISA), scratch)(size_t k) { return k / Q4_SUPER * STARTS * sizeof(int32_t); }
+void Q4_JOIN(GEMV_K(q4_gemv), ISA)(const struct q4_task *task) {
+    size_t blocks = task->k / Q4_SUPER;
+    const PANEL *p = (const PANEL *)task->weights;
+    for (size_t t = 0; t < task->n_tokens; t++)
+        Q4_JOIN(GEMV_K(starts), ISA)
+    ((int32_t *)task->scratch + t * blocks * STARTS, task->acts->q + (task->token0 + t) * task->k, task->k);
+    for (size_t row = 0; row < task->n_rows; row += K_ROWS, p += blocks)
+        EACH_FEW_TOKENS(Q4_JOIN(GEMV_K(gemv_tokens), ISA), p, task, row);
+}
 
+size_t Q4_JOIN(Q4_JOIN(GEMV_K(q4_gemv), ISA), scratch)(size_t k) {
+    return Q4_FEW_TOKENS * (k / Q4_SUPER) * STARTS * sizeof(int32_t);
+}
+
+#undef START
 #undef GEMV_K
 #undef PANEL
 #undef STARTS

@@ -15,6 +15,26 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
+// A GEMV kernel's panel meets all tokens of the task, few at a time, so that a call reads weights from memory once.
+// FUNCTION(panel, task, row, token, n) is compiled for every n, whose loops over tokens vanish.
+#define GEMV_TOKENS 4
+#define EACH_FEW_TOKENS(FUNCTION, PANEL, TASK, ROW)                                                                    \
+    for (size_t token = 0, n; token < (TASK)->n_tokens; token += n) {                                                  \
+        n = few_tokens((TASK)->n_tokens - token);                                                                      \
+        if (n == 1)                                                                                                    \
+            FUNCTION(PANEL, TASK, ROW, token, 1);                                                                      \
+        else if (n == 2)                                                                                               \
+            FUNCTION(PANEL, TASK, ROW, token, 2);                                                                      \
+        else if (n == 3)                                                                                               \
+            FUNCTION(PANEL, TASK, ROW, token, 3);                                                                      \
+        else                                                                                                           \
+            FUNCTION(PANEL, TASK, ROW, token, 4);                                                                      \
+    }
+
+// Of so many, in parts of about one size.
+static inline size_t few_tokens(size_t n) { return n > GEMV_TOKENS ? (n + 1) / 2 : n; }
+_Static_assert(Q4_FEW_TOKENS <= 2 * GEMV_TOKENS, "few_tokens");
+
 // Weights come once from memory, faster than the hardware prefetcher follows; into L2, where they do not push the
 // activations out of L1. Addresses behind the weights are harmless.
 static inline void prefetch_ahead(const void *p, size_t bytes) {

@@ -41,6 +41,8 @@ class Operation:
     shape: str = ""
     gemv: str = ""
     gemm: str = ""
+    few_tokens: int = 1
+    """Tokens up to which its product is the GEMV kernel's."""
     last_only: bool = False
     weight_bytes: int = 0
     """Of its matrix or vector, as the file stores it."""
@@ -57,11 +59,11 @@ class Operation:
 
     def name(self, tokens: int) -> str:
         if self.kind == "matmul":
-            return "gemv" if tokens == 1 else "gemm"
+            return "gemv" if tokens <= self.few_tokens else "gemm"
         return _NAMES.get(self.kind, self.kind)
 
     def kernel(self, tokens: int) -> str:
-        return self.gemv if tokens == 1 else self.gemm
+        return self.gemv if tokens <= self.few_tokens else self.gemm
 
     def bytes_read(self, tokens: int, experts: int = 0) -> int:
         """Bytes of ``tensor`` that all threads together read for so many tokens, as the file stores them.
@@ -75,6 +77,12 @@ def operations(engine: Engine) -> list[Operation]:
     """The operations of an engine's plan, in the order in which every call walks them."""
     graph, kernels, tallies = engine.graph, engine.kernels, count()
 
+    def with_kernels(plain: Operation, weight: int) -> Operation:
+        if engine.native is None:
+            return plain
+        choice = kernels[weight]
+        return replace(plain, gemv=choice.gemv, gemm=choice.gemm, few_tokens=engine.native.few_tokens())
+
     def described(op: Op) -> Operation:
         plain = Operation(op.kind, None if op.layer == NONE else op.layer, last_only=op.last)
         if op.kind == "matmul":
@@ -83,15 +91,14 @@ def operations(engine: Engine) -> list[Operation]:
             rows, columns = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
             plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
             plain = replace(plain, weight_bytes=sum(tensor.n_bytes for tensor in tensors))
-            return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
+            return with_kernels(plain, weight)
         if op.kind == "experts":
             weight = op.index("weight")
             tensors = graph.weights[weight]
             rows, columns = op.index("used") * sum(tensor.shape[1] for tensor in tensors), tensors[0].shape[2]
             plain = replace(plain, tensor=op.name, type=tensors[0].type.name, shape=f"{rows}x{columns}")
             each = sum(tensor.n_bytes for tensor in tensors) // op.index("experts")
-            plain = replace(plain, expert_bytes=each, tally=next(tallies))
-            return replace(plain, gemv=kernels[weight].gemv, gemm=kernels[weight].gemm) if kernels else plain
+            return with_kernels(replace(plain, expert_bytes=each, tally=next(tallies)), weight)
         if op.kind == "embed":
             table = graph.tables[op.index("table")]
             shape = f"{table.shape[0]}x{table.shape[1]}"

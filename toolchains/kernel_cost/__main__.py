@@ -1,10 +1,11 @@
 """``PYTHONPATH=toolchains python -m kernel_cost``: a table of what each Arm kernel costs, checked against floors.
 
 Instructions are exact, from the built program under qemu, on shapes of real models: GEMV 1024 x 2816 (Q6_K: 1024 x
-2048), GEMM 64 rows x 2816 columns x 80 tokens. Cycles are llvm-mca's for the executed trace of a fixed slice: GEMV 64
-rows x 1024 columns; GEMM 32 rows x 1024 columns x 16 tokens, decoding of the weights included, and as "more" (behind
-the slash) the cost of each further token, whose weights are decoded already. Activation quantisation and packing are
-apart. w/c = weights (GEMV) or multiply-accumulates (GEMM) a cycle.
+2048) and, where a name ends in x4, 512 rows times 4 tokens; GEMM 64 rows x 2816 columns x 80 tokens. Cycles are
+llvm-mca's for the executed trace of a fixed slice: GEMV 64 rows x 1024 columns (x4: 32 rows); GEMM 32 rows x 1024
+columns x 16 tokens, decoding of the weights included, and as "more" (behind the slash) the cost of each further token,
+whose weights are decoded already. Activation quantisation and packing are apart, but for x4, whose packing is counted.
+w/c = weights (GEMV) or multiply-accumulates (x4, GEMM) a cycle.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from host import ToolError, main, say
 
 from kernel_cost import mca
-from kernel_cost.emulate import FOLDER, Emulator, Subject, build_driver
+from kernel_cost.emulate import FEW_TOKENS, FOLDER, Emulator, Subject, build_driver
 
 FLOORS = FOLDER / "floors.json"
 Row = dict[str, Any]
@@ -32,6 +33,8 @@ def shape(subject: Subject, full: bool) -> tuple[int, int, int]:
     columns = (2048 if subject.size == 256 else 2816) if full else 1024
     if subject.form == "gemv":
         return (1024 if full else 64), columns, 1
+    if subject.form == "few":
+        return (512 if full else 32), columns, FEW_TOKENS
     return (64, columns, 80) if full else (32, columns, 16)
 
 
@@ -48,7 +51,7 @@ def count(emulator: Emulator, subject: Subject) -> Row:
         command, work = arguments(subject, rows, columns, tokens), rows * columns * tokens
         unit = "weight" if subject.form == "gemv" else "MAC"
     total = sum(run.instructions * run.executions for run in emulator.record(command))
-    return {"name": subject.name, "unit": unit, "instructions": round(total / work, 4)}
+    return {"name": subject.label, "unit": unit, "instructions": round(total / work, 4)}
 
 
 def cycles(emulator: Emulator, subject: Subject, code: dict[int, str]) -> Row:
@@ -111,7 +114,7 @@ def measure(emulator: Emulator, name: str, with_cycles: bool) -> list[Row]:
     code = mca.disassemble(emulator.binary) if with_cycles else {}
     rows = []
     for subject in emulator.subjects():
-        if name in subject.name:
+        if name in subject.label:
             row = count(emulator, subject)
             if with_cycles and subject.kind == "kernel":
                 row |= cycles(emulator, subject, code)

@@ -65,7 +65,7 @@ static void run_kernel(const struct q4_kernel *kernel, size_t rows, size_t k, si
                            .scratch = kernel->scratch ? q4_cost_allocate(kernel->scratch(k)) : NULL,
                            .ops = &q4_ops_base};
     q4_cost_begin();
-    kernel->run(&task);
+    q4_run_kernel(kernel, &task);
     q4_cost_end();
 }
 
@@ -74,11 +74,24 @@ static int usage(const char *program) {
     return 2;
 }
 
+static void list_form(const struct q4_kernel *k, const char *form) {
+    printf("kernel,%s,%s,%s,%zu\n", k->name, q4_find_type(q4_types_base, k->layout->type)->name, form,
+           k->layout->block_columns);
+}
+
+// Each function once: kernels that differ in features may share one.
 static void list_kernels(uint32_t features) {
-    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
-        if ((k->features & ~features) == 0)
-            printf("kernel,%s,%s,%s,%zu\n", k->name, q4_find_type(q4_types_base, k->layout->type)->name,
-                   k->max_tokens == 1 ? "gemv" : "gemm", k->layout->block_columns);
+    for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++) {
+        bool run = true, few = k->few;
+        for (const struct q4_kernel *other = k + 1; other->name; other++) { // the last needs the fewest features
+            run &= other->run != k->run;
+            few &= other->few != k->few;
+        }
+        if ((k->features & ~features) == 0 && run)
+            list_form(k, k->max_tokens == SIZE_MAX ? "gemm" : "gemv");
+        if ((k->features & ~features) == 0 && few)
+            list_form(k, "few");
+    }
 }
 
 static const struct q4_kernel *find_kernel(const char *name, uint32_t features) {
@@ -108,6 +121,6 @@ int main(int argc, char **argv) {
     size_t rows = strtoul(argv[3], NULL, 10), k = strtoul(argv[4], NULL, 10), tokens = strtoul(argv[5], NULL, 10);
     if (kernel == NULL || rows == 0 || tokens == 0 || k == 0 || k % kernel->layout->block_columns)
         return usage(argv[0]);
-    run_kernel(kernel, rows, k, kernel->max_tokens == 1 ? 1 : tokens);
+    run_kernel(kernel, rows, k, q4_min_size(tokens, kernel->max_tokens));
     return 0;
 }

@@ -14,6 +14,8 @@ from host import BUILD, REPO, ToolError, cmake_build, find_program, run
 from qemu import require_qemu
 
 FOLDER = Path(__file__).resolve().parent
+FEW_TOKENS = 4
+"""Tokens of a call that is measured of GEMV kernels for a few."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the driver can run. kind: kernel (form gemv or gemm) or operation (form: what a unit is)."""
+    """What the driver can run. kind: kernel (form gemv, few or gemm) or operation (form: what a unit is)."""
 
     kind: str
     name: str
     form: str
     size: int  # kernels: columns a block; operations: elements or positions of the run
     units: int = 0  # operations: units in a run
+
+    @property
+    def label(self) -> str:
+        """Its name in tables and floors."""
+        return f"{self.name} x{FEW_TOKENS}" if self.form == "few" else self.name
 
 
 def symbols(binary: Path) -> dict[str, int]:

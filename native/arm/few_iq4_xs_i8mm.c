@@ -1,0 +1,4 @@
+#define FEW_NAME q4_few_iq4_xs_i8mm
+#define FEW_I8MM
+#define FORMAT IQ4_XS
+#include "few_k16.h"

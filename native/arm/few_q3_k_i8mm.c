@@ -1,0 +1,4 @@
+#define FEW_NAME q4_few_q3_k_i8mm
+#define FEW_I8MM
+#define FORMAT Q3_K
+#include "few_k16.h"

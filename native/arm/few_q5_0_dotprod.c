@@ -1,0 +1,3 @@
+#define FEW_NAME q4_few_q5_0_dotprod
+#define DECODE_TYPE Q5_0
+#include "few_lane16.h"

@@ -1,0 +1,3 @@
+#define FEW_NAME q4_few_q8_0_dotprod
+#define DECODE_TYPE Q8_0
+#include "few_lane16.h"
