@@ -12,6 +12,7 @@ from q4engine.generate import Generation, Timings, generate
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
     from q4engine.sampling import Sampler
+    from q4engine.speculation import SpeculativeSession
     from q4engine.tokenizer import ChatTemplate, Tokenizer
 
 Message = dict[str, str]
@@ -35,6 +36,8 @@ class Conversation:
     template: ChatTemplate | None
     sampler: Sampler
     timings: Timings = field(default_factory=Timings)
+    speculation: SpeculativeSession | None = None
+    """Over ``session``, where tokens are guessed."""
     own_bos: bool = False
     """Whether the last text brought the begin token that the model would have got."""
 
@@ -54,7 +57,11 @@ class Conversation:
 
     def continue_from(self, prompt: Sequence[int], n_predict: int = -1) -> Generation:
         """What comes after a prompt's tokens."""
-        return generate(self.session, prompt, self.sampler, n_predict, self.tokenizer.stop_ids, self.timings)
+        session = self.speculation or self.session
+        found = generate(session, prompt, self.sampler, n_predict, self.tokenizer.stop_ids, self.timings)
+        if self.speculation is not None:
+            found.at_end = self.speculation.settle
+        return found
 
     def _tokenise(self, text: str) -> list[int]:
         """A begin token belongs before it unless it is there."""

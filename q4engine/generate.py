@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -118,6 +118,8 @@ class Generation:
         self.timings = timings if timings is not None else Timings()
         self.tokens: list[int] = []
         self.stop_reason: StopReason = "interrupted"
+        self.at_end: Callable[[], object] = lambda: None
+        """Called when the last token was given, or nobody asks for more."""
         self._session = session
         self._sampler = sampler
         self._n_predict = n_predict
@@ -129,6 +131,8 @@ class Generation:
         except Q4Error as error:
             self.stop_reason = "context full" if isinstance(error, ContextFullError) else "error"
             raise
+        finally:
+            self.at_end()
 
     def _tokens(self) -> Iterator[int]:
         session = self._session

@@ -83,6 +83,12 @@ class Sampler:
         self._native = _native
         self._state = _native.random_state(self.seed)
 
+    def fork(self) -> Sampler:
+        """Another one that will draw what this one would."""
+        twin = Sampler(self.settings)
+        twin.seed, twin._state = self.seed, self._state
+        return twin
+
     def sample(self, logits: np.ndarray, history: Sequence[int] = ()) -> int:
         """The id of the next token. ``logits``: float32 [vocab_size]; ``history``: all tokens so far.
 

@@ -75,6 +75,8 @@ def finish(args: argparse.Namespace, conversation: Conversation, generation: Gen
         note(f"{'seed':>16}      = {conversation.sampler.seed}")
     for line in conversation.timings.lines():
         note(line)
+    if conversation.speculation is not None:
+        note(conversation.speculation.guesses.line())
 
 
 def print_json(
@@ -98,5 +100,6 @@ def print_json(
         "backend": conversation.engine.backend,
         "seed": conversation.sampler.seed,
         "timings": conversation.timings.as_dict(),
+        **({"speculation": conversation.speculation.guesses.as_dict()} if conversation.speculation else {}),
     }
     print(json.dumps(data, ensure_ascii=not holds_all(), indent=2))

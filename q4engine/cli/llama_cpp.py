@@ -59,7 +59,7 @@ RUN_IGNORED = (
 
 _FROM_FILE = "the model's own values are used"
 _SAMPLERS = "temperature, top-k, top-p, min-p and the penalties are"
-_NO_SPECULATION = "each token is evaluated once; leave it out"
+_SPECULATION = "--lookup N and --draft MODEL guess tokens; how many pay is measured"
 
 RUN_ABSENT = (
     Flags("RoPE's scaling", _FROM_FILE, ("--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale",
@@ -84,8 +84,8 @@ RUN_ABSENT = (
           "--dry-allowed-length", "--dry-penalty-last-n", "--dry-sequence-breaker", "--adaptive-target",
           "--adaptive-decay", "--dynatemp-range", "--dynatemp-exp", "--mirostat", "--mirostat-lr", "--mirostat-ent",
           "-bs --backend-sampling")),
-    Flags("speculation", _NO_SPECULATION, ("-md --model-draft --spec-draft-model",
-          "-hfd -hfrd --hf-repo-draft --spec-draft-hf", "-td --threads-draft --spec-draft-threads",
+    Flags("this of speculation", _SPECULATION, ("--spec-draft-model", "--spec-draft-threads",
+          "-hfd -hfrd --hf-repo-draft --spec-draft-hf",
           "-tbd --threads-batch-draft --spec-draft-threads-batch", "-Cd --cpu-mask-draft --spec-draft-cpu-mask",
           "-Crd --cpu-range-draft --spec-draft-cpu-range", "--cpu-strict-draft --spec-draft-cpu-strict",
           "--prio-draft --spec-draft-prio", "--poll-draft --spec-draft-poll",
@@ -103,7 +103,7 @@ RUN_ABSENT = (
           "--spec-ngram-mod-n-match", "--spec-ngram-simple-size-n", "--spec-ngram-simple-size-m",
           "--spec-ngram-simple-min-hits", "--spec-ngram-map-k-size-n", "--spec-ngram-map-k-size-m",
           "--spec-ngram-map-k-min-hits", "--spec-ngram-map-k4v-size-n", "--spec-ngram-map-k4v-size-m",
-          "--spec-ngram-map-k4v-min-hits", "--draft --draft-n --draft-max", "--draft-min --draft-n-min",
+          "--spec-ngram-map-k4v-min-hits", "--draft-min --draft-n-min",
           "-lcs --lookup-cache-static", "-lcd --lookup-cache-dynamic")),
     Flags("a saved prompt", "a chat keeps what it has evaluated, for as long as it runs", ("--prompt-cache",
           "--prompt-cache-all", "--prompt-cache-ro", "-cram --cache-ram",

@@ -16,6 +16,7 @@ from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.cli.signals import Terminated
+from q4engine.cli.speculating import add_speculation, speculation
 from q4engine.conversation import Conversation, own_bos
 from q4engine.errors import Q4Error
 from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
@@ -74,6 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_engine(parser)
     _add_sampling(parser)
     _add_chat(parser)
+    add_speculation(parser)
     add_observing(parser)
     options.add_json(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
@@ -231,7 +233,9 @@ def _conversation(
         ends = dict.fromkeys(tokenizer.stop_ids, -math.inf)
         settings = replace(settings, logit_bias={**settings.logit_bias, **ends})
     template = _template(args, engine) if wanted else None
-    return Conversation(engine, new_session(args, engine), tokenizer, template, Sampler(settings))
+    session, sampler = new_session(args, engine), Sampler(settings)
+    guessing = speculation(args, engine, session, sampler)
+    return Conversation(engine, session, tokenizer, template, sampler, speculation=guessing)
 
 
 def _template(args: argparse.Namespace, engine: Engine) -> ChatTemplate:

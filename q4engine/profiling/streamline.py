@@ -78,6 +78,7 @@ class OperationChannels:
     def __init__(self, streamline: Streamline, plan: list[Operation], kv_bytes: int) -> None:
         self._streamline = streamline
         self._plan = plan
+        self._few_tokens = max((op.few_tokens for op in plan), default=1)
         self._kv_bytes = kv_bytes
         self._channels: dict[str, Channel] = {}
         self._batches: dict[tuple[bool, bool, int], list[_Batch]] = {}
@@ -97,10 +98,10 @@ class OperationChannels:
         self._cache.value((call.n_past + call.n_eval) * self._kv_bytes, time_ns=record.end_ns)
 
     def _batches_of(self, record: Record) -> list[_Batch]:
-        """Those of calls of the record's kind: names of operations hang on whether they handle one token or more."""
+        """Those of calls of the record's kind: names of operations hang on whether they handle few tokens or many."""
         call = record.call
         time_bytes = len(encode.sleb128(record.end_ns))
-        kind = (call.n_eval > 1, call.all_logits, time_bytes)
+        kind = (call.n_eval > self._few_tokens, call.all_logits, time_bytes)
         if kind not in self._batches:
             self._batches[kind] = list(self._cut(list(self._annotations(record)), time_bytes))
         return self._batches[kind]

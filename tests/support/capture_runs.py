@@ -8,12 +8,12 @@ from pathlib import Path
 from q4engine.engine import Engine, Session
 from q4engine.profiling.observer import Observation, observe
 
-PROMPT = [(i * 37 + 5) % 300 for i in range(11)]
+PROMPT = [(i * 37 + 5) % 300 for i in range(15)]
 
 
 def observed_run(model: Path, what: Observation, *, n_threads: int = 1, steps: int = 3) -> tuple[Session, list[str]]:
-    """A prompt of 11 tokens in batches of 8, then single tokens. Also the notes to the user."""
-    session = Engine.load(model, n_threads=n_threads).session(n_ctx=64, n_batch=8)
+    """A prompt of 15 tokens in batches of 12, then single tokens. Also the notes to the user."""
+    session = Engine.load(model, n_threads=n_threads).session(n_ctx=64, n_batch=12)
     notes: list[str] = []
     with observe(session, what, notes.append):
         session.decode(PROMPT)

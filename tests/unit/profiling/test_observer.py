@@ -27,7 +27,7 @@ from q4engine.profiling.observer import Observation, Observer, observe
 from q4engine.profiling.recording import Level, Record
 from q4engine.profiling.streamline import PHASE_COLORS
 
-TEXTS = ["past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, n_eval 1", "past 13, n_eval 1"]
+TEXTS = ["past 0, n_eval 12", "past 12, n_eval 3", "past 15, n_eval 1", "past 16, n_eval 1", "past 17, n_eval 1"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def connected_run(model: Path, what: Observation) -> None:
     """As capture_runs.observed_run, once the client has found the daemon; a warm-up before."""
-    session = Engine.load(model, n_threads=1).session(n_ctx=64, n_batch=8)
+    session = Engine.load(model, n_threads=1).session(n_ctx=64, n_batch=12)
     client: list[annotate.Streamline] = []
     original = annotate.streamline
 
@@ -73,13 +73,13 @@ def test_all_share_one_stamp_a_call(model: Path, tmp_path: Path, endpoints: Endp
         rows = list(csv.DictReader(file))
     stamps = [marker.time for marker in markers]
     assert [int(row["time_ns"]) for row in rows[:-1]] == stamps
-    assert [f"past {row['n_past']}, n_eval {row['n_eval']}" for row in rows] == [*TEXTS, "past 14, n_eval 0"]
+    assert [f"past {row['n_past']}, n_eval {row['n_eval']}" for row in rows] == [*TEXTS, "past 18, n_eval 0"]
     assert [row["phase"] for row in rows] == ["prefill"] * 2 + ["decode"] * 3 + ["end"]
     _, calls = read_capture(tmp_path / "c.csv")
     assert [int(row["start_ns"]) for row in calls] == stamps
     assert int(rows[-1]["time_ns"]) == int(calls[-1]["start_ns"]) + int(calls[-1]["duration_ns"])
     found = read(tmp_path / "m.csv").markers
-    assert [(m.n_past, m.n_eval) for m in found][:5] == [(0, 8), (8, 3), (11, 1), (12, 1), (13, 1)]
+    assert [(m.n_past, m.n_eval) for m in found][:5] == [(0, 12), (12, 3), (15, 1), (16, 1), (17, 1)]
 
 
 def test_a_channel_for_every_kind_of_operation(model: Path, endpoints: Endpoints) -> None:
@@ -144,7 +144,7 @@ def test_groups_take_turns_in_each_phase(model: Path) -> None:
     observer.finish()
     observer.stop()
     assert sink.counted == [
-        ("prefill", (0,)), ("prefill", (1,)), ("prefill", (0,)), ("decode", (0,)), ("decode", (1,)),
+        ("prefill", (0,)), ("prefill", (1,)), ("prefill", (0,)), ("prefill", (1,)), ("decode", (0,)), ("decode", (1,)),
     ]  # fmt: skip
 
 

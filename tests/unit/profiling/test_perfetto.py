@@ -47,12 +47,12 @@ def test_markers_and_counters(model: Path, tmp_path: Path) -> None:
     events = checked_events(tmp_path / "t.json")
     markers = [event["name"] for event in events if event["ph"] == "i"]
     assert markers == [
-        "past 0, n_eval 8", "past 8, n_eval 3", "past 11, n_eval 1", "past 12, n_eval 1", "past 13, n_eval 1",
+        "past 0, n_eval 12", "past 12, n_eval 3", "past 15, n_eval 1", "past 16, n_eval 1", "past 17, n_eval 1",
     ]  # fmt: skip
     config = session.engine.config
     position = config.n_layers * config.n_kv_heads * config.head_dim * 4
     cache = [event["args"]["value"] for event in events if event["name"] == "KV cache bytes"]
-    assert cache == [tokens * position for tokens in (8, 11, 12, 13, 14)]
+    assert cache == [tokens * position for tokens in (12, 15, 16, 17, 18)]
     assert all(e["args"]["value"] > 0 for e in events if e["name"] == "decode tokens/s")
 
 

@@ -1,0 +1,89 @@
+"""The options of speculation, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from q4engine.cli import options
+from q4engine.cli.loading import spinner
+from q4engine.errors import Q4Error
+from q4engine.speculation import (
+    MAX_GUESSES,
+    Drafter,
+    DraftModel,
+    Lookup,
+    SpeculativeSession,
+    require_same_vocabulary,
+)
+
+if TYPE_CHECKING:
+    from q4engine.engine import Engine, Session
+    from q4engine.sampling import Sampler
+
+_DEFAULT_GUESSES = 7  # with the token before them as many as GEMV kernels take at once
+_LONGEST_NGRAM = 64
+
+
+def add_speculation(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    group = parser.add_argument_group(
+        "speculation", "several guessed tokens are evaluated in one call; the text stays the same, bit for bit"
+    )
+    source = group.add_mutually_exclusive_group()
+    source.add_argument(
+        "--lookup",
+        metavar="N",
+        type=options.integer(1, _LONGEST_NGRAM),
+        help="guess that what followed the last N tokens before follows them again: 3 suits most texts",
+    )
+    source.add_argument(
+        "-md",
+        "--draft",
+        "--model-draft",
+        dest="draft",
+        metavar="MODEL",
+        type=options.file,
+        help="guess what this smaller model says, which must have the same vocabulary",
+    )
+    group.add_argument(
+        "-td",
+        "--threads-draft",
+        metavar="N",
+        type=options.integer(1, options.MAX_COUNT),
+        help="the draft model's threads (default: as -t)",
+    )
+    group.add_argument(
+        "--draft-max",
+        "--draft-n",
+        metavar="N",
+        type=options.integer(1, MAX_GUESSES),
+        default=_DEFAULT_GUESSES,
+        help="guesses a call at most (default: %(default)s); how many pay is measured",
+    )
+
+
+def speculation(
+    args: argparse.Namespace, engine: Engine, session: Session, sampler: Sampler
+) -> SpeculativeSession | None:
+    """What --lookup or --draft ask for; None where neither is given."""
+    drafter: Drafter
+    if args.lookup is not None:
+        drafter = Lookup(args.lookup)
+    elif args.draft is not None:
+        drafter = DraftModel(_draft_session(args, engine, session), sampler)
+    else:
+        return None
+    return SpeculativeSession(session, drafter, args.draft_max)
+
+
+def _draft_session(args: argparse.Namespace, engine: Engine, session: Session) -> Session:
+    from q4engine.engine import Engine
+
+    if args.draft.name.isdecimal() and not args.draft.exists():
+        raise Q4Error(f"--draft {args.draft}: there is no such model; how many tokens are guessed says --draft-max")
+    threads = args.threads_draft or args.threads
+    with spinner(f"loading {args.draft.name}"):
+        draft = Engine.load(args.draft, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
+    require_same_vocabulary(engine, draft)
+    return draft.session(n_ctx=session.n_ctx, n_batch=session.n_batch)

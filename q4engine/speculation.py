@@ -1,0 +1,283 @@
+"""Speculation without loss: the next tokens are guessed, and several are evaluated in one call.
+
+A call of a few tokens reads the weights once, as a single token's does. What the sampler draws is compared with the
+guess; equal ones need no call of their own, and the first other one takes the place of those that were guessed behind
+it. Logits do not depend on how tokens are batched (docs/arithmetic.md), and the sampler draws once a position, so the
+text is that of single tokens, bit for bit, at any temperature.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from q4engine.errors import Q4Error
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from q4engine.engine import Engine, Phase, Session
+    from q4engine.sampling import Sampler
+
+MAX_GUESSES = 16
+_MEMORY = 0.1  # weight of the newest observation in an average
+_FIRST_GUESS = 0.6  # how often guesses are taken to be right before any was checked
+_MORE = 0.2  # of a single token's time: what each further token of a call is taken to cost before it was measured
+_PLAIN_FIRST = 2  # calls of a single token that tell its time
+_RETRY = 32  # tokens after which a drafter that did not pay is asked again
+
+
+class Drafter(Protocol):
+    """Guesses tokens. What it says is never trusted."""
+
+    costly: bool
+    """Whether a guess takes time that counts."""
+
+    def guess(self, tokens: Sequence[int], n: int) -> list[int]:
+        """At most ``n`` tokens that may follow; none where it has no idea."""
+        ...
+
+
+class Lookup:
+    """Guesses that what followed the last ``length`` tokens before follows them again: a table of n-grams."""
+
+    costly = False
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._behind: dict[tuple[int, ...], int] = {}  # n-gram: where what followed its last occurrence stands
+        self._n, self._last = 0, -1
+
+    def guess(self, tokens: Sequence[int], n: int) -> list[int]:
+        self._read(tokens)
+        at = self._behind.get(tuple(tokens[-self._length :]))
+        if at is None:
+            return []
+        found = list(tokens[at : at + n])
+        while len(found) < n:  # it overlaps with what it continues
+            found.append(found[at + len(found) - len(tokens)])
+        return found
+
+    def _read(self, tokens: Sequence[int]) -> None:
+        """Takes up the n-grams that something follows; all of them where the text is another one."""
+        if len(tokens) < self._n or (self._n and tokens[self._n - 1] != self._last):
+            self._behind.clear()
+            self._n = 0
+        for end in range(max(self._n, self._length), len(tokens)):
+            self._behind[tuple(tokens[end - self._length : end])] = end
+        self._n, self._last = len(tokens), tokens[-1] if tokens else -1
+
+
+class DraftModel:
+    """Guesses what a smaller model says, which draws as the sampler would."""
+
+    costly = True
+
+    def __init__(self, session: Session, sampler: Sampler) -> None:
+        self._session = session
+        self._sampler = sampler  # whose state is copied, never changed
+
+    def guess(self, tokens: Sequence[int], n: int) -> list[int]:
+        session, sampler = self._session, self._sampler.fork()
+        logits = session.sync(tokens)
+        found = [sampler.sample(logits, session.tokens)]
+        while len(found) < n and session.n_past < session.n_ctx:
+            logits = session.decode(found[-1:])
+            found.append(sampler.sample(logits, session.tokens))
+        return found
+
+
+def require_same_vocabulary(engine: Engine, draft: Engine) -> None:
+    """Q4Error where tokens of the one are not those of the other."""
+    ours, theirs = engine.tokenizer.vocabulary, draft.tokenizer.vocabulary
+    if len(ours) != len(theirs):
+        raise Q4Error(
+            f"{draft.gguf.path}: a vocabulary of {len(theirs)} tokens, expected the model's {len(ours)}; "
+            "a draft model shares its vocabulary"
+        )
+    for token in range(len(ours)):
+        if ours.tokens[token] != theirs.tokens[token]:
+            raise Q4Error(
+                f"{draft.gguf.path}: token {token} is {theirs.tokens[token]!r}, expected the model's "
+                f"{ours.tokens[token]!r}; a draft model shares its vocabulary"
+            )
+
+
+class _Pace:
+    """How many guesses pay: by how often they were right, and by what calls of so many tokens took."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._right = _FIRST_GUESS
+        self._seconds: dict[int, float] = {}  # of a call, by its tokens
+        self._guessing = 0.0  # seconds a guess
+
+    @property
+    def single(self) -> float:
+        """Seconds of a call of one token; 0 before there was one."""
+        return self._seconds.get(1, 0.0)
+
+    def called(self, tokens: int, seconds: float) -> None:
+        self._seconds[tokens] = _average(self._seconds.get(tokens), seconds)
+
+    def guessed(self, n: int, seconds: float) -> None:
+        self._guessing = _average(self._guessing or None, seconds / n)
+
+    def checked(self, right: bool) -> None:
+        self._right = _average(self._right, float(right))
+
+    def best(self, most: int) -> int:
+        """The number of guesses, 0 to ``most``, with the most tokens a second."""
+        return max(range(min(most, self._most) + 1), key=self._rate)
+
+    def _rate(self, n: int) -> float:
+        p = min(self._right, 0.99)
+        tokens = (1.0 - p ** (n + 1)) / (1.0 - p)
+        return tokens / (self._time(n + 1) + n * self._guessing)
+
+    def _time(self, tokens: int) -> float:
+        """Measured; else from the nearest fewer that were, and no less than what more of them took in proportion."""
+        if tokens in self._seconds:
+            return self._seconds[tokens]
+        below = max(n for n in self._seconds if n < tokens)
+        return self._seconds[below] + (tokens - below) * _MORE * self.single
+
+
+def _average(old: float | None, new: float) -> float:
+    return new if old is None else old + _MEMORY * (new - old)
+
+
+@dataclass
+class Guesses:
+    """What came of speculation."""
+
+    drafted: int = 0
+    accepted: int = 0
+    calls: int = 0
+    """That evaluated guesses."""
+    tokens: int = 0
+    seconds: float = 0.0
+    single_seconds: float = 0.0
+    """What a call of one token took last, on average."""
+
+    @property
+    def speed_up(self) -> float | None:
+        """Over single tokens, by the time of their calls; None where nothing was evaluated."""
+        return self.tokens * self.single_seconds / self.seconds if self.seconds else None
+
+    def as_dict(self) -> dict[str, object]:
+        return {"drafted": self.drafted, "accepted": self.accepted, "calls": self.calls, "speed_up": self.speed_up}
+
+    def line(self) -> str:
+        """For the summary."""
+        share = f" ({self.accepted / self.drafted:.1%})" if self.drafted else ""
+        speed_up = "" if self.speed_up is None else f", {self.speed_up:.2f} x the speed of single tokens"
+        return f"{'speculation':>16}      = {self.accepted} of {self.drafted} guesses were right{share}{speed_up}"
+
+
+class SpeculativeSession:
+    """A session that evaluates guesses along; for :func:`q4engine.generate.generate` it is like any other.
+
+    The session below may hold guesses behind ``tokens`` until :meth:`settle`.
+    """
+
+    def __init__(self, session: Session, drafter: Drafter, most: int) -> None:
+        self.session = session
+        self.guesses = Guesses()
+        self.n_ctx = session.n_ctx
+        self._drafter = drafter
+        self._pace = _Pace(most)
+        self._tokens: list[int] = list(session.tokens)
+        self._guess: list[int] = []  # that was evaluated behind them
+        self._rows: list[np.ndarray] = []  # logits behind the first, second, … of it
+        self._shadow: int | None = None  # a guess that was not evaluated
+        self._single_calls = 0
+        self._idle = 0  # tokens since a costly drafter was asked last
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        return self._tokens
+
+    def settle(self) -> None:
+        """Guesses that nobody has drawn are forgotten."""
+        self._guess, self._rows = [], []
+        if self.session.n_past > len(self._tokens):
+            self.session.truncate(len(self._tokens))
+
+    def held(self, tokens: Sequence[int]) -> int:
+        self.settle()
+        return self.session.held(tokens)
+
+    def sync(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray:
+        self.settle()
+        logits = self.session.sync(tokens, phase=phase)
+        self._tokens = list(tokens)
+        self._shadow = None
+        return logits
+
+    def decode(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray:
+        """One token, which may have been guessed before."""
+        (token,) = tokens
+        start = time.perf_counter()
+        self.guesses.tokens += 1
+        try:
+            return self._accepted(token) if self._is_next(token) else self._evaluate(token, phase)
+        finally:
+            self.guesses.seconds += time.perf_counter() - start
+            self.guesses.single_seconds = self._pace.single
+
+    def _is_next(self, token: int) -> bool:
+        """Whether it was guessed and evaluated; what is known of guesses learns of it."""
+        guess = self._guess[0] if self._guess else self._shadow
+        if guess is not None:
+            self._pace.checked(guess == token)
+        self._shadow = None
+        return bool(self._guess) and guess == token
+
+    def _accepted(self, token: int) -> np.ndarray:
+        self.guesses.accepted += 1
+        self._tokens.append(token)
+        del self._guess[0]
+        return self._rows.pop(0)
+
+    def _evaluate(self, token: int, phase: Phase) -> np.ndarray:
+        self.settle()
+        guess = self._new_guess([*self._tokens, token])
+        start = time.perf_counter()
+        if guess:
+            rows = list(self.session.decode([token, *guess], all_logits=True, phase="verify"))
+            self.guesses.drafted += len(guess)
+            self.guesses.calls += 1
+        else:
+            rows = [self.session.decode([token], phase=phase)]
+            self._single_calls += 1
+        self._pace.called(1 + len(guess), time.perf_counter() - start)
+        self._tokens.append(token)
+        self._guess, self._rows = guess, rows[1:]
+        first: np.ndarray = rows[0]
+        return first
+
+    def _new_guess(self, tokens: Sequence[int]) -> list[int]:
+        """What to evaluate behind the last of the tokens."""
+        room = min(self.n_ctx - len(tokens), MAX_GUESSES)
+        if room <= 0 or self._single_calls < _PLAIN_FIRST:
+            return []
+        n = self._pace.best(room)
+        if self._drafter.costly:
+            self._idle = 0 if n else self._idle + 1
+            if self._idle == _RETRY:
+                self._idle, n = 0, 1
+            return self._asked(tokens, n) if n else []
+        guess = self._asked(tokens, max(n, 1))
+        if n == 0 and guess:
+            self._shadow = guess[0]
+        return guess[:n]
+
+    def _asked(self, tokens: Sequence[int], n: int) -> list[int]:
+        start = time.perf_counter()
+        guess = self._drafter.guess(tokens, n)
+        if guess and self._drafter.costly:
+            self._pace.guessed(len(guess), time.perf_counter() - start)
+        return guess
