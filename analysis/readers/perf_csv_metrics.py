@@ -51,7 +51,7 @@ def read(source: Source, names: Header) -> Table:
         if not line.strip() or line.startswith("#"):
             builder.header_line(line)
             continue
-        if row <= names.row or _header(row, line, names.separator) == names._replace(row=row):
+        if row <= names.row or _cells(line, names.separator) == [*names.places, *names.names]:
             if row < names.row:
                 source.skip(row)
             continue
@@ -70,14 +70,19 @@ def read(source: Source, names: Header) -> Table:
 
 
 def _header(row: int, line: str, separator: str) -> Header | None:
-    cells = [cell.strip() for cell in line.split(separator)]
-    cells = cells[:-1] if cells and not cells[-1] else cells
+    cells = _cells(line, separator)
     n = next((i for i, cell in enumerate(cells) if cell not in PLACES), len(cells))
     names = cells[n:]
     known = any(name in CLASSIC or name.startswith("% ") or is_known(name.split("  ")[-1]) for name in names)
     if not names or len(cells) > MOST_COLUMNS or not known or not all(names) or any(is_value(name) for name in names):
         return None
     return Header(row, separator, cells[:n], names)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """The cells of a line of names, which a separator may end."""
+    cells = [cell.strip() for cell in line.split(separator)]
+    return cells[:-1] if cells and not cells[-1] else cells
 
 
 def _values(line: str, names: Header) -> tuple[float, str, list[str]] | None:

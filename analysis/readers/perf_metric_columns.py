@@ -14,6 +14,7 @@ MOST_COLUMNS = 256
 
 _TIME = re.compile(r"\d{1,12}[.,]\d{9}")
 _VALUE = re.compile(r"-?(?:\d{1,18}(?:[.,]\d{1,9})?|nan|inf)%?")
+_PLAIN = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
 _UNIT = re.compile(r"%|percent of [\w/]+(?: [\w/]+){0,2}|per [\w,/ ]{1,40}")
 _PHRASE = re.compile(
     r"(GHz|insns? per cycle|stalled cycles per insn|(?:front|back)end +cycles idle|CPUs utilized"
@@ -43,7 +44,7 @@ def metric_of(time_s: float, scope: str, name: str, text: str, unit: str = "") -
     digits = with_point(text.rstrip("%"))
     if not digits or digits.lstrip("-") in ("nan", "inf") or digits.startswith("-"):
         return None
-    value = number(digits, f"metric {printable(name)}")
+    value = float(digits) if _PLAIN.fullmatch(digits) else number(digits, f"metric {printable(name)}")
     prefix, _, rest = name.partition("  ")
     if rest and _UNIT.fullmatch(prefix):
         unit, name = prefix, rest

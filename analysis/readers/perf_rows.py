@@ -155,16 +155,22 @@ def metric_row(time_s: float, scope: str, value: float, text: str, running: floa
 
     None for perf's older phrases (`GHz`, `of all branches`), which repeat in words what is in the counts.
     """
+    known = _unit_and_name if len(text) <= LONGEST_ROW else _unit_and_name.__wrapped__
+    unit, name = known(text)
+    return named_metric(time_s, scope, value, name, unit, running) if name else None
+
+
+@lru_cache(KEPT)
+def _unit_and_name(text: str) -> tuple[str, str]:
+    """What stands behind a ratio's value, as unit and name; the name is '' where it has none."""
     words = text.split()
     at = next((i for i, word in enumerate(words) if _IDENTIFIER.fullmatch(word)), None)
     if at is None:  # a name of one word, behind a unit that says what it is a share of
         unit = " ".join(words[:-1])
         if len(words) < 2 or not (_SHARE_UNIT.fullmatch(unit) and is_known(words[-1])):
-            return None
+            return "", ""
         at = len(words) - 1
-    if at != len(words) - 1:
-        return None
-    return named_metric(time_s, scope, value, words[at], " ".join(words[:at]), running)
+    return (" ".join(words[:at]), words[at]) if at == len(words) - 1 else ("", "")
 
 
 def of_group(metric: PerfRow, group: str) -> PerfRow:
@@ -175,15 +181,23 @@ def of_group(metric: PerfRow, group: str) -> PerfRow:
 
 def named_metric(time_s: float, scope: str, value: float, name: str, unit: str = "", running: float = NAN) -> PerfRow:
     """A ratio under its one name. Raises Malformed where the name is none."""
+    known = _metric if len(name) + len(unit) <= LONGEST_ROW else _metric.__wrapped__
+    event, unit, spelling, scale = known(name, unit)
+    return PerfRow(time_s, scope, value * scale, OK, unit, event, running, False, spelling)
+
+
+@lru_cache(KEPT)
+def _metric(name: str, unit: str) -> tuple[str, str, str, int]:
+    """(event, unit, spelling, what a value as printed is to be multiplied by) of a ratio."""
     spelling = event_name(" ".join(name.split()))
-    canonical = metric_name(spelling)
+    canonical, scale = metric_name(spelling), 1
     if not canonical:
         raise Malformed(f"'{printable(spelling)}' is no name of a metric")
     if canonical in _IDLE:
-        value, unit = value * (100 if "_" in spelling and not unit.startswith("%") else 1), "%"
+        scale, unit = 100 if "_" in spelling and not unit.startswith("%") else 1, "%"
         canonical = _IDLE[canonical]
     unit = "%" if unit.startswith("%") or _SHARE_UNIT.fullmatch(unit) else unit[:40]
-    return PerfRow(time_s, scope, value, OK, unit, METRIC_PREFIX + canonical, running, spelling=spelling)
+    return METRIC_PREFIX + canonical, unit, spelling, scale
 
 
 def check_length(line: str) -> None:

@@ -41,6 +41,7 @@ _SECONDS = re.compile(
     r"(?:\s{0,20}\(\s{0,8}\+-\s{0,12}(\d{1,6}(?:[.,]\d{1,6})?)\s?%)?"
 )
 _INTERVAL_HEADER = re.compile(r"\s{0,40}#\s+time\b")
+_NO_ROW = re.compile(r"\s*(?:\$|#(?!\s+\d))")
 _QUOTED = re.compile(r"=(20|3D|09)")
 _RUNS = re.compile(r" \((\d{1,9}) runs\)$")
 
@@ -105,7 +106,13 @@ class _Reader:
             return False
         shape, texts = found
         time_s, running = shape.time_s(texts), shape.running(texts)
-        if running > 1 or (time_s != time_s and (self.builder.n_timed or self.time_s == self.time_s)):
+        if running is not None and running > 1:
+            return False
+        if running is None or shape.row is None:
+            self._settle()
+            self._found(shape.line(texts, running))
+            return True
+        if time_s != time_s and (self.builder.n_timed or self.time_s == self.time_s):
             return False
         if self.pending.row or self.pending.metrics:
             self._flush()
@@ -114,7 +121,7 @@ class _Reader:
             if time_s != self.time_s:
                 self.time_s = time_s
                 self.in_interval.clear()
-            self.in_interval.add(shape.key)
+            self.in_interval.add((shape.row.scope, shape.row.event))
         self.held = (shape, texts, time_s, running)
         return True
 
@@ -339,6 +346,7 @@ def _is_plain(line: str) -> bool:
         or TITLE in text
         or "seconds" in text
         or text.endswith("=")
-        or text.lstrip().startswith(("#", "$"))
+        or _NO_ROW.match(text)
+        or "# Table of " in text
         or is_decoration(text)
     )

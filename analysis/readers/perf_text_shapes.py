@@ -48,22 +48,30 @@ class Reading(NamedTuple):
 class Shape(NamedTuple):
     """What lines of one shape hold. Readings of None: the example's own value holds for all.
 
-    metrics: (reading, the example's row) of each. key: scope and event.
+    metrics: (reading, the example's row) of each. row: None where a line holds ratios alone. bracketed: the example's
+    share in brackets, None where it has none.
     """
 
-    row: PerfRow
+    row: PerfRow | None
     time: Reading | None
     amount: Reading | None
     share: Reading | None
     metrics: tuple[tuple[Reading, PerfRow], ...]
-    key: tuple[str, str]
+    group: str
+    bracketed: float | None
 
     def time_s(self, texts: list[str]) -> float:
         return self.time.value(texts) if self.time else NAN
 
-    def running(self, texts: list[str]) -> float:
-        """More than 1 where the careful parser has to look."""
-        return self.share.value(texts) if self.share else self.row.running
+    def running(self, texts: list[str]) -> float | None:
+        """More than 1 where the careful parser has to look. None where ratios alone have no share of their own."""
+        return self.share.value(texts) if self.share else self.row.running if self.row else self.bracketed
+
+    def line(self, texts: list[str], running: float | None) -> TextLine:
+        """A line of ratios alone."""
+        time_s = self.time_s(texts)
+        metrics = [row._replace(time_s=time_s, value=reading.value(texts)) for reading, row in self.metrics]
+        return TextLine(None, metrics, self.group, running)
 
 
 Key = tuple[str, ...]
@@ -97,7 +105,7 @@ def _learned(line: str) -> Shape | None:
     if len(texts) > MOST_NUMBERS or any(len(_MARKS.sub("", text)) > MOST_DIGITS - 1 for text in texts):
         return None
     example = _parsed(line)
-    if example is None or example.row is None or example.group:
+    if example is None:
         return None
     found: dict[str, Reading] = {}
     for at, text in enumerate(texts):
@@ -116,8 +124,8 @@ def _learned(line: str) -> Shape | None:
     if any(name not in found for name in ratios):
         return None
     metrics = tuple((found[name], metric) for name, metric in zip(ratios, example.metrics, strict=True))
-    key = (example.row.scope, example.row.event)
-    return Shape(example.row, found.get("time"), found.get("count"), found.get("share"), metrics, key)
+    readings = found.get("time"), found.get("count"), found.get("share")
+    return Shape(example.row, *readings, metrics, example.group, example.running)
 
 
 def _parsed(line: str) -> TextLine | None:
@@ -129,14 +137,17 @@ def _parsed(line: str) -> TextLine | None:
 
 def _fields(line: TextLine) -> dict[str, float]:
     """The numbers of a line by name."""
-    assert line.row
-    fields = {"time": line.row.time_s, "count": line.row.value, "share": line.row.running}
+    if row := line.row:
+        fields = {"time": row.time_s, "count": row.value, "share": row.running}
+    else:
+        fields = {"time": line.metrics[0].time_s} if line.metrics else {}
+        fields |= {} if line.running is None else {"share": line.running}
     return fields | {f"metric {n}": metric.value for n, metric in enumerate(line.metrics)}
 
 
 def _differing(one: TextLine, other: TextLine) -> list[str] | None:
     """Names of the numbers that differ, None where anything else does as well."""
-    if other.row is None or len(one.metrics) != len(other.metrics) or _bare(one) != _bare(other):
+    if (other.row is None) != (one.row is None) or len(one.metrics) != len(other.metrics) or _bare(one) != _bare(other):
         return None
     ours, theirs = _fields(one), _fields(other)
     return [name for name in ours if ours[name] != theirs[name] and ours[name] == ours[name]]
@@ -144,9 +155,9 @@ def _differing(one: TextLine, other: TextLine) -> list[str] | None:
 
 def _bare(line: TextLine) -> object:
     """All of a line that is no number of its fields."""
-    assert line.row
     metrics = [metric._replace(value=0.0, time_s=0.0, running=0.0) for metric in line.metrics]
-    return line.row._replace(value=0.0, time_s=0.0, running=0.0), metrics, line.group, line.running is None
+    row = line.row and line.row._replace(value=0.0, time_s=0.0, running=0.0)
+    return row, metrics, line.group, line.running is None
 
 
 def _reading(at: int, text: str, changed: str, value: float, other: float) -> Reading | None:
@@ -169,6 +180,7 @@ def _reading(at: int, text: str, changed: str, value: float, other: float) -> Re
 def added(shape: Shape, texts: list[str], time_s: float, running: float) -> list[Added]:
     """The rows of a line, as the table takes them."""
     row = shape.row
+    assert row
     value = shape.amount.value(texts) if shape.amount else row.value
     shown = 0.0 if row.status == NOT_SUPPORTED else running
     rows: list[Added] = [(time_s, NAN, value, shown, row.scope, "", "", row.status, row.unit, "", row.event)]
@@ -182,6 +194,7 @@ def added(shape: Shape, texts: list[str], time_s: float, running: float) -> list
 
 def pending_row(shape: Shape, texts: list[str], time_s: float, running: float) -> tuple[PerfRow, list[PerfRow]]:
     """The count and the ratios of a line, for a reader whose next line may add to them."""
+    assert shape.row
     value = shape.amount.value(texts) if shape.amount else shape.row.value
     row = shape.row._replace(time_s=time_s, value=value, running=running)
     return row, [metric._replace(time_s=time_s, value=reading.value(texts)) for reading, metric in shape.metrics]
