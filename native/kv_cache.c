@@ -3,6 +3,7 @@
 #include "memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void open_layers(struct q4_kv_cache *cache, const struct q4_model *m) {
     q4_close(cache->keys, cache->bytes);
@@ -48,4 +49,37 @@ size_t q4_kv_position_bytes(const struct q4_model *m) {
     for (size_t i = 0; i < m->n_layers; i++)
         columns += m->kv_shapes[i].heads * m->kv_shapes[i].head_dim;
     return columns * 2 * sizeof(uint16_t);
+}
+
+static size_t head_bytes(const struct q4_model *m, size_t layer, size_t n) {
+    return q4_round_up(n, Q4_KV_BLOCK) * m->kv_shapes[layer].head_dim * sizeof(uint16_t);
+}
+
+size_t q4_kv_saved_bytes(const struct q4_model *m, size_t n) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->n_layers; i++)
+        bytes += m->kv_shapes[i].heads * 2 * head_bytes(m, i, n);
+    return bytes;
+}
+
+void q4_kv_save(const struct q4_kv_cache *cache, const struct q4_model *m, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < m->n_layers; i++)
+        for (size_t h = 0; h < m->kv_shapes[i].heads; h++) {
+            struct q4_kv_head head = q4_kv_head(cache, (int)i, h);
+            size_t bytes = head_bytes(m, i, n);
+            memcpy(out, head.keys, bytes);
+            memcpy(out + bytes, head.values, bytes);
+            out += 2 * bytes;
+        }
+}
+
+void q4_kv_load(struct q4_kv_cache *cache, const struct q4_model *m, size_t n, const uint8_t *in) {
+    for (size_t i = 0; i < m->n_layers; i++)
+        for (size_t h = 0; h < m->kv_shapes[i].heads; h++) {
+            struct q4_kv_head head = q4_kv_head(cache, (int)i, h);
+            size_t bytes = head_bytes(m, i, n);
+            memcpy(head.keys, in, bytes);
+            memcpy(head.values, in + bytes, bytes);
+            in += 2 * bytes;
+        }
 }

@@ -285,6 +285,34 @@ class Session:
         if self._reference is not None:
             self._reference.n_past = n_past
 
+    def saved(self, n: int) -> bytearray:
+        """Keys and values of the first ``n`` positions, the same bytes on every machine. Q4Error without the native
+        backend."""
+        native = self._require_native()
+        out = bytearray(native.kv_bytes(n))
+        native.save_kv(n, out)
+        return out
+
+    def restore(self, tokens: Sequence[int], saved: memoryview | bytes | bytearray) -> None:
+        """Hold these tokens, whose keys and values :meth:`saved` gave in a session of the same model.
+
+        Q4Error where they do not fit or the bytes are not as many, and without the native backend.
+        """
+        ids = self._check(tokens, 0)
+        native = self._require_native()
+        if len(ids) > self.n_ctx:
+            raise ContextFullError(0, len(ids), self.n_ctx)
+        if len(saved) != native.kv_bytes(len(ids)):
+            raise Q4Error(f"{len(saved)} bytes for {len(ids)} positions, expected {native.kv_bytes(len(ids))}")
+        self._tokens.clear()
+        native.load_kv(len(ids), saved)
+        self._tokens += ids.tolist()
+
+    def _require_native(self) -> Any:
+        if self._native is None:
+            raise Q4Error("keys and values are saved with the native backend alone")
+        return self._native
+
     def _check(self, tokens: Sequence[int] | np.ndarray, first: int) -> np.ndarray:
         """As int32; Q4Error where one is not in the vocabulary. first: the position of the first."""
         ids = np.asarray(tokens, np.int64)

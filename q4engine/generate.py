@@ -120,6 +120,8 @@ class Generation:
         self.stop_reason: StopReason = "interrupted"
         self.at_end: Callable[[], object] = lambda: None
         """Called when the last token was given, or nobody asks for more."""
+        self.behind_prompt: Callable[[], object] = lambda: None
+        """Called when the prompt was evaluated, and nothing else yet."""
         self._session = session
         self._sampler = sampler
         self._n_predict = n_predict
@@ -138,6 +140,7 @@ class Generation:
         session = self._session
         with self.timings.prompt.measured(len(self.prompt) - session.held(self.prompt)):
             logits = session.sync(self.prompt, phase="prefill")
+        self.behind_prompt()
         while len(self.tokens) != self._n_predict:
             with self.timings.sample.measured(1):
                 token = self._sampler.sample(logits, session.tokens)

@@ -200,6 +200,11 @@ class SpeculativeSession:
     def tokens(self) -> Sequence[int]:
         return self._tokens
 
+    def adopt(self) -> None:
+        """What the session below holds is the text."""
+        self._guess, self._rows, self._shadow = [], [], None
+        self._tokens = list(self.session.tokens)
+
     def settle(self) -> None:
         """Guesses that nobody has drawn are forgotten."""
         self._guess, self._rows = [], []

@@ -87,7 +87,70 @@ static PyObject *session_decode(PyObject *object, PyObject *args) {
     return PyBool_FromLong(recorder && q4_records_due(recorder));
 }
 
+// A buffer of as many bytes as n positions have, in a session that does nothing else.
+static bool kv_buffer(SessionObject *self, Py_ssize_t n, const Py_buffer *buffer) {
+    if (!q4_session_idle(self))
+        return false;
+    if (n < 0 || (size_t)n > self->session.n_ctx)
+        return q4_fail("as many positions as the context has at most");
+    return (size_t)buffer->len == q4_kv_saved_bytes(self->session.model, (size_t)n) ||
+           q4_fail("the buffer does not match the positions");
+}
+
+PyDoc_STRVAR(kv_bytes_doc, "kv_bytes(n, /) -> int\n\nBytes that save_kv writes of the first n positions.");
+
+static PyObject *session_kv_bytes(PyObject *object, PyObject *args) {
+    SessionObject *self = (SessionObject *)object;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "n", &n))
+        return NULL;
+    if (n < 0 || (size_t)n > self->session.n_ctx) {
+        q4_fail("as many positions as the context has at most");
+        return NULL;
+    }
+    return PyLong_FromSize_t(q4_kv_saved_bytes(self->session.model, (size_t)n));
+}
+
+PyDoc_STRVAR(save_kv_doc, "save_kv(n, out, /) -> None\n\n"
+                          "Keys and values of the first n positions to a writable buffer of kv_bytes(n).");
+
+static PyObject *session_save_kv(PyObject *object, PyObject *args) {
+    SessionObject *self = (SessionObject *)object;
+    Py_ssize_t n;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "nw*", &n, &out))
+        return NULL;
+    bool ok = kv_buffer(self, n, &out);
+    if (ok)
+        q4_kv_save(&self->session.cache, self->session.model, (size_t)n, out.buf);
+    PyBuffer_Release(&out);
+    if (!ok)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(load_kv_doc, "load_kv(n, from, /) -> None\n\n"
+                          "Keys and values of the first n positions from a buffer that save_kv wrote.");
+
+static PyObject *session_load_kv(PyObject *object, PyObject *args) {
+    SessionObject *self = (SessionObject *)object;
+    Py_ssize_t n;
+    Py_buffer from;
+    if (!PyArg_ParseTuple(args, "ny*", &n, &from))
+        return NULL;
+    bool ok = kv_buffer(self, n, &from);
+    if (ok)
+        q4_kv_load(&self->session.cache, self->session.model, (size_t)n, from.buf);
+    PyBuffer_Release(&from);
+    if (!ok)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef session_methods[] = {
+    {"kv_bytes", session_kv_bytes, METH_VARARGS, kv_bytes_doc},
+    {"save_kv", session_save_kv, METH_VARARGS, save_kv_doc},
+    {"load_kv", session_load_kv, METH_VARARGS, load_kv_doc},
     {"decode", session_decode, METH_VARARGS, decode_doc},
     {"record", q4_session_record, METH_VARARGS, q4_session_record_doc},
     {"select", q4_session_select, METH_VARARGS, q4_session_select_doc},

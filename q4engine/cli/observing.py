@@ -66,7 +66,8 @@ def _check_files(args: argparse.Namespace) -> None:
     streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
     model = [("the model", path) for path in paths_of(model_path(args))]
     read = [*model, ("the prompt", args.file), *streams]
-    refused = conflict([(f"--{name}", getattr(args, name)) for name in ("markers", "capture", "trace")], read)
+    written = ("markers", "capture", "trace", "prompt_cache")
+    refused = conflict([(f"--{name.replace('_', '-')}", getattr(args, name, None)) for name in written], read)
     if refused:
         args.parser.error(refused)
 

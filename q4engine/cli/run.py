@@ -23,6 +23,7 @@ from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine
+    from q4engine.generate import Generation
     from q4engine.tokenizer import ChatTemplate
 
 _EXIT_INTERRUPTED = 130
@@ -78,6 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_speculation(parser)
     add_observing(parser)
     options.add_json(parser)
+    _add_prompt_cache(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
     for kind in RUN_IGNORED:
         for names in kind:
@@ -133,6 +135,16 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_prompt_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompt-cache",
+        metavar="FILE",
+        type=options.file,
+        help="take up what the file holds of the prompt, evaluated, and save the prompt there; made where it is not",
+    )
+    parser.add_argument("--prompt-cache-ro", action="store_true", help="take up the prompt cache and never write it")
+
+
 def _add_chat(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("chat")
     system = group.add_mutually_exclusive_group()
@@ -179,6 +191,8 @@ def run(args: argparse.Namespace) -> int:
     prompt = options.read_prompt(args)
     if prompt is None and args.json:
         args.parser.error("--json needs a prompt: -p, -f or stdin")
+    if prompt is None and args.prompt_cache is not None:
+        args.parser.error("--prompt-cache needs a prompt: -p, -f or stdin; a chat keeps what it has evaluated")
     if prompt == "":
         raise Q4Error(f"the prompt is empty: {options.NO_PROMPT}; without any of them, in a terminal, a chat begins")
     start = time.perf_counter()
@@ -261,6 +275,8 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
             note(f"note: {own_bos(conversation.tokenizer)}")
     if args.verbose:
         note(f"prompt: {len(generation.prompt)} tokens: {generation.prompt}")
+    if args.prompt_cache is not None:
+        _use_prompt_cache(args, conversation, generation)
     parts: list[str] = []
     try:
         interrupted = stream(generation, conversation.tokenizer, parts, not args.json, args.reverse_prompt)
@@ -274,6 +290,23 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
         print_json(args, conversation, generation, "".join(parts))
     finish(args, conversation, generation)
     return _EXIT_INTERRUPTED if interrupted else 0
+
+
+def _use_prompt_cache(args: argparse.Namespace, conversation: Conversation, generation: Generation) -> None:
+    """Takes up the file, and has the prompt saved where it was not whole in it."""
+    from q4engine import prompt_cache
+
+    session, prompt, path = conversation.session, generation.prompt, args.prompt_cache
+    if path.exists():
+        prompt_cache.load(path, session)
+        if conversation.speculation is not None:
+            conversation.speculation.adopt()
+    elif args.prompt_cache_ro:
+        raise Q4Error(f"{path}: no such prompt cache")
+    held = prompt_cache.common(session, prompt)
+    note(f"note: {held} of {len(prompt)} tokens of the prompt are in {options.printable(path.name)}")
+    if held < len(prompt) and not args.prompt_cache_ro:
+        generation.behind_prompt = lambda: prompt_cache.save(path, session, len(prompt))
 
 
 def _describe(conversation: Conversation) -> None:

@@ -26,7 +26,7 @@ Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
     ("bench/*", "diagnosis.py"),
-    ("conversation.py", "generate.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
+    ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
     ("engine.py",),
     ("reference/*",),
     ("models/*",),

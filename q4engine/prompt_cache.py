@@ -1,0 +1,110 @@
+"""Prompt caches: the tokens of a prompt and their keys and values in a file, so that they need not be evaluated again.
+
+A file is a line of JSON, the tokens (int32) and what :meth:`Session.saved` gives, little-endian; the line says of which
+model, layout and arithmetic they are and has a CRC of all that follows. Logits behind a prompt that was reloaded are
+those of the run without it, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import outputs
+from q4engine.errors import Q4Error
+
+if TYPE_CHECKING:
+    from q4engine.engine import Engine, Session
+
+_KIND = "q4engine prompt cache"
+_VERSION = 1
+"""Of the file, and of the order in which keys and values are kept."""
+_ARITHMETIC = 1
+"""Of docs/arithmetic.md: counted up with every change of it that changes keys or values."""
+_LONGEST_HEAD = 1000
+_PIECE = 4096
+
+
+def model_digest(engine: Engine) -> str:
+    """What tells models apart, in hexadecimal: every tensor's name, type and shape, and three pieces of its data."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(engine.gguf.tensors.items()):
+        digest.update(f"{name} {tensor.type_id} {tensor.shape}\n".encode())
+        data = tensor.data.reshape(-1)
+        for start in (0, len(data) // 2, max(len(data) - _PIECE, 0)):
+            digest.update(data[start : start + _PIECE].tobytes())
+    for key in sorted(engine.gguf.metadata):
+        if not key.startswith(("general.", "tokenizer.")):
+            digest.update(f"{key} {engine.gguf.metadata[key]}\n".encode())
+    return digest.hexdigest()
+
+
+def save(path: str | os.PathLike[str], session: Session, n: int) -> None:
+    """Writes the first ``n`` tokens that the session holds. Q4Error where that fails; a file from before stays then."""
+    import numpy as np
+
+    tokens = np.asarray(session.tokens[:n], "<i4").tobytes()
+    saved = session.saved(n)
+    head = {
+        "kind": _KIND, "version": _VERSION, "arithmetic": _ARITHMETIC, "model": model_digest(session.engine),
+        "tokens": n, "bytes": len(saved), "crc32": zlib.crc32(saved, zlib.crc32(tokens)),
+    }  # fmt: skip
+    try:
+        with outputs.Output(path) as output:
+            output.file.write(json.dumps(head).encode() + b"\n" + tokens)
+            output.file.write(saved)
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot write the prompt cache: {error.strerror}") from None
+
+
+def load(path: str | os.PathLike[str], session: Session) -> None:
+    """Has the session hold what the file holds. Q4Error with one line where it is another model's, layout's or
+    version's, is damaged, or does not fit; nothing has changed then."""
+    import numpy as np
+
+    try:
+        data = memoryview(Path(path).read_bytes())
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot read the prompt cache: {error.strerror}") from None
+    head, at = _head(path, data)
+    n, n_bytes = head["tokens"], head["bytes"]
+    found = len(data) - at
+    if found != 4 * n + n_bytes:
+        raise Q4Error(f"{path}: {found} bytes of tokens, keys and values, expected {4 * n + n_bytes}")
+    if zlib.crc32(data[at:]) != head["crc32"]:
+        raise Q4Error(f"{path}: the prompt cache is damaged: its checksum is another")
+    if head.get("model") != model_digest(session.engine):
+        raise Q4Error(f"{path}: a prompt cache of another model than {session.engine.gguf.path.name}")
+    if n > session.n_ctx:
+        raise Q4Error(f"{path}: a prompt of {n} tokens does not fit a context of {session.n_ctx}")
+    session.restore(np.frombuffer(data[at : at + 4 * n], "<i4").tolist(), data[at + 4 * n :])
+
+
+def _head(path: str | os.PathLike[str], data: memoryview) -> tuple[dict[str, Any], int]:
+    """The first line, checked, and where what follows it begins."""
+    line, end, _ = bytes(data[:_LONGEST_HEAD]).partition(b"\n")
+    try:
+        head = json.loads(line) if end else None
+    except ValueError:
+        head = None
+    if not isinstance(head, dict) or head.get("kind") != _KIND:
+        raise Q4Error(f"{path}: no prompt cache: it does not begin with a line that says so")
+    for name, expected in (("version", _VERSION), ("arithmetic", _ARITHMETIC)):
+        if head.get(name) != expected:
+            raise Q4Error(f"{path}: a prompt cache of {name} {head.get(name)!r}, expected {expected}")
+    sizes = ("tokens", "bytes", "crc32")
+    if not all(type(head.get(name)) is int and head[name] >= 0 for name in sizes) or head["tokens"] == 0:
+        raise Q4Error(f"{path}: the prompt cache's first line lacks a size")
+    return head, len(line) + 1
+
+
+def common(session: Session, tokens: Sequence[int]) -> int:
+    """How many tokens, from the first on, the session holds of these."""
+    held = session.tokens
+    most = min(len(held), len(tokens))
+    return next((i for i in range(most) if held[i] != tokens[i]), most)
