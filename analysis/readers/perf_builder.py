@@ -114,6 +114,21 @@ class PerfBuilder:
         if self.rows.n_rows // CHECK_EVERY != before // CHECK_EVERY:
             self.check_size()
 
+    def add_values(self, times: np.ndarray, values: np.ndarray, ones: Sequence[PerfRow]) -> None:
+        """Ratios of many intervals. times: [n]. values: [n, len(ones)]. ones: each ratio's row for a value of 1."""
+        self.rows.flush()
+        n = len(times)
+        columns = {"start_s": np.repeat(times, len(ones)), "value": (values * [one.value for one in ones]).ravel()}
+        texts = {"source": "spelling", "event": "event", "unit": "unit", "status": "status"}
+        for column, of_row in texts.items():
+            codes = [self.rows.names[column].code(getattr(one, of_row)) for one in ones]
+            columns[column] = np.tile(np.array(codes, dtype=np.int32), n)
+        self.n_timed += n * len(ones)
+        before = self.rows.n_rows
+        self.rows.add_arrays(columns)
+        if self.rows.n_rows // CHECK_EVERY != before // CHECK_EVERY:
+            self.check_size()
+
     def check_size(self) -> None:
         """Raises AnalysisError as soon as it is certain that there are too many names, or runs."""
         self.rows.flush()

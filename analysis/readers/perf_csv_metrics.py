@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from analysis.errors import printable
 from analysis.metric_names import is_known
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MOST_COLUMNS, is_value, metric_of
+from analysis.readers.perf_metric_lines import MetricLines
 from analysis.readers.perf_rows import Malformed, check_length, grouped_scope, number, thread_scope
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
@@ -47,7 +49,12 @@ def read(source: Source, names: Header) -> Table:
     """The ratios as a table. Raises AnalysisError for a line with other columns."""
     builder = PerfBuilder(source, FORMAT)
     builder.meta["separator"] = names.separator
+    lines = MetricLines(builder)
+    behind = f"{re.escape(names.separator)} {{0,60}}"
     for row, line in source.lines():
+        if lines.take(line):
+            continue
+        lines.flush()
         if not line.strip() or line.startswith("#"):
             builder.header_line(line)
             continue
@@ -64,8 +71,11 @@ def read(source: Source, names: Header) -> Table:
             for name, text in zip(names.names, texts, strict=True):
                 if metric := metric_of(time_s, scope, name, text):
                     builder.add(metric)
+            if names.places == ["time"]:
+                lines.learn([(name, "") for name in names.names], texts, f" {{0,60}}{behind}", f"(?:{behind})?")
         except Malformed as problem:
             source.reject(row, str(problem))
+    lines.flush()
     return builder.table()
 
 

@@ -32,7 +32,7 @@ class MetricColumns:
 
     def rows(self, line: str) -> list[PerfRow]:
         """The ratios of a line of values. Raises Malformed where it has other columns than the names."""
-        time_s, scope, values = _split(line.split())
+        time_s, scope, values = split(line.split())
         if len(values) != len(self.names):
             raise Malformed(f"{len(values)} values below the names of {len(self.names)} metrics")
         found = [metric_of(time_s, scope, n, text, unit) for (n, unit), text in zip(self.names, values, strict=True)]
@@ -88,11 +88,11 @@ def is_value_line(text: str) -> bool:
     words = text.split()
     if not 0 < len(words) <= MOST_COLUMNS + 4:
         return False
-    _, _, values = _split(words)
+    _, _, values = split(words)
     return bool(values) and all(is_value(word) for word in values)
 
 
-def _split(words: list[str]) -> tuple[float, str, list[str]]:
+def split(words: list[str]) -> tuple[float, str, list[str]]:
     """(time, scope, values)."""
     time_s, scope = NAN, ""
     if len(words) > 1 and _TIME.fullmatch(words[0]):

@@ -16,7 +16,8 @@ import numpy as np
 from analysis.errors import printable
 from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_builder import PerfBuilder
-from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line
+from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line, split
+from analysis.readers.perf_metric_lines import MetricLines
 from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.perf_text_shapes import Shape, Shapes, added, pending_row
@@ -70,6 +71,7 @@ class _Reader:
         self.is_inside, self.has_titles = True, False
         self.is_table_of_runs = False
         self.shapes = Shapes(_is_plain)
+        self.values = MetricLines(self.builder)
         self.held: tuple[Shape, list[str], float, float] | None = None  # a row that the next line may add to
         self.is_mail = False
         self.n_rows = 0  # of this run
@@ -99,7 +101,9 @@ class _Reader:
 
     def _quick(self, line: str) -> bool:
         """Takes a row of a shape that has been seen before. False for any other line."""
-        if not self.is_inside or self.columns or self.unread or self.is_table_of_runs or self.is_mail:
+        if self.columns:
+            return self._quick_values(line)
+        if not self.is_inside or self.unread or self.is_table_of_runs or self.is_mail:
             return False
         found = self.shapes.find(line)
         if found is None:
@@ -125,6 +129,14 @@ class _Reader:
         self.held = (shape, texts, time_s, running)
         return True
 
+    def _quick_values(self, line: str) -> bool:
+        """Takes a line of values that is spelled like the one above."""
+        if not self.is_inside or self.is_table_of_runs or self.pending.row or self.pending.metrics:
+            return False
+        n = self.values.take(line)
+        self.n_rows += n
+        return n > 0
+
     def _release(self) -> None:
         """The row that no line added to goes to the table."""
         if self.held:
@@ -135,6 +147,7 @@ class _Reader:
 
     def _settle(self) -> None:
         """A line follows that may add to the row."""
+        self.values.flush()
         if self.held:
             row, metrics = pending_row(*self.held)
             self.pending, self.held = _Pending(row, metrics), None
@@ -199,6 +212,7 @@ class _Reader:
         elif _INTERVAL_HEADER.match(text):
             self.is_inside = True
             self.columns = columns_of(text[text.index("time") + 4 :])
+            self.values.forget()
         elif match := (_SECONDS.match(text) if "seconds " in text else None):
             self._seconds(match)
         elif not self.is_inside:
@@ -254,9 +268,13 @@ class _Reader:
             return
         if self.columns is None and self.unread is not None and is_value_line(text):
             self.columns = columns_of(self.unread[1])
+            self.values.forget()
             self.unread = None
         if self.columns is not None and is_value_line(text):
             self._add_all(self.columns.rows(text))
+            time_s, scope, values = split(text.split())
+            if time_s == time_s and not scope:
+                self.values.learn(self.columns.names, values, " {1,200}")
             return
         found = parse(text)
         if found is None:
