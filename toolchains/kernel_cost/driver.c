@@ -64,8 +64,9 @@ static void run_kernel(const struct q4_kernel *kernel, size_t rows, size_t k, si
                            .y_stride = rows,
                            .scratch = kernel->scratch ? q4_cost_allocate(kernel->scratch(k)) : NULL,
                            .ops = &q4_ops_base};
+    void (*run)(const struct q4_task *) = kernel->few && tokens > 1 ? kernel->few : kernel->run;
     q4_cost_begin();
-    q4_run_kernel(kernel, &task);
+    run(&task);
     q4_cost_end();
 }
 
