@@ -1,16 +1,24 @@
-"""Which CPUs the engine's threads run on: the fastest cluster by default, or what ``--cpu-mask`` names."""
+"""Which CPUs the engine's threads run on: as many as make it faster by default, or what ``--cpu-mask`` names."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from q4engine.errors import Q4Error, shown
 
 SYSFS_CPU = Path("/sys/devices/system/cpu")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 MAX_CPU = 1023
+
+# A core takes part where it does at least so much of the fastest one's work. Rows are handed out in chunks, so a slower
+# core takes fewer; but all wait for its last chunk, and a little core beside big ones costs more than it brings.
+_CAPACITY_SHARE = 0.6
+_FREQUENCY_SHARE = 0.8  # where the kernel tells frequencies alone, which say nothing of the work a clock does
 
 
 def parse_cpu_mask(text: str) -> list[int]:
@@ -42,12 +50,82 @@ def _parse_range(part: str) -> range:
     return range(low, high + 1)
 
 
+@dataclass(frozen=True)
+class Threads:
+    """How many threads, and why not one for each CPU (None: it is)."""
+
+    n: int
+    why: str | None = None
+
+
+def choose_threads(
+    available: Collection[int] | None = None,
+    cpus: Path = SYSFS_CPU,
+    cgroups: Path = CGROUPS,
+    own_cgroup: Path = OWN_CGROUP,
+) -> Threads:
+    """Threads that make it faster: one for each core that is not much slower than the fastest, hardware threads of one
+    core counted once, and no more than the control group's quota has time for.
+
+    ``available``: CPUs that the process may use (its affinity, and with it cpusets). The rest says where to look.
+    """
+    numbers = sorted(os.sched_getaffinity(0) if available is None else available)
+    speed, share = _speeds(numbers, cpus)
+    fastest = max(speed.values())
+    taken = [cpu for cpu in numbers if speed[cpu] >= share * fastest]
+    n, why = len({_siblings(cpu, cpus) for cpu in taken}), None
+    if slow := [speed[cpu] for cpu in numbers if cpu not in set(taken)]:
+        range_of = f"{min(slow) / fastest:.0%}" if min(slow) == max(slow) else f"{min(slow) / fastest:.0%} at least"
+        why = (
+            f"the other {len(slow)} of {len(numbers)} CPUs have {range_of} of the fastest's speed and would hold it up"
+        )
+    quota = cpu_quota(cgroups, own_cgroup)
+    if quota is not None and quota < n - 0.5:
+        n, why = max(1, int(quota + 0.5)), f"the control group has {quota:.2g} CPUs' time for it"
+    return Threads(n, why)
+
+
 def default_thread_count() -> int:
-    """Cores of the fastest cluster that this process may use, hardware threads of one core counted once."""
-    cpus = sorted(os.sched_getaffinity(0))
-    speed = {cpu: _capacity(cpu) for cpu in cpus}
-    fastest = [cpu for cpu in cpus if speed[cpu] == max(speed.values())]
-    return len({_siblings(cpu) for cpu in fastest})
+    """As of :func:`choose_threads`."""
+    return choose_threads().n
+
+
+def cpu_quota(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> float | None:
+    """CPUs' worth of time that the process's control groups (version 1 or 2) allow it; None without a limit."""
+    found = [quota / period for quota, period in _quotas(cgroups, own_cgroup) if quota > 0 and period > 0]
+    return min(found, default=None)
+
+
+def _quotas(cgroups: Path, own_cgroup: Path) -> Iterator[tuple[int, int]]:
+    """(quota, period) of each group that the process is in, the innermost first."""
+    try:
+        lines = own_cgroup.read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            root, names = cgroups, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            root, names = cgroups / controllers, ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+            root = root if root.exists() else cgroups / "cpu"
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            words = [word for name in names for word in _words(group / name)]
+            if len(words) == 2 and all(re.fullmatch("[0-9]{1,15}", word) for word in words):
+                yield int(words[0]), int(words[1])
+            if group == root:
+                break
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except (OSError, ValueError):
+        return []
 
 
 def without_crowd(n_threads: int, cpu_mask: Sequence[int] | None) -> tuple[int, str | None]:
@@ -63,18 +141,15 @@ def without_crowd(n_threads: int, cpu_mask: Sequence[int] | None) -> tuple[int, 
     return n_cpus, f"{n_threads} threads would take turns on {used}"
 
 
-def _capacity(cpu: int) -> int:
-    """The kernel's relative capacity, else the highest frequency in kHz, else 0 (all alike)."""
-    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
-        try:
-            return int((SYSFS_CPU / f"cpu{cpu}" / name).read_text())
-        except (OSError, ValueError):
-            continue
-    return 0
+def _speeds(numbers: Sequence[int], cpus: Path) -> tuple[dict[int, int], float]:
+    """Relative speeds, and the least share of the fastest's that counts: the kernel's capacities, else the highest
+    frequencies; all alike where one of them is not told."""
+    for name, share in (("cpu_capacity", _CAPACITY_SHARE), ("cpufreq/cpuinfo_max_freq", _FREQUENCY_SHARE)):
+        words = {cpu: _words(cpus / f"cpu{cpu}" / name) for cpu in numbers}
+        if all(len(found) == 1 and re.fullmatch("[1-9][0-9]{0,11}", found[0]) for found in words.values()):
+            return {cpu: int(found[0]) for cpu, found in words.items()}, share
+    return dict.fromkeys(numbers, 1), 1.0
 
 
-def _siblings(cpu: int) -> str:
-    try:
-        return (SYSFS_CPU / f"cpu{cpu}" / "topology/thread_siblings_list").read_text().strip()
-    except OSError:
-        return str(cpu)
+def _siblings(cpu: int, cpus: Path) -> str:
+    return " ".join(_words(cpus / f"cpu{cpu}" / "topology/thread_siblings_list")) or str(cpu)

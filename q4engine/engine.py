@@ -110,8 +110,8 @@ class Engine:
     ) -> Engine:
         """Open, check and pack a GGUF model.
 
-        ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to the cores of the
-        fastest cluster. Q4Error names the file and what is wrong with it.
+        ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to as many as make it
+        faster (``cpus.choose_threads``). Q4Error names the file and what is wrong with it.
         """
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))

@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("-p", "--n-prompt", 0, "512", "prompt lengths; 0: none"),
         ("-n", "--n-gen", 0, "128", "tokens to generate; 0: none"),
         ("-d", "--n-depth", 0, "0", "tokens in the cache before a test"),
-        ("-t", "--threads", 1, "", "numbers of threads (default: cores of the fastest cluster)"),
+        ("-t", "--threads", 1, "", "numbers of threads (default: as many as make it faster)"),
     )
     for short, long, low, default, text in lists:
         high = 256 if short == "-t" else _MAX_TOKENS

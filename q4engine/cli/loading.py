@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.options import note
-from q4engine.cpus import without_crowd
+from q4engine.cpus import choose_threads, without_crowd
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
@@ -27,6 +27,8 @@ def load_engine(args: argparse.Namespace, path: Path) -> Engine:
         threads, crowded = without_crowd(threads, args.cpu_mask)
         if crowded:
             note(f"note: {crowded}")
+    elif not args.cpu_mask and (chosen := choose_threads()).why:
+        note(f"note: {chosen.n} {'thread' if chosen.n == 1 else 'threads'} (-t says otherwise): {chosen.why}")
     with spinner(f"loading {path.name}"):
         return Engine.load(path, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
 

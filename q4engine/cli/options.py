@@ -206,7 +206,7 @@ def add_context(parser: argparse.ArgumentParser) -> None:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: cores of the fastest cluster)"
+        "-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: as many as make it faster)"
     )
     parser.add_argument(
         "-b",
