@@ -110,7 +110,7 @@ def _of_phases(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Ch
     if left.context.emulated or right.context.emulated:  # an emulator's clock compares with nothing
         yield from _events(title, left, right)
         return
-    speed = [_per_token([(s.duration_s, tokens_of(s)) for s in phase.evidence.steps]) for phase in (left, right)]
+    speed = [_per_token([(s.duration_s, s.n_kept) for s in phase.evidence.steps]) for phase in (left, right)]
     yield from _change(title, "speed", "time per token", "s", speed[0], speed[1])
     for key, spec in metrics.BY_KEY.items():
         ratios = left.metrics[key], right.metrics[key]

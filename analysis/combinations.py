@@ -1,6 +1,7 @@
 """Captures of one model over thread counts and prompt lengths, brought into one table for `analysis.scaling`.
 
 A phase counts as decode where every call evaluates one token, else as prefill: by what was done, not by its label.
+Calls of several tokens behind a generation's first phase are guesses that were checked, and neither.
 """
 
 from __future__ import annotations
@@ -61,11 +62,14 @@ def gather(captures: Iterable[Capture]) -> list[Combination]:
             raise AnalysisError("its counts are emulated, and an emulator's clock tells no speed", path=capture.path)
         threads = threads_of(capture)
         prompts = _prompts(capture.judged())
-        used = False
+        used, begun = False, set[tuple[int, str, str]]()
         for phase in capture.judged():
             kind = kind_of(phase)
             prompt = prompts.get(phase.phase.generation)
-            if kind and prompt:
+            which = (phase.phase.generation, phase.phase.pmu, phase.phase.scope)
+            guesses = kind == PREFILL and which in begun
+            begun.add(which)
+            if kind and prompt and not guesses:
                 used = True
                 key = (kind, threads, prompt)
                 _add(found.setdefault(key, Combination(*key)), phase, capture)
@@ -133,7 +137,7 @@ def _prompts(phases: Sequence[JudgedPhase]) -> dict[int, int]:
     prompts: dict[int, int] = {}
     for phase in phases:
         if kind_of(phase) == PREFILL:
-            prompts[phase.phase.generation] = phase.phase.n_tokens
+            prompts.setdefault(phase.phase.generation, phase.phase.n_tokens)
     for phase in phases:
         if kind_of(phase) == DECODE and phase.phase.generation not in prompts:
             prompts[phase.phase.generation] = max(1, phase.phase.steps[0].n_past)

@@ -28,6 +28,7 @@ from analysis.phase import (
     Phase,
     Step,
     best_of_groups,
+    parts_over,
     summed,
 )
 from analysis.scopes import CGROUP, count_spans, intervals_of_means, without_parts
@@ -164,7 +165,7 @@ def _phases_of_markers(markers: Sequence[Marker]) -> list[Phase]:
     phases = []
     for span in spans_of_markers(markers, markers[0].time_s, last):
         tokens = sum(step.n_eval for step in span.steps)
-        length = span.end_s - span.start_s
+        length = span.length_s
         phases.append(Phase(span.label, span.generation, tokens, span.start_s, length, span.steps, warmup=span.warmup))
         phases[-1].notes = [*span.notes, "markers alone, no counts: the times of the steps are all there is"]
     return phases
@@ -284,10 +285,14 @@ def _count_spans(spans: list[Span], series: list[Series], straddle: str, pmu: st
             mine.append(replace(step, counts=counts, groups=groups, parts=of_step.parts, duration_s=length))
             at += 1
         whole = of_spans[number]
-        length = span.end_s - span.start_s if straddle == "split" else whole.covered_s
+        length = span.length_s if straddle == "split" else whole.covered_s
         tokens, start = sum(s.n_eval for s in mine), span.start_s
         phase = Phase(span.label, span.generation, tokens, start, length, mine, whole.counts, whole.groups, scope, pmu)
         phase.parts = whole.parts
+        if not span.contiguous:
+            phase.duration_s = sum(step.duration_s for step in mine)
+            phase.counts, phase.groups = summed(mine)
+            phase.parts = parts_over(mine)
         phase.averaged = whole.averaged or intervals_of_means(series, whole, start, span.end_s, straddle)
         phase.warmup = span.warmup
         phase.notes = [*span.notes, *_scopes_note(series), *notes, *straddling[number]]

@@ -92,9 +92,9 @@ class JudgedPhase:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens evaluated a second, NaN where either is not known, or the time is an emulator's."""
+        """Tokens kept a second, NaN where either is not known, or the time is an emulator's."""
         known = self.phase.n_tokens > 0 and self.time(self.phase.duration_s) > 0
-        return self.phase.n_tokens / self.phase.duration_s if known else math.nan
+        return self.phase.n_kept / self.phase.duration_s if known else math.nan
 
 
 @dataclass

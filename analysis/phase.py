@@ -120,7 +120,7 @@ class Step:
     n_past: positions in the KV cache before the call.  n_eval: tokens evaluated by it.
     start_s: on the capture's clock.  duration_s: seconds, of the kept intervals where straddling ones were dropped.
     call: the call's number in the capture, where it has one (finds its rows in `Table.calls`).
-    parts: as of a phase.
+    parts: as of a phase.  forgotten: of the tokens evaluated, those whose positions a later step took.
     """
 
     n_past: int
@@ -131,6 +131,11 @@ class Step:
     groups: GroupedCounts = field(default_factory=dict)
     call: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
+    forgotten: int = 0
+
+    @property
+    def n_kept(self) -> int:
+        return self.n_eval - self.forgotten
 
     def together(self, *events: str) -> dict[str, Count] | None:
         return counted_together(self.counts, self.groups, events, self.parts)
@@ -167,6 +172,11 @@ class Phase:
     notes: list[str] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
     averaged: dict[str, Part] = field(default_factory=dict)
+
+    @property
+    def n_kept(self) -> int:
+        """Of `n_tokens`, those that were not forgotten: how far the text got."""
+        return self.n_tokens - sum(step.forgotten for step in self.steps)
 
     def together(self, *events: str) -> dict[str, Count] | None:
         return counted_together(self.counts, self.groups, events, self.parts)

@@ -21,7 +21,9 @@ UNMARKED_TAIL = 1.5
 
 @dataclass
 class Span:
-    """A phase before anything is counted. Its steps follow one another without a gap if `contiguous`."""
+    """A phase before anything is counted. Its steps follow one another without a gap if `contiguous`; else there may be
+    steps of other phases between them.
+    """
 
     label: str
     generation: int
@@ -38,6 +40,10 @@ class Span:
     def end_s(self) -> float:
         return self.steps[-1].start_s + self.steps[-1].duration_s
 
+    @property
+    def length_s(self) -> float:
+        return self.end_s - self.start_s if self.contiguous else sum(step.duration_s for step in self.steps)
+
 
 @dataclass(frozen=True)
 class _Kind:
@@ -47,7 +53,7 @@ class _Kind:
 
 
 def spans_of_calls(calls: Calls) -> list[Span]:
-    """One span for each run of call rows of one label and generation."""
+    """One span for the call rows of each label and generation."""
     rows = calls.whole
     labels: list[str | None] = [None] * len(rows)
     if "phase" in rows:
@@ -107,25 +113,44 @@ def _cut_tail(span: Span, ended: set[int]) -> None:
 
 
 def _gathered(steps: Sequence[Step], labels: Sequence[str | None], contiguous: bool) -> list[Span]:
+    """A kind of call that comes back within its generation goes on with its span."""
     spans: list[Span] = []
-    kinds: list[_Kind] = []
+    of_kind: dict[_Kind, Span] = {}
+    before: _Kind | None = None
     for step, kind in zip(steps, _kinds(steps, labels), strict=True):
-        if not kinds or kinds[-1] != kind:
-            spans.append(Span(kind.label, kind.generation, kind.warmup, [], contiguous))
-        kinds.append(kind)
-        spans[-1].steps.append(step)
+        if kind != before:
+            known = None if kind.warmup else of_kind.get(kind)
+            if known is None:
+                of_kind[kind] = Span(kind.label, kind.generation, kind.warmup, [], contiguous)
+                spans.append(of_kind[kind])
+            else:
+                known.contiguous = False
+        before = kind
+        of_kind[kind].steps.append(step)
+    for span in spans:
+        _tell_forgotten(span)
     return spans
+
+
+def _tell_forgotten(span: Span) -> None:
+    evaluated, kept = sum(step.n_eval for step in span.steps), sum(step.n_kept for step in span.steps)
+    if kept < evaluated:
+        span.notes.append(
+            f"of {evaluated} tokens evaluated {kept} were kept (positions went back over the others, as over guesses "
+            "that were wrong); tokens a second are of those kept"
+        )
 
 
 def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
     """Label and generation of each step.
 
-    A generation begins where positions do not continue, or where a kind of call comes back that the generation had
-    already left: a prompt after decoded tokens. Steps without a label are prefill where they begin a generation or
-    evaluate several tokens.
+    A generation begins where positions do not continue, or where the kind of call with which it began comes back: a
+    prompt after decoded tokens. Behind that kind positions may go back into the call before, some of whose tokens are
+    then forgotten (`Step.forgotten`). Steps without a label are prefill where they begin a generation or evaluate
+    several tokens.
     """
     kinds: list[_Kind] = []
-    generation, left, before = -1, set[str](), None
+    generation, opening, before = -1, "", None
     for step, given in zip(steps, labels, strict=True):
         warmup = given is not None and given.lower() in WARMUP_LABELS
         if warmup:
@@ -134,16 +159,19 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
             continue
         current = kinds[-1].label if before is not None else None
         label = given or (PREFILL if current is None or step.n_eval > 1 else DECODE)
-        jumped = before is None or step.n_past != before.n_past + before.n_eval
-        if jumped or label in left:
+        if before is None or not _continues(step, before, current != opening) or label == opening != current:
             generation += 1
-            left = set()
-            label = given or PREFILL
-        elif label != current and current is not None:
-            left.add(current)
+            opening = label = given or PREFILL
+        elif step.n_past < before.n_past + before.n_eval:
+            before.forgotten = before.n_past + before.n_eval - step.n_past
         kinds.append(_Kind(generation, label, False))
         before = step
     return kinds
+
+
+def _continues(step: Step, before: Step, may_go_back: bool) -> bool:
+    end = before.n_past + before.n_eval
+    return step.n_past == end or (may_go_back and before.n_past < step.n_past < end)
 
 
 def extent(frame: pd.DataFrame) -> tuple[float, float]:

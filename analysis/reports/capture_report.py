@@ -91,6 +91,8 @@ def span_of(phase: JudgedPhase) -> str:
     parts = []
     if phase.phase.n_tokens > 0:
         parts.append(f"{phase.phase.n_tokens} token{'s' if phase.phase.n_tokens > 1 else ''}")
+    if phase.phase.n_kept < phase.phase.n_tokens:
+        parts.append(f"{phase.phase.n_kept} kept")
     if math.isfinite(phase.time(phase.phase.duration_s)):
         parts.append(f"{phase.phase.duration_s:.3f} s")
     if math.isfinite(phase.tokens_per_second):

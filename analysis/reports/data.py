@@ -50,6 +50,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
         "scope": phase.phase.scope,
         "core": context.core.name,
         "tokens": phase.phase.n_tokens,
+        "tokens_kept": phase.phase.n_kept,
         "start_s": number(phase.time(phase.phase.start_s)),
         "duration_s": number(phase.time(phase.phase.duration_s)),
         "tokens_per_s": number(phase.tokens_per_second),

@@ -38,6 +38,20 @@ def test_generations_begin_where_positions_jump_or_a_prompt_comes_back() -> None
     assert kinds(*first, (12, 1, "decode")) == [("prefill", 0, 1), ("decode", 0, 1), ("decode", 1, 1)]
 
 
+def test_guesses_that_are_checked_stay_in_their_generation() -> None:
+    prompt, guesses, wrong = (0, 8, "prefill"), (9, 4, "verify"), (11, 1, "decode")
+    talk = [prompt, (8, 1, "decode"), guesses, wrong, (12, 3, "verify"), (15, 1, "decode")]
+    assert kinds(*talk) == [("prefill", 0, 1), ("decode", 0, 3), ("verify", 0, 2)]
+    assert kinds(*talk, (14, 6, "prefill"), (20, 2, "verify"))[3:] == [("prefill", 1, 1), ("verify", 1, 1)]
+    made = [Marker(float(i), n_past, n_eval, label) for i, (n_past, n_eval, label) in enumerate(talk)]
+    _, decode, verify = spans_of_markers(made, 0.0, 6.0)
+    assert [(step.n_kept, step.forgotten) for step in verify.steps] == [(2, 2), (3, 0)]
+    assert "of 7 tokens evaluated 5 were kept" in verify.notes[0] and not decode.notes
+    assert (decode.contiguous, decode.length_s, verify.length_s) == (False, 3.0, 2.0)
+    assert kinds(prompt, (4, 8, "prefill")) == [("prefill", 0, 1), ("prefill", 1, 1)]  # a prompt is not gone back into
+    assert kinds(*talk[:3], (9, 1, "decode"))[-1] == ("decode", 1, 1)  # the token that was drawn always stays
+
+
 def test_warm_up_belongs_to_no_generation() -> None:
     found = kinds((0, 8, "Warm-up"), (0, 8, "prefill"))
     assert found == [("Warm-up", -1, 1), ("prefill", 0, 1)]
