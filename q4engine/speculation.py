@@ -9,7 +9,8 @@ text is that of single tokens, bit for bit, at any temperature.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
 MAX_GUESSES = 16
 _MEMORY = 0.1  # weight of the newest observation in an average
+_HICCUP = 2.0  # times the average: what an observation counts for at most, since others may take the CPU for a while
 _FIRST_GUESS = 0.6  # how often guesses are taken to be right before any was checked
+_BELIEVED = 2  # checks that this counts for: a text whose guesses are all wrong loses 1 to 2 tokens' time to learn it
 _MORE = 0.2  # of a single token's time: what each further token of a call is taken to cost before it was measured
 _PLAIN_FIRST = 2  # calls of a single token that tell its time
-_RETRY = 32  # tokens after which a drafter that did not pay is asked again
+_RETRY, _LAST_RETRY = 32, 512  # tokens after which a drafter that did not pay is asked again: twice as many each time
 
 
 class Drafter(Protocol):
@@ -34,6 +37,10 @@ class Drafter(Protocol):
 
     costly: bool
     """Whether a guess takes time that counts."""
+
+    def prepare(self, tokens: Sequence[int]) -> None:
+        """Does what a guess behind these tokens needs and a drafter that is asked each time has done before."""
+        ...
 
     def guess(self, tokens: Sequence[int], n: int) -> list[int]:
         """At most ``n`` tokens that may follow; none where it has no idea."""
@@ -49,6 +56,9 @@ class Lookup:
         self._length = length
         self._behind: dict[tuple[int, ...], int] = {}  # n-gram: where what followed its last occurrence stands
         self._n, self._last = 0, -1
+
+    def prepare(self, tokens: Sequence[int]) -> None:
+        self._read(tokens)
 
     def guess(self, tokens: Sequence[int], n: int) -> list[int]:
         self._read(tokens)
@@ -79,14 +89,29 @@ class DraftModel:
         self._session = session
         self._sampler = sampler  # whose state is copied, never changed
 
+    def prepare(self, tokens: Sequence[int]) -> None:
+        if len(tokens) - self._session.held(tokens) > 1 + MAX_GUESSES:
+            with self._named():
+                self._session.sync(tokens[:-1])
+
     def guess(self, tokens: Sequence[int], n: int) -> list[int]:
         session, sampler = self._session, self._sampler.fork()
-        logits = session.sync(tokens)
-        found = [sampler.sample(logits, session.tokens)]
-        while len(found) < n and session.n_past < session.n_ctx:
-            logits = session.decode(found[-1:])
-            found.append(sampler.sample(logits, session.tokens))
+        with self._named():
+            logits = session.sync(tokens)
+            found = [sampler.sample(logits, session.tokens)]
+            while len(found) < n and session.n_past < session.n_ctx:
+                logits = session.decode(found[-1:])
+                found.append(sampler.sample(logits, session.tokens))
         return found
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is wrong with it is not said of the model whose text it is."""
+        try:
+            yield
+        except Q4Error as error:
+            path = str(self._session.engine.gguf.path)
+            raise Q4Error(str(error) if path in str(error) else f"{path}: {error}") from None
 
 
 def require_same_vocabulary(engine: Engine, draft: Engine) -> None:
@@ -110,8 +135,10 @@ class _Pace:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._right = _FIRST_GUESS
+        self.right = _FIRST_GUESS
+        self._checked = _BELIEVED
         self._seconds: dict[int, float] = {}  # of a call, by its tokens
+        self._calls: dict[int, int] = {}  # how many such calls there were
         self._guessing = 0.0  # seconds a guess
 
     @property
@@ -120,20 +147,24 @@ class _Pace:
         return self._seconds.get(1, 0.0)
 
     def called(self, tokens: int, seconds: float) -> None:
-        self._seconds[tokens] = _average(self._seconds.get(tokens), seconds)
+        """The lesser of the first two counts, for the first finds nothing in the caches; then the average."""
+        calls = self._calls[tokens] = self._calls.get(tokens, 0) + 1
+        known = self._seconds.get(tokens, seconds)
+        self._seconds[tokens] = min(known, seconds) if calls <= 2 else _average(known, seconds)
 
     def guessed(self, n: int, seconds: float) -> None:
         self._guessing = _average(self._guessing or None, seconds / n)
 
     def checked(self, right: bool) -> None:
-        self._right = _average(self._right, float(right))
+        self._checked += 1
+        self.right += max(_MEMORY, 1 / self._checked) * (right - self.right)
 
     def best(self, most: int) -> int:
         """The number of guesses, 0 to ``most``, with the most tokens a second."""
         return max(range(min(most, self._most) + 1), key=self._rate)
 
     def _rate(self, n: int) -> float:
-        p = min(self._right, 0.99)
+        p = min(self.right, 0.99)
         tokens = (1.0 - p ** (n + 1)) / (1.0 - p)
         return tokens / (self._time(n + 1) + n * self._guessing)
 
@@ -146,7 +177,7 @@ class _Pace:
 
 
 def _average(old: float | None, new: float) -> float:
-    return new if old is None else old + _MEMORY * (new - old)
+    return new if old is None else old + _MEMORY * (min(new, _HICCUP * old) - old)
 
 
 @dataclass
@@ -159,13 +190,16 @@ class Guesses:
     """That evaluated guesses."""
     tokens: int = 0
     seconds: float = 0.0
+    single_tokens: int = 0
     single_seconds: float = 0.0
-    """What a call of one token took last, on average."""
+    """Of the tokens that had a call of their own; the first of them is left out where there are others."""
 
     @property
     def speed_up(self) -> float | None:
-        """Over single tokens, by the time of their calls; None where nothing was evaluated."""
-        return self.tokens * self.single_seconds / self.seconds if self.seconds else None
+        """Over single tokens, by the time of those that had a call of their own; None where no guess was evaluated."""
+        if not self.calls or not self.seconds:
+            return None
+        return self.tokens * self.single_seconds / self.single_tokens / self.seconds
 
     def as_dict(self) -> dict[str, object]:
         return {"drafted": self.drafted, "accepted": self.accepted, "calls": self.calls, "speed_up": self.speed_up}
@@ -195,6 +229,7 @@ class SpeculativeSession:
         self._shadow: int | None = None  # a guess that was not evaluated
         self._single_calls = 0
         self._idle = 0  # tokens since a costly drafter was asked last
+        self._retry, self._right = _RETRY, 0.0
 
     @property
     def tokens(self) -> Sequence[int]:
@@ -231,7 +266,6 @@ class SpeculativeSession:
             return self._accepted(token) if self._is_next(token) else self._evaluate(token, phase)
         finally:
             self.guesses.seconds += time.perf_counter() - start
-            self.guesses.single_seconds = self._pace.single
 
     def _is_next(self, token: int) -> bool:
         """Whether it was guessed and evaluated; what is known of guesses learns of it."""
@@ -257,30 +291,49 @@ class SpeculativeSession:
             self.guesses.calls += 1
         else:
             rows = [self.session.decode([token], phase=phase)]
-            self._single_calls += 1
+            self._single(time.perf_counter() - start)
         self._pace.called(1 + len(guess), time.perf_counter() - start)
         self._tokens.append(token)
         self._guess, self._rows = guess, rows[1:]
         first: np.ndarray = rows[0]
         return first
 
+    def _single(self, seconds: float) -> None:
+        told, self._single_calls = self.guesses, self._single_calls + 1
+        if self._single_calls == 2:
+            told.single_tokens, told.single_seconds = 0, 0.0
+        told.single_tokens += 1
+        told.single_seconds += seconds
+
     def _new_guess(self, tokens: Sequence[int]) -> list[int]:
-        """What to evaluate behind the last of the tokens."""
-        room = min(self.n_ctx - len(tokens), MAX_GUESSES)
+        """What to evaluate behind the last of the tokens, in one call with it."""
+        room = min(self.n_ctx - len(tokens), self.session.n_batch - 1, MAX_GUESSES)
         if room <= 0 or self._single_calls < _PLAIN_FIRST:
             return []
         n = self._pace.best(room)
         if self._drafter.costly:
-            self._idle = 0 if n else self._idle + 1
-            if self._idle == _RETRY:
-                self._idle, n = 0, 1
+            if n:
+                self._idle = 0
+            else:
+                n = self._tried_again()
             return self._asked(tokens, n) if n else []
         guess = self._asked(tokens, max(n, 1))
         if n == 0 and guess:
             self._shadow = guess[0]
         return guess[:n]
 
+    def _tried_again(self) -> int:
+        """1 guess now and then, the less often the longer none was right; else 0."""
+        self._idle += 1
+        if self._pace.right > self._right:
+            self._retry = _RETRY
+        if self._idle < self._retry:
+            return 0
+        self._right, self._idle, self._retry = self._pace.right, 0, min(2 * self._retry, _LAST_RETRY)
+        return 1
+
     def _asked(self, tokens: Sequence[int], n: int) -> list[int]:
+        self._drafter.prepare(tokens)
         start = time.perf_counter()
         guess = self._drafter.guess(tokens, n)
         if guess and self._drafter.costly:

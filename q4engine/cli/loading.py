@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
 
 
-def load_engine(args: argparse.Namespace, path: Path) -> Engine:
-    """The engine that -t, --cpu-mask and --backend ask for."""
+def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None) -> Engine:
+    """The engine that -t (or ``threads``), --cpu-mask and --backend ask for."""
     from q4engine.engine import Engine
 
-    threads = args.threads
+    threads = threads or args.threads
     if threads:
         threads, crowded = without_crowd(threads, args.cpu_mask)
         if crowded:

@@ -39,7 +39,7 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
     add("--perf-ctl", metavar="PIPES", type=text, help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
     add(
         "--perf-phase",
-        choices=("prefill", "decode"),
+        choices=("prefill", "decode", "verify"),
         default="decode",
         help="what perf is to count (default: %(default)s)",
     )
@@ -65,6 +65,8 @@ def _check_files(args: argparse.Namespace) -> None:
 
     streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
     model = [("the model", path) for path in paths_of(model_path(args))]
+    if draft := getattr(args, "draft", None):
+        model += [("the draft model", path) for path in paths_of(draft)]
     read = [*model, ("the prompt", args.file), *streams]
     written = ("markers", "capture", "trace", "prompt_cache")
     refused = conflict([(f"--{name.replace('_', '-')}", getattr(args, name, None)) for name in written], read)

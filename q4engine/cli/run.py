@@ -16,7 +16,7 @@ from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
 from q4engine.cli.signals import Terminated
-from q4engine.cli.speculating import add_speculation, speculation
+from q4engine.cli.speculating import add_speculation, check_speculation, speculation
 from q4engine.conversation import Conversation, own_bos
 from q4engine.errors import Q4Error
 from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
@@ -185,6 +185,7 @@ def run(args: argparse.Namespace) -> int:
     path = options.model_path(args)
     _read_texts(args)
     settings = _settings(args)
+    check_speculation(args)
     check_observing(args)
     if args.ignored:
         note(f"note: without effect here: {', '.join(dict.fromkeys(args.ignored))}")

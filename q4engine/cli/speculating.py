@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
-from q4engine.cli.loading import spinner
+from q4engine.cli.loading import load_engine
 from q4engine.errors import Q4Error
 from q4engine.speculation import (
     MAX_GUESSES,
@@ -58,9 +58,20 @@ def add_speculation(parser: argparse.ArgumentParser) -> None:
         "--draft-n",
         metavar="N",
         type=options.integer(1, MAX_GUESSES),
-        default=_DEFAULT_GUESSES,
-        help="guesses a call at most (default: %(default)s); how many pay is measured",
+        help=f"guesses a call at most (default: {_DEFAULT_GUESSES}); how many pay is measured",
     )
+
+
+def check_speculation(args: argparse.Namespace) -> None:
+    """Usage error where an option needs another."""
+    if args.threads_draft is not None and args.draft is None:
+        args.parser.error("--threads-draft needs --draft")
+    if args.draft_max is not None and args.draft is None and args.lookup is None:
+        args.parser.error("--draft-max needs --lookup or --draft")
+    if args.backend == "numpy" and (args.draft is not None or args.lookup is not None):
+        args.parser.error(
+            "--lookup and --draft need the native backend: NumPy's bits are others for several tokens at once"
+        )
 
 
 def speculation(
@@ -74,16 +85,12 @@ def speculation(
         drafter = DraftModel(_draft_session(args, engine, session), sampler)
     else:
         return None
-    return SpeculativeSession(session, drafter, args.draft_max)
+    return SpeculativeSession(session, drafter, args.draft_max or _DEFAULT_GUESSES)
 
 
 def _draft_session(args: argparse.Namespace, engine: Engine, session: Session) -> Session:
-    from q4engine.engine import Engine
-
     if args.draft.name.isdecimal() and not args.draft.exists():
         raise Q4Error(f"--draft {args.draft}: there is no such model; how many tokens are guessed says --draft-max")
-    threads = args.threads_draft or args.threads
-    with spinner(f"loading {args.draft.name}"):
-        draft = Engine.load(args.draft, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
+    draft = load_engine(args, args.draft, args.threads_draft)
     require_same_vocabulary(engine, draft)
     return draft.session(n_ctx=session.n_ctx, n_batch=session.n_batch)

@@ -35,3 +35,13 @@ def test_mistakes_are_one_line(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     both = q4(*words, "--draft", tiny, "--lookup", 2)
     assert both.code == 2 and "not allowed with" in both.err
     assert q4(*words, "--lookup", 0).code == 2
+    alone = q4(*words, "-td", 1)
+    assert alone.code == 2 and "--threads-draft needs --draft" in alone.err
+    alone = q4(*words, "--draft-max", 3)
+    assert alone.code == 2 and "--draft-max needs --lookup or --draft" in alone.err
+    rounded = q4(*words, "--lookup", 2, "--backend", "numpy")
+    assert rounded.code == 2 and "need the native backend" in rounded.err
+    draft = tmp_path / "draft.gguf"
+    draft.write_bytes(tiny.read_bytes())
+    over = q4(*words, "--draft", draft, "--capture", draft)
+    assert over.code == 2 and "the draft model" in over.err and draft.read_bytes() == tiny.read_bytes()

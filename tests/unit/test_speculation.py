@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from q4engine.conversation import Conversation
-from q4engine.engine import Call, Engine
+from q4engine.engine import Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.generate import generate
 from q4engine.sampling import Sampler, SamplerSettings
@@ -37,6 +38,9 @@ class Told:
     def __init__(self, text: Sequence[int], wrong: int) -> None:
         self._text = text
         self._wrong = wrong
+
+    def prepare(self, tokens: Sequence[int]) -> None:
+        pass
 
     def guess(self, tokens: Sequence[int], n: int) -> list[int]:
         at = len(tokens)
@@ -159,6 +163,117 @@ def test_guesses_are_as_many_as_pay() -> None:
         pace.called(2, 3.0)
         pace.checked(True)
     assert pace.best(1) == 0  # a call of two that costs three times as much never pays
+
+
+def test_guesses_that_are_all_wrong_cost_little_to_learn_it() -> None:
+    pace, lost = _Pace(7), 0.0
+    costs = [0.0, 1.0, 1.15, 1.25, 1.35, 1.45, 1.6, 1.7, 1.8]  # of a call by its tokens, in a single token's time
+    pace.called(1, 1.0)
+    for _ in range(300):
+        tokens = 1 + pace.best(7)
+        pace.called(tokens, costs[tokens])
+        pace.checked(False)
+        lost += costs[tokens] - 1.0
+    assert pace.best(7) == 0 and 0.0 < lost < 2.0
+
+
+def test_a_call_that_was_held_up_once_does_not_end_calls_of_its_size() -> None:
+    pace = _Pace(7)
+    for _ in range(10):
+        pace.called(1, 1.0)
+        pace.called(8, 1.5)
+        pace.checked(True)
+    pace.called(8, 1000.0)
+    assert pace.best(7) == 7
+    first = _Pace(1)
+    for seconds in (1.0, 50.0, 1.2):  # the first of its size, when nothing is in the caches
+        first.called(1 if seconds == 1.0 else 2, seconds)
+    first.checked(True)
+    assert first.best(1) == 1
+
+
+class Slow:
+    """A session whose calls take a second, a fifth more for each further token, and the first one ten."""
+
+    def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self._session, self._first = 0.0, session, True
+        monkeypatch.setattr("q4engine.speculation.time.perf_counter", lambda: self.now)
+        decode = session.decode
+
+        def slow(tokens: Sequence[int], **words: Any) -> np.ndarray:
+            if words.get("phase") != "prefill":
+                self.now += 10.0 if self._first else 0.8 + 0.2 * len(tokens)
+                self._first = False
+            return decode(tokens, **words)
+
+        monkeypatch.setattr(session, "decode", slow)
+
+
+def test_the_speed_up_is_that_of_the_calls(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = plain(engine, SETTINGS[0], 42)
+    for wrong, most in ((1000, 7), (1, 7), (2, 1)):
+        below = engine.session(n_ctx=128)
+        clock = Slow(below, monkeypatch)
+        session = SpeculativeSession(below, Told([*PROMPT, *wanted], wrong), most)
+        assert list(generate(session, PROMPT, Sampler(SETTINGS[0]), 42)) == wanted
+        assert session.guesses.speed_up == pytest.approx(41 / clock.now)
+        assert session.guesses.calls > 0
+
+
+def test_without_a_guess_nothing_is_said_of_speed(engine: Engine) -> None:
+    session = SpeculativeSession(engine.session(n_ctx=128), Lookup(64), 7)
+    list(generate(session, PROMPT, Sampler(SETTINGS[0]), 5))
+    assert session.guesses.speed_up is None and session.guesses.line().endswith("0 of 0 guesses were right")
+
+
+@pytest.mark.parametrize("n_batch", [1, 2, 5])
+def test_guesses_and_their_token_are_one_batch(engine: Engine, n_batch: int) -> None:
+    wanted = plain(engine, SETTINGS[0], 30)
+    below = engine.session(n_ctx=128, n_batch=n_batch)
+    session = SpeculativeSession(below, Told([*PROMPT, *wanted], 1000), 7)
+    sizes: list[int] = []
+    decode = below._call
+    below._call = lambda call, *rest: (sizes.append(call.n_eval), decode(call, *rest))[1]  # type: ignore[method-assign]
+    assert list(generate(session, PROMPT, Sampler(SETTINGS[0]), 30)) == wanted
+    assert max(sizes) <= n_batch and len(sizes[-(-len(PROMPT) // n_batch) :]) == 29 - session.guesses.accepted
+    assert (session.guesses.calls == 0) == (n_batch == 1)
+
+
+def test_a_prompt_is_no_cost_of_a_guess(engine: Engine) -> None:
+    session = engine.session(n_ctx=128)
+    drafter = DraftModel(session, Sampler(SETTINGS[0]))
+    text = plain(engine, SETTINGS[0], 40)
+    drafter.prepare(text)
+    assert session.n_past == 39
+    found = drafter.guess(text, 3)
+    drafter.prepare([*text, found[0], 5])
+    assert list(session.tokens) == [*text, *found[:2]]  # what is lacking is the next guess's
+
+
+def test_a_drafter_that_never_pays_is_asked_ever_less_often(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Costly(Told):
+        costly = True
+
+        def guess(self, tokens: Sequence[int], n: int) -> list[int]:
+            asked.append(len(tokens))
+            return super().guess(tokens, n)
+
+    text = [*PROMPT, *plain(engine, SETTINGS[0], 110)]
+    below = engine.session(n_ctx=128)
+    Slow(below, monkeypatch)
+    session = SpeculativeSession(below, Costly(text, 1), 7)
+    session._pace.right = 0.01
+    list(generate(session, PROMPT, Sampler(SETTINGS[0]), 110))
+    assert np.diff(asked).tolist() == [64] and session.guesses.drafted == 2
+
+
+def test_what_is_wrong_with_a_draft_is_said_of_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = engine.session(n_ctx=16)
+    monkeypatch.setattr(session, "sync", lambda tokens: np.full(engine.config.vocab_size, np.nan, np.float32))
+    with pytest.raises(Q4Error, match=r"\.gguf: the logit of token 0 "):
+        DraftModel(session, Sampler(SETTINGS[0])).guess([1, 2], 1)
 
 
 def test_a_draft_has_the_same_vocabulary(engine: Engine, tiny: Path, tmp_path: Path) -> None:
