@@ -1,14 +1,15 @@
 """Quantises a model in every way and measures each: the tables of docs/quality.md.
 
     python toolchains/accuracy/quality.py MODEL.gguf TEXT.txt [--imatrix FILE] [--windows 12] [--types q4_0,iq4_nl]
+        [--ways search]
     python toolchains/accuracy/quality.py MODEL.gguf TEXT.txt --blocks Q4_K,IQ4_XS [--imatrix FILE]
     python toolchains/accuracy/quality.py MODEL.gguf --errors all --imatrix FILE
 
 The first makes files as `q4engine quantize --type` does: by the search, by the reference method where the type has one,
 and with --imatrix by the search that it weighs. The second shows what a type costs by itself, also where a model's
 columns do not divide by its block: the rows of each matrix of the layers are laid end to end, quantised, decoded and
-kept as F16, so that activations and all else are as they were. Both print a line each: MB of tensors, perplexity,
-divergence from MODEL (KL(MODEL || made), nats) and how often both find the same token likeliest. The third
+kept as F16, so that activations and all else are as they were. Both print a line each: MB of tensors, bytes a weight,
+perplexity, divergence from MODEL (KL(MODEL || made), nats) and how often both find the same token likeliest. The third
 takes no model's run: in percent, by how much what the matrices of a layer in the middle give is off, worked out from
 the errors of weights and the mean squares of what they are multiplied with.
 """
@@ -34,6 +35,7 @@ from q4engine.gguf.write import GGUFWriter, NewTensor
 from q4engine.scoring import Mean, score, text_tokens
 
 _TYPES = [kind for kind in TensorType if kind.usable and kind.block_size > 1]
+_WAYS = ("search", "reference", "imatrix")
 
 
 @dataclass
@@ -70,7 +72,7 @@ def make_with_types(args: argparse.Namespace, out: Path) -> Iterator[str]:
             ways.append(("reference", "reference", None))
         if importance is not None and name not in ("f16", "q8_0"):
             ways.append(("imatrix", "search", importance))
-        for way, method, weights in ways:
+        for way, method, weights in (each for each in ways if each[0] in args.ways):
             quantize_file(args.model, out, target, method, args.threads, importance=weights)
             yield f"{name}, {way}"
 
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("text", type=Path, nargs="?", help="plain text")
     parser.add_argument("--imatrix", type=Path)
     parser.add_argument("--types", help="as --type of quantize has them (default: all)")
+    parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_WAYS, help="for --types (default: all)")
     parser.add_argument("--blocks", help="tensor types")
     parser.add_argument("--errors", help="tensor types, or all")
     parser.add_argument("--files", nargs="*", type=Path, default=[], help="made elsewhere: measured first")
@@ -157,7 +160,7 @@ def main() -> None:
         ids = text_tokens(base.tokenizer, args.text.read_text(encoding="utf-8"))
         remembered = Remembered(base.session(n_ctx=args.ctx_size))
         found, _ = score(cast(Session, remembered), ids, args.ctx_size, None, args.windows)
-        print(f"| {args.model.name} | | {shown(found.perplexity, 2)} | | | |", flush=True)
+        print(f"| {args.model.name} | | | {shown(found.perplexity, 2)} | | | |", flush=True)
         for path in args.files:
             measure(path.name, path, args, ids, remembered)
         out = Path(folder) / "made.gguf"
@@ -167,14 +170,16 @@ def main() -> None:
 
 def measure(name: str, path: Path, args: argparse.Namespace, ids: list[int], base: Remembered) -> None:
     with GGUFFile.open(path) as file:
-        size = sum(info.n_bytes for info in file.tensors.values()) / 1e6
+        size = sum(info.n_bytes for info in file.tensors.values())
+        a_weight = size / sum(info.n_elements for info in file.tensors.values())
     with Engine.load(path, n_threads=args.threads) as engine:
         session = engine.session(n_ctx=args.ctx_size)
         found, far = score(session, ids, args.ctx_size, cast(Session, base), args.windows)
     assert far is not None
     same = f"{100 * far.same_top.value:.1f} % ± {100 * far.same_top.error:.1f}"
     print(
-        f"| {name} | {size:.1f} | {shown(found.perplexity, 2)} | {shown(far.kl, 4)} | {far.largest_kl:.2f} | {same} |",
+        f"| {name} | {size / 1e6:.1f} | {a_weight:.3f} | {shown(found.perplexity, 2)} | {shown(far.kl, 4)} "
+        f"| {far.largest_kl:.2f} | {same} |",
         flush=True,
     )
 
