@@ -5,8 +5,12 @@
 #include "../peak.h"
 #include "../types/iq4.h"
 
-// Loops over arrays of vectors must vanish, or the arrays live in memory.
-#ifdef __clang__
+// Loops over arrays of vectors must vanish, or the arrays live in memory; which sanitized builds may do, whose checks
+// of every access would take the compiler minutes.
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define ROLLED
+#define UNROLL
+#elif defined __clang__
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
@@ -18,17 +22,23 @@
 // A GEMV kernel's panel meets all tokens of the task, few at a time, so that a call reads weights from memory once.
 // FUNCTION(panel, task, row, token, n) is compiled for every n, whose loops over tokens vanish.
 #define GEMV_TOKENS 4
+#ifdef ROLLED
+#define WITH_CONSTANT(FUNCTION, PANEL, TASK, ROW) FUNCTION(PANEL, TASK, ROW, token, n)
+#else
+#define WITH_CONSTANT(FUNCTION, PANEL, TASK, ROW)                                                                      \
+    if (n == 1)                                                                                                        \
+        FUNCTION(PANEL, TASK, ROW, token, 1);                                                                          \
+    else if (n == 2)                                                                                                   \
+        FUNCTION(PANEL, TASK, ROW, token, 2);                                                                          \
+    else if (n == 3)                                                                                                   \
+        FUNCTION(PANEL, TASK, ROW, token, 3);                                                                          \
+    else                                                                                                               \
+        FUNCTION(PANEL, TASK, ROW, token, 4)
+#endif
 #define EACH_FEW_TOKENS(FUNCTION, PANEL, TASK, ROW)                                                                    \
     for (size_t token = 0, n; token < (TASK)->n_tokens; token += n) {                                                  \
         n = few_tokens((TASK)->n_tokens - token);                                                                      \
-        if (n == 1)                                                                                                    \
-            FUNCTION(PANEL, TASK, ROW, token, 1);                                                                      \
-        else if (n == 2)                                                                                               \
-            FUNCTION(PANEL, TASK, ROW, token, 2);                                                                      \
-        else if (n == 3)                                                                                               \
-            FUNCTION(PANEL, TASK, ROW, token, 3);                                                                      \
-        else                                                                                                           \
-            FUNCTION(PANEL, TASK, ROW, token, 4);                                                                      \
+        WITH_CONSTANT(FUNCTION, PANEL, TASK, ROW);                                                                     \
     }
 
 // Of so many, in parts of about one size.
