@@ -90,8 +90,8 @@ class PerfBuilder:
         if self.rows.n_rows % CHECK_EVERY == CHECK_EVERY - 1:
             self.check_size()
         is_metric = row.event.startswith(METRIC_PREFIX)
-        if row.error > 0 and len(self._errors) < MOST_EVENTS:
-            self._errors[row.scope, row.event] = row.error
+        if row.error > 0:
+            self.add_error(row.scope, row.event, row.error)
         self.rows.add(
             row.event if is_metric else "",
             row.value,
@@ -102,6 +102,11 @@ class PerfBuilder:
             unit=row.unit,
             source=row.spelling if is_metric else row.event,
         )
+
+    def add_error(self, scope: str, event: str, error: float) -> None:
+        """The relative standard error of an event's count."""
+        if len(self._errors) < MOST_EVENTS:
+            self._errors[scope, event] = error
 
     def add_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows as the table takes them (`TableBuilder.add_rows`), all with a time or all without, and no sums."""

@@ -1,4 +1,4 @@
-"""Rows of `perf stat`'s text by their shape: what the careful parser found of one line holds for all lines like it.
+"""Rows of `perf stat` by their shape: what the careful parser found of one line holds for all lines like it.
 
 Two lines are of one shape where they differ in the digits of numbers that stand alone, and in nothing else. The first
 of a shape goes through the careful parser several times, each time with another of its numbers changed: that tells
@@ -49,7 +49,7 @@ class Shape(NamedTuple):
     """What lines of one shape hold. Readings of None: the example's own value holds for all.
 
     metrics: (reading, the example's row) of each. row: None where a line holds ratios alone. bracketed: the example's
-    share in brackets, None where it has none.
+    share in brackets, None where it has none. error: the variance of repeated runs.
     """
 
     row: PerfRow | None
@@ -59,6 +59,7 @@ class Shape(NamedTuple):
     metrics: tuple[tuple[Reading, PerfRow], ...]
     group: str
     bracketed: float | None
+    error: Reading | None = None
 
     def time_s(self, texts: list[str]) -> float:
         return self.time.value(texts) if self.time else NAN
@@ -77,16 +78,43 @@ class Shape(NamedTuple):
 Key = tuple[str, ...]
 
 
+def _parsed_text(line: str) -> TextLine | None:
+    return parse(line.rstrip())
+
+
+def with_another_digit(text: str) -> str:
+    """The number with another first digit."""
+    return ("1" if text[0] == "0" else "0") + text[1:]
+
+
+class Kind(NamedTuple):
+    """How a format is learnt.
+
+    number: a pattern for what may differ, one group around it. parse: the careful parser. changed: another number of
+    the same form. has_errors: whether the reader takes a variance.
+    """
+
+    number: re.Pattern[str]
+    parse: Callable[[str], TextLine | None]
+    changed: Callable[[str], str] = with_another_digit
+    has_errors: bool = False
+
+
+TEXT = Kind(_NUMBER, _parsed_text)
+
+
 class Shapes:
     """The shapes of one file. is_plain: whether the reader has nothing to say of a line before it is parsed."""
 
-    def __init__(self, is_plain: Callable[[str], bool]) -> None:
+    def __init__(self, is_plain: Callable[[str], bool], kind: Kind = TEXT) -> None:
         self.is_plain = is_plain
+        self.kind = kind
+        self._split = kind.number.split
         self._known: dict[Key, Shape | None] = {}
 
     def find(self, line: str) -> tuple[Shape, list[str]] | None:
         """The line's shape and its numbers; None for a line that the careful parser has to take."""
-        parts = _NUMBER.split(line)
+        parts = self._split(line)
         texts = parts[1::2]
         parts[1::2] = [text.translate(_TO_ZERO) for text in texts]
         key = tuple(parts)
@@ -95,23 +123,24 @@ class Shapes:
         except KeyError:
             if len(self._known) >= MOST_SHAPES:
                 return None
-            shape = self._known[key] = _learned(line) if self.is_plain(line) else None
+            shape = self._known[key] = _learned(line, self.kind) if self.is_plain(line) else None
         return (shape, texts) if shape else None
 
 
-def _learned(line: str) -> Shape | None:
-    parts = _NUMBER.split(line)
+def _learned(line: str, kind: Kind) -> Shape | None:
+    parts = kind.number.split(line)
     texts = parts[1::2]
     if len(texts) > MOST_NUMBERS or any(len(_MARKS.sub("", text)) > MOST_DIGITS - 1 for text in texts):
         return None
-    example = _parsed(line)
+    example = _parsed(line, kind)
     if example is None:
         return None
     found: dict[str, Reading] = {}
     for at, text in enumerate(texts):
         changed = [*texts]
-        changed[at] = ("1" if text[0] == "0" else "0") + text[1:]
-        other = _parsed("".join(part for pair in zip(parts[::2], [*changed, ""], strict=True) for part in pair))
+        changed[at] = kind.changed(text)
+        twin = "".join(part for pair in zip(parts[::2], [*changed, ""], strict=True) for part in pair)
+        other = _parsed(twin, kind)
         names = _differing(example, other) if other else None
         if other is None or names is None:
             return None
@@ -121,16 +150,16 @@ def _learned(line: str) -> Shape | None:
                 return None
             found[name] = reading
     ratios = [name for name in _fields(example) if name.startswith("metric")]
-    if any(name not in found for name in ratios):
+    if any(name not in found for name in ratios) or ("error" in found and not kind.has_errors):
         return None
     metrics = tuple((found[name], metric) for name, metric in zip(ratios, example.metrics, strict=True))
     readings = found.get("time"), found.get("count"), found.get("share")
-    return Shape(example.row, *readings, metrics, example.group, example.running)
+    return Shape(example.row, *readings, metrics, example.group, example.running, found.get("error"))
 
 
-def _parsed(line: str) -> TextLine | None:
+def _parsed(line: str, kind: Kind) -> TextLine | None:
     try:
-        return parse(line.rstrip())
+        return kind.parse(line)
     except Malformed:
         return None
 
@@ -138,7 +167,7 @@ def _parsed(line: str) -> TextLine | None:
 def _fields(line: TextLine) -> dict[str, float]:
     """The numbers of a line by name."""
     if row := line.row:
-        fields = {"time": row.time_s, "count": row.value, "share": row.running}
+        fields = {"time": row.time_s, "count": row.value, "share": row.running, "error": row.error}
     else:
         fields = {"time": line.metrics[0].time_s} if line.metrics else {}
         fields |= {} if line.running is None else {"share": line.running}
@@ -156,7 +185,9 @@ def _differing(one: TextLine, other: TextLine) -> list[str] | None:
 def _bare(line: TextLine) -> object:
     """All of a line that is no number of its fields."""
     metrics = [metric._replace(value=0.0, time_s=0.0, running=0.0) for metric in line.metrics]
-    row = line.row and line.row._replace(value=0.0, time_s=0.0, running=0.0)
+    row = line.row
+    if row:
+        row = row._replace(value=0.0, time_s=0.0, running=0.0, error=0.0 if row.error == row.error else NAN)
     return row, metrics, line.group, line.running is None
 
 
