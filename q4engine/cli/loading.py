@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None) -> Engine:
-    """The engine that -t (or ``threads``), --cpu-mask and --backend ask for."""
+    """The engine that -t (or ``threads``), --cpu-mask and --backend ask for.
+
+    Who looks on in a terminal is told why there are fewer threads than CPUs by default.
+    """
     from q4engine.engine import Engine
 
     threads = threads or args.threads
@@ -27,7 +30,7 @@ def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None
         threads, crowded = without_crowd(threads, args.cpu_mask)
         if crowded:
             note(f"note: {crowded}")
-    elif not args.cpu_mask and (chosen := choose_threads()).why:
+    elif not args.cpu_mask and sys.stderr.isatty() and (chosen := choose_threads()).why:
         note(f"note: {chosen.n} {'thread' if chosen.n == 1 else 'threads'} (-t says otherwise): {chosen.why}")
     with spinner(f"loading {path.name}"):
         return Engine.load(path, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
