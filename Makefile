@@ -88,7 +88,7 @@ emulate-peer: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAUL
 bundle: build/stamps/installed ## one tar in dist/ that runs on any Arm64 Linux and from adb shell: ARCH=… TOOLCHAIN=…
 	@$(PYTHON_VENV) toolchains/bundle.py $(CROSS_OPTIONS)
 
-sanitize: setup ## the C test program and the unit tests under ASan and UBSan, the C test program under TSan
+sanitize: setup ## the C tests, the unit tests, commands and fuzzers of the core under ASan and UBSan, and under TSan
 	@$(PYTHON_VENV) toolchains/sanitize.py
 
 fuzz: setup ## hostile input for MINUTES=10: files, texts, templates, calls, plans; ARGS="plans --seed 17" repeats a case

@@ -64,7 +64,7 @@ def run_long() -> list[Result]:
 
 
 def run_sanitizers() -> list[Result]:
-    return [sanitize.check_memory(), sanitize.check_threads()]
+    return [sanitize.check_kernels(build) for build in (sanitize.MEMORY, sanitize.THREAD)]
 
 
 def guest_checks(build: CrossBuild) -> list[Check]:

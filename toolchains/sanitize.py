@@ -1,9 +1,9 @@
-"""Runs the C test program and the unit tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer, and the C
-test program once more on one with ThreadSanitizer.
+"""Runs what uses the native core on a build with AddressSanitizer and UndefinedBehaviorSanitizer and on one with
+ThreadSanitizer: the C test program, the unit tests, commands on a real model, the fuzzers of plans and calls.
 
-``python toolchains/sanitize.py [OPTIONS OF PYTEST]``. The sanitized module lives in build/sanitize/site and is used by
-the base interpreter of the virtual environment, with the environment's packages (and not its own) behind it; .venv
-keeps its own build.
+``python toolchains/sanitize.py [OPTIONS OF PYTEST]``. The sanitized modules live in build/sanitize and are used by the
+base interpreter of the virtual environment, with the environment's packages (and not its own) behind it; .venv keeps
+its own build. Leaks are looked for in the C test program alone: an interpreter frees little at exit.
 """
 
 from __future__ import annotations
@@ -13,25 +13,70 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from checks import Check, Result, summary
 from host import BUILD, REPO, ToolError, cmake_build, find_program, main, pip, run, say
 
-SANITIZERS = "address,undefined"
 FOLDER = BUILD / "sanitize"
-OPTIONS = {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"}
+MODEL = REPO / ".models" / "smollm2-135m-instruct-q4_0.gguf"
+SOURCE = REPO / ".models" / "smollm2-135m-instruct-q4_1.gguf"
+PROMPT = "One two three one two three one two"  # which repeats itself, for --lookup
+_RUN = ("run", MODEL, "-p", PROMPT, "-t", "2", "--temp", "0", "-n", "6")
+COMMANDS: dict[str, tuple[str | Path, ...]] = {
+    "run, a chat with a capture": (*_RUN, "--capture", FOLDER / "capture.csv", "--trace", FOLDER / "trace.json"),
+    "run, operations one by one": (*_RUN, "--no-chat", "--capture", FOLDER / "per_op.csv", "--per-op", "--no-peak"),
+    "run --lookup 3": (*_RUN, "--no-chat", "--lookup", "3"),
+    "quantize": ("quantize", SOURCE, FOLDER / "out.gguf", "--type", "q4_0"),
+    "perplexity": ("perplexity", MODEL, "-p", PROMPT, "-c", "8", "-t", "2"),
+}
+FUZZED = ("plans", "calls")
+COUNTS = FOLDER / "fuzz-counts.json"
+# Of the unit tests those that start threads, in all ways there are.
+TESTS_OF_THREADS = ("engine", "engine_lifetimes", "engine_bits", "generate", "native_arguments", "speculation")
+OPTIONS = {
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "ASAN_OPTIONS": "detect_leaks=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+}
+OPTIONS_OF_PYTHON = {
+    # What was freed stays out of use, but not much of it: the fuzzer holds its targets to some memory.
+    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16",
+    "PYTHONMALLOC": "malloc",
+    "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
+}
+
+
+@dataclass(frozen=True)
+class Build:
+    """What the compiler is asked for, its runtime library, and arguments of the C test program."""
+
+    name: str
+    sanitizers: str
+    runtime: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def site(self) -> Path:
+        return FOLDER / f"site-{self.name}"
+
+    def launcher(self) -> list[str | Path]:
+        """Words before a program. The runtime of ThreadSanitizer in gcc before 14 expects addresses with no more than
+        28 random bits; newer kernels have 32."""
+        bits = Path("/proc/sys/vm/mmap_rnd_bits")
+        if self is THREAD and bits.exists() and int(bits.read_text()) > 28 and (setarch := find_program("setarch")):
+            return [setarch, "-R"]
+        return []
+
+
+MEMORY = Build("memory", "address,undefined", "libasan.so")
 # A case takes ten times its time under ThreadSanitizer, and its races show in the first ones.
-CASES_OF_THREADS = 30
-
-
-def preloaded_libraries(compiler: str) -> str:
-    """The runtime that an unsanitized interpreter must load first; libstdc++ with it, whose exceptions ASan wraps."""
-    paths = [run([compiler, f"-print-file-name={name}"]).strip() for name in ("libasan.so", "libstdc++.so.6")]
-    missing = [path for path in paths if not Path(path).is_absolute()]
-    if missing:
-        raise ToolError(f"{compiler} has no {' '.join(missing)}; sanitizer runs need gcc")
-    return " ".join(paths)
+THREAD = Build("thread", "thread", "libtsan.so", ("--cases", "30"))
 
 
 def gcc() -> str:
@@ -42,62 +87,87 @@ def gcc() -> str:
     return compiler
 
 
-def check_memory() -> Result:
-    """The C test program under AddressSanitizer and UndefinedBehaviorSanitizer."""
+def preloaded_libraries(compiler: str, runtime: str) -> str:
+    """The runtime that an unsanitized interpreter must load first; libstdc++ with it, whose exceptions ASan wraps."""
+    paths = [run([compiler, f"-print-file-name={name}"]).strip() for name in (runtime, "libstdc++.so.6")]
+    missing = [path for path in paths if not Path(path).is_absolute()]
+    if missing:
+        raise ToolError(f"{compiler} has no {' '.join(missing)}; sanitizer runs need gcc")
+    return " ".join(paths)
+
+
+def check_kernels(build: Build) -> Result:
+    """The C test program, built so."""
     gcc()
-    say(f"building with -fsanitize={SANITIZERS}")
-    folder = FOLDER / "memory"
-    cmake_build(folder, "q4_kernel_test", [f"-DQ4_SANITIZE={SANITIZERS}"])
-    return Check("C kernel tests, memory sanitized", [folder / "q4_kernel_test"], env=OPTIONS).run()
+    say(f"building the C test program with -fsanitize={build.sanitizers}")
+    cmake_build(build.folder, "q4_kernel_test", [f"-DQ4_SANITIZE={build.sanitizers}"])
+    command = [*build.launcher(), build.folder / "q4_kernel_test", *build.arguments]
+    return Check(f"C kernel tests, {build.name} sanitized", command, env=OPTIONS).run()
 
 
-def check_threads() -> Result:
-    """The C test program under ThreadSanitizer, which shares no build with AddressSanitizer. A report ends it."""
-    gcc()
-    say("building with -fsanitize=thread")
-    folder = FOLDER / "thread"
-    cmake_build(folder, "q4_kernel_test", ["-DQ4_SANITIZE=thread"])
-    command: list[str | Path] = [folder / "q4_kernel_test", "--cases", str(CASES_OF_THREADS)]
-    # The runtime of gcc before 14 expects addresses with no more than 28 random bits; newer kernels have 32.
-    bits = Path("/proc/sys/vm/mmap_rnd_bits")
-    if bits.exists() and int(bits.read_text()) > 28 and (setarch := find_program("setarch")):
-        command = [setarch, "-R", *command]
-    return Check("C kernel tests, threads sanitized", command, env={"TSAN_OPTIONS": "halt_on_error=1"}).run()
+@dataclass(frozen=True)
+class Python:
+    """An interpreter with a sanitized module of its own."""
 
+    build: Build
+    command: Sequence[str | Path]
+    env: dict[str, str]
 
-def check_python(arguments: Sequence[str]) -> Result:
-    """The unit tests on the sanitized module."""
-    compiler = gcc()
-    say("building the module")
-    build = (f"cmake.define.Q4_SANITIZE={SANITIZERS}", f"build-dir={FOLDER / 'build'}")
-    settings = [f"--config-settings={option}" for option in build]
-    site = FOLDER / "site"
-    pip("install", "-q", "--upgrade", "--target", site, "--no-deps", "--no-build-isolation", *settings, REPO)
-    base = getattr(sys, "_base_executable", sys.executable)
-    env = OPTIONS | {
-        "LD_PRELOAD": preloaded_libraries(compiler),
-        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter frees little at exit
-        "PYTHONPATH": f"{site}:{sysconfig.get_paths()['purelib']}",
-        "PYTHONMALLOC": "malloc",
-        "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
-    }
-    where = subprocess.run(
-        [base, "-PS", "-c", "import q4engine._native as native; print(native.__file__)"],
-        env={**os.environ, **env},
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-    )
-    if str(site) not in where.stdout:
-        raise ToolError(f"the sanitized module does not load: {(where.stderr or where.stdout).strip()}")
-    # analysis and annotate never enter the native core
-    elsewhere = ["--ignore=tests/unit/analysis", "--ignore-glob=tests/unit/test_annotate*"]
-    command = [base, "-PS", "-m", "pytest", "-p", "no:cacheprovider", *elsewhere, "tests/unit", *arguments]
-    return Check("pytest tests/unit, sanitized", command, env=env).run()
+    @classmethod
+    def install(cls, build: Build) -> Python:
+        compiler = gcc()
+        say(f"building the module with -fsanitize={build.sanitizers}")
+        defined = (f"cmake.define.Q4_SANITIZE={build.sanitizers}", f"build-dir={FOLDER / f'module-{build.name}'}")
+        settings = [f"--config-settings={option}" for option in defined]
+        pip("install", "-q", "--upgrade", "--target", build.site, "--no-deps", "--no-build-isolation", *settings, REPO)
+        env = {
+            **OPTIONS,
+            **OPTIONS_OF_PYTHON,
+            "LD_PRELOAD": preloaded_libraries(compiler, build.runtime),
+            "PYTHONPATH": f"{build.site}:{sysconfig.get_paths()['purelib']}",
+        }
+        return cls(build, [*build.launcher(), getattr(sys, "_base_executable", sys.executable), "-PS"], env).checked()
+
+    def checked(self) -> Python:
+        """This, if it loads the module of its build."""
+        where = subprocess.run(
+            [*self.command, "-c", "import q4engine._native as native; print(native.__file__)"],
+            env={**os.environ, **self.env},
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+        )
+        if str(self.build.site) not in where.stdout:
+            raise ToolError(f"the sanitized module does not load: {(where.stderr or where.stdout).strip()}")
+        return self
+
+    def pytest(self, arguments: Sequence[str | Path]) -> Result:
+        command = [*self.command, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        return Check(f"unit tests, {self.build.name} sanitized", command, env=self.env).run()
+
+    def commands(self) -> list[Result]:
+        """Commands from end to end, and the fuzzers of what the core takes."""
+        folders = (self.env["PYTHONPATH"], *(str(REPO / folder) for folder in ("tests", "toolchains", "tests/support")))
+        env = {**self.env, "PYTHONPATH": ":".join(folders)}
+        commands = {f"q4engine {name}": ["-m", "q4engine", *words] for name, words in COMMANDS.items()}
+        commands[f"fuzz {' '.join(FUZZED)}"] = ["-m", "fuzz", *FUZZED, "--minutes", "0.5", "--counts", COUNTS]
+        return [
+            Check(f"{name}, {self.build.name} sanitized", [*self.command, *words], counts=False, env=env).run()
+            for name, words in commands.items()
+        ]
 
 
 def sanitize() -> int:
-    results = (check_memory(), check_threads(), check_python(sys.argv[1:]))
+    # analysis and annotate never enter the native core
+    elsewhere = ["--ignore=tests/unit/analysis", "--ignore-glob=tests/unit/test_annotate*"]
+    unit = {
+        MEMORY: [*elsewhere, "tests/unit", *sys.argv[1:]],
+        THREAD: [*(f"tests/unit/test_{name}.py" for name in TESTS_OF_THREADS), *sys.argv[1:]],
+    }
+    results = []
+    for build, tests in unit.items():
+        python = Python.install(build)
+        results += [check_kernels(build), python.pytest(tests), *python.commands()]
     print(summary(results))
     return 1 if any(result.failed for result in results) else 0
 
