@@ -15,6 +15,8 @@ from q4engine.models.graph import NONE, Activation, Buffer, Graph, RopeStyle, Ro
 from q4engine.models.keys import KeyReader
 from q4engine.models.rope_scaling import RopeScaling
 
+_MAX_LAYERS = 1 << 16  # native/plan.h
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transformer(ModelConfig):
@@ -62,7 +64,7 @@ class Transformer(ModelConfig):
     def sizes(cls, keys: KeyReader) -> dict[str, Any]:
         """The fields of the class, from the file's keys. Subclasses add theirs."""
         dim, n_heads = keys.count("embedding_length"), keys.count("attention.head_count")
-        n_layers, head_dim = keys.count("block_count"), keys.head_dim(dim, n_heads)
+        n_layers, head_dim = keys.count("block_count", most=_MAX_LAYERS), keys.head_dim(dim, n_heads)
         return {
             "architecture": keys.architecture,
             "n_layers": n_layers,

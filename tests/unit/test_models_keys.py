@@ -205,6 +205,7 @@ def test_layers_beyond_the_stated_ones_are_not_ignored(path: Path) -> None:
     )
     assert "'blk.0.attn_k.bias' is missing" in refusal(path, shapes={"blk.0.attn_q.bias": (32,)})
     assert "'blk.1.attn_norm.weight' is missing" in refusal(path, keys={"llama.block_count": (U32, 2)})
+    assert "expected 1 to 65536" in refusal(path, keys={"llama.block_count": (U32, 1 << 29)})
 
 
 def test_types(path: Path) -> None:
