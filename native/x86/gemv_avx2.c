@@ -1,4 +1,5 @@
 // The GEMV kernels for AVX2.
+#define GEMV_FILE
 #include "vec_avx2.h"
 
 #define ISA avx2

@@ -1,4 +1,5 @@
 // The GEMV kernels for AVX-512 VNNI.
+#define GEMV_FILE
 #include "vec_avx512vnni.h"
 
 #define ISA avx512vnni
