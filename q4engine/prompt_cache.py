@@ -68,29 +68,35 @@ def load(path: str | os.PathLike[str], session: Session) -> None:
     import numpy as np
 
     try:
-        data = memoryview(Path(path).read_bytes())
+        if not Path(path).is_file():  # a pipe, or a device without an end
+            raise Q4Error(f"{path}: no prompt cache: it is no regular file")
+        with Path(path).open("rb") as file:
+            head, at = _head(path, file.read(_LONGEST_HEAD))
+            n, n_bytes = head["tokens"], head["bytes"]
+            found = os.fstat(file.fileno()).st_size - at
+            if found != 4 * n + n_bytes:
+                raise Q4Error(f"{path}: {found} bytes of tokens, keys and values, expected {4 * n + n_bytes}")
+            if head.get("model") != model_digest(session.engine):
+                raise Q4Error(f"{path}: a prompt cache of another model than {session.engine.gguf.path.name}")
+            if n > session.n_ctx:
+                raise Q4Error(f"{path}: a prompt of {n} tokens does not fit a context of {session.n_ctx}")
+            if session.recorder is not None and n_bytes != (expected := session.recorder.kv_bytes(n)):
+                raise Q4Error(f"{path}: {n_bytes} bytes of keys and values for {n} tokens, expected {expected}")
+            file.seek(at)
+            data = memoryview(file.read(found))
     except OSError as error:
         raise Q4Error(f"{path}: cannot read the prompt cache: {error.strerror}") from None
-    head, at = _head(path, data)
-    n, n_bytes = head["tokens"], head["bytes"]
-    found = len(data) - at
-    if found != 4 * n + n_bytes:
-        raise Q4Error(f"{path}: {found} bytes of tokens, keys and values, expected {4 * n + n_bytes}")
-    if zlib.crc32(data[at:]) != head["crc32"]:
+    if len(data) != found or zlib.crc32(data) != head["crc32"]:
         raise Q4Error(f"{path}: the prompt cache is damaged: its checksum is another")
-    if head.get("model") != model_digest(session.engine):
-        raise Q4Error(f"{path}: a prompt cache of another model than {session.engine.gguf.path.name}")
-    if n > session.n_ctx:
-        raise Q4Error(f"{path}: a prompt of {n} tokens does not fit a context of {session.n_ctx}")
-    session.restore(np.frombuffer(data[at : at + 4 * n], "<i4").tolist(), data[at + 4 * n :])
+    session.restore(np.frombuffer(data[: 4 * n], "<i4").tolist(), data[4 * n :])
 
 
-def _head(path: str | os.PathLike[str], data: memoryview) -> tuple[dict[str, Any], int]:
+def _head(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], int]:
     """The first line, checked, and where what follows it begins."""
-    line, end, _ = bytes(data[:_LONGEST_HEAD]).partition(b"\n")
+    line, end, _ = data.partition(b"\n")
     try:
         head = json.loads(line) if end else None
-    except ValueError:
+    except (ValueError, RecursionError):
         head = None
     if not isinstance(head, dict) or head.get("kind") != _KIND:
         raise Q4Error(f"{path}: no prompt cache: it does not begin with a line that says so")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.outputs import conflict
 from q4engine.cli.options import add_command, file, note
 from q4engine.errors import Q4Error
 
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from q4engine.gguf import TensorType
 
     start = time.perf_counter()
+    _check_files(args)
     model = _read(args)
     kind = None if args.type is None else TensorType[args.type.upper()]
     if sys.stderr.isatty():
@@ -66,6 +68,15 @@ def run(args: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     note(f"{args.out}: {len(model.tensors)} tensors, {args.out.stat().st_size / 1e6:.1f} MB, in {seconds:.1f} s")
     return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Q4Error where OUT is a file that is read; an earlier OUT in the folder of a model is none."""
+    source: Path = args.source
+    read = [path for path in source.iterdir() if path.suffix != ".gguf"] if source.is_dir() else [source]
+    refused = conflict([("the output", args.out)], [("the source", path) for path in [*read, args.tokenizer]])
+    if refused:
+        raise Q4Error(refused)
 
 
 def _size(shape: tuple[int, ...]) -> int:

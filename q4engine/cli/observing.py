@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.outputs import conflict
@@ -61,17 +62,32 @@ def check_observing(args: argparse.Namespace) -> None:
 
 def _check_files(args: argparse.Namespace) -> None:
     """Usage error where two outputs are one file, or where one would replace what is read or what the text goes to."""
+    if refused := conflict(_written(args), _read(args)):
+        args.parser.error(refused)
+
+
+def conflict_with_run(args: argparse.Namespace, name: str, path: Path) -> str | None:
+    """What is wrong where a file that is written later is one that the run reads or writes; else None."""
+    return conflict([(name, path)], [*_read(args), *_written(args)])
+
+
+def _written(args: argparse.Namespace) -> list[tuple[str, Path | None]]:
+    names = ("markers", "capture", "trace", "prompt_cache")
+    return [(f"--{name.replace('_', '-')}", getattr(args, name, None)) for name in names]
+
+
+def _read(args: argparse.Namespace) -> list[tuple[str, str | Path | int | None]]:
     from q4engine.gguf.split import paths_of
 
-    streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
     model = [("the model", path) for path in paths_of(model_path(args))]
     if draft := getattr(args, "draft", None):
         model += [("the draft model", path) for path in paths_of(draft)]
-    read = [*model, ("the prompt", args.file), *streams]
-    written = ("markers", "capture", "trace", "prompt_cache")
-    refused = conflict([(f"--{name.replace('_', '-')}", getattr(args, name, None)) for name in written], read)
-    if refused:
-        args.parser.error(refused)
+    texts = {"the prompt": "file", "the system prompt": "system_prompt_file", "the chat template": "chat_template"}
+    return [
+        *model,
+        *((called, getattr(args, name, None)) for called, name in texts.items()),
+        *(("standard input", 0), ("standard output", 1), ("standard error", 2)),
+    ]
 
 
 @contextmanager

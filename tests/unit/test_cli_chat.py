@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli, Terminal
+from models.tiny import write_tiny
 
 from q4engine.cli.chat import chat
 from q4engine.cli.chat.commands import COMMANDS, messages_of
@@ -55,6 +56,7 @@ def talks(engine: Engine, n_ctx: int = 64) -> Talks:
 def options(**changes: object) -> argparse.Namespace:
     usual = {"system_prompt": None, "escape": True, "predict": 2, "single_turn": False, "temperature": 0.0}
     usual |= {"in_prefix": "", "in_suffix": "", "reverse_prompt": []}
+    usual |= {"model_position": Path("synthetic-tiny.gguf"), "model": None, "hf_repo": None}
     return argparse.Namespace(**usual | changes)
 
 
@@ -237,6 +239,30 @@ def test_commands_change_the_talk(
     assert "note: with --temp 0 the same question has the same answer\n" in err
     assert typed.read() == "never\n"
     assert json.loads(file.read_text())["messages"] == conversation.asked[4][:-1]
+
+
+def test_a_talk_is_saved_over_nothing_that_the_run_reads_or_writes(tmp_path: Path, q4: Cli) -> None:
+    model, prompt = write_tiny(tmp_path / "model.gguf"), tmp_path / "system.txt"
+    prompt.write_text("be brief")
+    (tmp_path / "link.json").symlink_to(model)
+    before = model.read_bytes()
+    files = {"model.gguf": "model", "link.json": "model", "system.txt": "system prompt", "out.csv": "--capture"}
+    lines = "".join(f"/save {tmp_path / name}\n" for name in files)
+    told = q4("run", model, "-n", 1, "-sysf", prompt, "--capture", tmp_path / "out.csv", "--no-peak", typed=lines)
+    for name, called in files.items():
+        assert re.search(
+            f"error: the talk's file {tmp_path / name} is the file of (the )?{called}: give another\n", told.err
+        )
+    assert model.read_bytes() == before and prompt.read_text() == "be brief"
+
+
+def test_names_that_are_none_and_texts_that_are_none(tmp_path: Path, q4: Cli, tiny: Path) -> None:
+    saved = tmp_path / "talk.json"
+    lines = f"/save ~no-such-user/x\n/load ~no-such-user/x\n/save a\0b\n/load a\0b\n/save {saved}\n"
+    told = q4("run", tiny, "-n", 1, "-sys", "a\udc80b", typed=lines).err
+    assert told.count("error: ~no-such-user/x: there is no such user\n") == 2
+    assert told.count("error: 'a\\x00b': no name of a file\n") == 2
+    assert json.loads(saved.read_text())["messages"][0]["content"] == "a?b"
 
 
 def test_every_command_is_listed_and_mistakes_are_one_line(

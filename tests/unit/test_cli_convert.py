@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli
+from hf_folders import write_folder
+from models.tiny import write_tiny
 
 
 def test_mistakes_before_anything_is_read(tmp_path: Path, q4: Cli) -> None:
@@ -23,6 +25,26 @@ def test_a_folder_without_config(tmp_path: Path, q4: Cli) -> None:
     assert (
         failed.code == 1 and failed.err == f"error: {tmp_path}/config.json: cannot be read: No such file or directory\n"
     )
+
+
+def test_what_is_read_is_never_written_over(tmp_path: Path, q4: Cli) -> None:
+    folder = write_folder(write_tiny(tmp_path / "tiny.gguf"), tmp_path / "tiny")
+    checkpoint, tokenizer = tmp_path / "m.bin", tmp_path / "t.bin"
+    checkpoint.write_bytes(bytes(28))
+    tokenizer.write_bytes(bytes(9))
+    (tmp_path / "link.gguf").symlink_to(folder / "model.safetensors")
+    before = {path: path.read_bytes() for path in [*folder.iterdir(), checkpoint, tokenizer]}
+    for words in (
+        (folder, folder / "config.json"),
+        (folder, tmp_path / "link.gguf"),
+        (checkpoint, checkpoint, "--tokenizer", tokenizer),
+        (checkpoint, tokenizer, "--tokenizer", tokenizer),
+    ):
+        failed = q4("convert", *words)
+        assert failed.code == 1 and "is the file of the source: give another\n" in failed.err
+    assert {path: path.read_bytes() for path in before} == before
+    again = ("convert", folder, folder / "out.gguf")
+    assert q4(*again).code == q4(*again).code == 0
 
 
 def test_the_summary(tmp_path: Path, q4: Cli, shared_data: Path) -> None:

@@ -38,11 +38,14 @@ def test_the_model_is_never_written_over(
 
 
 @pytest.mark.parametrize("option", OUTPUTS)
-def test_the_prompt_is_never_written_over(model: Path, option: str) -> None:
-    prompt = model.with_name("prompt.txt")
-    prompt.write_text("abc")
-    assert main(["run", str(model), "-f", str(prompt), "-n", "1", option, str(prompt)]) == 2
-    assert prompt.read_text() == "abc"
+@pytest.mark.parametrize("text", ["-f", "--system-prompt-file", "--chat-template"])
+def test_texts_are_never_written_over(model: Path, option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model.with_name("text.txt")
+    path.write_text("abc")
+    prompt = [] if text == "-f" else ["-p", "abc"]
+    assert main(["run", str(model), *prompt, text, str(path), "-n", "1", option, str(path)]) == 2
+    assert f"error: {option} {path} is the file of the " in capsys.readouterr().err
+    assert path.read_text() == "abc"
 
 
 def test_two_names_of_one_output(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

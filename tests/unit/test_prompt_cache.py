@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -144,3 +145,7 @@ def test_mistakes_of_the_command(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     wrong = q4(*words, "--prompt-cache", tmp_path / "text")
     assert wrong.code == 1 and "no prompt cache" in wrong.err and (tmp_path / "text").read_text() == "text"
     assert q4("run", tiny, "--prompt-cache", tmp_path / "p", typed="").code == 2
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        refused = q4(*words, "--prompt-cache", other)
+        assert refused.code == 1 and refused.err.endswith("no prompt cache: it is no regular file\n")

@@ -13,6 +13,7 @@ from typing import Protocol
 from analysis import outputs
 from analysis.terminal import shortened
 from q4engine.cli.chat.talk import Talk
+from q4engine.cli.observing import conflict_with_run
 from q4engine.cli.options import note
 from q4engine.conversation import Message
 from q4engine.errors import Q4Error, shown
@@ -98,17 +99,30 @@ def _system(chat: Chat, text: str) -> None:
     note(f"system message: {chat.talk.system or 'none'}")
 
 
-def _save(chat: Chat, name: str) -> None:
-    data = {"model": str(chat.talk.conversation.engine.gguf.path), "messages": chat.talk.messages}
+def _path(name: str) -> Path:
+    if "\0" in name:
+        raise Q4Error(f"{shown(name)}: no name of a file")
     try:
-        outputs.write(Path(name).expanduser(), json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise Q4Error(f"{name}: there is no such user") from None
+
+
+def _save(chat: Chat, name: str) -> None:
+    path = _path(name)
+    if refused := conflict_with_run(chat.args, "the talk's file", path):
+        raise Q4Error(refused)
+    data = {"model": str(chat.talk.conversation.engine.gguf.path), "messages": chat.talk.messages}
+    text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+    try:
+        outputs.write(path, text.encode("utf-8", "replace"))  # bytes of -p that were no text
     except OSError as error:
         raise Q4Error(f"{name}: cannot be written: {error.strerror}") from None
     note(f"{len(chat.talk.messages)} messages are in {name}")
 
 
 def _load(chat: Chat, name: str) -> None:
-    chat.talk.messages = messages_of(Path(name).expanduser())
+    chat.talk.messages = messages_of(_path(name))
     note(f"{len(chat.talk.messages)} messages from {name}")
     if (last := chat.talk.messages[-1:]) and last[0]["role"] == "assistant":
         note(f"the last one: {beginning(last[0]['content'])}")
