@@ -57,6 +57,7 @@ class Conversation:
 
     def continue_from(self, prompt: Sequence[int], n_predict: int = -1) -> Generation:
         """What comes after a prompt's tokens."""
+        self.sampler.begin()
         session = self.speculation or self.session
         found = generate(session, prompt, self.sampler, n_predict, self.tokenizer.stop_ids, self.timings)
         if self.speculation is not None:

@@ -28,7 +28,7 @@ def parse_cpu_mask(text: str) -> list[int]:
             mask = int(text, 16)
             cpus = [i for i in range(mask.bit_length()) if mask >> i & 1]
         else:
-            cpus = sorted({cpu for part in text.split(",") for cpu in _parse_range(part)})
+            cpus = parse_cpu_list(text)
     except ValueError:
         cpus = []
     if not cpus or cpus[-1] > MAX_CPU:
@@ -38,6 +38,11 @@ def parse_cpu_mask(text: str) -> list[int]:
         available = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         raise Q4Error(f"{shown(text)}: CPU {absent[0]} is not available here, only {available}")
     return cpus
+
+
+def parse_cpu_list(text: str) -> list[int]:
+    """CPU numbers of a list as the kernel writes it, ascending. ValueError where it is none."""
+    return sorted({cpu for part in text.split(",") for cpu in _parse_range(part)})
 
 
 def _parse_range(part: str) -> range:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,15 +107,19 @@ class Engine:
         n_threads: int | None = None,
         cpu_mask: Sequence[int] | None = None,
         backend: Backend = "native",
+        overrides: Mapping[str, int | float | bool | str] | None = None,
     ) -> Engine:
         """Open, check and pack a GGUF model.
 
         ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to as many as make it
-        faster (``cpus.choose_threads``). Q4Error names the file and what is wrong with it.
+        faster (``cpus.choose_threads``). ``overrides``: metadata values by key that replace the file's, or are added.
+        Q4Error names the file and what is wrong with it.
         """
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))
         try:
+            for key, value in (overrides or {}).items():
+                file.metadata.override(key, value)
             config, graph = read_model(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
             native = _build_native(file, graph, config.n_layers, threads, cpu_mask) if backend == "native" else None

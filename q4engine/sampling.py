@@ -1,7 +1,8 @@
 """Sampling: the next token from logits.
 
-The arithmetic is native (``native/sampling.c``), so that the same seed gives the same text on every machine. Filters
-run in the order that llama.cpp documents: bias, penalties, top-k, top-p, min-p, temperature, draw.
+The arithmetic is written down (docs/arithmetic.md), so that the same seed gives the same text on every machine: native
+(``native/sampling.c``) for bias, penalties, top-k, top-p, min-p, temperature and draw in this order, and a chain in
+NumPy (``sampler_chain.py``) where other samplers or another order are asked for.
 """
 
 from __future__ import annotations
@@ -9,84 +10,48 @@ from __future__ import annotations
 import math
 import os
 from array import array
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING
 
 from q4engine.errors import Q4Error
+from q4engine.sampler_settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettings
+
+__all__ = ["BOUNDS", "MAX_SEED", "SAMPLERS", "Sampler", "SamplerSettings"]
 
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_SEED = (1 << 64) - 1
-_MAX_BIAS = 1e6
-
-# the bounds of the two that scale logits keep them from over- and underflowing in fp32
-BOUNDS: dict[str, tuple[Any, Any]] = {
-    "temperature": (0.0, 1e6),
-    "top_k": (0, 1 << 30),
-    "top_p": (0.0, 1.0),
-    "min_p": (0.0, 1.0),
-    "repeat_penalty": (1e-3, 1e3),
-    "frequency_penalty": (-1e6, 1e6),
-    "presence_penalty": (-1e6, 1e6),
-    "repeat_last_n": (-1, 1 << 30),
-    "seed": (0, MAX_SEED),
-}
-
-
-@dataclass(frozen=True)
-class SamplerSettings:
-    """How tokens are chosen. Q4Error for a value out of range.
-
-    ``temperature`` 0 takes the likeliest token; ``top_k`` 0, ``top_p`` 1, ``min_p`` 0, ``repeat_penalty`` 1 and the
-    other penalties at 0 switch a filter off. Penalties apply to the last ``repeat_last_n`` tokens (-1: all). ``seed``
-    None draws one. ``logit_bias``: what is added to a token's logit before all else, by its id; -inf excludes it.
-    """
-
-    temperature: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    repeat_last_n: int = 64
-    seed: int | None = None
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:  # NaN is not, either
-                limits = f"{low} to {high}" if isinstance(low, int) else f"{low:g} to {high:g}"
-                raise Q4Error(f"{name} is {value}, expected {limits}")
-        for token, bias in self.logit_bias.items():
-            if not (abs(bias) <= _MAX_BIAS or bias == -math.inf):
-                raise Q4Error(f"the bias of token {token} is {bias}, expected {-_MAX_BIAS:g} to {_MAX_BIAS:g} or -inf")
-
-    @property
-    def penalises(self) -> bool:
-        """Whether any penalty is on."""
-        on = self.repeat_penalty != 1.0 or self.frequency_penalty != 0.0 or self.presence_penalty != 0.0
-        return on and self.repeat_last_n != 0
+    from q4engine.sampler_chain import Chain, Random
+    from q4engine.tokenizer import Tokenizer
 
 
 class Sampler:
-    """Chooses tokens, one after the other, from one stream of random numbers."""
+    """Chooses tokens, one after the other, from one stream of random numbers.
 
-    def __init__(self, settings: SamplerSettings) -> None:
+    ``tokenizer``: tells DRY which tokens break a repetition; Q4Error where it is needed and not there.
+    """
+
+    def __init__(self, settings: SamplerSettings, tokenizer: Tokenizer | None = None) -> None:
         from q4engine import _native
+        from q4engine.sampler_chain import Random
 
         self.settings = settings
         self.seed = int.from_bytes(os.urandom(4), "little") if settings.seed is None else settings.seed
         self._native = _native
-        self._state = _native.random_state(self.seed)
+        self._random: Random = Random(_native.random_state(self.seed))
+        self._chain: Chain | None = None if settings.is_native else _chain(settings, tokenizer)
+
+    def begin(self) -> None:
+        """Another text begins: what was learnt of the last one is forgotten; random numbers go on."""
+        if self._chain is not None:
+            self._chain.begin()
 
     def fork(self) -> Sampler:
         """Another one that will draw what this one would."""
-        twin = Sampler(self.settings)
-        twin.seed, twin._state = self.seed, self._state
+        twin = copy(self)
+        twin._random = copy(self._random)
+        twin._chain = None if self._chain is None else self._chain.fork()
         return twin
 
     def sample(self, logits: np.ndarray, history: Sequence[int] = ()) -> int:
@@ -96,35 +61,27 @@ class Sampler:
         """
         import numpy as np
 
-        settings = self.settings
-        recent: Sequence[int] = ()
-        if settings.penalises:
-            recent = history if settings.repeat_last_n < 0 else history[-settings.repeat_last_n :]
         values = np.ascontiguousarray(logits, np.float32)
-        if settings.logit_bias:
+        if self.settings.logit_bias:
             values = self._biased(values)
+        if self._chain is None:
+            return self._natively(values, history)
+        if not np.isfinite(values).all():
+            raise _not_finite(values, history)
+        return self._chain.sample(values, history, self._random)
+
+    def _natively(self, values: np.ndarray, history: Sequence[int]) -> int:
+        import numpy as np
+
+        recent = array("i", self.settings.recent(history))
         try:
-            token, self._state = self._native.sample(
-                values,
-                array("i", recent),
-                settings.temperature,
-                settings.top_k,
-                settings.top_p,
-                settings.min_p,
-                settings.repeat_penalty,
-                settings.frequency_penalty,
-                settings.presence_penalty,
-                self._state,
+            token, self._random.state = self._native.sample(
+                values, recent, *self.settings.native_values, self._random.state
             )
         except ValueError as error:
-            bad = np.flatnonzero(~np.isfinite(values))
-            if not bad.size:
+            if np.isfinite(values).all():
                 raise
-            value, position = float(values[bad[0]]), len(history) - 1
-            found = "NaN" if math.isnan(value) else f"{value}"
-            raise Q4Error(
-                f"the logit of token {bad[0]} at position {position} is {found}, expected a finite number"
-            ) from error
+            raise _not_finite(values, history) from error
         return int(token)
 
     def _biased(self, logits: np.ndarray) -> np.ndarray:
@@ -140,3 +97,23 @@ class Sampler:
                 with np.errstate(over="ignore"):
                     values[token] = np.clip(values[token] + np.float32(bias), lowest, highest)
         return values
+
+
+def _not_finite(logits: np.ndarray, history: Sequence[int]) -> Q4Error:
+    """Names the first one."""
+    import numpy as np
+
+    token = int(np.flatnonzero(~np.isfinite(logits))[0])
+    found = "NaN" if math.isnan(logits[token]) else f"{float(logits[token])}"
+    return Q4Error(f"the logit of token {token} at position {len(history) - 1} is {found}, expected a finite number")
+
+
+def _chain(settings: SamplerSettings, tokenizer: Tokenizer | None) -> Chain:
+    from q4engine.repetition import breakers_of
+    from q4engine.sampler_chain import Chain
+
+    if "dry" not in settings.active or not settings.dry_sequence_breakers:
+        return Chain(settings, {})
+    if tokenizer is None:
+        raise Q4Error("DRY's sequence breakers are texts: the sampler needs the tokenizer, or dry_sequence_breakers=()")
+    return Chain(settings, breakers_of(settings.dry_sequence_breakers, tokenizer))

@@ -64,6 +64,14 @@ def stream(
     return interrupted
 
 
+def tell_prompt(prompt: Sequence[int], tokenizer: Tokenizer) -> None:
+    """Each token with its text, as llama.cpp has it."""
+    note(f"prompt: {tokenizer.decode(prompt, special=True)!r}")
+    note(f"number of tokens in prompt = {len(prompt)}")
+    for token in prompt:
+        note(f"{token:6d} -> {tokenizer.token_bytes(token).decode('utf-8', 'backslashreplace')!r}")
+
+
 def finish(args: argparse.Namespace, conversation: Conversation, generation: Generation | None) -> None:
     """The summary on stderr."""
     sys.stdout.flush()

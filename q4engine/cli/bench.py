@@ -16,6 +16,7 @@ from q4engine import __version__
 from q4engine.cli import options
 from q4engine.cli.loading import note_long_context
 from q4engine.cli.options import note
+from q4engine.cli.placing import add_placing, place
 from q4engine.cpus import without_crowd
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-b", "--batch-size", metavar="N", type=integer(1, options.MAX_BATCH), default=512, help="default: %(default)s"
     )
-    options.add_cpu_mask(parser)
+    add_placing(parser)
     parser.add_argument("--no-warmup", dest="warm_up", action="store_false", help="no warm-up call before a test")
     parser.add_argument(
         "--cooldown",
@@ -189,6 +190,7 @@ def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
     """CPUs to pin to, and each number of threads once."""
     from q4engine.cpus import default_thread_count
 
+    place(args)
     cpus: list[int] | None = args.cpu_mask
     threads = []
     for asked in dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
+from q4engine.cli.placing import add_placing
 
 if TYPE_CHECKING:
     from q4engine.engine import Session
@@ -76,6 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_context(parser)
     options.add_engine(parser)
+    add_placing(parser)
     options.add_json(parser)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.terminal import fitted, holds_all
 from q4engine.cli import options
+from q4engine.cli.placing import add_placing
 from q4engine.errors import shown
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_model(parser)
     parser.add_argument("--kernels", action="store_true", help="load the model and show its kernels instead")
     options.add_engine(parser)
+    add_placing(parser)
     options.add_json(parser)
 
 

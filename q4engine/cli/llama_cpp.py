@@ -51,14 +51,13 @@ RUN_IGNORED = (
     Flags("what is shown", "colours follow the terminal and NO_COLOR", ("-co --color", "--log-colors"), "?"),
     Flags("chat", "a chat begins where no prompt is given", ("-i --interactive", "-if --interactive-first")),
     Flags("chat templates", "the model's own template is always rendered", ("--jinja",)),
-    Flags("typing", "a paste, Alt-Enter or a backslash give several lines", ("-mli --multiline-input",)),
     Flags("context", "nothing is ever shifted: the oldest turns of a chat are evaluated anew without",
           ("--no-context-shift",)),
 )  # fmt: skip
 """Accepted by `run`, which notes that they change nothing."""
 
 _FROM_FILE = "the model's own values are used"
-_SAMPLERS = "temperature, top-k, top-p, min-p and the penalties are"
+_SAMPLERS = "--samplers lists those that are"
 _SPECULATION = "--lookup N and --draft MODEL guess tokens; how many pay is measured"
 
 RUN_ABSENT = (
@@ -66,7 +65,7 @@ RUN_ABSENT = (
           "--yarn-orig-ctx", "--yarn-ext-factor", "--yarn-attn-factor", "--yarn-beta-slow", "--yarn-beta-fast")),
     Flags("the type of the cache", "keys and values are fp16", ("-ctk --cache-type-k", "-ctv --cache-type-v",
           "-dt --defrag-thold")),
-    Flags("shifting the context", "a larger -c holds more", ("--context-shift", "--keep", "-gan --grp-attn-n",
+    Flags("shifting the context", "a larger -c holds more", ("--context-shift", "-gan --grp-attn-n",
           "-gaw --grp-attn-w")),
     Flags("adapters", "merge it into the model before converting", ("--lora", "--lora-scaled", "--control-vector",
           "--control-vector-scaled", "--control-vector-layer-range")),
@@ -79,11 +78,7 @@ RUN_ABSENT = (
           "-hffv --hf-file-v")),
     Flags("a grammar", "ask for the form in the prompt and check the answer", ("--grammar", "--grammar-file",
           "-j --json-schema", "-jf --json-schema-file")),
-    Flags("a sampler", _SAMPLERS, ("--samplers", "--sampler-seq --sampling-seq", "--top-nsigma --top-n-sigma",
-          "--xtc-probability", "--xtc-threshold", "--typical --typical-p", "--dry-multiplier", "--dry-base",
-          "--dry-allowed-length", "--dry-penalty-last-n", "--dry-sequence-breaker", "--adaptive-target",
-          "--adaptive-decay", "--dynatemp-range", "--dynatemp-exp", "--mirostat", "--mirostat-lr", "--mirostat-ent",
-          "-bs --backend-sampling")),
+    Flags("a sampler", _SAMPLERS, ("--adaptive-target", "--adaptive-decay", "-bs --backend-sampling")),
     Flags("this of speculation", _SPECULATION, ("--spec-draft-model", "--spec-draft-threads",
           "-hfd -hfrd --hf-repo-draft --spec-draft-hf",
           "-tbd --threads-batch-draft --spec-draft-threads-batch", "-Cd --cpu-mask-draft --spec-draft-cpu-mask",
@@ -112,9 +107,7 @@ RUN_ABSENT = (
     Flags("devices", _CPU_ALONE, ("-dev --device", "--list-devices")),
     Flags("placing of threads", "-C pins them: 0xf0 or 4-7", ("-Cr --cpu-range", "--cpu-strict", "-Cb --cpu-mask-batch",
           "-Crb --cpu-range-batch", "--cpu-strict-batch")),
-    Flags("priority", "nice and chrt set it for a whole command", ("--prio", "--prio-batch")),
-    Flags("memory nodes", "numactl places a whole command", ("--numa",)),
-    Flags("a change of metadata", "the gguf package's gguf-set-metadata writes it into the file", ("--override-kv",)),
+    Flags("priority", "--prio is for prompts too", ("--prio-batch",)),
     Flags("thinking", "what the model writes is shown as it is", ("--reasoning-format", "-rea --reasoning",
           "--reasoning-effort", "--reasoning-budget", "--reasoning-budget-message", "--reasoning-preserve",
           "--no-reasoning-preserve")),
@@ -143,8 +136,6 @@ BENCH_ABSENT = (
     Flags("other machines", "the model runs where the command does", ("-rpc --rpc",)),
     Flags("placing of threads", "-C pins them: 0xf0 or 4-7", ("--cpu-strict",)),
     Flags("waiting of threads", "threads spin for a moment, then sleep", ("--poll",)),
-    Flags("priority", "nice and chrt set it for a whole command", ("--prio",)),
-    Flags("memory nodes", "numactl places a whole command", ("--numa",)),
     Flags("pauses", "--cooldown rests before each repetition", ("--delay",)),
     Flags("output to stderr", "redirect stdout: > FILE", ("-oe --output-err",)),
     Flags("what is shown", "a bar is drawn where stderr is a terminal", ("--progress",)),

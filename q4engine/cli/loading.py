@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.options import note
+from q4engine.cli.placing import place
 from q4engine.cpus import choose_threads, without_crowd
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
 
 
-def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None) -> Engine:
-    """The engine that -t (or ``threads``), --cpu-mask and --backend ask for.
+def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None, overrides: bool = True) -> Engine:
+    """The engine that -t (or ``threads``), -C, --numa, --prio, --backend and, with ``overrides``, --override-kv say.
 
     Who looks on in a terminal is told why there are fewer threads than CPUs by default.
     """
     from q4engine.engine import Engine
 
+    place(args)
     threads = threads or args.threads
     if threads:
         threads, crowded = without_crowd(threads, args.cpu_mask)
@@ -33,7 +35,8 @@ def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None
     elif not args.cpu_mask and sys.stderr.isatty() and (chosen := choose_threads()).why:
         note(f"note: {chosen.n} {'thread' if chosen.n == 1 else 'threads'} (-t says otherwise): {chosen.why}")
     with spinner(f"loading {path.name}"):
-        return Engine.load(path, n_threads=threads, cpu_mask=args.cpu_mask, backend=args.backend)
+        other = dict(getattr(args, "override_kv", ())) if overrides else {}
+        return Engine.load(path, threads, args.cpu_mask, args.backend, other)
 
 
 @contextmanager

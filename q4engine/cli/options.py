@@ -22,6 +22,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BIAS = re.compile(r"([0-9]{1,9})([+-][0-9]{1,7}(?:\.[0-9]{0,20})?|-inf)")
+_OVERRIDE = re.compile(r"([^=]+)=(int|float|bool|str):(.*)", re.DOTALL)
+_NEXT_OVERRIDE = re.compile(r",(?=[^=,]+=(?:int|float|bool|str):)")
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -82,6 +84,33 @@ def logit_bias(text: str) -> tuple[int, float]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no bias, expected an id, a sign and a number, as 15043+1.5")
     return int(match[1]), -math.inf if match[2] == "-inf" else float(match[2])
+
+
+def override_kv(text: str) -> list[tuple[str, int | float | bool | str]]:
+    """An argparse type: KEY=TYPE:VALUE, several with commas between."""
+    found = []
+    for pair in _NEXT_OVERRIDE.split(text):
+        match = _OVERRIDE.fullmatch(pair)
+        if match is None:
+            raise argparse.ArgumentTypeError(
+                f"{shown(pair)} is none of KEY=int:N, KEY=float:X, KEY=bool:true, KEY=str:TEXT"
+            )
+        found.append((match[1], _OVERRIDES[match[2]](match[3])))
+    return found
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is neither true nor false")
+    return text == "true"
+
+
+_OVERRIDES: dict[str, Callable[[str], int | float | bool | str]] = {
+    "int": integer(-(1 << 63), (1 << 63) - 1),
+    "float": number(-math.inf, math.inf),
+    "bool": _truth,
+    "str": str,
+}
 
 
 def add_command(
@@ -216,15 +245,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         default=512,
         help="tokens evaluated at once when reading the prompt (default: %(default)s)",
     )
-    add_cpu_mask(parser)
     parser.add_argument(
         "--backend", choices=("native", "numpy"), default="native", help="numpy: the readable reference (slow)"
-    )
-
-
-def add_cpu_mask(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-C", "--cpu-mask", metavar="M", type=cpu_mask, help="pin the threads to these CPUs: 0xf0 or 4-7"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
+from q4engine.cli.placing import add_placing
 from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--windows", "--chunks", metavar="N", type=options.integer(1, options.MAX_COUNT), help="read no more than N"
     )
     options.add_engine(parser)
+    add_placing(parser)
     options.add_json(parser)
 
 

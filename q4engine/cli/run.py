@@ -10,16 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from q4engine.cli import options
-from q4engine.cli.answer import finish, messages, print_json, stream
+from q4engine.cli.answer import finish, messages, print_json, stream, tell_prompt
 from q4engine.cli.llama_cpp import RUN_IGNORED
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
 from q4engine.cli.options import note
+from q4engine.cli.placing import add_placing
+from q4engine.cli.sampling_options import add_sampling, settings_of
 from q4engine.cli.signals import Terminated
 from q4engine.cli.speculating import add_speculation, check_speculation, speculation
 from q4engine.conversation import Conversation, own_bos
 from q4engine.errors import Q4Error
-from q4engine.sampling import BOUNDS, MAX_SEED, SamplerSettings
+from q4engine.sampler_settings import SamplerSettings
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine
@@ -74,12 +76,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_context(parser)
     options.add_engine(parser)
-    _add_sampling(parser)
+    add_placing(parser)
+    add_sampling(parser)
+    _add_reverse_prompt(parser)
     _add_chat(parser)
     add_speculation(parser)
     add_observing(parser)
     options.add_json(parser)
     _add_prompt_cache(parser)
+    parser.add_argument(
+        "--override-kv",
+        metavar="KEY=TYPE:VALUE",
+        type=options.override_kv,
+        action="extend",
+        default=[],
+        help="take this for the file's metadata (TYPE: int, float, bool, str): tokenizer.ggml.add_bos_token=bool:false",
+    )
+    parser.add_argument("--verbose-prompt", action="store_true", help="show the prompt and its tokens one by one")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
     for kind in RUN_IGNORED:
         for names in kind:
@@ -88,42 +101,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             )
 
 
-# Options, the setting of SamplerSettings, how the value is called, and what it does.
-_SAMPLING = (
-    (("--repeat-penalty",), "repeat_penalty", "X", "make recent tokens less likely (default: %(default)s, off)"),
-    (("--frequency-penalty",), "frequency_penalty", "X", "less likely for each time they came (default: 0, off)"),
-    (("--presence-penalty",), "presence_penalty", "X", "less likely once they came (default: 0, off)"),
-    (("--repeat-last-n",), "repeat_last_n", "N", "how many tokens are recent; -1: all (default: %(default)s)"),
-    (("--top-k",), "top_k", "N", "keep the N likeliest (default: %(default)s; 0: off)"),
-    (("--top-p",), "top_p", "X", "keep the likeliest that share X of the probability (default: %(default)s; 1: off)"),
-    (("--min-p",), "min_p", "X", "keep those X times as likely as the likeliest (default: %(default)s; 0: off)"),
-    (("--temp", "--temperature"), "temperature", "X", "0 takes the likeliest (default: %(default)s)"),
-)
-
-
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("sampling, in this order")
-    for names, setting, value, text in _SAMPLING:
-        default, kind = getattr(SamplerSettings, setting), options.integer if value == "N" else options.number
-        group.add_argument(*names, dest=setting, metavar=value, type=kind(*BOUNDS[setting]), default=default, help=text)
-    group.add_argument(
-        "-s",
-        "--seed",
-        metavar="N",
-        type=options.integer(-1, MAX_SEED),
-        default=-1,
-        help="-1 (default) draws one, which is shown",
-    )
-    group.add_argument(
-        "-l",
-        "--logit-bias",
-        metavar="ID±X",
-        type=options.logit_bias,
-        action="append",
-        default=[],
-        help="before all else, add X to the logit of a token: 15043+1.5; 15043-inf excludes it",
-    )
-    group.add_argument("--ignore-eos", action="store_true", help="exclude the tokens that end a text or a turn")
+def _add_reverse_prompt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r",
         "--reverse-prompt",
@@ -178,13 +156,26 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         help="apply the chat template in any case; in a terminal, go on with a chat after the prompt",
     )
     group.add_argument("-st", "--single-turn", action="store_true", help="end after the answer to the prompt")
+    group.add_argument(
+        "-mli",
+        "--multiline-input",
+        action="store_true",
+        help="Enter begins another line; a question ends with Alt-Enter, or Enter behind a backslash",
+    )
+    group.add_argument(
+        "--keep",
+        metavar="N",
+        type=options.integer(-1, options.MAX_COUNT),
+        default=0,
+        help="of a full context keep the turns within the first N tokens (-1: the first turn); the oldest others go",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Generate; the text goes to stdout, summary and notes to stderr."""
     path = options.model_path(args)
     _read_texts(args)
-    settings = _settings(args)
+    settings = settings_of(args)
     check_speculation(args)
     check_observing(args)
     if args.ignored:
@@ -221,12 +212,6 @@ def _read_texts(args: argparse.Namespace) -> None:
         args.reverse_prompt = [options.unescape(text) for text in args.reverse_prompt]
 
 
-def _settings(args: argparse.Namespace) -> SamplerSettings:
-    chosen = {setting: getattr(args, setting) for _, setting, _, _ in _SAMPLING}
-    seed = None if args.seed < 0 else args.seed
-    return SamplerSettings(**chosen, seed=seed, logit_bias=dict(args.logit_bias))
-
-
 def _conversation(
     args: argparse.Namespace, engine: Engine, settings: SamplerSettings, prompt: str | None
 ) -> Conversation:
@@ -248,7 +233,7 @@ def _conversation(
         ends = dict.fromkeys(tokenizer.stop_ids, -math.inf)
         settings = replace(settings, logit_bias={**settings.logit_bias, **ends})
     template = _template(args, engine) if wanted else None
-    session, sampler = new_session(args, engine), Sampler(settings)
+    session, sampler = new_session(args, engine), Sampler(settings, tokenizer)
     guessing = speculation(args, engine, session, sampler)
     return Conversation(engine, session, tokenizer, template, sampler, speculation=guessing)
 
@@ -276,6 +261,8 @@ def _answer(args: argparse.Namespace, conversation: Conversation, prompt: str) -
             note(f"note: {own_bos(conversation.tokenizer)}")
     if args.verbose:
         note(f"prompt: {len(generation.prompt)} tokens: {generation.prompt}")
+    if args.verbose_prompt:
+        tell_prompt(generation.prompt, conversation.tokenizer)
     if args.prompt_cache is not None:
         _use_prompt_cache(args, conversation, generation)
     parts: list[str] = []

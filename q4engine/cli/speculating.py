@@ -91,6 +91,6 @@ def speculation(
 def _draft_session(args: argparse.Namespace, engine: Engine, session: Session) -> Session:
     if args.draft.name.isdecimal() and not args.draft.exists():
         raise Q4Error(f"--draft {args.draft}: there is no such model; how many tokens are guessed says --draft-max")
-    draft = load_engine(args, args.draft, args.threads_draft)
+    draft = load_engine(args, args.draft, args.threads_draft, overrides=False)
     require_same_vocabulary(engine, draft)
     return draft.session(n_ctx=session.n_ctx, n_batch=session.n_batch)

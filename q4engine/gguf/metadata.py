@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,22 @@ from q4engine.gguf.types import FLOAT_TYPES, INTEGER_TYPES, NUMBER_DTYPES, Value
 _U64 = struct.Struct("<Q")
 _T = TypeVar("_T", int, float, str, bool)
 _REQUIRED: Any = object()
+
+
+class _Kind(NamedTuple):
+    """What a Python value is in GGUF, and which types of a file it may replace."""
+
+    name: str
+    stored: ValueType
+    accepted: frozenset[ValueType]
+
+
+_KINDS = {
+    bool: _Kind("a bool", ValueType.BOOL, frozenset({ValueType.BOOL})),
+    int: _Kind("an integer", ValueType.INT64, INTEGER_TYPES),
+    float: _Kind("a float", ValueType.FLOAT64, FLOAT_TYPES),
+    str: _Kind("a string", ValueType.STRING, frozenset({ValueType.STRING})),
+}
 
 
 class GGUFArray:
@@ -89,6 +105,14 @@ class Metadata(Mapping[str, Any]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
+
+    def override(self, key: str, value: int | float | bool | str) -> None:
+        """Sets a value as if the file had it. Q4Error where the file's is of another kind."""
+        kind = _KINDS[type(value)]
+        found = self._types.get(key)
+        if found is not None and found not in kind.accepted:
+            raise self._error(key, f"is of type {found.name}, which {kind.name} cannot replace")
+        self._values[key], self._types[key] = value, kind.stored
 
     def type_of(self, key: str) -> ValueType:
         """The stored type of a key (ARRAY for arrays)."""

@@ -15,5 +15,9 @@ def test_the_same_tokens_from_the_same_logits() -> None:
     assert sampled.sampled_ids_sha256() == sampled.EXPECTED_IDS
 
 
+def test_the_same_tokens_from_the_chain() -> None:
+    assert sampled.chain_sha256() == sampled.EXPECTED_CHAIN
+
+
 def test_the_same_tokens_from_the_command_line(tmp_path: Path) -> None:
     assert sampled.generated_tokens(tmp_path) == sampled.EXPECTED_TOKENS

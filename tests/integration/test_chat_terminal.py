@@ -130,6 +130,20 @@ def on_screen(text: str) -> str:
     return re.escape(re.split(r"[^ -~]", text)[0][:20])
 
 
+def test_with_multiline_input_enter_goes_on(chats: Chats) -> None:
+    talk = chats("-n", "4", "--multiline-input")
+    talk.type("one", "Enter", "two\\", "Enter")
+    talk.wait("^> one\n\\. two$")
+    talk.ready()
+    talk.type("three", "Enter", "four", "Escape", "Enter")
+    talk.wait("^> three\n\\. four$")
+    talk.ready()
+    talk.type("/undo", "Enter")
+    talk.wait("^taken back: three four$")
+    talk.type("/quit", "Enter")
+    talk.wait("^ended 0$")
+
+
 def test_questions_are_edited_continued_pasted_and_remembered(chats: Chats, model: Path) -> None:
     talk = chats("-n", "12")
     talk.type("whaat", "C-h", "C-h", "t?", "Enter")  # whaat? with one letter less

@@ -55,7 +55,7 @@ def talks(engine: Engine, n_ctx: int = 64) -> Talks:
 
 def options(**changes: object) -> argparse.Namespace:
     usual = {"system_prompt": None, "escape": True, "predict": 2, "single_turn": False, "temperature": 0.0}
-    usual |= {"in_prefix": "", "in_suffix": "", "reverse_prompt": []}
+    usual |= {"in_prefix": "", "in_suffix": "", "reverse_prompt": [], "keep": 0, "multiline_input": False}
     usual |= {"model_position": Path("synthetic-tiny.gguf"), "model": None, "hf_repo": None}
     return argparse.Namespace(**usual | changes)
 
@@ -113,6 +113,42 @@ def test_a_full_context_is_announced_and_then_forgets_the_oldest_turns(
     assert last[1]["content"] != questions[0] and last[-1]["content"] == questions[-1]
     assert [message["role"] for message in last[1:]] == ["user", "assistant"] * ((len(last) - 2) // 2) + ["user"]
     assert all(len(asked) > 1 for asked in conversation.asked)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(0, []), (18, []), (19, ["q0"]), (-1, ["q0"]), (35, ["q0", "q1"])])
+def test_turns_at_the_beginning_are_kept(engine: Engine, keep: int, kept: list[str]) -> None:
+    """Each question and each answer are 8 tokens; the model's own begin token stands first."""
+    conversation = talks(engine, n_ctx=64)
+    talk = Talk(conversation, 4, None, keep)
+    pairs = [{"role": role, "content": f"{role[0]}{i}"} for i in range(5) for role in ("question", "answer")]
+    counts = {"user": 8, "assistant": 8}
+    talk.messages = [
+        {"role": "user" if pair["role"] == "question" else "assistant", "content": pair["content"]} for pair in pairs
+    ]
+
+    def tokens_of(messages: Sequence[Message]) -> list[int]:
+        return [1] * (3 + sum(counts[message["role"]] for message in messages))
+
+    conversation.tokens_of = tokens_of  # type: ignore[method-assign]
+    conversation.tokenizer.encode = lambda text, **_: [1] * 8  # type: ignore[method-assign]
+    try:
+        _, forgotten = talk.ask("q5")
+    finally:
+        del conversation.tokenizer.encode
+    asked = [message["content"] for message in talk.messages if message["role"] == "user"]
+    assert asked[: len(kept)] == kept and asked[-1] == "q5" and forgotten == 6 - len(asked) > 0
+    assert ("q0" in asked, "q1" in asked) == ("q0" in kept, "q1" in kept)
+
+
+def test_with_multiline_input_a_backslash_ends_a_question(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("ab\ncd\n\ne\\\n/stats\nf\\\n"))
+    conversation = talks(engine)
+    assert chat(options(multiline_input=True), conversation, None) == 0
+    asked = [[message["content"] for message in talk if message["role"] == "user"] for talk in conversation.asked]
+    assert asked == [["ab\ncd\n\ne"], ["ab\ncd\n\ne", "f"]]
+    assert "tokens of context are used\n" in capsys.readouterr().err
 
 
 def test_a_question_that_never_fits_is_one_line_and_the_chat_goes_on(

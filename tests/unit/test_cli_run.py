@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,29 @@ def test_json_is_the_same_as_data(q4: Cli, tiny: Path) -> None:
     assert data["n_generated"] == len(data["tokens"]) == 5
     assert data["stop_reason"] == "length" and data["n_ctx"] == 512 and data["threads"] == 1
     assert data["timings"]["eval"]["tokens"] == 4 and data["timings"]["prompt_eval"]["tokens"] == data["n_prompt"]
+
+
+def test_the_prompt_token_by_token(q4: Cli, tiny: Path) -> None:
+    result = q4("run", tiny, "-p", "ab\u00e9", "-n", "1", *RAW, "--verbose-prompt")
+    lines = result.err.splitlines()
+    at = lines.index("number of tokens in prompt = " + str(len([line for line in lines if " -> '" in line])))
+    assert lines[at - 1].endswith("ab\u00e9'") and re.fullmatch(r" *\d+ -> '.*'", lines[at + 1])
+
+
+def test_metadata_is_overridden(q4: Cli, tiny: Path) -> None:
+    plain = json.loads(q4("run", tiny, "-p", "abc", "-n", "1", *RAW, "--json").out)
+    words = ("--override-kv", "tokenizer.ggml.add_bos_token=bool:true,tokenizer.ggml.bos_token_id=int:1,a=str:b=c,d")
+    result = q4("run", tiny, "-p", "abc", "-n", "1", *RAW, "--json", *words)
+    assert json.loads(result.out)["n_prompt"] == plain["n_prompt"] + 1
+    for given, message in (
+        ("llama.block_count=str:x", "key 'llama.block_count' is of type UINT32, which a string cannot replace"),
+        ("llama.block_count=int:9", "tensor 'blk."),
+        ("a=int:1.5", "'1.5' is no integer"),
+        ("a=bool:yes", "'yes' is neither true nor false"),
+        ("a:1", "'a:1' is none of KEY=int:N, KEY=float:X, KEY=bool:true, KEY=str:TEXT"),
+    ):
+        result = q4("run", tiny, "-p", "abc", *RAW, "--override-kv", given)
+        assert result.code and message in result.err and result.err.count("\n") == 1
 
 
 LLAMA_CLI_LINES = [

@@ -30,10 +30,10 @@ Q4ENGINE: Layers = (
     ("engine.py",),
     ("reference/*",),
     ("models/*",),
-    ("tokenizer/*", "sampling.py"),
+    ("tokenizer/*", "sampling.py", "sampler_chain.py", "sampler_settings.py", "repetition.py", "elementary.py"),
     ("hub.py",),
     ("gguf/*",),
-    ("cpu_time.py",),
+    ("cpu_time.py", "memory_nodes.py"),
     ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "machine.py"),
 )
 NATIVE: Layers = (

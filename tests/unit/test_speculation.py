@@ -22,6 +22,8 @@ SETTINGS = (
     SamplerSettings(temperature=0.8, seed=1),
     SamplerSettings(temperature=0.8, seed=2, repeat_penalty=1.2),
     SamplerSettings(temperature=1.5, seed=3, top_k=0, top_p=1.0, min_p=0.0),
+    SamplerSettings(temperature=0.7, seed=4, mirostat=2, mirostat_tau=2.0),
+    SamplerSettings(seed=5, xtc_probability=0.5, dry_multiplier=2.0, dry_allowed_length=1, dry_sequence_breakers=()),
 )
 
 

@@ -19,7 +19,8 @@ _NEARLY_FULL = 0.75  # of the context, from which on it is said
 
 def chat(args: argparse.Namespace, conversation: Conversation, first: str | None) -> int:
     """Asks, answers, until the input ends, /quit, or a second Ctrl-C. Returns the exit code."""
-    return Chat(args, Talk(conversation, args.predict, args.system_prompt), questions()).run(first)
+    talk = Talk(conversation, args.predict, args.system_prompt, args.keep)
+    return Chat(args, talk, questions(args.multiline_input)).run(first)
 
 
 class Chat:

@@ -22,21 +22,29 @@ class Questions(Protocol):
     def ask(self) -> str: ...
 
 
-def questions() -> Questions:
-    """The reader that this terminal allows."""
+def questions(multiline: bool = False) -> Questions:
+    """The reader that this terminal allows. multiline: a line end goes on, and only a backslash before it ends the
+    question, unless it is a command."""
     dumb = os.environ.get("TERM", "dumb") == "dumb"
     own = sys.stdin is sys.__stdin__ and sys.stdout is sys.__stdout__
-    return Edited() if own and not dumb and sys.stdin.isatty() and sys.stdout.isatty() else Lines()
+    edited = own and not dumb and sys.stdin.isatty() and sys.stdout.isatty()
+    return Edited(multiline) if edited else Lines(multiline)
 
 
 class Lines:
-    """Lines as they come; one that ends with a backslash goes on in the next."""
+    """Lines as they come; one that ends with a backslash goes on in the next, or with ``multiline`` does not."""
+
+    def __init__(self, multiline: bool = False) -> None:
+        self._multiline = multiline
 
     def ask(self) -> str:
-        lines = [self._line(_MARK)]
-        while lines[-1].endswith("\\"):
-            lines[-1] = lines[-1][:-1]
-            lines.append(self._line(_MARK_GOES_ON))
+        lines: list[str] = []
+        goes_on = True
+        while goes_on:
+            line = self._line(_MARK_GOES_ON if lines else _MARK)
+            marked = line.endswith("\\")
+            lines.append(line[:-1] if marked else line)
+            goes_on = marked != self._multiline and not (self._multiline and _is_command("\n".join(lines)))
         return "\n".join(lines)
 
     def _line(self, mark: str) -> str:
@@ -53,10 +61,10 @@ class Edited:
     """prompt_toolkit's editor: a paste is one question, Alt-Enter and a backslash at the end begin another line.
 
     Questions are coloured unless NO_COLOR is set, and kept for later chats in a file of the user's own
-    (Q4_HISTORY names another; empty: none).
+    (Q4_HISTORY names another; empty: none). ``multiline``: Enter begins another line, and those two end the question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, multiline: bool = False) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
         from prompt_toolkit.styles import Style
@@ -65,7 +73,7 @@ class Edited:
         self._session: PromptSession[str] = PromptSession(
             multiline=True,
             prompt_continuation=_MARK_GOES_ON,
-            key_bindings=_keys(),
+            key_bindings=_keys(multiline),
             history=_history(),
             completer=WordCompleter(commands, sentence=True),
             complete_while_typing=False,
@@ -77,7 +85,11 @@ class Edited:
         return self._session.prompt([("class:mark", _MARK)], handle_sigint=False)
 
 
-def _keys() -> KeyBindings:
+def _is_command(text: str) -> bool:
+    return text.startswith("/") and "\n" not in text
+
+
+def _keys(multiline: bool) -> KeyBindings:
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
@@ -85,15 +97,20 @@ def _keys() -> KeyBindings:
     @keys.add("enter")
     def enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
-        if buffer.document.is_cursor_at_the_end and buffer.text.endswith("\\"):
+        marked = buffer.document.is_cursor_at_the_end and buffer.text.endswith("\\")
+        if marked:
             buffer.delete_before_cursor()
-            buffer.insert_text("\n")
-        else:
+        if marked == multiline or (multiline and _is_command(buffer.text)):
             buffer.validate_and_handle()
+        else:
+            buffer.insert_text("\n")
 
     @keys.add("escape", "enter")
-    def another_line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
+    def the_other(event: KeyPressEvent) -> None:
+        if multiline:
+            event.current_buffer.validate_and_handle()
+        else:
+            event.current_buffer.insert_text("\n")
 
     @keys.add("c-c")
     def interrupt(event: KeyPressEvent) -> None:

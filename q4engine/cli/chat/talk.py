@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from q4engine.conversation import Conversation, Message
 from q4engine.errors import ContextFullError, Q4Error
@@ -15,12 +16,14 @@ _AFTER_FORGETTING = 0.75  # of the context at most is then used, so that not eac
 class Talk:
     """Messages of a conversation; the system message, if any, is the first and is never forgotten.
 
-    n_predict: as of `generate`.
+    n_predict: as of `generate`. keep: turns that lie within so many tokens from the beginning are not forgotten either;
+    -1: the first turn.
     """
 
-    def __init__(self, conversation: Conversation, n_predict: int, system: str | None) -> None:
+    def __init__(self, conversation: Conversation, n_predict: int, system: str | None, keep: int = 0) -> None:
         self.conversation = conversation
         self.n_predict = n_predict
+        self.keep = keep
         self.messages: list[Message] = []
         if system is not None:
             self.set_system(system)
@@ -85,7 +88,9 @@ class Talk:
         forgotten = 0
         while True:
             limit = self.n_ctx if not forgotten else int(_AFTER_FORGETTING * self.n_ctx)
-            first, *later = self._turns()
+            turns = self._turns()
+            kept = self._n_kept(turns)
+            first, *later = turns[kept:]
             try:
                 tokens = self.conversation.tokens_of(self.messages)
                 if len(tokens) + reserve <= limit or (not later and len(tokens) < self.n_ctx):
@@ -97,3 +102,16 @@ class Talk:
                     raise
             del self.messages[first : later[0]]
             forgotten += 1
+
+    def _n_kept(self, turns: Sequence[int]) -> int:
+        """How many of the oldest turns are never forgotten; the last one, which is being asked, does not count."""
+        if self.keep < 0:
+            return min(1, len(turns) - 1)
+        ends = (self._tokens_to(question) for question in turns[:-1]) if self.keep else ()
+        return sum(1 for _ in takewhile(lambda end: end <= self.keep, ends))
+
+    def _tokens_to(self, question: int) -> int:
+        """Tokens of the talk up to the answer of that question."""
+        answer = self.messages[question + 1]["content"]
+        asked = self.conversation.tokens_of(self.messages[: question + 1])
+        return len(asked) + len(self.conversation.tokenizer.encode(answer, add_bos=False))
