@@ -264,8 +264,9 @@ def _identities(source: str | os.PathLike[str] | int) -> list[object]:
 
 def _identity(path: Path) -> object:
     """What two names of one file have in common, whether it exists or not."""
-    try:
-        status = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
+    target = os.path.realpath(path)  # where `Output` writes it: absent/../name leads to name
+    for each in (path, Path(target)):
+        with contextlib.suppress(OSError):
+            status = each.stat()
+            return status.st_dev, status.st_ino
+    return target

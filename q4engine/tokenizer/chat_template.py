@@ -152,5 +152,6 @@ def _tokens_of(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def _first_line(text: str) -> str:
-    text = text.splitlines()[0][:_MAX_MESSAGE_CHARS] if text else "it says nothing of why"
+    lines = (line for line in text.splitlines() if line.strip())
+    text = next(lines, "it says nothing of why")[:_MAX_MESSAGE_CHARS]
     return text if text.isprintable() else shown(text, _MAX_MESSAGE_CHARS)[1:-1]

@@ -109,6 +109,7 @@ KINDS = {
     "division by zero": ("{{ 1 // 0 }}", "cannot be used: integer division or modulo by zero"),
     "a very long source": ("x" * (1 << 16) + "x", "is 65537 characters long, expected at most 65536"),
     "an error of many lines": ("{{ raise_exception('one\ntwo') }}", "refuses the messages: one$"),
+    "an error of empty lines": ("{{ raise_exception('\n\r\x85') }}", "refuses the messages: it says nothing of why$"),
     "an error with control characters": ("{{ raise_exception('a\x1b[31m') }}", r"refuses the messages: a\\x1b\[31m"),
 }
 

@@ -195,7 +195,7 @@ def test_what_is_read_is_never_written(tmp_path: Path) -> None:
     link.symlink_to(own)
     hard.hardlink_to(own)
     os.mkfifo(pipe)
-    for path in (own, link, hard, tmp_path / "." / "own.csv"):
+    for path in (own, link, hard, tmp_path / "." / "own.csv", tmp_path / "absent" / ".." / "own.csv"):
         assert conflict([("--html", path)], [("the capture", own)]) == (
             f"--html {path} is the file of the capture: give another"
         )
