@@ -3,7 +3,8 @@
 //   PACKED, ACTS, ACTS_FORM one block of packed weights and of packed activations, the latter's struct q4_act_packing
 //   DECODED, DECODE         one block of 32 decoded rows; from PACKED, to rows r and following
 //   SPLIT                   blocks that are decoded at most at a time: they stay in L1, activations beside them
-//   START, DOT, SUM, MIN    see tile_block
+//   DOT, FIT                adds products of 4 columns a row; of how many steps they fit 16-bit pairs (vec_avx2.h)
+//   START, MIN              see tile_block
 //   SUB, MINIMA             types with super-blocks: columns of a sub-block, and where there are any, minima
 //   TILE6, TILE_TYPE        where both are defined: whose function in assembly does whole tiles
 // Weights outer, tokens inner: 32 rows x SPLIT blocks are decoded once and meet all tokens. Where a row has more blocks
@@ -11,6 +12,12 @@
 #define GEMM_NAME(function) Q4_JOIN(Q4_JOIN(function, TYPE), ISA)
 #define TILE struct GEMM_NAME(tile)
 #define PART struct GEMM_NAME(part)
+
+#ifdef SUB
+#define STEPS AT_ONCE(FIT, SUB / 4)
+#else
+#define STEPS AT_ONCE(FIT, 8)
+#endif
 
 // A tile, or the part of one that fits the registers: ROW_VECTORS vectors of rows from row0, tokens from token0.
 TILE {
@@ -91,15 +98,18 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
         UNROLLED (v, ROW_VECTORS)
             sum[t][v] = vi_zero();
     for (size_t s = 0; s < Q4_SUPER / SUB; s++) {
-        vi part[GEMM_TOKENS][ROW_VECTORS];
-        UNROLLED (t, n)
-            UNROLLED (v, ROW_VECTORS)
-                part[t][v] = START(t);
-        GEMM_NAME(gemm_steps)(part, tile, b, s * (SUB / 4), SUB / 4, n);
-        UNROLLED (v, ROW_VECTORS) {
-            vi scale = vi_load(w->scale[s] + tile->row0 + v * LANES);
+        vi scale[ROW_VECTORS];
+        UNROLLED (v, ROW_VECTORS)
+            scale[v] = vi_load(w->scale[s] + tile->row0 + v * LANES);
+        UNROLLED (part, SUB / 4 / STEPS) {
+            vi products[GEMM_TOKENS][ROW_VECTORS];
             UNROLLED (t, n)
-                sum[t][v] = vi_keep(vi_add(sum[t][v], vi_mul(SUM(part[t][v], t), scale)));
+                UNROLLED (v, ROW_VECTORS)
+                    products[t][v] = vi_zero();
+            GEMM_NAME(gemm_steps)(products, tile, b, s * (SUB / 4) + part * STEPS, STEPS, n);
+            UNROLLED (t, n)
+                UNROLLED (v, ROW_VECTORS)
+                    sum[t][v] = products_scaled(products[t][v], scale[v], sum[t][v]);
         }
     }
 #ifndef MINIMA
@@ -121,15 +131,21 @@ static ALWAYS_INLINE void GEMM_NAME(gemm_tile_block)(vf acc[][ROW_VECTORS], cons
     const ACTS *a = tile->a + b;
     size_t row0 = tile->row0, token0 = tile->token0;
     vi sum[GEMM_TOKENS][ROW_VECTORS];
-    UNROLLED (t, n)
-        UNROLLED (v, ROW_VECTORS)
-            sum[t][v] = START(token0 + t);
-    GEMM_NAME(gemm_steps)(sum, tile, b, 0, 8, n);
+    UNROLLED (part, 8 / STEPS) {
+        vi products[GEMM_TOKENS][ROW_VECTORS];
+        UNROLLED (t, n)
+            UNROLLED (v, ROW_VECTORS)
+                products[t][v] = products_start(part ? sum[t][v] : vi_all(START(token0 + t)));
+        GEMM_NAME(gemm_steps)(products, tile, b, part * STEPS, STEPS, n);
+        UNROLLED (t, n)
+            UNROLLED (v, ROW_VECTORS)
+                sum[t][v] = products_sum(products[t][v], part ? sum[t][v] : vi_all(START(token0 + t)));
+    }
     UNROLLED (v, ROW_VECTORS) {
         vf d = vf_load(w->d + row0 + v * LANES);
         UNROLLED (t, n) {
             vf dx = vf_all(a->d[token0 + t]);
-            acc[t][v] = vf_fma(vf_from(SUM(sum[t][v], token0 + t)), vf_mul(d, dx), acc[t][v]);
+            acc[t][v] = vf_fma(vf_from(sum[t][v]), vf_mul(d, dx), acc[t][v]);
             MIN(acc[t][v], v, token0 + t)
         }
     }
@@ -270,6 +286,9 @@ size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
 #undef DECODE
 #undef TILE_TYPE
 #undef WHOLE_TILE
+#undef STEPS
+#undef DOT
+#undef FIT
 #ifdef SUB // else these are the type's own
 #undef SUB
 #undef MINIMA
@@ -279,7 +298,5 @@ size_t Q4_JOIN(GEMM_NAME(q4_gemm), scratch)(size_t k) {
 #undef DECODED
 #undef SPLIT
 #undef START
-#undef DOT
-#undef SUM
 #undef MIN
 #endif

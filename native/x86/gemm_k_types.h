@@ -4,7 +4,7 @@
 // One super-block of 32 decoded rows; steps of 4 bytes a row.
 typedef struct {
     int32_t q[Q4_SUPER / 4][PANEL_ROWS];       // 4 columns: unsigned bytes
-    int32_t scale[Q4_SUPER / 16][PANEL_ROWS];  // of sub-blocks
+    int32_t scale[Q4_SUPER / 16][PANEL_ROWS];  // of sub-blocks, in scale_form
     int32_t offset[Q4_SUPER / 32][PANEL_ROWS]; // what sums of 16 activations are multiplied with, two as 16-bit pairs
     float d[PANEL_ROWS], dmin[PANEL_ROWS];
 } decoded_k;
@@ -23,7 +23,7 @@ static ALWAYS_INLINE void decode_scales(decoded_k *out, size_t row, const struct
     int factor = minima ? 1 : -offset;
     for (size_t s = 0; s < Q4_SUPER / sub; s++)
         for (size_t r = 0; r < K_ROWS; r += LANES)
-            vi_store(out->scale[s] + row + r, vi_load_bytes(scales->scale[s] + r));
+            vi_store(out->scale[s] + row + r, scale_form(vi_load_bytes(scales->scale[s] + r)));
     for (size_t pair = 0; pair < Q4_SUPER / 32; pair++)
         if (sub == 32)
             store_offsets(out, row, from[pair], from[pair], pair, factor);
@@ -59,13 +59,12 @@ DECODE_K(iq4_xs, 32, false, BYTES_OFFSET, )
 #define ACTS_FORM q4_x86_acts_k
 #define DECODED decoded_k
 #define SPLIT 2
-#define START(T) nibbles_start(0)
-#define DOT nibbles_dot
-#define SUM(X, T) nibbles_sum(X, 0)
 
 #define TYPE q2_k
 #define PACKED panel_q2_k
 #define DECODE decode_q2_k
+#define DOT nibbles_dot
+#define FIT 4
 #define SUB 16
 #define MINIMA
 #include "gemm.h"
@@ -73,26 +72,25 @@ DECODE_K(iq4_xs, 32, false, BYTES_OFFSET, )
 #define TYPE q3_k
 #define PACKED panel_q3_k
 #define DECODE decode_q3_k
+#define DOT nibbles_dot
+#define FIT 4
 #define SUB 16
 #include "gemm.h"
 
 #define TYPE q4_k
 #define PACKED panel_q4_k
 #define DECODE decode_q4_k
+#define DOT nibbles_dot
+#define FIT 8
 #define SUB 32
 #define MINIMA
 #include "gemm.h"
 
-#undef START
-#undef DOT
-#undef SUM
-#define START(T) vi_zero()
-#define DOT small_dot
-#define SUM(X, T) (X)
-
 #define TYPE q5_k
 #define PACKED panel_q5_k
 #define DECODE decode_q5_k
+#define DOT nibbles_dot
+#define FIT 4
 #define SUB 32
 #define MINIMA
 #include "gemm.h"
@@ -100,14 +98,15 @@ DECODE_K(iq4_xs, 32, false, BYTES_OFFSET, )
 #define TYPE q6_k
 #define PACKED panel_q6_k
 #define DECODE decode_q6_k
+#define DOT nibbles_dot
+#define FIT 2
 #define SUB 16
 #include "gemm.h"
-
-#undef DOT
-#define DOT bytes_dot
 
 #define TYPE iq4_xs
 #define PACKED panel_iq4_xs
 #define DECODE decode_iq4_xs
+#define DOT products_of_bytes
+#define FIT 1
 #define SUB 32
 #include "gemm.h"

@@ -133,9 +133,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_q8
 #define DECODE decode_q4_0
 #define SPLIT 24
-#define START(T) nibbles_start(a->minus_8_sum[T])
 #define DOT nibbles_dot
-#define SUM(X, T) nibbles_sum(X, a->minus_8_sum[T])
+#define FIT 8
+#define START(T) a->minus_8_sum[T]
 #define MIN NO_MIN
 #define TILE_TYPE q4_0
 #include "gemm.h"
@@ -147,9 +147,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_min
 #define DECODE decode_q4_1
 #define SPLIT 22
-#define START(T) nibbles_start(0)
 #define DOT nibbles_dot
-#define SUM(X, T) nibbles_sum(X, 0)
+#define FIT 8
+#define START(T) 0
 #define MIN(ACC, V, T) ACC = vf_fma(vf_all(a->sum[T]), vf_mul(vf_load(w->m + row0 + V * LANES), vf_all(a->d[T])), ACC);
 #define TILE_TYPE q4_1
 #include "gemm.h"
@@ -161,9 +161,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_q8
 #define DECODE decode_q5_0
 #define SPLIT 24
-#define START(T) vi_all(a->minus_128_sum[T] / (128 / FIVES_OFFSET))
-#define DOT small_dot
-#define SUM(X, T) (X)
+#define DOT nibbles_dot
+#define FIT 4
+#define START(T) (a->minus_128_sum[T] / (128 / FIVES_OFFSET))
 #define MIN NO_MIN
 #define TILE_TYPE q8_0
 #include "gemm.h"
@@ -175,9 +175,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_q8
 #define DECODE decode_q8_0
 #define SPLIT 24
-#define START(T) bytes_start(a->minus_128_sum[T])
-#define DOT bytes_dot
-#define SUM(X, T) (X)
+#define DOT products_of_bytes
+#define FIT 1
+#define START(T) (BYTES_OFFSET ? a->minus_128_sum[T] : 0)
 #define MIN NO_MIN
 #define TILE_TYPE q8_0
 #include "gemm.h"
@@ -189,9 +189,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_min
 #define DECODE decode_q5_1
 #define SPLIT 22
-#define START(T) vi_zero()
-#define DOT small_dot
-#define SUM(X, T) (X)
+#define DOT nibbles_dot
+#define FIT 4
+#define START(T) 0
 #define MIN(ACC, V, T) ACC = vf_fma(vf_all(a->sum[T]), vf_mul(vf_load(w->m + row0 + V * LANES), vf_all(a->d[T])), ACC);
 #define TILE_TYPE q4_1
 #include "gemm.h"
@@ -203,9 +203,9 @@ static void finish_sums(const struct destination *to, const float *sums, size_t 
 #define DECODED decoded_q8
 #define DECODE decode_iq4_nl
 #define SPLIT 24
-#define START(T) bytes_start(a->minus_128_sum[T])
-#define DOT bytes_dot
-#define SUM(X, T) (X)
+#define DOT products_of_bytes
+#define FIT 1
+#define START(T) (BYTES_OFFSET ? a->minus_128_sum[T] : 0)
 #define MIN NO_MIN
 #define TILE_TYPE q8_0
 #include "gemm.h"

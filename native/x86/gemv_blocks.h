@@ -21,14 +21,22 @@ static ALWAYS_INLINE void nibbles_isum(vi isum[], const uint8_t q[2][4][64], siz
         isum[t] = nibbles_sum(isum[t], start[t]);
 }
 
+#define FIVES_AT_ONCE AT_ONCE(4, 8)
+
 static ALWAYS_INLINE void fives_isum(vi isum[], const uint8_t q[2][5][64], size_t v, vi x[][8], const int32_t start[],
                                      size_t n) {
     vi w[8];
     five_bit_groups(q[v * LANES / 16][0] + v * LANES % 16 * 4, w);
     UNROLLED (t, n) {
         isum[t] = vi_all(start[t]);
-        UNROLLED (c, 4)
-            isum[t] = dot4_pair(isum[t], w[2 * c], x[t][2 * c], w[2 * c + 1], x[t][2 * c + 1]);
+        UNROLLED (part, 8 / FIVES_AT_ONCE) {
+            vi products = products_start(isum[t]);
+            UNROLLED (i, FIVES_AT_ONCE) {
+                size_t c = part * FIVES_AT_ONCE + i;
+                products = nibbles_dot(products, w[c], x[t][c]);
+            }
+            isum[t] = products_sum(products, isum[t]);
+        }
     }
 }
 

@@ -153,7 +153,7 @@ static inline vi bytes_start(int32_t start) { return vi_all(start); }
 static inline vi bytes_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
 #define BYTES_OFFSET 128
 #define FIVES_OFFSET 128
-static inline vi small_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+#include "products_vnni.h"
 static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, a, b); }
 
 #else
@@ -170,15 +170,20 @@ static inline vi nibbles_start(int32_t start) { return (void)start, vi_zero(); }
 static inline vi nibbles_dot(vi sum, vi u, vi s) { return vi_keep(_mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s))); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return vi_add(pairs_sum(sum), vi_all(start)); }
 static inline vi bytes_start(int32_t start) { return (void)start, vi_zero(); }
-static inline vi bytes_dot(vi sum, vi w, vi s) {
+static inline vi bytes_products(vi w, vi s) {
     vi signed_w = vi_xor(w, vi_all_bytes(-128));
-    vi products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w));
-    return vi_keep(vi_add(sum, pairs_sum(products)));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(signed_w), _mm256_sign_epi8(s, signed_w));
 }
+static inline vi bytes_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(bytes_products(w, s)))); }
 #define BYTES_OFFSET 0
 #define FIVES_OFFSET 16
-// Two products of weights of at most 6 bits fit 16 bits.
-static inline vi small_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(_mm256_maddubs_epi16(w, s)))); }
+// GEMM's: products of up to FIT steps are summed as 16-bit pairs.
+#define AT_ONCE(FIT, ALL) (FIT)
+static inline vi products_start(vi sum) { return (void)sum, vi_zero(); }
+static inline vi products_sum(vi products, vi sum) { return vi_keep(vi_add(sum, pairs_sum(products))); }
+static inline vi products_of_bytes(vi sum, vi w, vi s) { return _mm256_add_epi16(sum, bytes_products(w, s)); }
+static inline vi scale_form(vi scale) { return vi_or(vi_and(scale, vi_all(0xffff)), vi_left_dwords(scale, 16)); }
+static inline vi products_scaled(vi products, vi scale, vi sum) { return dot2(sum, products, scale); }
 
 #endif
 #endif

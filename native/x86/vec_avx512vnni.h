@@ -14,7 +14,7 @@ static inline vi bytes_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
 // 5-bit weights w are decoded to w + FIVES_OFFSET: as Q8_0's here.
 #define BYTES_OFFSET 128 // which bytes_dot leaves in
 #define FIVES_OFFSET 128
-static inline vi small_dot(vi sum, vi w, vi s) { return dot4(sum, w, s); }
+#include "products_vnni.h"
 static inline vi dot2(vi sum, vi a, vi b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
 #endif

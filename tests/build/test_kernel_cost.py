@@ -83,7 +83,8 @@ def test_a_worse_figure_is_reported() -> None:
     good = {"name": "k", "instructions": 0.2, "neoverse-n2": 11.5}
     assert cost.below_floor([good], floors) == []
     assert cost.below_floor([good | {"instructions": 0.2001}], floors) == ["k: instructions 0.2001, floor 0.2"]
-    assert cost.below_floor([good | {"neoverse-n2": 11.49}], floors) == ["k: neoverse-n2 11.49, floor 11.5"]
+    assert cost.below_floor([good | {"neoverse-n2": 11.49}], floors) == []
+    assert cost.below_floor([good | {"neoverse-n2": 11.47}], floors) == ["k: neoverse-n2 11.47, floor 11.5"]
     assert cost.below_floor([], floors) == ["k: has a floor, but is not there"]
 
 

@@ -25,6 +25,7 @@ from kernel_cost import mca
 from kernel_cost.emulate import FEW_TOKENS, FOLDER, Emulator, Subject, build_driver
 
 FLOORS = FOLDER / "floors.json"
+CYCLES_SLACK = 0.002
 Row = dict[str, Any]
 
 
@@ -75,12 +76,17 @@ def cycles(emulator: Emulator, subject: Subject, code: dict[int, str]) -> Row:
 
 
 def below_floor(rows: list[Row], floors: dict[str, Row]) -> list[str]:
-    """What is worse than the floors say: more instructions, or less work a cycle."""
+    """What is worse than the floors say: more instructions, or less work a cycle.
+
+    Instructions are exact. Cycles differ by a few in ten thousand between builds of one source in other folders.
+    """
     found = []
     for row in rows:
         for key, floor in floors.get(row["name"], {}).items():
             value = row.get(key)
-            if value is not None and (value > floor if key in ("instructions", "slice") else value < floor):
+            if value is not None and (
+                value > floor if key in ("instructions", "slice") else value < (1 - CYCLES_SLACK) * floor
+            ):
                 found.append(f"{row['name']}: {key} {value}, floor {floor}")
     measured = {row["name"] for row in rows}
     return found + [f"{name}: has a floor, but is not there" for name in floors if name not in measured]

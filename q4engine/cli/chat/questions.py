@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from q4engine.cli.chat.commands import COMMANDS
 
 if TYPE_CHECKING:
+    from prompt_toolkit.application import Application
     from prompt_toolkit.history import History
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -81,8 +85,49 @@ class Edited:
         )
 
     def ask(self) -> str:
-        # Ctrl-C is a key here; the signal goes its usual way, not one through the editor's loop, which may have ended
-        return self._session.prompt([("class:mark", _MARK)], handle_sigint=False)
+        # Ctrl-C is a key here, the signal comes from elsewhere
+        with _SignalsEnd(self._session.app) as signals:
+            return self._session.prompt([("class:mark", _MARK)], handle_sigint=False, pre_run=signals.begun)
+
+
+class _SignalsEnd:
+    """In this block a signal's handler is called once the editor has ended, which the signal makes it do.
+
+    An exception that a handler raises anywhere in the editor would leave a loop half made or half closed, which says
+    so on stderr, and a terminal that shows nothing.
+    """
+
+    def __init__(self, app: Application[str]) -> None:
+        self._app = app
+        self._pending: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if callable(signal.getsignal(number)):
+                self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._pending is not None:
+            self._before[self._pending](self._pending, inspect.currentframe())
+
+    def begun(self) -> None:
+        """The editor runs, and can be ended from here on."""
+        if self._pending is not None:
+            self._end()
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self._pending in (None, signal.SIGINT):  # the others end the program
+            self._pending = number
+        if self._app.is_running and (loop := self._app.loop) is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if self._app.future is not None and not self._app.future.done():
+            self._app.exit(result="")
 
 
 def _is_command(text: str) -> bool:
