@@ -22,6 +22,7 @@ __all__ = ["BOUNDS", "MAX_SEED", "SAMPLERS", "Sampler", "SamplerSettings"]
 if TYPE_CHECKING:
     import numpy as np
 
+    from q4engine.grammar import Grammar
     from q4engine.sampler_chain import Chain, Random
     from q4engine.tokenizer import Tokenizer
 
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 class Sampler:
     """Chooses tokens, one after the other, from one stream of random numbers.
 
-    ``tokenizer``: tells DRY which tokens break a repetition; Q4Error where it is needed and not there.
+    ``tokenizer``: tells DRY which tokens break a repetition; Q4Error where it is needed and not there. ``grammar``:
+    what the text of these tokens keeps to, from :meth:`begin` on.
     """
 
-    def __init__(self, settings: SamplerSettings, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(
+        self, settings: SamplerSettings, tokenizer: Tokenizer | None = None, grammar: Grammar | None = None
+    ) -> None:
         from q4engine import _native
         from q4engine.sampler_chain import Random
 
@@ -41,17 +45,21 @@ class Sampler:
         self._native = _native
         self._random: Random = Random(_native.random_state(self.seed))
         self._chain: Chain | None = None if settings.is_native else _chain(settings, tokenizer)
+        self._grammar = grammar
 
     def begin(self) -> None:
         """Another text begins: what was learnt of the last one is forgotten; random numbers go on."""
         if self._chain is not None:
             self._chain.begin()
+        if self._grammar is not None:
+            self._grammar.begin()
 
     def fork(self) -> Sampler:
         """Another one that will draw what this one would."""
         twin = copy(self)
         twin._random = copy(self._random)
         twin._chain = None if self._chain is None else self._chain.fork()
+        twin._grammar = None if self._grammar is None else self._grammar.fork()
         return twin
 
     def sample(self, logits: np.ndarray, history: Sequence[int] = ()) -> int:
@@ -64,6 +72,19 @@ class Sampler:
         values = np.ascontiguousarray(logits, np.float32)
         if self.settings.logit_bias:
             values = self._biased(values)
+        if self._grammar is None:
+            return self._drawn(values, history)
+        chain = None if self._chain is None else self._chain.fork()
+        token = self._drawn(values, history)
+        if not self._grammar.allows(token):
+            self._chain = chain  # which has learnt nothing of a token that nobody gets
+            token = self._drawn(self._grammar.masked(values), history)
+        self._grammar.accept(token)
+        return token
+
+    def _drawn(self, values: np.ndarray, history: Sequence[int]) -> int:
+        import numpy as np
+
         if self._chain is None:
             return self._natively(values, history)
         if not np.isfinite(values).all():

@@ -76,8 +76,6 @@ RUN_ABSENT = (
           "--no-mmproj --no-mmproj-auto", "--mmproj-offload", "--no-mmproj-offload", "-mmdev --mmproj-device",
           "--image", "--audio", "--video", "--image-min-tokens", "--image-max-tokens", "-hfv -hfrv --hf-repo-v",
           "-hffv --hf-file-v")),
-    Flags("a grammar", "ask for the form in the prompt and check the answer", ("--grammar", "--grammar-file",
-          "-j --json-schema", "-jf --json-schema-file")),
     Flags("a sampler", _SAMPLERS, ("--adaptive-target", "--adaptive-decay", "-bs --backend-sampling")),
     Flags("this of speculation", _SPECULATION, ("--spec-draft-model", "--spec-draft-threads",
           "-hfd -hfrd --hf-repo-draft --spec-draft-hf",

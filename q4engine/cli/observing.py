@@ -83,6 +83,7 @@ def _read(args: argparse.Namespace) -> list[tuple[str, str | Path | int | None]]
     if draft := getattr(args, "draft", None):
         model += [("the draft model", path) for path in paths_of(draft)]
     texts = {"the prompt": "file", "the system prompt": "system_prompt_file", "the chat template": "chat_template"}
+    texts |= {"the grammar": "grammar_file", "the JSON schema": "json_schema_file"}
     return [
         *model,
         *((called, getattr(args, name, None)) for called, name in texts.items()),

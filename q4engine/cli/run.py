@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from q4engine.cli import options
 from q4engine.cli.answer import finish, messages, print_json, stream, tell_prompt
+from q4engine.cli.constraining import add_grammar, grammar_of, read_grammar
 from q4engine.cli.llama_cpp import RUN_IGNORED
 from q4engine.cli.loading import kernel_rows, load_engine, new_session
 from q4engine.cli.observing import add_observing, check_observing, observed
@@ -79,6 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_placing(parser)
     add_sampling(parser)
     _add_reverse_prompt(parser)
+    add_grammar(parser)
     _add_chat(parser)
     add_speculation(parser)
     add_observing(parser)
@@ -176,6 +178,7 @@ def run(args: argparse.Namespace) -> int:
     path = options.model_path(args)
     _read_texts(args)
     settings = settings_of(args)
+    read_grammar(args)
     check_speculation(args)
     check_observing(args)
     if args.ignored:
@@ -233,7 +236,8 @@ def _conversation(
         ends = dict.fromkeys(tokenizer.stop_ids, -math.inf)
         settings = replace(settings, logit_bias={**settings.logit_bias, **ends})
     template = _template(args, engine) if wanted else None
-    session, sampler = new_session(args, engine), Sampler(settings, tokenizer)
+    session = new_session(args, engine)
+    sampler = Sampler(settings, tokenizer, grammar_of(args, tokenizer))
     guessing = speculation(args, engine, session, sampler)
     return Conversation(engine, session, tokenizer, template, sampler, speculation=guessing)
 

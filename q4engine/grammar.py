@@ -1,0 +1,128 @@
+"""Grammars that an answer must keep to, matched by llguidance (the extra ``grammar``).
+
+A token is drawn as if there were none; only where it does not fit, all that fit are found and one of them is drawn, as
+llama.cpp does. So a model that keeps to the form by itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from q4engine import gbnf
+from q4engine.errors import Q4Error
+from q4engine.tokenizer.vocabulary import TokenType
+
+if TYPE_CHECKING:
+    from q4engine.tokenizer import Tokenizer
+
+_JSON = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
+"""Between the parts, as llama.cpp has it: without an end to it small models write nothing else."""
+_HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
+
+
+class Grammar:
+    """What may come next. Use :meth:`from_gbnf` or :meth:`from_json_schema`."""
+
+    def __init__(self, matcher: Any, stop_ids: frozenset[int], name: str) -> None:
+        self._matcher = matcher
+        self._stop_ids = stop_ids
+        self._stops = np.array(sorted(stop_ids), np.int64)
+        self._name = name
+        self._check()
+
+    @classmethod
+    def from_gbnf(cls, text: str, tokenizer: Tokenizer, name: str = "the grammar") -> Grammar:
+        """Of a grammar in llama.cpp's notation. Q4Error with the name and the line where it is none."""
+        llguidance = _library()
+        rules = gbnf.parse(text, name, tokenizer.vocabulary.ids.get)
+        lark = llguidance.LLMatcher.grammar_from_lark(gbnf.to_lark(rules))
+        return cls(_matcher(llguidance, lark, tokenizer), tokenizer.stop_ids, name)
+
+    @classmethod
+    def from_json_schema(cls, text: str, tokenizer: Tokenizer, name: str = "the JSON schema") -> Grammar:
+        """Of JSON that a schema describes; ``{}`` is any JSON. Q4Error where it is no schema."""
+        llguidance = _library()
+        try:
+            schema = llguidance.LLMatcher.grammar_from_json_schema(json.loads(text), overrides=_JSON)
+        except (ValueError, RecursionError) as error:
+            raise Q4Error(f"{name}: is no JSON schema: {_first_line(str(error))}") from None
+        return cls(_matcher(llguidance, schema, tokenizer), tokenizer.stop_ids, name)
+
+    def begin(self) -> None:
+        """Another text begins."""
+        self._matcher.reset()
+
+    def fork(self) -> Grammar:
+        """Another one at the same place."""
+        return Grammar(self._matcher.deep_copy(), self._stop_ids, self._name)
+
+    def allows(self, token: int) -> bool:
+        """Whether a token may come next; one that ends the text may where the text is whole."""
+        if token in self._stop_ids:
+            return bool(self._matcher.is_accepting())
+        return bool(self._matcher.validate_tokens([token]) == 1)
+
+    def masked(self, logits: np.ndarray) -> np.ndarray:
+        """A copy with the lowest of all numbers where a token may not come next. Q4Error where none may."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._check()
+        allowed = np.zeros(len(logits), bool)
+        found = np.unpackbits(bits, bitorder="little")[: len(logits)]
+        allowed[: len(found)] = found
+        allowed[self._stops] = self._matcher.is_accepting()
+        if not allowed.any():
+            raise Q4Error(f"{self._name}: no token of the vocabulary may come next")
+        lowest = np.finfo(np.float32).min
+        values = np.where(allowed, logits, lowest)
+        if not (values > lowest).any():  # all that may come are excluded (--ignore-eos): the grammar is at its end
+            values[allowed] = 0.0
+        return values
+
+    def accept(self, token: int) -> None:
+        """The token comes next."""
+        if token not in self._stop_ids and not self._matcher.consume_token(token):
+            self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise Q4Error(f"{self._name}: {_first_line(self._matcher.get_error())}")
+
+
+class _Words:
+    """The vocabulary as llguidance asks for it."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        vocabulary = tokenizer.vocabulary
+        hidden = {*vocabulary.of_type(*_HIDDEN), *vocabulary.stop_ids}
+        self.eos_token_id = min(vocabulary.stop_ids, default=len(vocabulary) - 1)
+        self.bos_token_id = vocabulary.bos_id
+        self.special_token_ids = sorted(hidden)
+        self.tokens = [
+            f"<{token}>".encode() if token in hidden else tokenizer.token_bytes(token)
+            for token in range(len(tokenizer))
+        ]
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        return self._tokenizer.encode(plain, add_bos=False, parse_special=False)
+
+
+def _library() -> Any:
+    try:
+        import llguidance
+    except ImportError:
+        raise Q4Error("a grammar needs llguidance: pip install 'q4engine[grammar]'") from None
+    return llguidance
+
+
+def _matcher(llguidance: Any, grammar: str, tokenizer: Tokenizer) -> Any:
+    words = llguidance.TokenizerWrapper(_Words(tokenizer))
+    return llguidance.LLMatcher(llguidance.LLTokenizer(words, n_vocab=len(tokenizer)), grammar, log_level=0)
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["failed"])[0]
