@@ -84,17 +84,28 @@ class Counters:
         readings = self._readings(record)
         if readings is None:
             return Counts.none()
-        return self._counts(record.counted, readings[:, 0], readings[:, -1])
+        deltas = (readings[:, -1] - readings[:, 0]).sum(axis=0).tolist()
+        return self._counts(
+            record.counted, deltas, self._complete(record, readings[:, [0, -1]]).all(axis=(0, 1)).tolist()
+        )
 
     def of_marks(self, record: Record) -> list[list[Counts]]:
         """Counts between each mark and the next, by thread; [] where they were not read at every mark."""
         readings = self._readings(record)
         if readings is None or readings.shape[1] * 8 * readings.shape[0] != len(record.stamps):
             return []
+        deltas, complete = np.diff(readings, axis=1).tolist(), self._complete(record, readings).tolist()
         return [
-            [self._counts(record.counted, thread[i : i + 1], thread[i + 1 : i + 2]) for i in range(len(thread) - 1)]
-            for thread in readings
+            [self._counts(record.counted, *of) for of in zip(*of_thread, strict=True)]
+            for of_thread in zip(deltas, complete, strict=True)
         ]
+
+    def _complete(self, record: Record, readings: np.ndarray) -> np.ndarray:
+        """Whether both ends of an interval hold a group's events: [threads, readings - 1, counted groups]."""
+        groups = [self.groups[index] for index in record.counted]
+        heads = np.cumsum([0, *(group.words for group in groups[:-1])])
+        whole = readings[:, :, heads] == [len(group.events) for group in groups]
+        return whole[:, 1:] & whole[:, :-1]
 
     def _readings(self, record: Record) -> np.ndarray | None:
         """None where nothing was counted, or on a thread that the counters are not on."""
@@ -103,17 +114,15 @@ class Counters:
             return None
         return record.readings(n_words)
 
-    def _counts(self, counted: Iterable[int], before: np.ndarray, after: np.ndarray) -> Counts:
-        """before, after: readings [threads, words]."""
+    def _counts(self, counted: Iterable[int], deltas: list[int], complete: list[bool]) -> Counts:
+        """deltas: of a reading's words; complete: by counted group."""
         counts = Counts.none()
         at = 0
-        for index in counted:
+        for index, whole in zip(counted, complete, strict=True):
             group = self.groups[index]
-            part = slice(at, at + group.words)
+            values = deltas[at + 1 : at + group.words]
             at += group.words
-            complete = (before[:, part.start] == len(group.events)) & (after[:, part.start] == len(group.events))
-            values = (after[:, part] - before[:, part]).sum(axis=0).tolist()[1:]
-            if not complete.all() or values[1] <= 0:  # a group that did not run counted nothing, which is not 0
+            if not whole or values[1] <= 0:  # a group that did not run counted nothing, which is not 0
                 continue
             n = len(group.names)
             counts.by_group[index] = values[: 2 + n]

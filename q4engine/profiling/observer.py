@@ -38,8 +38,8 @@ COST_WARNING_PERCENT = 2.0
 
 _OFTEN_NS = 500_000_000
 """How often the ``often`` sinks are given what was recorded."""
-_LATE_BYTES = 64 << 20
-"""Records that are kept for the ``late`` sinks until they are written in the middle of a run."""
+_LATE_BYTES = 1 << 20
+"""Records that are kept for the ``late`` sinks until they are written in the middle of a run. A Ctrl-C waits for them."""
 
 
 @dataclass(frozen=True)
