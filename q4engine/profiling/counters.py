@@ -104,8 +104,9 @@ class Counters:
         """Whether both ends of an interval hold a group's events: [threads, readings - 1, counted groups]."""
         groups = [self.groups[index] for index in record.counted]
         heads = np.cumsum([0, *(group.words for group in groups[:-1])])
-        whole = readings[:, :, heads] == [len(group.events) for group in groups]
-        return whole[:, 1:] & whole[:, :-1]
+        whole: np.ndarray = readings[:, :, heads] == [len(group.events) for group in groups]
+        both: np.ndarray = whole[:, 1:] & whole[:, :-1]
+        return both
 
     def _readings(self, record: Record) -> np.ndarray | None:
         """None where nothing was counted, or on a thread that the counters are not on."""

@@ -39,7 +39,7 @@ COST_WARNING_PERCENT = 2.0
 _OFTEN_NS = 500_000_000
 """How often the ``often`` sinks are given what was recorded."""
 _LATE_BYTES = 1 << 20
-"""Records that are kept for the ``late`` sinks until they are written in the middle of a run. A Ctrl-C waits for them."""
+"""Records that are kept for the ``late`` sinks until they are written in the middle of a run; a Ctrl-C waits for it."""
 
 
 @dataclass(frozen=True)
