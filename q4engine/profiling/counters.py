@@ -85,9 +85,8 @@ class Counters:
         if readings is None:
             return Counts.none()
         deltas = (readings[:, -1] - readings[:, 0]).sum(axis=0).tolist()
-        return self._counts(
-            record.counted, deltas, self._complete(record, readings[:, [0, -1]]).all(axis=(0, 1)).tolist()
-        )
+        by_thread: list[list[bool]] = self._complete(record, readings[:, [0, -1]])[:, 0].tolist()
+        return self._counts(record.counted, deltas, [all(of) for of in zip(*by_thread, strict=True)])
 
     def of_marks(self, record: Record) -> list[list[Counts]]:
         """Counts between each mark and the next, by thread; [] where they were not read at every mark."""
