@@ -129,6 +129,10 @@ class Engine:
             file.close()
             raise
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self.n_threads} threads, {self.variant}"
+        return f"<{type(self).__name__} {self.gguf.path.name}: {self.config.architecture}, {state}>"
+
     @property
     def native(self) -> Any | None:
         """The native model, for what asks about its memory and threads; None for the NumPy backend."""
@@ -210,6 +214,9 @@ class Session:
                 self._native = _native.Session(engine._native, n_ctx, n_batch)
             except ValueError as error:
                 raise Q4Error(str(error)) from None
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.engine.gguf.path.name}: {self.n_past} of {self.n_ctx} tokens>"
 
     @property
     def n_past(self) -> int:
@@ -319,6 +326,8 @@ class Session:
 
     def _check(self, tokens: Sequence[int] | np.ndarray, first: int) -> np.ndarray:
         """As int32; Q4Error where one is not in the vocabulary. first: the position of the first."""
+        if isinstance(tokens, (str, bytes)):
+            raise TypeError("expected token ids, got text: engine.tokenizer.encode(text) gives its ids")
         ids = np.asarray(tokens, np.int64)
         if ids.ndim != 1 or len(ids) == 0:
             raise Q4Error("there are no tokens to evaluate")

@@ -76,6 +76,9 @@ class Tokenizer:
     def __len__(self) -> int:
         return len(self.vocabulary)
 
+    def __repr__(self) -> str:
+        return f"<Tokenizer of {self.vocabulary.path.name}: {type(self._model).__name__}, {len(self)} tokens>"
+
     def encode(
         self, text: str, add_bos: bool | None = None, parse_special: bool = True, most: int | None = None
     ) -> list[int]:

@@ -26,6 +26,7 @@ Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
     ("bench/*", "diagnosis.py"),
+    ("llm.py",),
     ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
     ("engine.py",),
     ("reference/*",),
