@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from analysis.errors import printable
 from analysis.events import canonical
@@ -24,11 +25,12 @@ _OFFSET = re.compile(r"\+0x[0-9a-f]{1,16}")
 _SOURCE_LINE = re.compile(r"\S.{0,1000}?(?::(?:\d{1,9}|\?)|\[[0-9a-f]{1,16}\])(?: \(discriminator \d{1,9}\))?")
 _BEHIND = (" insn: ", " ilen: ", " brstack: ", " bpf-output: ")
 _RECORD = "PERF_RECORD_"
+# Most frames of most files, for speed: `_frame` reads them in the same way.
+_PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(([^\s+()]{0,1000})\)")
 _LONGEST_LINE = 4096
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """time_s: on the clock of `perf record -k`.  period: events that it stands for.  comm: the thread's name."""
 
     time_s: float
@@ -124,6 +126,8 @@ def _frame(text: str) -> tuple[str, str] | None:
 
     A symbol of C++ may hold blanks and brackets, a deleted image ends in " (deleted)".
     """
+    if plainest := _PLAINEST.fullmatch(text):
+        return plainest[1], plainest[2]
     for mark in _BEHIND:
         text = text.partition(mark)[0]
     address, _, rest = text.strip().partition(" ")
@@ -147,4 +151,4 @@ def _is_beside_a_frame(text: str) -> bool:
 
 
 def _at(sample: Sample, frame: tuple[str, str]) -> Sample:
-    return replace(sample, symbol=frame[0], image=frame[1])
+    return sample._replace(symbol=frame[0], image=frame[1])

@@ -18,6 +18,9 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"-?\d{1,24},\d{1,24}")
 _PLAIN_NUMBERS = re.compile(rb"[^0-9.,\n-]|[,\n]\.|\.[,\n]")
 """What no block of plain numbers has."""
+_PLAINEST = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_LONGEST_CELL = 1 << 16
+"""Beyond it the module csv may refuse a cell."""
 _CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
 
 
@@ -25,6 +28,11 @@ def fields_of(line: str, separator: str = ",") -> list[str]:
     """The cells of one line. Raises Malformed for broken quotes."""
     if '"' not in line:
         return [f.strip() for f in line.split(separator)] if line else []
+    if line.count('"') == 2 and len(line) < _LONGEST_CELL and "\r" not in line:
+        before, inner, behind = line.split('"')
+        if before[-1:] in ("", separator) and behind[:1] in ("", separator):
+            cells = [*before.split(separator)[:-1], inner, *behind.split(separator)[1:]]
+            return [f.strip() for f in cells]
     try:
         return [f.strip() for f in next(csv.reader([line], delimiter=separator, strict=True), [])]
     except csv.Error as problem:
@@ -61,6 +69,8 @@ def cell_number(text: str, what: str) -> float:
     """A finite number, or NaN for an empty cell."""
     if not text:
         return math.nan
+    if _PLAINEST.fullmatch(text):
+        return float(text)
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value) or abs(value) >= 1 << 64:
         raise Malformed(f"{printable(what)} should be a number, found '{printable(text)}'")
@@ -69,6 +79,8 @@ def cell_number(text: str, what: str) -> float:
 
 def seconds(text: str, what: str) -> float:
     """Seconds from `12.345` or from a clock time, `m:ss.fff` or `h:mm:ss.fff`."""
+    if _PLAINEST.fullmatch(text):
+        return float(text)
     match = _CLOCK_TIME.fullmatch(text)
     if match:
         return int(match[1] or 0) * 3600 + int(match[2]) * 60 + float(match[3])

@@ -17,7 +17,7 @@ CLOCK = "CLOCK_MONOTONIC_RAW"
 LARGEST = 1 << 63
 MOST_MARKERS = 300_000
 
-_WHOLE = re.compile(r"\d{1,18}")
+_PLAINEST = re.compile(r"(\d{1,18}),(\d{1,18}),(\d{1,18})(?:,([\w ]{0,40}))?", re.ASCII)
 _ANNOTATION = re.compile(r"\bpast (\d{1,12}), n_eval (\d{1,12})\b")
 
 
@@ -32,7 +32,7 @@ def read(source: Source) -> Table:
         if not line.strip():
             continue
         try:
-            marker = _marker(line.strip().split(","), len(columns))
+            marker = _plainest(line, len(columns)) or _marker(line.strip().split(","), len(columns))
             if markers and marker.time_s < markers[-1].time_s:
                 raise Malformed("time goes back")
         except Malformed as problem:
@@ -52,12 +52,17 @@ def read_markers(path: str | Path, lenient: bool = False) -> list[Marker]:
     return read(Source(path, lenient)).markers
 
 
+def _plainest(line: str, n_columns: int) -> Marker | None:
+    """The marker of a line such as the engine writes; None for one that has to be read with care."""
+    match = _PLAINEST.fullmatch(line)
+    if not match or n_columns != (3 if match[4] is None else 4):
+        return None
+    return Marker(int(match[1]) / 1e9, int(match[2]), int(match[3]), (match[4] or "").strip() or None)
+
+
 def _marker(fields: list[str], n_columns: int) -> Marker:
     if len(fields) != n_columns:
         raise Malformed(f"{len(fields)} fields, expected {n_columns}")
-    if all(map(_WHOLE.fullmatch, fields[:3])):
-        label = printable(fields[3].strip()) if n_columns > 3 and fields[3] else ""
-        return Marker(int(fields[0]) / 1e9, int(fields[1]), int(fields[2]), label or None)
     values = []
     for name, text in zip(("time_ns", "n_past", "n_eval"), fields, strict=False):
         digits = text.strip()  # int() takes fewer characters for blanks

@@ -8,7 +8,7 @@ from analysis.readers.perf_csv_dialect import sniff
 from analysis.readers.perf_csv_row import Dialect, is_row_like, parse
 from analysis.readers.perf_csv_shapes import add_known, shapes_of
 from analysis.readers.perf_rows import Malformed, check_length, is_transcript, of_group
-from analysis.readers.perf_text_shapes import Shapes
+from analysis.readers.shape_blocks import Lines
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -26,12 +26,13 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, FORMAT)
     builder.meta["separator"] = dialect.separator
     shapes = shapes_of(dialect)
+    lines = Lines(shapes) if shapes else None
     for row, block in source.blocks():
         row, block = _without_header(builder, row, block)
         if len(block) > RESERVE_FROM and not builder.rows.n_rows:
             builder.rows.reserve(int(source.size / len(block) * block.count(b"\n") * 1.05))
         if not perf_csv_fast.add_block(builder, dialect, row, block):
-            add_lines(builder, dialect, row, block, shapes)
+            add_lines(builder, dialect, row, block, lines)
     return builder.table()
 
 
@@ -47,11 +48,16 @@ def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, 
     return row, block[at:]
 
 
-def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, shapes: Shapes | None = None) -> None:
-    """The careful way: line by line. Lines with no count in them are another program's output: skipped, counted."""
+def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, lines: Lines | None = None) -> None:
+    """The careful way: line by line. Lines with no count in them are another program's output: skipped, counted.
+
+    lines: with the shapes that are known, None where none are looked for.
+    """
     running, group = NAN, ""  # of the metrics whose ratios follow
-    for number_of_line, line in builder.source.decode_block(row, block):
-        if shapes and (state := add_known(builder, shapes, line, running, group)):
+    source = builder.source
+    for number_of_line, line in lines.of_block(source, row, block) if lines else source.decode_block(row, block):
+        found = lines.find(number_of_line, line) if lines else None
+        if found and (state := add_known(builder, found, running, group)):
             running, group = state
             continue
         if not line.strip():

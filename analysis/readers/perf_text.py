@@ -20,7 +20,8 @@ from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_v
 from analysis.readers.perf_metric_lines import MetricLines
 from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, of_group
 from analysis.readers.perf_text_row import TextLine, is_row_like, parse
-from analysis.readers.perf_text_shapes import Shape, Shapes, added, pending_row
+from analysis.readers.shape_blocks import Lines
+from analysis.readers.shapes import Shape, Shapes, Values, added, pending_row
 from analysis.readers.source import Source
 from analysis.readers.surroundings import TITLE, bare, is_decoration
 from analysis.table import NAN, Table
@@ -70,9 +71,9 @@ class _Reader:
         self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
         self.is_inside, self.has_titles = True, False
         self.is_table_of_runs = False
-        self.shapes = Shapes(_is_plain)
+        self.lines = Lines(Shapes(_is_plain))
         self.values = MetricLines(self.builder)
-        self.held: tuple[Shape, list[str], float, float] | None = None  # a row that the next line may add to
+        self.held: tuple[Shape, Values, float, float] | None = None  # a row that the next line may add to
         self.is_mail = False
         self.n_rows = 0  # of this run
         self.time_s = NAN  # of the interval that is being read
@@ -85,7 +86,7 @@ class _Reader:
         self.has_titles = bool(self.titles)
         self.is_inside = not self.titles
         for row, line in self._joined(self._lines()):
-            if self._quick(line):
+            if self._quick(row, line):
                 continue
             text = bare(line)
             self._settle()
@@ -99,22 +100,22 @@ class _Reader:
         self._give_up_unread()
         return self.builder.table()
 
-    def _quick(self, line: str) -> bool:
+    def _quick(self, row: int, line: str) -> bool:
         """Takes a row of a shape that has been seen before. False for any other line."""
         if self.columns:
             return self._quick_values(line)
         if not self.is_inside or self.unread or self.is_table_of_runs or self.is_mail:
             return False
-        found = self.shapes.find(line)
+        found = self.lines.find(row, line)
         if found is None:
             return False
-        shape, texts = found
-        time_s, running = shape.time_s(texts), shape.running(texts)
+        shape, values = found
+        time_s, running = shape.time_s(values), shape.running(values)
         if running is not None and running > 1:
             return False
         if running is None or shape.row is None:
             self._settle()
-            self._found(shape.line(texts, running))
+            self._found(shape.line(values, running))
             return True
         if time_s != time_s and (self.builder.n_timed or self.time_s == self.time_s):
             return False
@@ -126,7 +127,7 @@ class _Reader:
                 self.time_s = time_s
                 self.in_interval.clear()
             self.in_interval.add((shape.row.scope, shape.row.event))
-        self.held = (shape, texts, time_s, running)
+        self.held = (shape, values, time_s, running)
         return True
 
     def _quick_values(self, line: str) -> bool:
@@ -185,7 +186,7 @@ class _Reader:
                 first, last = max(regions[at][0], row), min(regions[at][1], row + n - 1)
                 self.source.skipped += sum(map(bool, raw[next_row - row : first - row]))
                 part = b"\n".join(raw[first - row : last - row + 1])
-                yield from self.source.decode_block(first, part + b"\n", exact=False)
+                yield from self.lines.of_block(self.source, first, part + b"\n", exact=False)
                 next_row = last + 1
                 if regions[at][1] >= row + n:
                     break

@@ -160,7 +160,7 @@ def _frame(
     data: dict[str, Any] = {}
     good = np.ones(len(rows), dtype=bool)
     for column, values in zip(columns, zip(*cells, strict=True), strict=True):
-        texts = pd.Series(values, dtype=object).str.strip()
+        texts = pd.Series(values, dtype=object)
         if column not in NUMBERS and not holds_numbers(column):
             data[column] = texts
             continue

@@ -15,6 +15,7 @@ from analysis.table import Table, TableBuilder
 
 FORMAT = "pmu-ratio-table"
 MEAN = "geomean"
+MOST_RATIOS = 10_000
 
 
 def read(source: Source) -> Table:
@@ -38,6 +39,8 @@ def read(source: Source) -> Table:
         except Malformed as problem:
             source.reject(row, str(problem))
             continue
+        if builder.n_rows >= MOST_RATIOS * len(values):
+            raise source.error(f"more than {MOST_RATIOS} ratios", row)
         for column, value in zip(columns[1:], values, strict=True):
             builder.add(name, value, start_s=0.0, source=cells[0], scope="" if column == MEAN else f"stat:{column}")
     if not builder.n_rows:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeGuard
 
 from analysis.errors import printable
 from analysis.phase import OK
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, count, event_name, number, share
+from analysis.readers.perf_text_row import TextLine
+from analysis.readers.shape_blocks import Lines
+from analysis.readers.shapes import Added, Found, Kind, Shapes
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -22,14 +26,22 @@ FORMAT = "simpleperf-csv"
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)(\(ms\))?")
 _EVENT = re.compile(r"[a-z][\w:/.-]*")
 _PERCENT = re.compile(r"\((\d+(?:\.\d+)?)%\)")
+_TITLE, _TOTAL = "Performance counter statistics", "Total test time"
+# A count, a ratio, a share: numbers of processes and CPUs are names, and stand before a number.
+_NUMBER = re.compile(r"((?<![\w.-])\d+(?:\.\d+)?)(?=(?:\(ms\))?,\s{0,9}[A-Za-z/(]|%)", re.ASCII)
 
 
 @dataclass
 class Block:
-    """The counts between two title lines. end_s: time since the start of the recording."""
+    """The counts between two title lines. row: the line of the first. end_s: time since the start of the recording."""
 
-    rows: list[tuple[int, PerfRow]] = field(default_factory=list)
+    row: int = 0
+    rows: list[PerfRow] = field(default_factory=list)
     end_s: float = NAN
+
+    def add(self, number_of_line: int, row: PerfRow) -> None:
+        self.row = self.row or number_of_line
+        self.rows.append(row)
 
 
 def read(source: Source) -> Table:
@@ -43,19 +55,19 @@ def table_of(source: Source, blocks: list[Block], format_name: str) -> Table:
     builder.meta["clock"] = "simpleperf"
     if len(blocks) == 1:
         builder.elapsed_s = blocks[0].end_s
-        for _, row in blocks[0].rows:
-            builder.add(row)
+        builder.add_rows([_added(row, NAN, row.value) for row in blocks[0].rows])
         return builder.table()
     is_cumulative = _is_cumulative(blocks)
     before: dict[tuple[str, str], float] = {}
     for block in blocks:
         if block.end_s != block.end_s:
-            raise source.error("a block without 'Total test time'", block.rows[0][0] if block.rows else None)
-        for _, row in block.rows:
+            raise source.error("a block without 'Total test time'", block.row or None)
+        added = []
+        for row in block.rows:
             key = (row.scope, row.event)
-            value = row.value - before.get(key, 0.0) if is_cumulative else row.value
+            added.append(_added(row, block.end_s, row.value - before.get(key, 0.0) if is_cumulative else row.value))
             before[key] = row.value
-            builder.add(row._replace(time_s=block.end_s, value=value))
+        builder.add_rows(added)
     table = builder.table()
     if is_cumulative:
         table.notes.append(
@@ -64,26 +76,55 @@ def table_of(source: Source, blocks: list[Block], format_name: str) -> Table:
     return table
 
 
+def _added(row: PerfRow, time_s: float, value: float) -> Added:
+    return (time_s, NAN, value, row.running, row.scope, "", "", row.status, row.unit, "", row.event)
+
+
+def row_of(found: Found) -> PerfRow:
+    """The row of a line whose shape is known, its share at most 1."""
+    shape, values = found
+    running = shape.running(values)
+    assert shape.row and running is not None
+    return shape.row._replace(value=shape.value(values), running=running)
+
+
+def is_known(found: Found | None) -> TypeGuard[Found]:
+    """Whether no line of that shape has to be read with care."""
+    return found is not None and (found[0].running(found[1]) or 0.0) <= 1
+
+
 def _blocks(source: Source) -> list[Block]:
     blocks: list[Block] = []
-    for number_of_line, line in source.lines():
+    lines = Lines(Shapes(lambda line: True, Kind(_NUMBER, _parsed)))
+    for number_of_line, line in lines.of_source(source):
+        if blocks and is_known(found := lines.find(number_of_line, line)):
+            blocks[-1].add(number_of_line, row_of(found))
+            continue
         fields = [f.strip() for f in line.split(",")]
         if not any(fields):
             continue
-        if fields[0] == "Performance counter statistics":
+        if fields[0] == _TITLE:
             blocks.append(Block())
             continue
         if not blocks:
             source.reject(number_of_line, f"expected 'Performance counter statistics,', found '{printable(line)}'")
             continue
         try:
-            if fields[0] == "Total test time":
+            if fields[0] == _TOTAL:
                 blocks[-1].end_s = number(fields[1] if len(fields) > 1 else "", "the total test time")
             elif not _is_heading(fields):
-                blocks[-1].rows.append((number_of_line, _row(fields)))
+                blocks[-1].add(number_of_line, _row(fields))
         except Malformed as problem:
             source.reject(number_of_line, str(problem))
     return [b for b in blocks if b.rows]
+
+
+def _parsed(line: str) -> TextLine | None:
+    fields = [f.strip() for f in line.split(",")]
+    if fields[0] in (_TITLE, _TOTAL) or _is_heading(fields):
+        return None
+    row = _row(fields)
+    return TextLine(row, [], "", row.running)
 
 
 def _is_heading(fields: list[str]) -> bool:
@@ -95,7 +136,7 @@ def _is_cumulative(blocks: list[Block]) -> bool:
     """`--interval` prints sums since the start, or with `--interval-only-values` not; the file does not say which."""
     before: dict[tuple[str, str], float] = {}
     for block in blocks:
-        for _, row in block.rows:
+        for row in block.rows:
             if row.value < before.get((row.scope, row.event), 0.0):
                 return False
             before[(row.scope, row.event)] = row.value

@@ -10,8 +10,11 @@ import re
 from analysis.errors import printable
 from analysis.phase import OK
 from analysis.readers.locale_numbers import VALUE, plain
-from analysis.readers.perf_rows import Malformed, PerfRow, check_length, count, event_name, number, share
-from analysis.readers.simpleperf import Block, scope_of, table_of
+from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_length, count, event_name, number, share
+from analysis.readers.perf_text_row import TextLine
+from analysis.readers.shape_blocks import Lines
+from analysis.readers.shapes import Kind, Shapes
+from analysis.readers.simpleperf import Block, is_known, row_of, scope_of, table_of
 from analysis.readers.source import Source
 from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table
@@ -23,6 +26,8 @@ _COUNT = re.compile(rf"({VALUE})(\(ms\))?")
 _EVENT = re.compile(r"[a-z][\w:/.-]{0,200}", re.IGNORECASE)
 _PERCENT = re.compile(r"\((\d{1,3}(?:\.\d{1,6})?)%\)\s*$")
 _HEADER = re.compile(r"#[\w\s]{0,80}\bcount\s{1,40}event_name\b")
+# A count, a ratio, a share: numbers of processes and CPUs are names, and stand before a number.
+_NUMBER = re.compile(rf"((?<![\w.-]){VALUE})(?=(?:\(ms\))?\s{{1,40}}[A-Za-z/]|%)", re.ASCII)
 _TOTAL = re.compile(r"Total test time: (\d{1,12}(?:\.\d{1,9})?) seconds")
 
 
@@ -30,7 +35,11 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a line between the title and the total is no count."""
     blocks: list[Block] = []
     is_inside = False
-    for number_of_line, line in source.lines(exact=False):
+    lines = Lines(Shapes(_is_plain, Kind(_NUMBER, _parsed)))
+    for number_of_line, line in lines.of_source(source, exact=False):
+        if is_inside and is_known(found := lines.find(number_of_line, line)):
+            blocks[-1].add(number_of_line, row_of(found))
+            continue
         text = bare(line).strip()
         if not text:
             continue
@@ -49,10 +58,22 @@ def read(source: Source) -> Table:
         elif not text.startswith("#"):
             try:
                 check_length(text)
-                blocks[-1].rows.append((number_of_line, _row(text)))
+                blocks[-1].add(number_of_line, _row(text))
             except Malformed as problem:
                 source.reject(number_of_line, str(problem))
     return table_of(source, [b for b in blocks if b.rows], FORMAT)
+
+
+def _is_plain(line: str) -> bool:
+    text = bare(line).strip()
+    if len(text) > LONGEST_ROW or text != line.strip():
+        return False
+    return not (text.startswith((TITLE, "#")) or _TOTAL.match(text) or is_decoration(text))
+
+
+def _parsed(line: str) -> TextLine:
+    row = _row(line.strip())
+    return TextLine(row, [], "", row.running)
 
 
 def _row(text: str) -> PerfRow:

@@ -14,6 +14,8 @@ from pathlib import Path
 from sys import stderr
 from typing import IO, Any, cast
 
+import numpy as np
+
 from analysis.errors import AnalysisError, printable
 from analysis.readers import prefixes
 from analysis.readers.prefixes import Prefix
@@ -22,6 +24,8 @@ STDIN = "-"
 LONGEST_LINE = 1 << 20
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 8 << 20
+SMALLEST_BLOCK = 1 << 12
+"""Of those that are decoded in one go."""
 SHOW_PROGRESS_FROM = 32 << 20
 MOST_SKIPPED = 100_000
 """Lines of a table's surroundings, or malformed ones that `--lenient` skips: more are no mishap but another file."""
@@ -210,6 +214,9 @@ class Source:
             if not blank:
                 yield from self.decode_block(first, block, exact)
                 continue
+            if (known := self._decoded(first, block)) is not None:
+                yield from enumerate(known, first)
+                continue
             for row, raw in enumerate(block.split(b"\n")[:-1], first):
                 yield row, self._decode(raw, row, exact) if raw else ""
 
@@ -262,6 +269,11 @@ class Source:
     def decode_block(self, row: int, block: bytes, exact: bool = True) -> Iterator[tuple[int, str]]:
         """The block's lines that are not empty, each checked as `lines` checks it."""
         if b"\n\n\n" not in block:
+            if (known := self._decoded(row, block)) is not None:
+                for at, line in enumerate(known, row):
+                    if line:
+                        yield at, line
+                return
             for at, raw in enumerate(block.split(b"\n")[:-1], row):
                 if raw:
                     yield at, self._decode(raw, at, exact)
@@ -271,6 +283,24 @@ class Source:
             row += block.count(b"\n", counted, match.start())
             counted = match.start()
             yield row, self._decode(match[0], row, exact)
+
+    def _decoded(self, row: int, block: bytes) -> list[str] | None:
+        """What `_decode` makes of each line of a large block in which nothing is wrong; None for any other block."""
+        if len(block) < SMALLEST_BLOCK or b"\0" in block or b"\r" in block or (row == 1 and block[:1] == b"\xef"):
+            return None
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+        sizes = np.diff(ends, prepend=-1)  # with the line's end
+        are_filled = sizes > 1
+        n_lines = self._n_lines + np.cumsum(are_filled)
+        n_bytes = self._n_bytes + np.cumsum(np.where(are_filled, sizes, 0))
+        if sizes.max() > LONGEST_LINE or (self.least and (n_lines - FEW_LINES > n_bytes / self.least).any()):
+            return None
+        try:
+            lines = block.decode("utf-8").split("\n")[:-1]
+        except UnicodeDecodeError:
+            return None
+        self._n_lines, self._n_bytes = int(n_lines[-1]), int(n_bytes[-1])
+        return lines
 
     def _open(self) -> IO[bytes]:
         if self._kept:

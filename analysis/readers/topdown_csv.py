@@ -7,11 +7,11 @@ the time is empty.
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Sequence
 
 from analysis.errors import printable
-from analysis.phase import NOT_COUNTED, OK
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, rows_after
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, event_name, named_metric
@@ -19,6 +19,8 @@ from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
 HEADER = re.compile(r"^\ufeff?(\w+,)*(metric|event),value\b")
+_OF_A_ROW = ("units", "cpu", "core")
+MOST_KNOWN = 4096
 KNOWN = ("run", "time", "group", "stage", "level", "metric", "event", "value", "units", "cpu", "core")
 
 
@@ -31,16 +33,22 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, "topdown-csv" if what == "metric" else "topdown-events-csv")
     builder.meta["clock"] = "topdown-tool"
     run_of: dict[tuple[str, str], str] = {}
+    known: dict[tuple[str, ...], PerfRow] = {}
+    at = [names.index(name) if name in names else len(names) for name in ("run", "time", "value", what, *_OF_A_ROW)]
     for row, fields in rows:
         try:
             if len(fields) != len(names):
                 raise Malformed(f"{len(fields)} fields, expected {len(names)}")
-            cells = dict(zip(names, fields, strict=True))
-            run = cells.get("run", "")
-            if run_of.setdefault((cells[what], cells.get("time", "")), run) != run:
-                name = printable(cells[what])
+            run, time, value, name, *others = map([*fields, ""].__getitem__, at)
+            if run_of.setdefault((name, time), run) != run:
+                name = printable(name)
                 raise source.error(f"holds several runs of topdown-tool, {name} in more than one; keep one", row)
-            builder.add(_row(cells, what))
+            time_s, number = _numbers(time, value, what)
+            key = (name, *others)
+            one = known[key] if key in known else _one(key, what)
+            if len(known) < MOST_KNOWN:
+                known[key] = one
+            _add(builder, one, time_s, number)
         except Malformed as problem:
             source.reject(row, str(problem))
     table = builder.table()
@@ -53,20 +61,33 @@ def read(source: Source) -> Table:
     return table
 
 
-def _row(cells: dict[str, str], what: str) -> PerfRow:
-    time_s = cell_number(cells.get("time", ""), "time")
+def _numbers(time: str, text: str, what: str) -> tuple[float, float]:
+    time_s = cell_number(time, "time")
     if time_s < 0:
         raise Malformed("time is negative")
-    value = cell_number(cells["value"], "value")
-    status = NOT_COUNTED if math.isnan(value) else OK
+    value = cell_number(text, "value")
     if what == "event" and value < 0:
         raise Malformed("the count is negative")
-    cpu = cells.get("cpu") or cells.get("core") or ""
+    return time_s, value
+
+
+def _one(cells: Sequence[str], what: str) -> PerfRow:
+    """The row of a metric or event for a value of 1."""
+    name, units, cpu, core = cells
+    cpu = cpu or core
     if cpu and not cpu.isdigit():
         raise Malformed(f"cpu should be a number, found '{cpu}'")
-    running = 0.0 if status == NOT_COUNTED else NAN
     scope = f"cpu:{int(cpu)}" if cpu else ""
     if what == "metric":
-        metric = named_metric(time_s, scope, value, cells["metric"], cells.get("units", ""), running)
-        return metric._replace(status=status)
-    return PerfRow(time_s, scope, value, status, cells.get("units", ""), event_name(cells["event"]), running)
+        return named_metric(NAN, scope, 1.0, name, units, NAN)
+    return PerfRow(NAN, scope, 1.0, OK, units, event_name(name), NAN, spelling=event_name(name))
+
+
+def _add(builder: PerfBuilder, one: PerfRow, time_s: float, value: float) -> None:
+    status, running = (NOT_COUNTED, 0.0) if value != value else (OK, NAN)
+    if time_s != time_s and builder.n_timed:
+        builder.add(one._replace(time_s=time_s, value=value * one.value, status=status, running=running))
+        return
+    event = one.event if one.event.startswith(METRIC_PREFIX) else ""
+    names = (one.scope, "", event, status, one.unit, "", one.spelling)
+    builder.add_rows([(time_s, NAN, value * one.value, running, *names)])

@@ -1,14 +1,15 @@
-"""Rows of `perf stat` by their shape: what the careful parser found of one line holds for all lines like it.
+"""Rows of counters by their shape: what the careful parser found of one line holds for all lines like it.
 
 Two lines are of one shape where they differ in the digits of numbers that stand alone, and in nothing else. The first
 of a shape goes through the careful parser several times, each time with another of its numbers changed: that tells
 which number is the time, the count, the ratio and the share of time. What does not come out exactly stays careful.
+Lines of whole blocks are taken together by `shape_blocks`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from analysis.phase import NOT_SUPPORTED
@@ -23,6 +24,7 @@ MOST_DIGITS = 19
 _NUMBER = re.compile("(?<![\\w./:,+'’-])(\\d[\\d.,'’\u00a0\u202f\u2009]*)(?![\\w/:-])")
 _TO_ZERO = str.maketrans("123456789", "000000000")
 _MARKS = re.compile(r"[^\d]")
+_LEADING_ZERO = re.compile(r"0\d")
 
 Added = tuple[float, float, float, float, str, str, str, str, str, str, str]
 """A row as `TableBuilder` takes it."""
@@ -46,35 +48,45 @@ class Reading(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What lines of one shape hold. Readings of None: the example's own value holds for all.
+    """What lines of one shape hold. time, amount, share, error: which of the readings; -1 where the example's own value
+    holds for all.
 
-    metrics: (reading, the example's row) of each. row: None where a line holds ratios alone. bracketed: the example's
-    share in brackets, None where it has none. error: the variance of repeated runs.
+    metrics: (which reading, the example's row) of each. row: None where a line holds ratios alone. bracketed: the
+    example's share in brackets, None where it has none. error: the variance of repeated runs.
     """
 
     row: PerfRow | None
-    time: Reading | None
-    amount: Reading | None
-    share: Reading | None
-    metrics: tuple[tuple[Reading, PerfRow], ...]
+    readings: tuple[Reading, ...]
+    time: int
+    amount: int
+    share: int
+    error: int
+    metrics: tuple[tuple[int, PerfRow], ...]
     group: str
     bracketed: float | None
-    error: Reading | None = None
 
-    def time_s(self, texts: list[str]) -> float:
-        return self.time.value(texts) if self.time else NAN
+    def time_s(self, values: Values) -> float:
+        return values[self.time] if self.time >= 0 else NAN
 
-    def running(self, texts: list[str]) -> float | None:
+    def running(self, values: Values) -> float | None:
         """More than 1 where the careful parser has to look. None where ratios alone have no share of their own."""
-        return self.share.value(texts) if self.share else self.row.running if self.row else self.bracketed
+        return values[self.share] if self.share >= 0 else self.row.running if self.row else self.bracketed
 
-    def line(self, texts: list[str], running: float | None) -> TextLine:
+    def value(self, values: Values) -> float:
+        """Of a line with a count."""
+        assert self.row
+        return values[self.amount] if self.amount >= 0 else self.row.value
+
+    def line(self, values: Values, running: float | None) -> TextLine:
         """A line of ratios alone."""
-        time_s = self.time_s(texts)
-        metrics = [row._replace(time_s=time_s, value=reading.value(texts)) for reading, row in self.metrics]
+        time_s = self.time_s(values)
+        metrics = [row._replace(time_s=time_s, value=values[at]) for at, row in self.metrics]
         return TextLine(None, metrics, self.group, running)
 
 
+Values = Sequence[float]
+"""What the readings of a shape are on one line."""
+Found = tuple[Shape, Values]
 Key = tuple[str, ...]
 
 
@@ -90,14 +102,14 @@ def with_another_digit(text: str) -> str:
 class Kind(NamedTuple):
     """How a format is learnt.
 
-    number: a pattern for what may differ, one group around it. parse: the careful parser. changed: another number of
-    the same form. has_errors: whether the reader takes a variance.
+    number: a pattern for what may differ, one group around it. parse: the careful parser. has_errors: whether the
+    reader takes a variance. is_strict: a number that begins with a needless 0 is for the careful parser.
     """
 
     number: re.Pattern[str]
     parse: Callable[[str], TextLine | None]
-    changed: Callable[[str], str] = with_another_digit
     has_errors: bool = False
+    is_strict: bool = False
 
 
 TEXT = Kind(_NUMBER, _parsed_text)
@@ -112,10 +124,12 @@ class Shapes:
         self._split = kind.number.split
         self._known: dict[Key, Shape | None] = {}
 
-    def find(self, line: str) -> tuple[Shape, list[str]] | None:
-        """The line's shape and its numbers; None for a line that the careful parser has to take."""
+    def find(self, line: str) -> Found | None:
+        """The line's shape and its values; None for a line that the careful parser has to take."""
         parts = self._split(line)
         texts = parts[1::2]
+        if self.kind.is_strict and any(map(_LEADING_ZERO.match, texts)):
+            return None
         parts[1::2] = [text.translate(_TO_ZERO) for text in texts]
         key = tuple(parts)
         try:
@@ -124,7 +138,7 @@ class Shapes:
             if len(self._known) >= MOST_SHAPES:
                 return None
             shape = self._known[key] = _learned(line, self.kind) if self.is_plain(line) else None
-        return (shape, texts) if shape else None
+        return (shape, [reading.value(texts) for reading in shape.readings]) if shape else None
 
 
 def _learned(line: str, kind: Kind) -> Shape | None:
@@ -138,7 +152,7 @@ def _learned(line: str, kind: Kind) -> Shape | None:
     found: dict[str, Reading] = {}
     for at, text in enumerate(texts):
         changed = [*texts]
-        changed[at] = kind.changed(text)
+        changed[at] = with_another_digit(text)
         twin = "".join(part for pair in zip(parts[::2], [*changed, ""], strict=True) for part in pair)
         other = _parsed(twin, kind)
         names = _differing(example, other) if other else None
@@ -152,9 +166,14 @@ def _learned(line: str, kind: Kind) -> Shape | None:
     ratios = [name for name in _fields(example) if name.startswith("metric")]
     if any(name not in found for name in ratios) or ("error" in found and not kind.has_errors):
         return None
-    metrics = tuple((found[name], metric) for name, metric in zip(ratios, example.metrics, strict=True))
-    readings = found.get("time"), found.get("count"), found.get("share")
-    return Shape(example.row, *readings, metrics, example.group, example.running, found.get("error"))
+    time_s = _fields(example).get("time", NAN)
+    if time_s == time_s and "time" not in found:
+        return None
+    place = {name: number for number, name in enumerate(found)}
+    metrics = tuple((place[name], metric) for name, metric in zip(ratios, example.metrics, strict=True))
+    time, amount, share, error = (place.get(name, -1) for name in ("time", "count", "share", "error"))
+    readings = tuple(found.values())
+    return Shape(example.row, readings, time, amount, share, error, metrics, example.group, example.running)
 
 
 def _parsed(line: str, kind: Kind) -> TextLine | None:
@@ -208,24 +227,23 @@ def _reading(at: int, text: str, changed: str, value: float, other: float) -> Re
     return None
 
 
-def added(shape: Shape, texts: list[str], time_s: float, running: float) -> list[Added]:
+def added(shape: Shape, values: Values, time_s: float, running: float) -> list[Added]:
     """The rows of a line, as the table takes them."""
     row = shape.row
     assert row
-    value = shape.amount.value(texts) if shape.amount else row.value
     shown = 0.0 if row.status == NOT_SUPPORTED else running
-    rows: list[Added] = [(time_s, NAN, value, shown, row.scope, "", "", row.status, row.unit, "", row.event)]
-    for reading, metric in shape.metrics:
+    rows: list[Added] = [
+        (time_s, NAN, shape.value(values), shown, row.scope, "", "", row.status, row.unit, "", row.event)
+    ]
+    for at, metric in shape.metrics:
         share = metric.running if metric.running == metric.running else running
-        number = reading.value(texts)
         named = (metric.scope, "", metric.event, metric.status, metric.unit, "", metric.spelling)
-        rows.append((time_s, NAN, number, share, *named))
+        rows.append((time_s, NAN, values[at], share, *named))
     return rows
 
 
-def pending_row(shape: Shape, texts: list[str], time_s: float, running: float) -> tuple[PerfRow, list[PerfRow]]:
+def pending_row(shape: Shape, values: Values, time_s: float, running: float) -> tuple[PerfRow, list[PerfRow]]:
     """The count and the ratios of a line, for a reader whose next line may add to them."""
     assert shape.row
-    value = shape.amount.value(texts) if shape.amount else shape.row.value
-    row = shape.row._replace(time_s=time_s, value=value, running=running)
-    return row, [metric._replace(time_s=time_s, value=reading.value(texts)) for reading, metric in shape.metrics]
+    row = shape.row._replace(time_s=time_s, value=shape.value(values), running=running)
+    return row, [metric._replace(time_s=time_s, value=values[at]) for at, metric in shape.metrics]

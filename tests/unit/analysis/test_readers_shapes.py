@@ -1,4 +1,4 @@
-"""Rows by their shape: whatever is taken quickly is what the careful parser makes of it (`perf_text_shapes`)."""
+"""Rows by their shape: whatever is taken quickly is what the careful parser makes of it (`shapes`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis.readers import perf_text_row
 from analysis.readers.perf_rows import Malformed
-from analysis.readers.perf_text_shapes import Shapes, added, pending_row
+from analysis.readers.shapes import Shapes, added, pending_row
 
 ROWS = [
     "     1.000123456      {0:>17}      cycles                    #    {1} GHz                      ({2}%)",
@@ -48,13 +48,13 @@ SHARES = st.builds("{:.2f}".format, st.floats(0, 120))
 @given(st.sampled_from(ROWS), st.lists(st.tuples(COUNTS, RATIOS, SHARES, st.integers(0, 9)), min_size=1, max_size=6))
 def test_the_careful_parser_says_the_same(row: str, numbers: list[tuple[str, str, str, int]]) -> None:
     shapes = Shapes(lambda line: True)
-    for values in numbers:
-        line = row.format(*values)
+    for texts in numbers:
+        line = row.format(*texts)
         found = shapes.find(line)
         if found is None:
             continue
-        shape, texts = found
-        time_s, running = shape.time_s(texts), shape.running(texts)
+        shape, values = found
+        time_s, running = shape.time_s(values), shape.running(values)
         if running is not None and running > 1:  # the reader hands these back
             with pytest.raises(Malformed):
                 perf_text_row.parse(line)
@@ -62,12 +62,12 @@ def test_the_careful_parser_says_the_same(row: str, numbers: list[tuple[str, str
         careful = perf_text_row.parse(line)
         assert careful is not None
         if shape.row is None or running is None:
-            assert repr(shape.line(texts, running)) == repr(careful)
+            assert repr(shape.line(values, running)) == repr(careful)
             continue
         assert careful.row is not None
-        quick, metrics = pending_row(shape, texts, time_s, running)
+        quick, metrics = pending_row(shape, values, time_s, running)
         assert repr(quick) == repr(careful.row) and repr(metrics) == repr(careful.metrics)
-        (of_row, *of_metrics) = added(shape, texts, time_s, running)
+        (of_row, *of_metrics) = added(shape, values, time_s, running)
         assert of_row[2] == careful.row.value or math.isnan(careful.row.value)
         assert [one[2] for one in of_metrics] == [metric.value for metric in careful.metrics]
 
