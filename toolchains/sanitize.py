@@ -117,7 +117,8 @@ class Python:
     def install(cls, build: Build) -> Python:
         compiler = gcc()
         say(f"building the module with -fsanitize={build.sanitizers}")
-        defined = (f"cmake.define.Q4_SANITIZE={build.sanitizers}", f"build-dir={FOLDER / f'module-{build.name}'}")
+        # The C test program is then built of the same objects.
+        defined = (f"cmake.define.Q4_SANITIZE={build.sanitizers}", f"build-dir={build.folder}")
         settings = [f"--config-settings={option}" for option in defined]
         pip("install", "-q", "--upgrade", "--target", build.site, "--no-deps", "--no-build-isolation", *settings, REPO)
         env = {
@@ -168,7 +169,7 @@ def sanitize() -> int:
     for build, tests in unit.items():
         python = Python.install(build)
         results += [check_kernels(build), python.pytest(tests), *python.commands()]
-    print(summary(results))
+    print(*results, summary(results), sep="\n")
     return 1 if any(result.failed for result in results) else 0
 
 

@@ -1,4 +1,5 @@
 // The GEMM kernels for AVX2.
+#define MATMUL_FILE
 #include "vec_avx2.h"
 
 #define ISA avx2

@@ -1,4 +1,5 @@
 // The GEMM kernels for AVX-512 VNNI.
+#define MATMUL_FILE
 #include "vec_avx512vnni.h"
 
 #define ISA avx512vnni

@@ -1,4 +1,5 @@
 // The GEMM kernels for AVX-VNNI (256 bits).
+#define MATMUL_FILE
 #include "vec_avxvnni.h"
 
 #define ISA avxvnni

@@ -1,5 +1,5 @@
 // The GEMV kernels for AVX2.
-#define GEMV_FILE
+#define MATMUL_FILE
 #include "vec_avx2.h"
 
 #define ISA avx2

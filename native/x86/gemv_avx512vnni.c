@@ -1,5 +1,5 @@
 // The GEMV kernels for AVX-512 VNNI.
-#define GEMV_FILE
+#define MATMUL_FILE
 #include "vec_avx512vnni.h"
 
 #define ISA avx512vnni

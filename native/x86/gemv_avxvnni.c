@@ -1,5 +1,5 @@
 // The GEMV kernels for AVX-VNNI (256 bits).
-#define GEMV_FILE
+#define MATMUL_FILE
 #include "vec_avxvnni.h"
 
 #define ISA avxvnni

@@ -5,9 +5,9 @@
 #include "../peak.h"
 #include "../types/iq4.h"
 
-// Loops over arrays of vectors must vanish, or the arrays live in memory; which those of GEMV may do in sanitized
-// builds, whose checks of every access would take the compiler minutes.
-#if defined GEMV_FILE && (defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__)
+// Loops over arrays of vectors must vanish, or the arrays live in memory; which those of products may do in
+// sanitized builds, whose checks of every access would take the compiler minutes.
+#if defined MATMUL_FILE && (defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__)
 #define ROLLED
 #define UNROLL
 #elif defined __clang__

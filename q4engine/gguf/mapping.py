@@ -18,9 +18,10 @@ class MappedFile:
     another of its name (written beside and renamed) does not change.
     """
 
+    _descriptor = -1  # of one that was never opened, too (a copy that failed)
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = -1
         self._mapping: mmap.mmap | None = None
         try:
             mode = path.stat().st_mode

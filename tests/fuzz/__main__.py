@@ -1,4 +1,5 @@
-"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N]``: fuzzes targets in turn, or repeats a case.
+"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N] [--guided]``: fuzzes targets in turn, or repeats
+a case.
 
 Failures go to stderr with what repeats them, and the exit code is 1. How many cases were run is kept in
 build/fuzz/counts.json, and the next run goes on behind them.
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fuzz import native_plans
+from fuzz import guided, native_plans
 from fuzz.counts import Counts
 from fuzz.harness import run_case
 from fuzz.targets import NAMES, TARGETS, run
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--until", type=int, metavar="CASES", help="until so many are counted, of all runs and targets")
     parser.add_argument("--counts", type=Path, default=COUNTS, help="where they are counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="repeat this case of one target, in this process")
+    parser.add_argument("--guided", action="store_true", help="let Atheris choose the cases, where it is installed")
     given = parser.parse_args()
     names = given.targets or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:
@@ -39,6 +41,8 @@ def main() -> int:
         refused = [run_case(TARGETS[name](), name, given.seed) for name in names]
         print("refused" if all(refused) else "taken")
         return 0
+    if given.guided:
+        return guided.run([name for name in names if name in TARGETS], given.minutes or 1.0)
     if native_plans.NAME in names:
         native_plans.build()
     counts, failures = Counts(given.counts), 0

@@ -14,8 +14,12 @@ from mistakes import ANYTHING, NO_INTEGERS, REFUSALS, SPEC, model_arguments
 from fuzz.harness import Folder
 from q4engine import _native
 
-_ROWS = [np.zeros((2, 256), np.float32), np.full((2, 256), 3e38, np.float32), np.zeros(2049, np.uint8)[1:]]
-_PACKED = [np.zeros(n, np.uint8) for n in (288, 320, 544, 420, 1024)]
+_ROWS = [
+    np.random.default_rng(1).standard_normal((2, 256), np.float32),
+    np.zeros((2, 256), np.float32), np.full((2, 256), 3e38, np.float32), np.zeros(2049, np.uint8)[1:],
+]  # fmt: skip
+_PACKED = {number: 512 // block * size for _, number, block, size, _ in _native.tensor_types()}
+"""Bytes of two rows of 256, by the number of the type."""
 _GROUPS = [[], [[]], [[(1, 0, True)]], [[None]], [[(1, 0, True), (1, 1, False)]] * 3, [[(1, 0, True)] * 40]]
 
 
@@ -31,7 +35,7 @@ class Calls:
         self._session = _native.Session(self._model, 64, 8)
         self._logits = np.zeros(SPEC.vocab_size, np.float32)
         self._calls: list[Callable[[random.Random], object]] = [
-            self._decode, _quantize, self._sample, self._record, self._others,
+            self._decode, _quantize, self._sample, self._record, self._keep, self._others,
         ]  # fmt: skip
 
     def case(self, rng: random.Random) -> None:
@@ -66,6 +70,14 @@ class Calls:
             return self._session.remind(rng.choice([0, 10**9, *ANYTHING]), rng.choice([0, 1 << 20, *ANYTHING]))
         return self._session.recorded() if what == 3 else self._session.record_cost()
 
+    def _keep(self, rng: random.Random) -> object:
+        """Keys and values of anybody's making, which the calls that follow read."""
+        n = rng.choice((0, 1, 60, 64))
+        kept = bytearray(rng.randbytes(1024) * -(-self._session.kv_bytes(n) // 1024))[: self._session.kv_bytes(n)]
+        call = rng.choice((self._session.save_kv, self._session.load_kv))
+        self._session.kv_bytes(_usually(rng, n, ANYTHING))
+        return call(_usually(rng, n, ANYTHING), _usually(rng, kept, ANYTHING))
+
     def _others(self, rng: random.Random) -> object:
         anything = rng.choice(ANYTHING)
         calls: tuple[Callable[[], object], ...] = (
@@ -82,10 +94,11 @@ class Calls:
 
 
 def _quantize(rng: random.Random) -> object:
+    kind = rng.choice(list(_PACKED))
     return _native.quantize_rows(
         _usually(rng, rng.choice(_ROWS), ANYTHING),
-        _usually(rng, rng.choice(_PACKED), [*ANYTHING, b"x" * 288]),
-        _usually(rng, rng.randrange(32), ANYTHING),
+        _usually(rng, np.zeros(_PACKED[kind], np.uint8), [*ANYTHING, b"x" * 288]),
+        _usually(rng, kind, [*range(32), *ANYTHING]),
         _usually(rng, 2, ANYTHING),
         _usually(rng, 256, ANYTHING),
         _usually(rng, rng.choice(("search", "reference")), ANYTHING),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fuzz import native_plans
 from fuzz.counts import Counts
+from fuzz.guided import Drawn
 from fuzz.harness import CPU_SECONDS_OF_A_TEST, Folder, Outcome, run_case, run_for
 from fuzz.readers import READERS
 from fuzz.targets import NAMES, TARGETS, run
@@ -88,3 +89,12 @@ def test_counts_add_up_over_runs(tmp_path: Path) -> None:
     assert counts.next_seed("one") == 16 and counts.next_seed("three") == 0 and counts.cases == 16
     assert Counts(tmp_path / "counts.json").by_target == counts.by_target
     assert "16 cases" in counts.lines()[-1] and [path.name for path in tmp_path.iterdir()] == ["counts.json"]
+
+
+def test_cases_of_bytes() -> None:
+    """What Atheris gives a target for random numbers: the same bytes are the same case, without an end."""
+    first, again, other = (Drawn(data) for data in (b"\x5a\xff\x01" * 9, b"\x5a\xff\x01" * 9, b"\x5b" * 27))
+    drawn = [[rng.randrange(7), rng.random(), rng.choice("abc"), rng.randbytes(30)] for rng in (first, again, other)]
+    assert drawn[0] == drawn[1] != drawn[2] and drawn[0][3].endswith(b"\0")
+    empty = Drawn(b"")
+    assert [empty.random(), empty.randint(3, 9), empty.getrandbits(0)] == [0.0, 3, 0]

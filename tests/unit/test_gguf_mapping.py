@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from pathlib import Path
@@ -65,3 +66,8 @@ def test_descriptors_go_with_it(path: Path) -> None:
     assert bytes(view) == b"content"
     del view
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+def test_a_copy_that_fails_leaves_nothing_to_tell_of(path: Path) -> None:
+    with pytest.raises(TypeError):
+        copy.deepcopy(MappedFile(path))

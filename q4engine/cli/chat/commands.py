@@ -18,7 +18,7 @@ from q4engine.cli.options import note
 from q4engine.conversation import Message
 from q4engine.errors import Q4Error, shown
 
-_MAX_TALK_BYTES = 1 << 28
+_MAX_TALK_BYTES = 1 << 24  # a chat template takes 4 MiB of characters
 _ROLES = ("system", "user", "assistant")
 
 
