@@ -88,10 +88,16 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 
 class Parser(argparse.ArgumentParser):
-    """Abbreviated options are refused, and output that cannot be written is an error, over which argparse passes."""
+    """Abbreviated options are refused, and output that cannot be written is an error, over which argparse passes.
+
+    ``called``: what stands before a command's name where it is called.
+    """
+
+    called = "python -m analysis."
 
     def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        name = self.called + prog.removeprefix("python -m analysis.")
+        super().__init__(prog=name, description=description, allow_abbrev=False)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is not sys.stdout:
@@ -101,15 +107,16 @@ class Parser(argparse.ArgumentParser):
             file.flush()
 
 
-def run(main: Callable[[Sequence[str]], int]) -> int:
-    """Run a command: what is wrong becomes one line on stderr and status 1, a closed pipe ends quietly."""
+def run(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
+    """Run a command with these arguments, else with the process's own: what is wrong becomes one line on stderr and
+    status 1, a closed pipe ends quietly."""
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None where the caller closed it
     make_safe()
     alone = signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # as analysis/__init__.py leaves it for the imports
     try:
         if alone:
             signal.signal(signal.SIGINT, interrupted)
-        status = main(sys.argv[1:])
+        status = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except AnalysisError as error:
         return _fail(str(error))

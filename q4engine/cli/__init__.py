@@ -23,7 +23,10 @@ from q4engine.cli.parsing import Parser
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
-COMMANDS = ("run", "bench", "inspect", "convert", "quantize", "perplexity", "tokenize", "fingerprint", "doctor")
+COMMANDS = (
+    "run", "bench", "analyse", "inspect", "convert", "quantize", "perplexity", "tokenize", "fingerprint", "doctor",
+    "completion", "manual",
+)  # fmt: skip
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2  # argparse's

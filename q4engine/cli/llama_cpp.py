@@ -116,7 +116,7 @@ RUN_ABSENT = (
           "--log-prompts-dir")),
     Flags("a file for the answer", "redirect stdout: > FILE", ("-o --output --output-file",)),
     Flags("control tokens in the answer", "they are left out; --json lists all token ids", ("-sp --special",)),
-    Flags("completion of the shell", "there is none yet", ("--completion-bash",)),
+    Flags("completion of the shell", "q4engine completion bash prints a script", ("--completion-bash",)),
     Flags("its licence", "LICENSE lies beside the package", ("--license",)),
 )  # fmt: skip
 """Refused by `run`, with what to do instead."""

@@ -7,7 +7,7 @@ import codecs
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,6 +120,7 @@ def add_command(
     help: str,
     description: str,
     epilog: str | None = None,
+    aliases: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """A sub-command's parser. ``run`` takes the arguments and returns the exit code."""
     parser = subparsers.add_parser(
@@ -129,6 +130,7 @@ def add_command(
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        aliases=aliases,
     )
     parser.set_defaults(run=run, parser=parser)
     return parser

@@ -23,8 +23,11 @@ class Parser(argparse.ArgumentParser):
     """argparse's own, but for how options are named.
 
     Underscores equal hyphens. An option is known by its whole name: letters behind one dash are no cluster, and only a
-    number may follow a letter without a blank (-t4).
+    number may follow a letter without a blank (-t4). ``passes_on``: what follows the first word that is no option is
+    another parser's.
     """
+
+    passes_on = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -48,6 +51,8 @@ class Parser(argparse.ArgumentParser):
         for word in rest:
             if not _is_option(word):
                 yield word
+                if self.passes_on:
+                    break
                 if self._subparsers is None:
                     continue
                 self._check_command(word)
