@@ -2,19 +2,21 @@
 // then ISA and
 //   TYPE     its suffix of names
 //   SUB      columns of a sub-block
-//   DOT      products with activations: dot_tiny, dot_small or dot_bytes
+//   DOT, FIT adds products of 4 columns a row; of how many groups they fit 16-bit pairs (vec_avx2.h)
 //   OFFSET   by which unsigned bytes exceed weights
 //   MINIMA   where defined, sub-blocks have minima; then OFFSET is 0
 #define GEMV_K(function) Q4_JOIN(function, TYPE)
 #define PANEL GEMV_K(panel)
+#define STEPS AT_ONCE(FIT, SUB / 4)
 #ifdef MINIMA
-#define STARTS 8 // of a super-block
+#define PAIRS 1
 #else
-#define STARTS (Q4_SUPER / SUB)
+#define PAIRS (OFFSET && OFFSETS_APART)
 #endif
+#define STARTS (PAIRS ? 8 : Q4_SUPER / SUB) // of a super-block
 
-// scratch: where the sums of products of each sub-block start, once a task. With minima, the sums of activations of
-// every two of 16 columns as 16-bit pairs.
+// scratch, once a task: where the sums of products of each sub-block start, or, if PAIRS, the sums of activations of
+// every two of 16 columns as 16-bit pairs: for minima, or for what bytes exceed weights by.
 static void Q4_JOIN(GEMV_K(starts), ISA)(int32_t *start, const int8_t *q, size_t k) {
     int sums[2] = {0, 0};
     for (size_t s = 0; s < k / 16; s++) {
@@ -22,15 +24,10 @@ static void Q4_JOIN(GEMV_K(starts), ISA)(int32_t *start, const int8_t *q, size_t
         for (size_t i = 0; i < 16; i++)
             sum += q[16 * s + i];
         sums[s % 2] = sum;
-#ifdef MINIMA
-        if (s % 2)
-            start[s / 2] = pair_of(sums[0], sums[1]);
-#else
-        if (SUB == 16)
+        if (SUB == 16 && !PAIRS)
             start[s] = -OFFSET * sum;
         else if (s % 2)
-            start[s / 2] = -OFFSET * (sums[0] + sums[1]);
-#endif
+            start[s / 2] = PAIRS ? pair_of(sums[0], sums[1]) : -OFFSET * (sums[0] + sums[1]);
     }
 }
 
@@ -46,25 +43,29 @@ static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_part), ISA)(vi sum[][K_ROWS / LANE
     GEMV_K(groups)(g, p, part, v * LANES);
     UNROLLED (s, 32 / SUB) {
         size_t at = part * (32 / SUB) + s;
-        vi scale = vi_load_bytes(scales->scale[at] + v * LANES);
-        UNROLLED (t, n) {
-            vi products = DOT(g + s * (SUB / 4), SUB / 4, q + t * k + s * SUB, OFFSET ? START(t)[at] : 0);
-            sum[t][v] = vi_add(sum[t][v], vi_mul(products, scale));
-        }
+        vi scale = scale_form(vi_load_bytes(scales->scale[at] + v * LANES));
+        UNROLLED (t, n)
+            UNROLLED (i, SUB / 4 / STEPS) {
+                vi products = OFFSET && !PAIRS ? vi_all(START(t)[at]) : vi_zero();
+                UNROLLED (j, STEPS) {
+                    size_t c = s * (SUB / 4) + i * STEPS + j;
+                    products = DOT(products, g[c], vi_all(group(q + t * k + part * 32 + 4 * c)));
+                }
+                sum[t][v] = products_scaled(products, scale, sum[t][v]);
+            }
     }
 }
 
-#ifdef MINIMA
-static ALWAYS_INLINE vi Q4_JOIN(GEMV_K(gemv_minima), ISA)(const struct k_scales *scales, size_t r,
-                                                          const int32_t *sums) {
-    vi below = vi_zero();
+// Sums of activations times `factors` of their sub-blocks.
+static ALWAYS_INLINE vi Q4_JOIN(GEMV_K(gemv_pairs), ISA)(const int8_t factors[][K_ROWS], size_t r,
+                                                         const int32_t *sums) {
+    vi total = vi_zero();
     UNROLLED (pair, Q4_SUPER / 32) {
-        const int8_t (*minimum)[K_ROWS] = scales->minimum + pair * (32 / SUB);
-        below = dot2(below, vi_pairs(minimum[0] + r, minimum[SUB == 16] + r), vi_all(sums[pair]));
+        const int8_t (*two)[K_ROWS] = factors + pair * (32 / SUB);
+        total = dot2(total, vi_pairs(two[0] + r, two[SUB == 16] + r), vi_all(sums[pair]));
     }
-    return below;
+    return total;
 }
-#endif
 
 // Adds a super-block to the accumulators of 16 rows and n tokens.
 static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_block), ISA)(vf acc[][K_ROWS / LANES], const PANEL *p, const int8_t *q,
@@ -80,8 +81,16 @@ static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_block), ISA)(vf acc[][K_ROWS / LAN
     for (size_t part = 0; part < 8; part++) {
         prefetch_ahead(p->q[part], sizeof p->q[part]);
         UNROLLED (v, K_ROWS / LANES)
-            Q4_JOIN(GEMV_K(gemv_part), ISA)(sum, p, part, v, q + part * 32, k, start, starts, &scales, n);
+            Q4_JOIN(GEMV_K(gemv_part), ISA)(sum, p, part, v, q, k, start, starts, &scales, n);
     }
+#ifndef MINIMA
+    if (PAIRS)
+        UNROLLED (v, K_ROWS / LANES)
+            UNROLLED (t, n) {
+                vi excess = Q4_JOIN(GEMV_K(gemv_pairs), ISA)(scales.scale, v * LANES, START(t));
+                sum[t][v] = vi_add(sum[t][v], vi_mul(excess, vi_all(-OFFSET)));
+            }
+#endif
     UNROLLED (v, K_ROWS / LANES) {
         vf scale = vf_load_halves(p->d + v * LANES);
         UNROLLED (t, n)
@@ -91,7 +100,7 @@ static ALWAYS_INLINE void Q4_JOIN(GEMV_K(gemv_block), ISA)(vf acc[][K_ROWS / LAN
     UNROLLED (v, K_ROWS / LANES) {
         vf scale = vf_load_halves(p->dmin + v * LANES);
         UNROLLED (t, n) {
-            vi below = Q4_JOIN(GEMV_K(gemv_minima), ISA)(&scales, v * LANES, START(t));
+            vi below = Q4_JOIN(GEMV_K(gemv_pairs), ISA)(scales.minimum, v * LANES, START(t));
             acc[t][v] = vf_fma(vf_from(below), vf_mul(scale, vf_all(-d[t * blocks])), acc[t][v]);
         }
     }
@@ -132,8 +141,11 @@ size_t Q4_JOIN(Q4_JOIN(GEMV_K(q4_gemv), ISA), scratch)(size_t k) {
 #undef GEMV_K
 #undef PANEL
 #undef STARTS
+#undef STEPS
+#undef PAIRS
 #undef TYPE
 #undef SUB
 #undef DOT
+#undef FIT
 #undef OFFSET
 #undef MINIMA

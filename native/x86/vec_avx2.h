@@ -177,8 +177,9 @@ static inline vi bytes_products(vi w, vi s) {
 static inline vi bytes_dot(vi sum, vi w, vi s) { return vi_keep(vi_add(sum, pairs_sum(bytes_products(w, s)))); }
 #define BYTES_OFFSET 0
 #define FIVES_OFFSET 16
-// GEMM's: products of up to FIT steps are summed as 16-bit pairs.
+// Products of up to FIT steps are summed as 16-bit pairs.
 #define AT_ONCE(FIT, ALL) (FIT)
+#define OFFSETS_APART 1 // from sums of products
 static inline vi products_start(vi sum) { return (void)sum, vi_zero(); }
 static inline vi products_sum(vi products, vi sum) { return vi_keep(vi_add(sum, pairs_sum(products))); }
 static inline vi products_of_bytes(vi sum, vi w, vi s) { return _mm256_add_epi16(sum, bytes_products(w, s)); }
