@@ -36,6 +36,7 @@ those (SmolLM2 lacks eight), and the models' own tokenizers leave them out."""
 _LETTERS = _byte_alphabet()
 _TO_LETTERS = dict(enumerate(_LETTERS))
 _TO_BYTES = {letter: byte for byte, letter in enumerate(_LETTERS)}
+_MOST_MERGES = 1 << 20  # of a vocabulary of few tokens: the largest of today have half as many
 
 
 def _in_letters(word: str) -> str:
@@ -57,8 +58,7 @@ class ByteLevelBPE:
             raise key_error(metadata, "pre", f"is {shown(pre)}, expected one of {', '.join(PRE_TOKENIZERS)}")
         self._words = PreTokenizer(pre)
         self._takes_whole_words = PRE_TOKENIZERS[pre].whole_words
-        merges = metadata.strings(PREFIX + "merges")
-        _check_merges(metadata, merges)
+        merges = _merges(metadata, vocabulary)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
         self._cache = WordCache()
@@ -118,11 +118,17 @@ class ByteLevelBPE:
         return self._ranks.get(f"{left} {right}")
 
 
-def _check_merges(metadata: Metadata, merges: list[str]) -> None:
+def _merges(metadata: Metadata, vocabulary: Vocabulary) -> list[str]:
+    """The lines in order. Q4Error where one is none, or where they are more than tokens can be made in ways."""
+    count, ways = len(metadata.string_array(PREFIX + "merges")), sum(map(len, vocabulary.tokens))
+    if count > max(_MOST_MERGES, ways):
+        raise key_error(metadata, "merges", f"has {count} elements, expected at most {max(_MOST_MERGES, ways)}")
+    merges = metadata.strings(PREFIX + "merges")
     if _WELL_FORMED.fullmatch("\0".join([*merges, ""])):
-        return
+        return merges
     for index, merge in enumerate(merges):
         left, _, right = merge.partition(" ")
         if not left or not right or " " in right:
             found = f"has {shown(merge)} as element {index}"
             raise key_error(metadata, "merges", f"{found}, expected two tokens with one space between")
+    return merges

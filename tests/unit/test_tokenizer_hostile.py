@@ -129,6 +129,12 @@ def test_merge_that_makes_no_token(tmp_path: Path) -> None:
         Tokenizer.from_gguf(gguf).encode("ab")
 
 
+def test_more_merges_than_tokens_are_made_in_ways(tmp_path: Path) -> None:
+    pairs = replaced(bpe_pairs(), "merges", array(KEY + "merges", STRING, ["a b"] * ((1 << 20) + 1)))
+    with pytest.raises(Q4Error, match=r"merges' has 1048577 elements, expected at most 1048576$"):
+        Tokenizer.from_gguf(open_pairs(tmp_path, pairs))
+
+
 def test_byte_fallback_without_byte_tokens(tmp_path: Path) -> None:
     lone = vocab_pairs("llama", ["a"], [1], scores=[0.0], add_bos_token=False, add_space_prefix=False)
     with pytest.raises(Q4Error, match=r"neither a token for 'b' nor the byte token <0x62> nor an unknown token"):
