@@ -8,6 +8,7 @@ import glob
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -30,13 +31,20 @@ OK, BAD_INPUT = 0, 1
 
 _MOST = 1e9  # GB/s or GOP/s: a number above it is a mistake
 
+_WIDEST_HELP = 100  # columns
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Options that say how captures are to be read."""
     group = parser.add_argument_group("reading")
-    group.add_argument("--format", choices=NAMES, help="format of the capture; recognised by its content without this")
+    group.add_argument(
+        "--format",
+        metavar="FORMAT",
+        choices=NAMES,
+        help=f"format of the capture, recognised by its content without this: {', '.join(NAMES)}",
+    )
     group.add_argument("--lenient", action="store_true", help="skip malformed rows and count them instead of stopping")
     group.add_argument(
         "--core", type=_core, metavar="NAME|MIDR", help="core that counted, e.g. neoverse-v2 or 0x410fd4f0"
@@ -87,6 +95,10 @@ def options_of(arguments: argparse.Namespace) -> Options:
     )
 
 
+def _help(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, width=min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """Abbreviated options are refused, and output that cannot be written is an error, over which argparse passes.
 
@@ -97,7 +109,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str) -> None:
         name = self.called + prog.removeprefix("python -m analysis.")
-        super().__init__(prog=name, description=description, allow_abbrev=False)
+        super().__init__(prog=name, description=description, allow_abbrev=False, formatter_class=_help)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is not sys.stdout:

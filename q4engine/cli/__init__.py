@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from analysis.terminal import give_up_stdout, make_safe, say
 from q4engine import __version__
 from q4engine.cli.options import printable
-from q4engine.cli.parsing import Parser
+from q4engine.cli.parsing import Help, Parser
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="q4engine",
         description="An LLM engine for Arm CPUs that explains its own speed.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"q4engine {__version__}")

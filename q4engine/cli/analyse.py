@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from importlib.util import find_spec
 
 from q4engine.cli import options
@@ -59,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
         raise Q4Error("the analysis needs pandas: pip install 'q4engine[analysis]'")
     from analysis import command_line
 
-    command_line.Parser.called = "q4engine analyse "
     module = importlib.import_module(f"analysis.{args.report}")
-    sys.stdout.flush()
-    return command_line.run(module.main, args.rest)
+    usual, command_line.Parser.called = command_line.Parser.called, "q4engine analyse "
+    try:
+        return command_line.run(module.main, args.rest)
+    finally:
+        command_line.Parser.called = usual

@@ -19,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run,
         help="what this machine offers for measuring, and how to get what it lacks",
         description="Look at counters, permissions, clock settings and daemons, and say what to change.",
+        epilog="examples:\n  q4engine doctor\n  q4engine doctor --json | jq '.[] | select(.ok == false)'\n",
     )
     options.add_json(parser)
 

@@ -23,7 +23,7 @@ PROMPT = (
 _EPILOG = """\
 examples:
   q4engine fingerprint model.gguf
-  q4engine fingerprint model.gguf -t 1 -b 7        the same hash: neither threads nor batches change a bit
+  q4engine fingerprint model.gguf -t 1 -b 7        the same hash: threads and batches change no bit
   Q4_CPU_FEATURES=none q4engine fingerprint model.gguf
 
 The hash is the sha256 of the float32 logits (little-endian) after the prompt and after each of -n greedy steps.

@@ -36,7 +36,12 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="what to count: Arm's names, perf's, raw codes (r4005), the presets default, stalls, mix, cache, or none",
     )
-    add("--trace", metavar="FILE", type=file, help="a slice for every call and operation, for ui.perfetto.dev")
+    add(
+        "--trace",
+        metavar="FILE",
+        type=file,
+        help="a slice for every call and operation, for ui.perfetto.dev; packed as FILE.json.gz",
+    )
     add("--perf-ctl", metavar="PIPES", type=text, help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
     add(
         "--perf-phase",

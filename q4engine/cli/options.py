@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from q4engine.cli.parsing import Help
 from q4engine.cpus import parse_cpu_mask
 from q4engine.errors import Q4Error, shown
 
@@ -128,7 +129,7 @@ def add_command(
         help=help,
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
         aliases=aliases,
     )

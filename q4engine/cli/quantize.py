@@ -29,6 +29,11 @@ choose each tensor's type as llama.cpp does. Matrices whose columns fit no block
 tensors that have their type already are copied. OUT appears when it is whole.
 Its bytes are the same on every machine.
 """
+_EPILOG = """\
+examples:
+  q4engine quantize model-f16.gguf model-q4_0.gguf
+  q4engine quantize model-f16.gguf model-q4_k_m.gguf --type q4_k_m --imatrix model.imatrix
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,10 +44,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run,
         help="quantise a GGUF file",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     parser.add_argument("source", metavar="IN", type=file, help="GGUF file to read")
     parser.add_argument("out", metavar="OUT", type=file, help="GGUF file to write")
-    parser.add_argument("--type", choices=_TYPES, default="q4_0", help="type of the matrices (default: %(default)s)")
+    parser.add_argument(
+        "--type",
+        metavar="TYPE",
+        choices=_TYPES,
+        default="q4_0",
+        help=f"type of the matrices (default: %(default)s): {', '.join(_TYPES)}",
+    )
     parser.add_argument(
         "--method",
         choices=("search", "reference"),

@@ -38,7 +38,7 @@ examples:
   q4engine run model.gguf -p "Once upon a time" --no-chat -n 100 --temp 0
   q4engine run -m model.gguf -f prompt.txt -t 4 -c 8192 --json > answer.json
   echo "Summarise: …" | q4engine run model.gguf -n 64 -s 42
-  q4engine run model.gguf -f prompt.txt -n 64 --capture run.csv --markers markers.csv --trace run.json
+  q4engine run model.gguf -f prompt.txt -n 64 --capture run.csv --per-op --trace run.json.gz
 
 The model's chat template is applied unless --no-chat is given or the prompt starts with a chat token.
 The same model, prompt and seed give the same text on every machine, for every number of threads.

@@ -1,5 +1,7 @@
 """Trace files, held against the rules of Chrome's JSON trace format, and the way they come into being."""
 
+import gc
+import gzip
 import json
 import os
 import re
@@ -176,3 +178,25 @@ def test_numbers_that_json_does_not_know_are_refused(tmp_path):
             trace.slice("s", 1, -1, 1)
         trace.instant("still fine", 1, 1)
     assert [event["name"] for event in check_trace(path.read_text())] == ["still fine"]
+
+
+def test_a_packed_trace_is_the_same(tmp_path):
+    for name in ("run.json", "run.json.gz"):
+        with TraceWriter(tmp_path / name, pid=7) as trace:
+            for i in range(3000):
+                trace.slice("gemv", 1000 * i, 900, tid=1)
+    packed = (tmp_path / "run.json.gz").read_bytes()
+    assert gzip.decompress(packed) == (tmp_path / "run.json").read_bytes()
+    assert len(packed) < len((tmp_path / "run.json").read_bytes()) / 5
+    check_trace(gzip.decompress(packed).decode())
+
+
+def test_a_packed_trace_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "run.json.gz"
+    path.write_bytes(b"from before")
+    with pytest.raises(ZeroDivisionError), TraceWriter(path) as trace:
+        trace.slice("gemv", 0, 1, tid=1)
+        raise ZeroDivisionError
+    del trace
+    gc.collect()
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json.gz"] and path.read_bytes() == b"from before"

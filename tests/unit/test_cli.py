@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_runs import Cli, Result
 
+from q4engine.cli import COMMANDS
+from q4engine.cli.analyse import REPORTS
 from q4engine.cli.options import NO_PROMPT, unescape
 
 
@@ -152,3 +154,13 @@ def test_errors_are_one_line(q4: Cli, arguments: tuple[str, ...], message: str) 
 )
 def test_escapes(text: str, plain: str) -> None:
     assert unescape(text) == plain
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS), *(("analyse", name) for name in REPORTS)])
+def test_helps_fit_a_page_and_have_examples(q4: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = q4(*words, "--help").out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "examples:" in lines or words[:1] == ("analyse",)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert len(q4(*words, "--help").out.splitlines()) > len(lines)

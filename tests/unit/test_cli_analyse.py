@@ -15,11 +15,6 @@ from q4engine.cli import analyse
 CAPTURE = Path(__file__).resolve().parents[1] / "data" / "capture_per_op.csv"
 
 
-@pytest.fixture(autouse=True)
-def called(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line.Parser, "called", command_line.Parser.called)
-
-
 def python_m(*words: object, folder: Path | None = None) -> str:
     command = [sys.executable, "-m", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
