@@ -8,18 +8,26 @@ from collections.abc import Iterable, Iterator
 from host import REPO
 
 from q4engine.cli import parser_of
-from q4engine.cli.llama_cpp import BENCH_ABSENT, RUN_ABSENT, RUN_IGNORED, Flags
+from q4engine.cli.llama_cpp import ABSENT, RUN_IGNORED, Flags
 
 DOCUMENT = REPO / "docs" / "from-llama.cpp.md"
 _HEAD = """\
 # Coming from llama.cpp
 
-`q4engine run` takes the place of `llama-cli` and `llama-completion`, `q4engine bench` of `llama-bench`. What fingers
-know works, is accepted without effect and said to be, or is refused in one line that names the way out. Underscores
-equal hyphens; an option is known by its whole name, and only a number may follow a letter without a blank (`-t4`).
+`q4engine run` takes the place of `llama-cli` and `llama-completion`, and `bench`, `quantize`, `perplexity` and
+`tokenize` that of llama.cpp's programs of those names. What fingers know works, is accepted without effect and said to
+be, or is refused in one line that names the way out. Underscores equal hyphens; an option is known by its whole name,
+and only a number may follow a letter without a blank (`-t4`).
 
 This page is written by `python toolchains/llama_flags.py` from the parsers.
 """
+_COMMANDS = {
+    "run": "llama-cli, llama-completion",
+    "bench": "llama-bench",
+    "quantize": "llama-quantize",
+    "perplexity": "llama-perplexity",
+    "tokenize": "llama-tokenize",
+}
 # Options of ours that llama.cpp does not have, or not for this.
 _OURS = {
     "run": ("--annotate", "--annotate-ops", "--markers", "--capture", "--no-peak", "--per-op", "--events", "--trace",
@@ -52,14 +60,13 @@ def _code(names: Iterable[str]) -> str:
 def document() -> str:
     """The page."""
     lines = [_HEAD]
-    for command, theirs in (("run", "llama-cli, llama-completion"), ("bench", "llama-bench")):
+    for command, theirs in _COMMANDS.items():
         lines += [f"## `q4engine {command}` ({theirs})", "", "| works | |", "|---|---|"]
         ours = set(_OURS.get(command, ()))
         lines += [f"| {_code(names)} | {text} |" for names, text in options_of(command) if not ours & set(names)]
         if command == "run":
             lines += ["", "| accepted, changes nothing | |", "|---|---|", *_rows(RUN_IGNORED)]
-        absent = RUN_ABSENT if command == "run" else BENCH_ABSENT
-        lines += ["", "| not there | |", "|---|---|", *_rows(absent), ""]
+        lines += ["", "| not there | |", "|---|---|", *_rows(ABSENT[command]), ""]
     return "\n".join(lines)
 
 

@@ -139,7 +139,42 @@ BENCH_ABSENT = (
     Flags("what is shown", "a bar is drawn where stderr is a terminal", ("--progress",)),
 )  # fmt: skip
 
-ABSENT = {"run": RUN_ABSENT, "bench": BENCH_ABSENT}
+_MIXTURE = "--type says how tensors' types are chosen"
+
+QUANTIZE_ABSENT = (
+    Flags("types of single tensors", _MIXTURE, ("--output-tensor-type", "--token-embedding-type", "--tensor-type",
+          "--tensor-type-file", "--leave-output-tensor", "--pure")),
+    Flags("a size to reach", _MIXTURE, ("--target-bpw", "--target-size", "--save-state", "--state-file")),
+    Flags("a choice of importances", "--imatrix takes all that the file has", ("--include-weights",
+          "--exclude-weights")),
+    Flags("leaving layers out", "all are carried over", ("--prune-layers",)),
+    Flags("several files", "the output is one", ("--keep-split",)),
+    Flags("a change of metadata", "run has it: --override-kv", ("--override-kv",)),
+    Flags("a trial", "quantising takes seconds a GB", ("--dry-run",)),
+)  # fmt: skip
+
+_SHARED = ("placing on a GPU", "loading", "attention and the cache", "batches", "threads", "waiting of threads",
+           "RoPE's scaling", "the type of the cache", "adapters", "fetching a model", "devices", "placing of threads",
+           "priority", "other machines", "several sequences")  # fmt: skip
+PERPLEXITY_ABSENT = (
+    Flags("another test", "texts are scored: -f", ("--hellaswag", "--hellaswag-tasks", "--winogrande",
+          "--winogrande-tasks", "--multiple-choice", "--multiple-choice-tasks")),
+    Flags("logits in a file", "--kl-base MODEL computes them as it goes", ("--kl-divergence", "--save-all-logits",
+          "--kl-divergence-base")),
+    Flags("windows that overlap", "they stand side by side", ("--ppl-stride",)),
+    Flags("another output", "--json has all figures", ("--ppl-output-type",)),
+    *(kind for kind in (*RUN_IGNORED, *RUN_ABSENT) if kind.what in _SHARED),
+)  # fmt: skip
+
+TOKENIZE_ABSENT = (
+    Flags("logs", "there are none beside errors", ("--log-disable",)),
+)  # fmt: skip
+
+ABSENT = {
+    "run": RUN_ABSENT, "bench": BENCH_ABSENT, "quantize": QUANTIZE_ABSENT, "perplexity": PERPLEXITY_ABSENT,
+    "tokenize": TOKENIZE_ABSENT,
+}  # fmt: skip
+"""Of llama-cli and llama-completion, llama-bench, llama-quantize, llama-perplexity and llama-tokenize."""
 
 
 def absent(command: str, name: str) -> Flags | None:

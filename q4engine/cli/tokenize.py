@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.terminal import holds_all
@@ -38,6 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     options.add_prompt(parser)
     parser.add_argument("--no-bos", action="store_true", help="no begin token, whatever the model asks for")
     parser.add_argument("--no-parse-special", action="store_true", help="take <|…|> and the like as plain text")
+    parser.add_argument("--stdin", action="store_true", help="read the text from stdin, as -f - does")
+    parser.add_argument("--show-count", action="store_true", help="print the number of tokens behind them")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--ids", action="store_true", help="print the ids alone, as a list")
     form.add_argument("--count", action="store_true", help="print the number of tokens alone")
@@ -50,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
     from q4engine.tokenizer import Tokenizer
 
     path = options.model_path(args)
+    if args.stdin:
+        if args.prompt is not None or args.file is not None:
+            args.parser.error("--stdin excludes -p and -f")
+        args.file = Path("-")
     text = options.read_prompt(args)
     if text is None:
         raise Q4Error(f"there is no text: {options.NO_PROMPT}")
@@ -72,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for token in ids:
             print(f"{token:6} -> {shown(_piece(tokenizer, token))}")
+    if args.show_count and not args.json and not args.count:
+        print(f"Total number of tokens: {len(ids)}")
     return 0
 
 

@@ -44,6 +44,8 @@ class Summary:
     n_bytes_after: int
     unweighted: tuple[str, ...] = ()
     """Tensors that were converted, of which the importance matrix says nothing."""
+    requantised: tuple[str, ...] = ()
+    """Types of tensors that were quantised before and took another type."""
 
 
 def quantize_file(
@@ -85,7 +87,15 @@ def quantize_file(
             n_bytes_before=sum(info.n_bytes for info in file.tensors.values()),
             n_bytes_after=sum(new.n_bytes for new in table),
             unweighted=tuple(name for name, found in weights.items() if found is None),
+            requantised=tuple(sorted({info.type.name for info in _quantised(file, table)})),
         )
+
+
+def _quantised(file: GGUFFile, table: list[NewTensor]) -> Iterator[TensorInfo]:
+    """Tensors of blocks that become others."""
+    for info, new in zip(file.tensors.values(), table, strict=True):
+        if info.type is not new.type and info.type.block_size > 1:
+            yield info
 
 
 def _weights(

@@ -37,7 +37,7 @@ def test_what_changes_nothing_is_said(q4: Cli, name: str, kind: llama_cpp.Flags)
 def test_what_is_not_there_is_named(q4: Cli, command: str, name: str, kind: llama_cpp.Flags) -> None:
     assert name not in parser_of(command)._option_string_actions
     for words in ([name], [name, "1"], [f"{name}=1"], [name.replace("-", "_").replace("_", "-", 2)]):
-        result = q4(command, "nowhere.gguf", "-p", "1", *words)
+        result = q4(command, "nowhere.gguf", *(("out.gguf",) if command == "quantize" else ("-p", "1")), *words)
         assert (result.code, result.out) == (2, "")
         line = f"{name} is llama.cpp's option for {kind.what}, which is not there: {kind.advice}"
         assert result.err == f"error: {line}; `q4engine {command} --help` lists the options\n"

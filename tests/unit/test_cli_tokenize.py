@@ -15,3 +15,13 @@ def test_tokens_in_every_form(q4: Cli, tiny: Path) -> None:
     assert [int(line.split(" -> ")[0]) for line in plain] == data["ids"]
     assert q4("tokenize", tiny, "-p", "abc", "--ids").out == f"{data['ids']}\n"
     assert q4("tokenize", tiny, "-p", "abc", "--count").out == f"{data['count']}\n"
+
+
+def test_llama_tokenize_s_options(q4: Cli, tiny: Path) -> None:
+    plain = q4("tokenize", tiny, "-p", "abc").out
+    assert q4("tokenize", "-m", tiny, "--stdin", stdin=b"abc\n").out == plain
+    counted = q4("tokenize", tiny, "-p", "abc", "--show-count").out
+    assert counted == f"{plain}Total number of tokens: {plain.count(chr(10))}\n"
+    assert q4("tokenize", tiny, "-p", "abc", "--ids", "--show-count").out.endswith("]\nTotal number of tokens: 2\n")
+    result = q4("tokenize", tiny, "-p", "abc", "--stdin")
+    assert result.code == 2 and "--stdin excludes -p and -f" in result.err

@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from cli_runs import Cli
 from gguf_bytes import F32, STRING, U32, File, Tensor, array, pair
 from heard_signals import heard
 from models.spec import ModelSpec
@@ -323,3 +324,36 @@ def test_progress_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     args = parse(model(tmp_path), tmp_path / "out.gguf")
     assert args.run(args) == 0
     assert types_of(tmp_path / "out.gguf")["blk.0.attn_q.weight"] == "Q4_0"
+
+
+def test_llama_quantize_s_spellings(tmp_path: Path, q4: Cli) -> None:
+    source, out = model(tmp_path), tmp_path / "out.gguf"
+    assert q4("quantize", source, out, "--type", "q8_0").code == 0
+    wanted = out.read_bytes()
+    for words in ((out, "Q8_0"), (out, "q8_0", 1), (out, 7), (out, "--type", "Q8_0"), (out, "Q8_0", "-t", 2)):
+        out.unlink()
+        assert q4("quantize", source, *words).code == 0 and out.read_bytes() == wanted
+    assert q4("quantize", source, "Q8_0", 2).code == 0
+    assert source.with_name("ggml-model-Q8_0.gguf").read_bytes() == wanted
+    assert command._type_of("Q4_K") == "q4_k_m" and set(command._NUMBERED.values()) == set(TARGETS)
+    assert all(TARGETS[name].file_type == int(number) for number, name in command._NUMBERED.items())
+    for words, message in (
+        ((out, "q9"), "there is no type 'q9', expected one of q4_0, q4_1, "),
+        ((out, "q8_0", 0), "argument N: '0' is out of range, expected 1 to 256"),
+        (("q8_0", 0), "argument N: '0' is out of range, expected 1 to 256"),
+        (("q8_0", 2, 3), "expected IN OUT TYPE N or IN TYPE N"),
+        ((out, "q8_0", "--type", "q8_0"), "a type and a number of threads are given once"),
+        ((out, "q8_0", 2, "-t", 2), "a type and a number of threads are given once"),
+        ((), "the following arguments are required: OUT"),
+    ):
+        result = q4("quantize", source, *words)
+        assert result.code == 2 and message in result.err
+
+
+def test_a_source_that_is_quantised_is_told_of(tmp_path: Path, q4: Cli) -> None:
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    assert "was quantised already" not in q4("quantize", model(tmp_path), first, "q8_0").err
+    told = q4("quantize", first, second, "q4_0").err
+    assert "note: first.gguf was quantised already (Q8_0): what was lost then is not brought back" in told
+    assert "was quantised already" not in q4("quantize", first, second, "q4_0", "--allow-requantize").err
+    assert "was quantised already" not in q4("quantize", first, second, "q8_0").err
