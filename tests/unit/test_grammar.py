@@ -65,7 +65,7 @@ def test_what_is_generated_parses(engine: Engine, name: str) -> None:
         found = judged(rules, text.rstrip("\ufffd"))  # a character that was cut in two
         assert found.whole if reason == "stop token" else found.begins, (seed, text)
         ended += reason == "stop token"
-    assert ended or SEEDS < 100
+    assert ended or name not in ("yes or no", "a date")  # others go on for as long as they may
 
 
 def test_json_by_a_schema(engine: Engine) -> None:
