@@ -81,8 +81,8 @@ def _work(result: Result) -> str:
 
 
 def _share(result: Result) -> str:
-    if result.limit is None:
-        return "–"
+    if result.limit is None or result.percent_of_limit is None:
+        return "withheld" if result.exceeds_limit else "–"
     return f"{result.percent_of_limit:.1f} % of {result.limit.rate:.1f}"
 
 

@@ -19,7 +19,7 @@ from q4engine.bench import conditions
 from q4engine.bench.cases import Case, Work, cases, work
 from q4engine.bench.limits import Limit
 from q4engine.bench.model import ModelFacts
-from q4engine.bench.runner import Result, Series
+from q4engine.bench.runner import Result, Runner, Series, Settings
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.tables import Markdown, Row, as_dict, csv_lines, to_json
 from q4engine.bench.targets import random_tokens
@@ -146,6 +146,30 @@ def test_result_uses_medians() -> None:
     prompt = result(Case(100, 0), [0.1, 0.1, 0.1], limit=Limit("int8 x", "GOP/s", [200.0]))
     assert prompt.rate == pytest.approx(100.0)  # two operations a product
     assert prompt.percent_of_limit == pytest.approx(50.0)
+
+
+def test_more_than_the_limit_is_withheld() -> None:
+    found = result(Case(0, 10), [0.2, 0.2], limit=Limit("read", "GB/s", [9.26]))  # 15 GB/s of 9.26
+    assert found.exceeds_limit and found.percent_of_limit is None and found.reached == pytest.approx(162.0, rel=1e-3)
+    assert as_dict(Row(MODEL, found))["percent_of_limit"] is None
+    assert Markdown(with_peer=False).row(Row(MODEL, found)).rstrip(" |").endswith("withheld")
+    (warning,) = found.warnings()
+    assert warning.startswith("tg10: 162 % of the limit that was measured beside it, also when repeated: ")
+    nearly = result(Case(0, 10), [0.2, 0.2], limit=Limit("read", "GB/s", [14.5]))
+    assert nearly.percent_of_limit == pytest.approx(103.4, rel=1e-3) and nearly.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("rates", "runs", "percent"), [([20.0], 1, 75.0), ([5.0, 20.0], 2, 75.0), ([5.0, 5.0], 2, None)]
+)
+def test_more_than_the_limit_is_measured_once_more(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine, rates: list[float], runs: int, percent: float | None
+) -> None:
+    found = iter([result(Case(0, 10), [0.2], limit=Limit("read", "GB/s", [rate])) for rate in rates])
+    done: list[Case] = []
+    monkeypatch.setattr(Runner, "_run", lambda self, test: (done.append(test), next(found))[1])
+    measured = Runner(engine, 64, Settings(), None, lambda _: None).run(Case(0, 10))
+    assert len(done) == runs and measured.percent_of_limit == (None if percent is None else pytest.approx(percent))
 
 
 def test_warnings() -> None:
