@@ -120,7 +120,8 @@ class Step:
     n_past: positions in the KV cache before the call.  n_eval: tokens evaluated by it.
     start_s: on the capture's clock.  duration_s: seconds, of the kept intervals where straddling ones were dropped.
     call: the call's number in the capture, where it has one (finds its rows in `Table.calls`).
-    parts: as of a phase.  forgotten: of the tokens evaluated, those whose positions a later step took.
+    parts: as of a phase.  forgotten: of the tokens evaluated, those whose positions a later step took.  sequences: that
+    the tokens belong to, each of which has positions of its own.
     """
 
     n_past: int
@@ -132,10 +133,16 @@ class Step:
     call: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
     forgotten: int = 0
+    sequences: int = 1
 
     @property
     def n_kept(self) -> int:
         return self.n_eval - self.forgotten
+
+    @property
+    def end(self) -> int:
+        """Position behind its last token, of the sequence that has the most."""
+        return self.n_past + -(-self.n_eval // self.sequences)
 
     def together(self, *events: str) -> dict[str, Count] | None:
         return counted_together(self.counts, self.groups, events, self.parts)

@@ -59,7 +59,11 @@ def spans_of_calls(calls: Calls) -> list[Span]:
     if "phase" in rows:
         labels = [str(p) or None for p in rows["phase"]]
     columns = (rows[c].to_list() for c in ("n_past", "n_eval", "start_s", "duration_s", "call"))
-    steps = [Step(int(p), int(e), s, d, call=int(c)) for p, e, s, d, c in zip(*columns, strict=True)]
+    sequences = rows["sequences"].fillna(1).clip(lower=1).to_list() if "sequences" in rows else [1] * len(rows)
+    steps = [
+        Step(int(p), int(e), s, d, call=int(c), sequences=int(n))
+        for p, e, s, d, c, n in zip(*columns, sequences, strict=True)
+    ]
     return _gathered(steps, labels, contiguous=False)
 
 
@@ -162,16 +166,15 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
         if before is None or not _continues(step, before, current != opening) or label == opening != current:
             generation += 1
             opening = label = given or PREFILL
-        elif step.n_past < before.n_past + before.n_eval:
-            before.forgotten = before.n_past + before.n_eval - step.n_past
+        elif step.n_past < before.end:
+            before.forgotten = before.end - step.n_past
         kinds.append(_Kind(generation, label, False))
         before = step
     return kinds
 
 
 def _continues(step: Step, before: Step, may_go_back: bool) -> bool:
-    end = before.n_past + before.n_eval
-    return step.n_past == end or (may_go_back and before.n_past < step.n_past < end)
+    return step.n_past == before.end or (may_go_back and before.n_past < step.n_past < before.end)
 
 
 def extent(frame: pd.DataFrame) -> tuple[float, float]:

@@ -5,47 +5,11 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t q4_now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-// Whether user code may read the counter that the kernel's clock is made of, the same on all CPUs.
-static bool counter_is_the_clock(void) {
-    char name[32] = "";
-    FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
-    if (file == NULL)
-        return false;
-    bool read = fgets(name, sizeof name, file) != NULL;
-    fclose(file);
-    return read && (strcmp(name, "tsc\n") == 0 || strcmp(name, "arch_sys_counter\n") == 0);
-}
-
-// The clock and the counter at the same moment: of two attempts the one in which less time passed between the readings.
-static void read_both(const struct q4_recorder *r, uint64_t *ns, q4_ticks *ticks) {
-    q4_ticks least = UINT64_MAX;
-    for (int i = 0; i < 2; i++) {
-        q4_ticks before = q4_record_now(r);
-        uint64_t now = q4_now_ns();
-        q4_ticks after = q4_record_now(r);
-        if (!r->ticking)
-            before = after = now;
-        if (after - before < least) {
-            least = after - before;
-            *ns = now;
-            *ticks = before + (after - before) / 2;
-        }
-    }
-}
 
 // ---- the log -----------------------------------------------------------------------------------
 
@@ -138,7 +102,7 @@ struct q4_recorder *q4_recorder_new(struct q4_recorded of, enum q4_record_level 
                               .n_tallies = level == Q4_RECORD_CALLS ? 0 : of.n_tallies,
                               .pmu = pmu,
                               .remind_bytes = SIZE_MAX};
-    r->ticking = !r->emulated && counter_is_the_clock();
+    r->ticking = !r->emulated && q4_counter_is_the_clock();
     r->n_marks = level == Q4_RECORD_CALLS ? 2 : 1 + 2 * of.n_ops;
     r->n_readings = level == Q4_RECORD_ALL_OPERATIONS ? r->n_marks : 2;
     r->n_busy_words = (r->n_marks + 63) / 64;
@@ -165,7 +129,7 @@ void q4_recorder_free(struct q4_recorder *r) {
 void q4_record_call_start(struct q4_recorder *r, const struct q4_record *call) {
     r->present = *call;
     r->present.n_words = r->pmu ? q4_pmu_words(r->pmu) : 0;
-    read_both(r, &r->present.start_ns, &r->present.start);
+    q4_clock_both(r->ticking, &r->present.start_ns, &r->present.start);
     if (r->emulated)
         q4_emulator_mark(Q4_EMULATOR_CALL, 0, r->present.start_ns);
 }
@@ -177,7 +141,7 @@ static uint64_t *append(uint64_t *to, const void *from, size_t n) {
 }
 
 bool q4_record_call_stop(struct q4_recorder *r) {
-    read_both(r, &r->present.end_ns, &r->present.end);
+    q4_clock_both(r->ticking, &r->present.end_ns, &r->present.end);
     if (r->emulated)
         q4_emulator_mark(Q4_EMULATOR_CALL, 0, r->present.end_ns);
     if (r->block_bytes - r->blocks->used < r->record_bytes && !add_block(r))

@@ -10,8 +10,8 @@
 #ifndef Q4_RECORDER_H
 #define Q4_RECORDER_H
 
+#include "clock.h"
 #include "emulator.h"
-#include "instructions.h" // of the architecture that is built for
 #include "pmu.h"
 #include "q4.h"
 #include "threads.h"
@@ -37,11 +37,6 @@ enum q4_thread_fact {
     Q4_FACT_CONTEXT_SWITCHES,
     Q4_THREAD_FACTS
 };
-
-// A time stamp: the CPU's counter of time (TSC, CNTVCT) where user code may read it, else nanoseconds of the clock.
-// The counter is read without a barrier. clock_gettime reads it behind one, which waits for all loads before it: in a
-// walk that is bound by memory that wait is longer than the reading.
-typedef uint64_t q4_ticks;
 
 // One call. The threads' parts follow it in memory, one behind the other, each as long as its marks need.
 struct q4_record {
@@ -147,9 +142,7 @@ uint64_t q4_record_own_ns(const struct q4_record *record);
 // Measures what a mark and a reading of the selected counters take the calling thread, in nanoseconds. Not in a call.
 void q4_recorder_cost(struct q4_recorder *recorder, double *mark_ns, double *reading_ns);
 
-uint64_t q4_now_ns(void); // CLOCK_MONOTONIC_RAW
-
-static inline q4_ticks q4_record_now(const struct q4_recorder *r) { return r->ticking ? q4_ticks_now() : q4_now_ns(); }
+static inline q4_ticks q4_record_now(const struct q4_recorder *r) { return q4_stamp(r->ticking); }
 
 // Takes a stamp for the thread's next mark.
 static inline void q4_record_stamp(const struct q4_recorder *r, struct q4_thread_record *t) {

@@ -25,8 +25,19 @@ MOST_COLUMNS = 600
 MOST_KEYS = 4096
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
-NUMBERS = (*WHOLE, "layer", "weight_bytes", "thread", "cpu", "migrations", "page_faults", "context_switches", "freq_hz")
-TEXTS = ("phase", "op", "tensor", "type", "shape", "kernel")
+NUMBERS = (
+    *WHOLE,
+    "layer",
+    "weight_bytes",
+    "thread",
+    "cpu",
+    "migrations",
+    "page_faults",
+    "context_switches",
+    "freq_hz",
+    "sequences",
+)
+TEXTS = ("phase", "op", "tensor", "type", "shape", "kernel", "node", "operands")
 NUMERIC_KEYS = (
     "bytes_per_token",
     "kv_bytes_per_token",

@@ -27,40 +27,41 @@ _UNFINISHED = "# state: unfinished"
 _ROOM = 160
 
 
-class Capture:
-    """Writes a capture. Every call's rows are handed to the kernel whole, so the file is well-formed at any time.
+class CaptureFile:
+    """The file of a capture. Every call's rows are handed to the kernel whole, so the file is well-formed at any time.
     It appears with the first call's; a file of the name from before stays until then.
 
-    header: the keys besides those that only this class knows. per_op: a row for each operation and thread as well.
-    Q4Error where the file cannot be written.
+    header: the keys besides those that only this class knows. more: columns behind the usual ones. Q4Error where the
+    file cannot be written.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         header: Mapping[str, object],
-        plan: list[Operation],
         counters: Counters,
-        per_op: bool,
+        more: Sequence[str] = (),
     ) -> None:
         self._path = Path(path)
-        self._plan = plan
         self._counters = counters
-        self._per_op = per_op
-        self._heads: dict[tuple[str, int, int, int], str] = {}
+        self._more = more
         self._events = [(index, group) for index, group in enumerate(counters.groups) if group.names]
         try:
             self._rows = Rows(self._path, self._head(header))
         except OSError as error:
             raise self._failed(error) from None
 
-    def write(self, record: Record) -> None:
-        """The rows of one call."""
-        rows = [self._call_row(record)]
-        if self._per_op:
-            rows += self._operation_rows(record)
+    def write_rows(self, rows: Sequence[str]) -> None:
+        """The rows of one call, each with its line end."""
         try:
             self._rows.write("".join(rows).encode())
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def leave(self) -> None:
+        """Ends the file as that of a run which was cut off."""
+        try:
+            self._rows.close()
         except OSError as error:
             raise self._failed(error) from None
 
@@ -90,43 +91,72 @@ class Capture:
             keys["counters_missing"] = missing_text(self._counters.missing)
         for _, group in self._events:
             keys[f"group.{group.name}"] = f"pmu={group.pmu} events={','.join(group.names)}"
-        lines = [f"# {key}: {_one_line(value)}" for key, value in keys.items() if value is not None]
+        lines = [f"# {key}: {one_line(value)}" for key, value in keys.items() if value is not None]
         before = "\n".join(["# q4engine capture", *lines]) + "\n"
         self._room = len(before.encode())
         columns = list(COLUMNS)
         for _, group in self._events:
             columns += [f"time_enabled_ns@{group.name}", f"time_running_ns@{group.name}"]
             columns += [f"{name}@{group.name}" for name in group.names]
-        return f"{before}{_UNFINISHED.ljust(_ROOM)}\n{_csv_line(columns)}".encode()
+        return f"{before}{_UNFINISHED.ljust(_ROOM)}\n{csv_line([*columns, *self._more])}".encode()
+
+    def count_cells(self, counts: Counts) -> str:
+        """The cells of all groups, each behind a comma."""
+        cells: list[str] = []
+        for index, group in self._events:
+            values = counts.by_group.get(index)
+            cells += [str(value) for value in values] if values else [""] * (2 + len(group.names))
+        return "".join(f",{cell}" for cell in cells)
+
+
+class Capture(CaptureFile):
+    """Writes a capture of a session's calls. per_op: a row for each operation and thread as well."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Mapping[str, object],
+        plan: list[Operation],
+        counters: Counters,
+        per_op: bool,
+    ) -> None:
+        self._plan = plan
+        self._per_op = per_op
+        self._heads: dict[tuple[str, int, int, int], str] = {}
+        super().__init__(path, header, counters)
+
+    def write(self, record: Record) -> None:
+        """The rows of one call."""
+        rows = [self._call_row(record)]
+        if self._per_op:
+            rows += self._operation_rows(record)
+        self.write_rows(rows)
 
     def _call_row(self, record: Record) -> str:
         call, facts = record.call, record.threads()
         counts = self._counters.of_call(record)
-        hidden = counts.by_name
+        migrations, frequency = of_cycles(counts)
         cpu = facts[0].last_cpu if len(facts) == 1 else ""
         faults = sum(fact.page_faults for fact in facts) if facts else ""
         switches = sum(fact.context_switches for fact in facts) if facts else ""
-        migrations = hidden.get(MIGRATIONS, "")
-        cycles, running = hidden.get(CYCLES), counts.running.get(CYCLES, 0)
-        frequency = f"{cycles / running * 1e9:.0f}" if cycles is not None and running else ""
         cells = [
             record.number, call.phase, call.n_past, call.n_eval, "", "", "", "", "", "", "", "", cpu,
             record.start_ns, record.duration_ns, migrations, faults, switches, frequency,
         ]  # fmt: skip
-        return ",".join(map(str, cells)) + self._count_cells(counts) + "\n"
+        return ",".join(map(str, cells)) + self.count_cells(counts) + "\n"
 
     def _operation_rows(self, record: Record) -> list[str]:
         """What differs from row to row is put together here, the rest once for all calls of a kind."""
         rows, call, facts = [], record.call, record.threads()
         counted = self._counters.of_marks(record)
         lead = f"{record.number},{call.phase},{call.n_past},"
-        blank = self._count_cells(Counts.none())
+        blank = self.count_cells(Counts.none())
         for thread, marks in enumerate(record.marks()):
             fact = facts[thread]
             cpu = str(fact.last_cpu) if fact.first_cpu == fact.last_cpu else ""
             for span in record.spans(self._plan, marks):
                 head = self._operation_head(span.name, span.operation, record)
-                cells = self._count_cells(counted[thread][span.mark - 1]) if counted and span.mark else blank
+                cells = self.count_cells(counted[thread][span.mark - 1]) if counted and span.mark else blank
                 rows.append(f"{lead}{head},{thread},{cpu},{span.start_ns},{span.end_ns - span.start_ns},,,,{cells}\n")
         return rows
 
@@ -143,23 +173,25 @@ class Capture:
             else:
                 cells += [operation.tensor, operation.type, operation.shape, operation.kernel(tokens)]
                 cells.append(operation.bytes_read(tokens, experts) or "")
-            self._heads[key] = _csv_line([_one_line(cell) for cell in cells]).removesuffix("\n")
+            self._heads[key] = csv_line([one_line(cell) for cell in cells]).removesuffix("\n")
         return self._heads[key]
 
-    def _count_cells(self, counts: Counts) -> str:
-        cells: list[str] = []
-        for index, group in self._events:
-            values = counts.by_group.get(index)
-            cells += [str(value) for value in values] if values else [""] * (2 + len(group.names))
-        return "".join(f",{cell}" for cell in cells)
+
+def of_cycles(counts: Counts) -> tuple[int | str, str]:
+    """(migrations, cycles a second of the time in which they were counted) of a call row; '' where not counted."""
+    cycles, running = counts.by_name.get(CYCLES), counts.running.get(CYCLES, 0)
+    frequency = f"{cycles / running * 1e9:.0f}" if cycles is not None and running else ""
+    return counts.by_name.get(MIGRATIONS, ""), frequency
 
 
-def _one_line(value: object) -> str:
+def one_line(value: object) -> str:
+    """A value as a header or cell takes it."""
     text = "".join(character if character.isprintable() else " " for character in str(value))
     return text.strip()
 
 
-def _csv_line(cells: Sequence[str]) -> str:
+def csv_line(cells: Sequence[str]) -> str:
+    """A row with its line end, quoted where CSV wants it."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()

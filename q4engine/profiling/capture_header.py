@@ -16,8 +16,6 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
     """Keys of docs/capture-format.md that the engine and the machine give; None where not known."""
     kernels = dict.fromkeys(name for choice in engine.kernels for name in (choice.gemv, choice.gemm))
     return {
-        "q4engine_version": __version__,
-        "commit": machine.commit(),
         "model": model_name(engine),
         "model_file": engine.gguf.path.name,
         "bytes_per_token": weight_bytes_per_token(engine),
@@ -26,6 +24,15 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "n_layers": engine.config.n_layers,
         "n_threads": engine.n_threads,
         "kernels": ",".join(kernels) or None,
+        **machine_header(command),
+    }
+
+
+def machine_header(command: str | None) -> dict[str, object]:
+    """Keys that the machine gives, and who wrote the capture when."""
+    return {
+        "q4engine_version": __version__,
+        "commit": machine.commit(),
         "arch": machine.architecture(),
         "cpu": machine.cpu_name(),
         "midr": ",".join(f"0x{midr:08x}" for midr in machine.midrs()) or None,

@@ -7,7 +7,7 @@ call, never an estimate.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,6 +106,14 @@ class Counters:
         whole: np.ndarray = readings[:, :, heads] == [len(group.events) for group in groups]
         both: np.ndarray = whole[:, 1:] & whole[:, :-1]
         return both
+
+    def of_words(self, words: Sequence[int]) -> Counts:
+        """Counts of a difference of readings of all groups, threads already added; none of what does not fit."""
+        if not words or len(words) != sum(group.words for group in self.groups):
+            return Counts.none()
+        heads = np.cumsum([0, *(group.words for group in self.groups[:-1])])
+        complete = [words[at] == len(group.events) for at, group in zip(heads, self.groups, strict=True)]
+        return self._counts(range(len(self.groups)), list(words), complete)
 
     def _readings(self, record: Record) -> np.ndarray | None:
         """None where nothing was counted, or on a thread that the counters are not on."""

@@ -25,7 +25,7 @@ Layers = Sequence[tuple[str, ...]]
 Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
-    ("bench/*", "diagnosis.py"),
+    ("bench/*", "diagnosis.py", "watch/*"),
     ("llm.py",),
     ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
     ("engine.py",),
@@ -47,18 +47,19 @@ Q4ENGINE: Layers = (
     ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "machine.py"),
 )
 NATIVE: Layers = (
-    ("python/*", "tests/*"),
-    ("build.[ch]",),
+    ("python/*", "tests/*", "watch/hooks.c"),
+    ("build.[ch]", "watch/calls.[ch]"),
     ("execute/[!o]*.[ch]",),
     ("session.[ch]",),
-    ("kv_cache.[ch]", "fuse.[ch]", "pack.c"),
-    ("model.[ch]", "plan.c"),
+    ("kv_cache.[ch]", "fuse.[ch]", "pack.c", "watch/tensors.[ch]"),
+    ("model.[ch]", "plan.c", "watch/slots.[ch]"),
     ("plan.h", "execute/operations.[ch]"),  # the list of classes: who walks a plan needs no more of execute/
-    ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "sampling.[ch]"),
+    ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "sampling.[ch]", "watch/re*.[ch]"),
     ("types/[!t]*", "types/types.c", "matmul/*", "arm/*", "x86/*"),  # but see KERNELS
     ("ops/*",),
     ("types/types.h", "acts.[ch]"),  # what a type and a form of activations are; the types themselves stand above
     ("cpu.[ch]", "emulator.[ch]", "memory.[ch]", "pages.[ch]", "peak.[ch]", "pmu.[ch]", "q4.[ch]", "threads.[ch]"),
+    ("clock.[ch]",),
 )
 # Kernels include their own kind and these, and nobody else includes them.
 KERNELS = ("arm", "x86")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import pandas as pd
 import pytest
 
+from analysis.calls import Calls
 from analysis.errors import AnalysisError
 from analysis.phase import Marker
-from analysis.spans import extent, known_extent, spans_of_markers
+from analysis.spans import extent, known_extent, spans_of_calls, spans_of_markers
 from analysis.table import TableBuilder
 
 
@@ -78,3 +82,19 @@ def test_extent() -> None:
     assert begin == 0.0 and end != end
     with pytest.raises(AnalysisError, match="no intervals to cut by markers"):
         extent(total.frame())
+
+
+def test_several_sequences_advance_together() -> None:
+    """Two tokens of two sequences are one position further; a call of one sequence then goes on with its own."""
+    rows = pd.DataFrame(
+        {
+            "op": "", "call": range(5), "n_past": [0, 8, 9, 10, 11], "n_eval": [8, 2, 2, 2, 1],
+            "start_s": [0.0, 1.0, 2.0, 3.0, 4.0], "duration_s": 1.0, "sequences": [math.nan, 2, 2, 2, 1],
+            "phase": ["prefill", *["decode"] * 4],
+        }
+    )  # fmt: skip
+    spans = spans_of_calls(Calls(rows))
+    assert [(span.label, span.generation, len(span.steps)) for span in spans] == [("prefill", 0, 1), ("decode", 0, 4)]
+    assert [step.forgotten for span in spans for step in span.steps] == [0] * 5
+    alone = spans_of_calls(Calls(rows.drop(columns="sequences")))
+    assert len(alone) > 2 or any(step.forgotten for span in alone for step in span.steps)

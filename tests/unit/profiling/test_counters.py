@@ -17,7 +17,7 @@ from capture_runs import read_capture
 
 from q4engine import _native
 from q4engine.engine import Engine
-from q4engine.profiling.counters import AVAILABLE, Counters
+from q4engine.profiling.counters import AVAILABLE, Counters, Group
 from q4engine.profiling.observer import Observation, observe
 from q4engine.profiling.plan import plan_counters
 
@@ -242,3 +242,22 @@ def test_a_program_of_another_user_is_refused() -> None:
 def test_arguments_that_do_not_fit(threads: object, groups: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         _native.Counters(threads, groups)  # type: ignore[arg-type]
+
+
+def test_counts_of_another_programs_threads() -> None:
+    """As the watching library leaves them: all groups, threads added up."""
+    event = (1, 0, True)
+    counters = Counters(
+        [
+            Group("g0", "cpu", ("CPU_CYCLES", "INST_RETIRED"), (event, event)),
+            Group("sw", "software", ("task-clock",), (event,)),
+        ]
+    )
+    found = counters.of_words([2, 100, 80, 4000, 3000, 1, 100, 100, 7])
+    assert found.by_group == {0: [100, 80, 4000, 3000], 1: [100, 100, 7]}
+    assert found.by_name == {"CPU_CYCLES": 4000, "INST_RETIRED": 3000, "task-clock": 7}
+    unread = counters.of_words([0, 100, 80, 4000, 3000, 1, 100, 100, 7])
+    assert unread.by_group == {1: [100, 100, 7]}
+    for words in ([], [2, 100], [2, 100, 80, 4000, 3000]):
+        assert counters.of_words(words).by_group == {}
+    assert Counters().of_words([]).by_group == {}

@@ -1,0 +1,28 @@
+// Calls: what a program evaluates in one graph.
+#ifndef Q4_WATCH_CALLS_H
+#define Q4_WATCH_CALLS_H
+
+#include "records.h"
+
+#include <stdint.h>
+
+// llama_decode takes this by value. Source: llama.h, of this form since September 2024.
+struct llama_batch {
+    int32_t n_tokens;
+    int32_t *token;
+    float *embd;
+    int32_t *pos;
+    int32_t *n_seq_id;
+    int32_t **seq_id;
+    int8_t *logits;
+};
+
+// Around a call of the program into llama.cpp; calls within it are part of it. Returns whether this is the outermost.
+int q4_watch_enter(void *context, const struct llama_batch *batch, enum q4_watch_call_kind kind, const void *caller);
+void q4_watch_leave(int outermost, int status);
+
+// Around the evaluation of a graph.
+void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller);
+void q4_watch_graph_end(int status);
+
+#endif

@@ -1,0 +1,181 @@
+// The functions that this library stands in front of: those of llama.cpp's shared libraries that are called through the
+// procedure linkage table. Each does what it is for, then goes on to the real one; where there is none it calls
+// nothing.
+#define _GNU_SOURCE
+#include "calls.h"
+#include "real_functions.h"
+#include "slots.h"
+#include "tensors.h"
+
+#include <sched.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define CALLER __builtin_return_address(0)
+
+// ---- operations ---------------------------------------------------------------------------------
+
+// The thread's first look at a graph: what it waited for until then is no operation's time.
+static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) {
+    here->operation = NULL;
+    here->graph = graph;
+    struct q4_watch_slot *slot = q4_watch_slot_here();
+    if (slot == NULL)
+        return NULL;
+    q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number);
+    return slot;
+}
+
+static struct q4_watch_operation *add(struct q4_watch_slot *slot, struct q4_watch_operation operation) {
+    struct q4_watch_operation *room =
+        q4_watch_room(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, sizeof operation);
+    if (room) {
+        *room = operation;
+        q4_watch_done(slot->operations, sizeof operation);
+    }
+    return room;
+}
+
+static struct q4_watch_operation first_look(q4_ticks now, int tid) {
+    return (struct q4_watch_operation){.node = 0, .start = now, .end = (uint64_t)tid, .wait = (uint64_t)sched_getcpu()};
+}
+
+// An operation begins where the one before it ended: at the end of the barrier, or now where there was none.
+static void begin(const void *node, const void *second) {
+    struct q4_watch_thread *here = &q4_watch_here;
+    uint64_t graph = atomic_load_explicit(&q4_watch.n_graphs, memory_order_relaxed);
+    struct q4_watch_slot *slot = here->slot;
+    if ((slot == NULL || here->graph != graph) && (slot = join(here, graph)) == NULL)
+        return;
+    q4_ticks start;
+    struct q4_watch_operation *before = here->operation;
+    if (before && here->waited) {
+        start = before->end;
+    } else {
+        start = q4_stamp(q4_watch.ticking);
+        if (before)
+            before->end = start;
+        else
+            add(slot, first_look(start, here->tid));
+    }
+    uint64_t address = here->call ? q4_watch_node(slot, node, second) : (uintptr_t)node | (second != NULL);
+    here->operation = add(slot, (struct q4_watch_operation){address, start, start, 0});
+    here->waited = false;
+}
+
+static bool watched(void) { return q4_watch.operations && atomic_load_explicit(&q4_watch.ready, memory_order_acquire); }
+
+EXPORT bool ggml_cpu_extra_compute_forward(void *params, void *node) {
+    static q4_watch_real_cache cache;
+    bool (*real)(void *, void *);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (watched())
+        begin(node, NULL);
+    return real && real(params, node);
+}
+
+EXPORT void ggml_compute_forward_rms_norm_mul_fused(const void *params, void *norm, void *mul) {
+    static q4_watch_real_cache cache;
+    void (*real)(const void *, void *, void *);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (watched())
+        begin(norm, mul);
+    if (real)
+        real(params, norm, mul);
+}
+
+EXPORT void ggml_barrier(void *pool) {
+    static q4_watch_real_cache cache;
+    void (*real)(void *);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (real == NULL)
+        return;
+    struct q4_watch_operation *operation = watched() ? q4_watch_here.operation : NULL;
+    if (operation == NULL) {
+        real(pool);
+        return;
+    }
+    q4_ticks entered = q4_stamp(q4_watch.ticking);
+    real(pool);
+    operation->end = q4_stamp(q4_watch.ticking);
+    operation->wait += operation->end - entered;
+    q4_watch_here.waited = true;
+}
+
+// ---- graphs -------------------------------------------------------------------------------------
+
+// A part of a call: one of several where some operations are done elsewhere.
+EXPORT int ggml_graph_compute(void *graph, void *plan) {
+    static q4_watch_real_cache cache;
+    int (*real)(void *, void *);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    atomic_fetch_add(&q4_watch.n_graphs, 1);
+    return real ? real(graph, plan) : -1;
+}
+
+EXPORT int ggml_backend_sched_graph_compute_async(void *scheduler, void *graph) {
+    static q4_watch_real_cache cache;
+    int (*real)(void *, void *);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (real == NULL)
+        return -1;
+    q4_watch_graph_begin(scheduler, graph, CALLER);
+    int status = real(scheduler, graph);
+    q4_watch_graph_end(status);
+    return status;
+}
+
+// ---- calls --------------------------------------------------------------------------------------
+
+EXPORT int32_t llama_decode(void *context, struct llama_batch batch) {
+    static q4_watch_real_cache cache;
+    int32_t (*real)(void *, struct llama_batch);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (real == NULL)
+        return -1;
+    int outermost = q4_watch_enter(context, &batch, Q4_WATCH_DECODE, CALLER);
+    int32_t status = real(context, batch);
+    q4_watch_leave(outermost, status);
+    return status;
+}
+
+EXPORT int32_t llama_encode(void *context, struct llama_batch batch) {
+    static q4_watch_real_cache cache;
+    int32_t (*real)(void *, struct llama_batch);
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (real == NULL)
+        return -1;
+    int outermost = q4_watch_enter(context, &batch, Q4_WATCH_ENCODE, CALLER);
+    int32_t status = real(context, batch);
+    q4_watch_leave(outermost, status);
+    return status;
+}
+
+// llama_context::decode(llama_batch const&) and encode, which those two call: seen too where a program asks the library
+// itself for llama_decode, as Python's ctypes does.
+typedef int member(void *context, const struct llama_batch *batch);
+
+EXPORT member _ZN13llama_context6decodeERK11llama_batch, _ZN13llama_context6encodeERK11llama_batch;
+
+static int call_member(member *real, void *context, const struct llama_batch *batch, enum q4_watch_call_kind kind,
+                       const void *caller) {
+    if (real == NULL)
+        return -1;
+    int outermost = q4_watch_enter(context, batch, kind, caller);
+    int status = real(context, batch);
+    q4_watch_leave(outermost, status);
+    return status;
+}
+
+int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+    static q4_watch_real_cache cache;
+    member *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    return call_member(real, context, batch, Q4_WATCH_DECODE, CALLER);
+}
+
+int _ZN13llama_context6encodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+    static q4_watch_real_cache cache;
+    member *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    return call_member(real, context, batch, Q4_WATCH_ENCODE, CALLER);
+}

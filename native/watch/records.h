@@ -1,0 +1,74 @@
+// What the watching library (docs/watch.md) leaves in its file, to be read by q4engine/watch/records.py.
+//
+// A head, then blocks. Each belongs to a slot, which one thread has at a time, and holds operations, all of one size,
+// or log entries. `used` grows after what it counts was written, and the file is mapped: whatever ends the process, the
+// kernel keeps what was written.
+#ifndef Q4_WATCH_RECORDS_H
+#define Q4_WATCH_RECORDS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define Q4_WATCH_MAGIC "q4watch"
+#define Q4_WATCH_VERSION 1
+#define Q4_WATCH_HEAD_BYTES 4096
+#define Q4_WATCH_BLOCK_BYTES (512 << 10)
+
+struct q4_watch_head {
+    char magic[8];
+    uint32_t version, head_bytes, block_bytes, operation_bytes;
+    uint32_t process, error; // error: errno of what ended the recording before the program did, else 0
+    uint64_t operation_cost; // nanoseconds that 1000 operations' records take
+};
+
+enum q4_watch_kind { Q4_WATCH_OPERATIONS = 1, Q4_WATCH_LOG };
+
+struct q4_watch_block {
+    _Atomic uint64_t used; // bytes behind this head
+    uint32_t kind, slot;
+    uint64_t number; // of the block in the file
+    uint64_t padding[5];
+};
+
+// One thread's part of one node. It waited `wait` of the time from start to end, the rest it worked. node 0: the
+// thread's first look at a graph, on the CPU `wait`; its thread is `end`. Times are ticks (clock.h).
+struct q4_watch_operation {
+    uint64_t node; // address; the lowest bit is set of a norm that is done with the multiplication that follows it
+    uint64_t start, end, wait;
+};
+
+// Log entries: a head, then `bytes` of content, rounded up to 8.
+enum q4_watch_entry_type {
+    Q4_WATCH_CALL = 1, // struct q4_watch_call
+    Q4_WATCH_END,      // struct q4_watch_end
+    Q4_WATCH_NODE,     // the node's address, then text: a line a tensor
+    Q4_WATCH_NOTE,     // text: key=value
+    Q4_WATCH_COUNTS,   // the call's number, then for each group: number of events, ns enabled, ns running, counts
+};
+
+struct q4_watch_entry {
+    uint32_t type, bytes;
+};
+
+enum q4_watch_call_kind {
+    Q4_WATCH_DECODE,
+    Q4_WATCH_ENCODE,
+    Q4_WATCH_OTHER,  // a graph that evaluates no tokens: a shift of the cache, an image
+    Q4_WATCH_UNSEEN, // a call whose graph was not seen
+};
+
+struct q4_watch_call {
+    uint64_t call, kind, context;
+    uint64_t ns, ticks; // the same moment
+    int64_t n_past;     // the lowest position, -1: not known
+    uint64_t n_eval, n_sequences;
+};
+
+struct q4_watch_end {
+    uint64_t call;
+    int64_t status;
+    uint64_t ns, ticks;
+    uint64_t own; // ticks that recording took before and after the call
+};
+
+#endif

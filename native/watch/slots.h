@@ -1,0 +1,67 @@
+// Threads that were seen: each has a slot while it lives, with the blocks that its records go to.
+#ifndef Q4_WATCH_SLOTS_H
+#define Q4_WATCH_SLOTS_H
+
+#include "../clock.h"
+#include "../pmu.h"
+#include "record_file.h"
+
+#define Q4_WATCH_SLOTS 256
+#define Q4_WATCH_POSITIONS ((size_t)1 << 14)
+
+struct q4_watch_seen { // a node as it was last described
+    uint64_t node, content;
+};
+
+struct q4_watch_slot {
+    _Atomic bool taken;
+    unsigned number;
+    struct q4_watch_block *operations, *log;
+    struct q4_watch_seen *seen; // [Q4_WATCH_SEEN], of a slot that makes calls
+    size_t n_seen;
+    struct q4_pmu *pmu;    // counters on the thread that has the slot
+    uint64_t *past_counts; // of threads that had it before
+    uint64_t *counts;      // of all threads when the call began
+    int32_t *positions;    // [Q4_WATCH_POSITIONS], of a call's tokens
+};
+
+// What the calling thread is doing.
+struct q4_watch_thread {
+    struct q4_watch_slot *slot;
+    int tid;
+    struct q4_watch_operation *operation; // NULL: none
+    bool waited;                          // at a barrier since the operation began
+    uint64_t graph;                       // the last one that it took part in
+    uint64_t call;                        // whose caller it is, 0: of none
+};
+
+extern _Thread_local struct q4_watch_thread q4_watch_here;
+
+// The library as a whole. ready: a file is there.
+struct q4_watch_state {
+    _Atomic bool ready;
+    _Atomic bool noted; // what the process is
+    bool operations;    // a record of each
+    bool ticking;
+    _Atomic uint64_t n_calls, n_graphs;
+    struct q4_pmu_group groups[Q4_PMU_MAX_GROUPS];
+    size_t n_groups, n_words; // n_words: of one reading
+};
+
+extern struct q4_watch_state q4_watch;
+
+// Opens the file, as the environment says; false: nothing is to be recorded.
+bool q4_watch_start(void);
+
+// The calling thread's slot, the lowest free one; NULL where there is none.
+struct q4_watch_slot *q4_watch_slot_here(void);
+
+// What the threads' counters have counted so far, all together, [n_words].
+void q4_watch_counts(uint64_t *words);
+
+// An entry of the calling thread's log.
+void q4_watch_log(enum q4_watch_entry_type type, const void *head, size_t head_bytes, const void *rest,
+                  size_t rest_bytes);
+void q4_watch_note(const char *key, const char *value);
+
+#endif

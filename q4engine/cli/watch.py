@@ -1,0 +1,171 @@
+"""``q4engine watch``: an unmodified program that uses llama.cpp's shared libraries, captured as our own runs are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.outputs import conflict
+from q4engine.cli import options
+from q4engine.cli.options import note, printable
+from q4engine.errors import Q4Error
+
+if TYPE_CHECKING:
+    from q4engine.profiling.counters import Counters
+    from q4engine.watch.outputs import Outputs
+    from q4engine.watch.records import Process
+
+_EPILOG = """\
+examples:
+  q4engine watch --capture run.csv --per-op -- llama-cli -m model.gguf -p "Once upon a time" -n 32
+  q4engine watch --capture run.csv --markers markers.csv -- python with_llama_cpp.py
+  python -m analysis.stalls run.csv
+
+The program's output, its exit code and the signals that it gets are as without. docs/watch.md says what is seen.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = options.add_command(
+        subparsers,
+        "watch",
+        run,
+        help="capture a program that uses llama.cpp: calls, operations, counters",
+        description="Run an unmodified program that uses llama.cpp's shared libraries, and capture what it evaluates.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--capture", metavar="FILE", type=options.file, help="times and counts of every call as CSV, for the analysis")
+    add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
+    add("--markers", metavar="FILE", type=options.file, help="the markers as CSV, for other tools")
+    add("--trace", metavar="FILE", type=options.file, help="a slice for every call and operation, for ui.perfetto.dev")
+    add(
+        "--events",
+        metavar="LIST",
+        help="what to count in each call: Arm's names, perf's, raw codes, the presets default, stalls, mix, cache, or "
+        "none",
+    )
+    add("command", metavar="-- COMMAND", nargs="+", help="the program and its arguments")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the program, then write the files; ends as the program did."""
+    from q4engine.watch import program
+
+    _check(args)
+    unwatched = program.why_unwatched(args.command[0])
+    if unwatched is not None:
+        note(f"note: {printable(args.command[0])} cannot be watched: {unwatched}")
+        program.end_as(program.run(args.command, None))
+    what = _outputs(args)
+    code, trouble = 0, ""
+    with program.loadable(program.library()) as preload:
+        records = _records_folder(args)
+        try:
+            groups = _groups_text(what.counters)
+            per_op = what.per_op or what.trace is not None
+            code = program.run(args.command, program.environment(records, per_op, groups, preload))
+            try:
+                _convert(records, what, args.command[0])
+            except Q4Error as error:
+                trouble = str(error)
+        finally:
+            shutil.rmtree(records, ignore_errors=True)
+    if trouble:
+        note(f"error: {printable(trouble)}")
+    program.end_as(code)
+
+
+def _check(args: argparse.Namespace) -> None:
+    outputs = {name: getattr(args, name) for name in ("capture", "markers", "trace")}
+    if not any(outputs.values()):
+        args.parser.error("give --capture, --markers or --trace")
+    if args.per_op and args.capture is None:
+        args.parser.error("--per-op needs --capture")
+    if args.events is not None and args.capture is None:
+        args.parser.error("--events needs --capture")
+    options.check_events(args)
+    streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
+    named = [(f"--{name}", path) for name, path in outputs.items() if path is not None]
+    if found := conflict(named, streams):
+        args.parser.error(found)
+
+
+def _records_folder(args: argparse.Namespace) -> Path:
+    """Beside the first output, where there is room for that too."""
+    beside = next(path for path in (args.capture, args.trace, args.markers) if path is not None).absolute().parent
+    try:
+        return Path(tempfile.mkdtemp(prefix=".q4engine-watch-", dir=beside))
+    except OSError as error:
+        raise Q4Error(f"{beside}: records cannot be kept there: {error.strerror}") from None
+
+
+def _outputs(args: argparse.Namespace) -> Outputs:
+    from q4engine.watch.outputs import Outputs
+
+    return Outputs(
+        capture=args.capture,
+        per_op=args.per_op,
+        markers=args.markers,
+        trace=args.trace,
+        command=args.command_line,
+        counters=_counters(args),
+    )
+
+
+def _counters(args: argparse.Namespace) -> Counters:
+    from q4engine import _native
+    from q4engine.profiling.counters import AVAILABLE, Counters
+    from q4engine.profiling.plan import plan_counters
+
+    if args.capture is None:
+        return Counters(state="not asked for")
+    counters = plan_counters(args.events or "default", _native.pmu_try)
+    if counters.state != AVAILABLE and args.events != "none":
+        note(f"note: no counters: {counters.state}")
+    return counters
+
+
+def _groups_text(counters: Counters) -> str:
+    """The groups as native/watch/slots.c reads them."""
+    return ";".join(
+        ",".join(f"{kind}:{config}:{int(user_only)}" for kind, config, user_only in group.events)
+        for group in counters.groups
+    )
+
+
+def _convert(records: Path, what: Outputs, command: str) -> None:
+    """Writes the files, and says in a line what is not as it should be."""
+    from q4engine.watch.outputs import write
+    from q4engine.watch.records import SUFFIX, read
+
+    found = [read(path) for path in sorted(records.glob(f"*{SUFFIX}"))]
+    processes = [process for process in found if process is not None]
+    written = write(what, processes)
+    if not written:
+        note(
+            f"note: {printable(command)} evaluated nothing through llama.cpp's shared libraries, so there is nothing "
+            "to capture (a static build, or another engine?)"
+        )
+        return
+    if len(written) > 1:
+        note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}")
+    for process in processes:
+        _tell(process, what)
+
+
+def _tell(process: Process, what: Outputs) -> None:
+    if process.error:
+        note(f"note: recording ended before the program: {os.strerror(process.error)}")
+    if process.unfinished:
+        note("note: the last call was cut off; the capture ends before it")
+    if lacking := process.noted("lacks"):
+        named = printable(", ".join(lacking[:4]))
+        note(f"note: this build of llama.cpp lacks {named}: what hangs on that is left out")
+    if (what.per_op or what.trace) and process.calls and not process.operations:
+        note("note: this build of llama.cpp shows no operations (it calls them directly): calls alone are captured")

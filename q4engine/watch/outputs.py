@@ -1,0 +1,257 @@
+"""The files of a watched program: what `q4engine run` leaves, of calls that another engine made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import annotate
+from annotate import TraceWriter
+from q4engine.errors import Q4Error
+from q4engine.profiling.capture_file import CaptureFile, csv_line, of_cycles, one_line
+from q4engine.profiling.capture_header import machine_header
+from q4engine.profiling.counters import Counters, Counts
+from q4engine.profiling.recording import BARRIER
+from q4engine.watch.records import CallKind, Process, WatchedCall
+from q4engine.watch.spans import Span, ThreadSpans, Watched, walk
+from q4engine.watch.watched_model import describe_model
+
+MORE_COLUMNS = ("sequences", "node", "operands")
+"""Of a capture's rows beside those of our own: docs/capture-format.md."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files to write, None where not wanted. counters: what was counted on the program's threads."""
+
+    capture: Path | None = None
+    per_op: bool = False
+    markers: Path | None = None
+    trace: Path | None = None
+    command: str | None = None
+    counters: Counters = field(default_factory=Counters)
+
+
+class _Sink(Protocol):
+    def write(self, number: int, watched: Watched) -> None: ...
+    def close(self, cut_off: bool) -> None: ...
+
+
+def phase_of(call: WatchedCall) -> str:
+    """A label by what was evaluated; analysis never reasons from it."""
+    if call.kind == CallKind.ENCODE:
+        return "encode"
+    return "prefill" if call.n_eval > max(1, call.n_sequences) else "decode"
+
+
+def contexts(process: Process) -> list[list[WatchedCall]]:
+    """The calls of each context, the one that evaluated the most tokens first. Graphs without tokens are left out."""
+    found: dict[int, list[WatchedCall]] = {}
+    for call in process.calls:
+        if call.kind != CallKind.OTHER and call.n_eval > 0:
+            found.setdefault(call.context, []).append(call)
+    return sorted(found.values(), key=lambda calls: -sum(call.n_eval for call in calls))
+
+
+def numbered(path: Path, number: int) -> Path:
+    """run.csv, run-2.csv, run-3.csv, …"""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def write(what: Outputs, processes: Sequence[Process]) -> list[str]:
+    """Writes the files, a set of them for each context of each process. Returns names of captures; Q4Error where one
+    cannot be written."""
+    written: list[str] = []
+    found = [(process, calls) for process in processes for calls in contexts(process)]
+    found.sort(key=lambda pair: -sum(call.n_eval for call in pair[1]))
+    for number, (process, calls) in enumerate(found, 1):
+        _write_context(what, number, process, calls)
+        first = what.capture or what.markers or what.trace
+        if first is not None:
+            written.append(numbered(first, number).name)
+    return written
+
+
+def _write_context(what: Outputs, number: int, process: Process, calls: list[WatchedCall]) -> None:
+    wanted = {id(call): index for index, call in enumerate(calls)}
+    with ExitStack() as stack:
+        header = _header(what, process, calls)
+        sinks: list[_Sink] = []
+        if what.capture is not None:
+            sinks.append(_Capture(numbered(what.capture, number), header, what, _cost_percent(process, calls)))
+        if what.markers is not None:
+            sinks.append(_Markers(numbered(what.markers, number)))
+        if what.trace is not None:
+            sinks.append(_Trace(numbered(what.trace, number), process, header))
+        for sink in sinks:
+            stack.callback(sink.close, process.unfinished > 0 or process.error != 0)
+        for watched in walk(process):
+            if id(watched.call) in wanted:
+                for sink in sinks:
+                    sink.write(wanted[id(watched.call)], watched)
+
+
+def _header(what: Outputs, process: Process, calls: list[WatchedCall]) -> dict[str, object]:
+    libraries = [Path(path).name for path in process.noted("library")]
+    others = [call for call in process.calls if call.kind == CallKind.OTHER]
+    keys: dict[str, object] = {
+        "engine": "llama.cpp",
+        "engine_version": " ".join(process.noted("ggml_version") + process.noted("ggml_commit")) or None,
+        "engine_library": ",".join(libraries) or None,
+        "process": process.number,
+        **describe_model(process, calls),
+        **machine_header(what.command),
+    }
+    if others:
+        keys["other_graphs"] = f"{len(others)} that evaluate no tokens, {_seconds(others):.3f} s"
+    return keys
+
+
+def _seconds(calls: Iterable[WatchedCall]) -> float:
+    return sum(call.end_ns - call.start_ns for call in calls) / 1e9
+
+
+def _cost_percent(process: Process, calls: list[WatchedCall]) -> float | None:
+    """What recording took of the time from the first call to the last, by its own account."""
+    run = calls[-1].end_ns - calls[0].start_ns
+    of_slot = process.operations.get(calls[0].slot)
+    marks = 0 if of_slot is None else len(of_slot)
+    took = sum(call.own_ns for call in calls) + marks * process.operation_ns
+    return 100 * took / run if run > 0 else None
+
+
+class _Capture:
+    """A capture of one context."""
+
+    def __init__(self, path: Path, header: Mapping[str, object], what: Outputs, cost: float | None) -> None:
+        self._counters, self._per_op, self._cost = what.counters, what.per_op, cost
+        self._file = CaptureFile(path, header, what.counters, MORE_COLUMNS)
+        self._heads: dict[tuple[str, int, int], tuple[str, str]] = {}
+        self._blank = self._file.count_cells(Counts.none())
+
+    def write(self, number: int, watched: Watched) -> None:
+        rows = [self._call_row(number, watched)]
+        if self._per_op:
+            lead = f"{number},{phase_of(watched.call)},{max(0, watched.call.n_past)},"
+            for thread, of_thread in enumerate(watched.threads):
+                cpu = str(of_thread.cpu) if of_thread.cpu >= 0 else ""
+                for span in of_thread.spans:
+                    head, tail = self._cells(span, watched.call.n_eval)
+                    took = f"{span.start_ns},{span.end_ns - span.start_ns}"
+                    rows.append(f"{lead}{head},{thread},{cpu},{took},,,,{self._blank}{tail}\n")
+        self._file.write_rows(rows)
+
+    def close(self, cut_off: bool) -> None:
+        if cut_off:
+            self._file.leave()
+        else:
+            self._file.close(self._cost)
+
+    def _call_row(self, number: int, watched: Watched) -> str:
+        call = watched.call
+        counts = self._counters.of_words(call.counts)
+        migrations, frequency = of_cycles(counts)
+        cells = [
+            number, phase_of(call), max(0, call.n_past), call.n_eval, *[""] * 9,
+            call.start_ns, call.end_ns - call.start_ns, migrations, "", "", frequency,
+        ]  # fmt: skip
+        return ",".join(map(str, cells)) + self._file.count_cells(counts) + f",{call.n_sequences or ''},,\n"
+
+    def _cells(self, span: Span, n_eval: int) -> tuple[str, str]:
+        """n_eval to weight_bytes, and the cells of MORE_COLUMNS; the same of a node in every call of as many tokens."""
+        key = (span.name, id(span.node), n_eval)
+        if key not in self._heads:
+            node = span.node
+            layer = "" if node is None or node.layer is None else str(node.layer)
+            if node is None or span.name == BARRIER:
+                self._heads[key] = f"{n_eval},{span.name},{layer},,,,,", ",,,"
+            else:
+                n_bytes = "" if node.weight_bytes is None else str(node.weight_bytes)
+                head = [str(node.n_eval(n_eval)), node.op, layer, node.tensor, node.type, node.shape, "", n_bytes]
+                tail = ["", node.name, node.operands]
+                texts = [csv_line([one_line(cell) for cell in cells]).removesuffix("\n") for cells in (head, tail)]
+                self._heads[key] = texts[0], f",{texts[1]}"
+        return self._heads[key]
+
+
+class _Markers:
+    """The markers of one context."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: WatchedCall | None = None
+        try:
+            self._file = annotate.MarkerFile(path)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def write(self, number: int, watched: Watched) -> None:
+        self._last = watched.call
+        self._add(watched.call.start_ns, max(0, watched.call.n_past), watched.call.n_eval, phase_of(watched.call))
+
+    def close(self, cut_off: bool) -> None:
+        """A marker of no tokens ends the last call."""
+        if self._last is not None and not self._file.closed:
+            self._add(self._last.end_ns, max(0, self._last.n_past) + self._last.n_eval, 0, "end")
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _add(self, time_ns: int, n_past: int, n_eval: int, phase: str) -> None:
+        try:
+            self._file.write(time_ns, n_past, n_eval, phase)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> Q4Error:
+        return Q4Error(f"{self._path}: the markers cannot be written: {error.strerror}")
+
+
+class _Trace:
+    """The trace of one context."""
+
+    def __init__(self, path: Path, process: Process, header: Mapping[str, object]) -> None:
+        self._path = path
+        try:
+            known = {key: str(value) for key, value in header.items() if value is not None}
+            self._file = TraceWriter(path, pid=process.number, metadata=known)
+            self._file.process_name("llama.cpp")
+        except OSError as error:
+            raise self._failed(error) from None
+        self._process = process.number
+        self._named: set[int] = set()
+
+    def write(self, number: int, watched: Watched) -> None:
+        try:
+            self._write(watched.call, watched.threads)
+        except OSError as error:
+            self._file.abort()
+            raise self._failed(error) from None
+
+    def close(self, cut_off: bool) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> Q4Error:
+        return Q4Error(f"{self._path}: the trace cannot be written: {error.strerror}")
+
+    def _write(self, call: WatchedCall, threads: Sequence[ThreadSpans]) -> None:
+        tids = [thread.tid for thread in threads] or [self._process]
+        args = {"n_past": max(0, call.n_past), "n_eval": call.n_eval}
+        self._file.instant(f"past {args['n_past']}, n_eval {call.n_eval}", call.start_ns, tids[0], scope="process")
+        length = call.end_ns - call.start_ns
+        self._file.slice(phase_of(call), call.start_ns, length, tids[0], category="call", args=args)
+        for index, (tid, thread) in enumerate(zip(tids, threads, strict=False)):
+            if tid not in self._named:
+                self._named.add(tid)
+                self._file.thread_name(tid, f"thread {index}", sort_index=index)
+            for span in thread.spans:
+                facts = {"node": span.node.name, "tensor": span.node.tensor} if span.node else None
+                start, took = span.start_ns, span.end_ns - span.start_ns
+                self._file.slice(span.name, start, took, tid, category="operation", args=facts)

@@ -1,0 +1,170 @@
+"""What the watching library left of one process (native/watch/records.h).
+
+A process may have ended at any moment, so whatever is cut off or does not fit is left out, never an error.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+_HEAD = struct.Struct("<8s6IQ")
+_BLOCK = struct.Struct("<QIIQ40x")
+_ENTRY = struct.Struct("<II")
+_CALL = struct.Struct("<QQQQQqQQ")
+_END = struct.Struct("<QqQQQ")
+_NUMBER = struct.Struct("<Q")
+
+MAGIC, VERSION = b"q4watch\0", 1
+SUFFIX = ".q4watch"
+OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
+"""One thread's part of a node, in ticks. Of node 0, a thread's first look at a graph, `end` is its thread id and `wait`
+the CPU that it was on."""
+
+
+class _Kind(IntEnum):
+    OPERATIONS = 1
+    LOG = 2
+
+
+class _Entry(IntEnum):
+    CALL = 1
+    END = 2
+    NODE = 3
+    NOTE = 4
+    COUNTS = 5
+
+
+class CallKind(IntEnum):
+    DECODE = 0
+    ENCODE = 1
+    OTHER = 2
+    """A graph that evaluates no tokens."""
+    UNSEEN = 3
+    """A call whose graph was not seen."""
+
+
+@dataclass
+class WatchedCall:
+    """One graph that was evaluated. ticks: counter of the times of operations, at start_ns and end_ns.
+
+    n_past: lowest position of its tokens, -1 where not known. n_sequences: 0 where not known. described: nodes, by
+    address, as they were described anew. counts: readings of the groups, [] where none was taken.
+    """
+
+    kind: CallKind
+    context: int
+    slot: int
+    n_past: int
+    n_eval: int
+    n_sequences: int
+    start_ns: int
+    start_ticks: int
+    end_ns: int = 0
+    end_ticks: int = 0
+    status: int = 0
+    own_ticks: int = 0
+    described: dict[int, str] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
+
+    @property
+    def ns_per_tick(self) -> float:
+        ticks = self.end_ticks - self.start_ticks
+        return (self.end_ns - self.start_ns) / ticks if ticks > 0 else 0.0
+
+    @property
+    def own_ns(self) -> float:
+        """Nanoseconds that recording took before and after it."""
+        return self.own_ticks * self.ns_per_tick
+
+
+@dataclass
+class Process:
+    """calls: complete ones, by their start. unfinished: those that were cut off. operations: by slot, by their start.
+
+    error: errno of what ended the recording before the program, else 0. operation_ns: what a record of an operation
+    takes.
+    """
+
+    number: int
+    error: int
+    operation_ns: float
+    notes: list[tuple[str, str]]
+    calls: list[WatchedCall]
+    unfinished: int
+    operations: dict[int, np.ndarray]
+
+    def noted(self, key: str) -> list[str]:
+        return [value for name, value in self.notes if name == key]
+
+
+def read(path: Path) -> Process | None:
+    """A process's records; None of a file that holds none."""
+    data = path.read_bytes()
+    if len(data) < _HEAD.size:
+        return None
+    magic, version, head_bytes, block_bytes, operation_bytes, number, error, cost = _HEAD.unpack_from(data)
+    if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes <= _BLOCK.size:
+        return None
+    process = Process(number, error, cost / 1000, [], [], 0, {})
+    logs: dict[int, list[bytes]] = {}
+    parts: dict[int, list[np.ndarray]] = {}
+    for at in range(head_bytes, len(data) - _BLOCK.size + 1, block_bytes):
+        used, kind, slot, _ = _BLOCK.unpack_from(data, at)
+        content = data[at + _BLOCK.size : at + min(_BLOCK.size + used, block_bytes)]
+        if kind == _Kind.LOG:
+            logs.setdefault(slot, []).append(content)
+        elif kind == _Kind.OPERATIONS:
+            parts.setdefault(slot, []).append(np.frombuffer(content, OPERATION, len(content) // OPERATION.itemsize))
+    for slot, log in logs.items():
+        _read_log(process, slot, b"".join(log))
+    process.calls.sort(key=lambda call: call.start_ns)
+    for slot, arrays in parts.items():
+        joined = np.concatenate(arrays)
+        process.operations[slot] = joined[np.argsort(joined["start"], kind="stable")]
+    return process
+
+
+def _entries(log: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _ENTRY.size <= len(log):
+        kind, n_bytes = _ENTRY.unpack_from(log, at)
+        at += _ENTRY.size
+        if at + n_bytes > len(log):
+            return
+        yield kind, log[at : at + n_bytes]
+        at += (n_bytes + 7) // 8 * 8
+
+
+def _read_log(process: Process, slot: int, log: bytes) -> None:
+    """Entries of one slot, whose calls follow each other."""
+    present: WatchedCall | None = None
+    number = 0
+    described: dict[int, str] = {}
+    for kind, content in _entries(log):
+        if kind == _Entry.NOTE:
+            key, _, value = content.decode(errors="replace").partition("=")
+            process.notes.append((key, value))
+        elif kind == _Entry.NODE and len(content) > _NUMBER.size:
+            described[_NUMBER.unpack_from(content)[0]] = content[_NUMBER.size :].decode(errors="replace")
+        elif kind == _Entry.CALL and len(content) == _CALL.size:
+            process.unfinished += present is not None
+            number, what, context, ns, ticks, n_past, n_eval, n_sequences = _CALL.unpack(content)
+            # a kind that this version does not know is no call of tokens
+            known = CallKind(what) if what in iter(CallKind) else CallKind.OTHER
+            present = WatchedCall(known, context, slot, n_past, n_eval, n_sequences, ns, ticks)
+        elif present is not None and kind == _Entry.COUNTS and _NUMBER.unpack_from(content)[0] == number:
+            present.counts = np.frombuffer(content[_NUMBER.size :], "<u8").tolist()
+        elif present is not None and kind == _Entry.END and len(content) == _END.size:
+            ended, status, ns, ticks, own = _END.unpack(content)
+            if ended == number:
+                present.end_ns, present.end_ticks, present.status, present.own_ticks = ns, ticks, status, own
+                present.described, described = described, {}
+                process.calls.append(present)
+            present = None
+    process.unfinished += present is not None

@@ -1,0 +1,62 @@
+"""q4engine watch on real llama.cpp, as llama-cpp-python opens it: Q4_LLAMA_CPP_PYTHON names a Python that has it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+DRIVER = Path(__file__).parents[1] / "support" / "llama_cpp_driver.py"
+SECONDS = 900
+# Of SmolLM2's graph: 30 layers of 15 nodes that are called one by one, 4 around them, 61 norms each with its product.
+LAYERS, NODES = 30, 30 * 15 + 4 + 61
+NO_OPERATION = ("", "begin", "end", "barrier")
+
+
+@pytest.fixture(scope="module")
+def peer() -> str:
+    named = os.environ.get("Q4_LLAMA_CPP_PYTHON")
+    if named is None and importlib.util.find_spec("llama_cpp") is not None:
+        named = sys.executable
+    if named is None:
+        pytest.skip("no llama-cpp-python here (Q4_LLAMA_CPP_PYTHON names a Python that has it)")
+    return named
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_and_operations(peer: str, smollm2_path: Path, tmp_path: Path, threads: int) -> None:
+    capture, log = tmp_path / "run.csv", tmp_path / "log"
+    program = [peer, str(DRIVER), str(smollm2_path), str(threads), str(log)]
+    watch = [sys.executable, "-m", "q4engine", "watch", "--events", "none", "--capture", str(capture), "--per-op", "--"]
+    alone = run(program)
+    watched = run([*watch, *program])
+    assert (alone.returncode, watched.returncode) == (7, 7)
+    assert (watched.stdout, watched.stderr) == (alone.stdout, alone.stderr)
+
+    table = pd.read_csv(capture, comment="#", keep_default_na=False, dtype=str)
+    whole = table[table["op"] == ""]
+    found = [" ".join(row) for row in whole[["n_past", "n_eval", "sequences"]].to_numpy()]
+    assert found == log.read_text().splitlines()
+    assert "\n# other_graphs: 1 that" in capture.read_text()  # the shift
+
+    work = table[~table["op"].isin(NO_OPERATION)]
+    assert set(work.groupby(["call", "thread"]).size()) == {NODES}
+    assert sorted(work["thread"].unique()) == [str(i) for i in range(threads)]
+    assert "unknown" not in set(work["op"])
+    gate = work[work["tensor"] == f"blk.{LAYERS - 1}.ffn_gate"].iloc[0]
+    assert gate[["type", "shape", "weight_bytes"]].tolist() == ["Q4_0", "1536x576", str(1536 * 576 * 18 // 32)]
+    times = table[["start_ns", "duration_ns"]].astype(int)
+    by_thread = (
+        times.assign(call=table["call"], thread=table["thread"]).groupby(["call", "thread"])["duration_ns"].sum()
+    )
+    for call, total in by_thread.xs("", level="thread").items():
+        assert (by_thread.loc[call] == total).all()

@@ -1,0 +1,280 @@
+"""q4engine watch on a stand-in of llama.cpp's libraries: what it captures, and that the program notices nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import synthetic_llama
+
+from q4engine.watch import program
+from q4engine.watch.outputs import numbered
+
+SECONDS = 120  # until a test that hangs is ended
+NOTHING = "evaluated nothing through llama.cpp's shared libraries"
+
+pytestmark = pytest.mark.skipif(synthetic_llama.compiler() is None, reason="no C compiler for the stand-in")
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic_llama.build(tmp_path_factory.mktemp("synthetic-llama"))
+
+
+def command(*options: object) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "q4engine", "watch", "--events", "none", *map(str, options)]
+
+
+def watched(stand_in: Path, how: str, threads: int, *options: object) -> subprocess.CompletedProcess[str]:
+    words = [*command(*options), "--", str(stand_in), str(stand_in.parent), str(threads), how]
+    return subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+
+
+def rows(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, comment="#", keep_default_na=False, dtype=str)
+
+
+def calls(path: Path) -> list[tuple[int, int]]:
+    whole = rows(path)
+    whole = whole[whole["op"] == ""]
+    return list(zip(whole["n_past"].astype(int), whole["n_eval"].astype(int), strict=True))
+
+
+CALLS = [(0, 5), (5, 3), (8, 1), (9, 2)]  # as PROGRAM makes them, whose third batch leaves its position to the library
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_and_operations(stand_in: Path, tmp_path: Path, threads: int) -> None:
+    capture, markers, trace = tmp_path / "run.csv", tmp_path / "markers.csv", tmp_path / "run.json"
+    result = watched(
+        stand_in, "shift", threads, "--capture", capture, "--per-op", "--markers", markers, "--trace", trace
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (7, "text of the program\n", "")
+    assert calls(capture) == CALLS
+    table = rows(capture)
+    assert table["sequences"][table["op"] == ""].tolist() == ["1", "1", "1", "2"]
+    assert [line.split(",")[1:3] for line in markers.read_text().splitlines()[1:]] == [
+        *[[str(past), str(n)] for past, n in CALLS],
+        ["11", "0"],
+    ]
+    assert trace.stat().st_size > 1000
+    assert "\n# other_graphs: 1 that" in capture.read_text()
+    for _, of_call in table[table["op"] != ""].groupby("call"):
+        assert sorted(of_call["thread"].unique()) == [str(i) for i in range(threads)]
+        for _, of_thread in of_call.groupby("thread"):
+            work = of_thread[~of_thread["op"].isin(["begin", "end", "barrier"])]
+            # nine nodes: a view is skipped, norm and multiplication are one
+            kinds = work["op"].replace("gemv", "gemm").tolist()
+            assert kinds == ["embedding", "rms_norm", "gemm", "rope", "kv_store", "attention", "gemm"]
+            assert ("barrier" in of_thread["op"].tolist()) == (threads > 1)
+
+
+def test_rows_of_a_call_have_no_gap(stand_in: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "run.csv"
+    watched(stand_in, "plain", 2, "--capture", capture, "--per-op")
+    table = rows(capture)
+    times = table[["start_ns", "duration_ns"]].astype(int)
+    for call, of_call in table.groupby("call"):
+        whole = times[(table["call"] == call) & (table["op"] == "")].iloc[0]
+        for _, of_thread in of_call[of_call["op"] != ""].groupby("thread"):
+            at = int(whole["start_ns"])
+            for _, row in times.loc[of_thread.index].iterrows():
+                assert row["start_ns"] == at
+                at += int(row["duration_ns"])
+            assert at == whole["start_ns"] + whole["duration_ns"]
+
+
+def test_what_an_operation_is(stand_in: Path, tmp_path: Path) -> None:
+    """Names, types and sizes, of tensors whose layout nobody knows but their library."""
+    capture = tmp_path / "run.csv"
+    watched(stand_in, "plain", 1, "--capture", capture, "--per-op")
+    table = rows(capture)
+    found = {row["node"]: row for _, row in table[(table["call"] == "0") & (table["node"] != "")].iterrows()}
+    assert "Qcur-0 (view)" not in found
+    fields = ["op", "layer", "tensor", "type", "shape", "weight_bytes", "n_eval"]
+    norm, last, table_row = found["attn_norm-0"], found["result_output"], found["embd"]
+    assert norm[fields].tolist() == ["rms_norm", "0", "blk.0.attn_norm", "F32", "", "256", "5"]
+    assert last[fields].tolist() == ["gemm", "", "token_embd", "Q4_0", "320x64", "11520", "5"]
+    assert table_row[fields].tolist() == ["embedding", "", "token_embd", "Q4_0", "320x64", "180", "5"]
+    assert last["operands"] == "F32[320x5] <- Q4_0[64x320] F32[256x5x3]"
+    header = capture.read_text()
+    # a token: a row of the table, the norm, both products; a position: 32 columns in F16
+    assert f"\n# bytes_per_token: {36 + 256 + 3456 + 11520}\n" in header
+    assert "\n# kv_bytes_per_token: 64\n" in header
+    assert "\n# engine_version: synthetic\n" in header
+
+
+def test_calls_alone(stand_in: Path, tmp_path: Path) -> None:
+    result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv")
+    assert result.returncode == 7
+    assert calls(tmp_path / "run.csv") == CALLS
+    assert (rows(tmp_path / "run.csv")["op"] == "").all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_several_contexts_have_a_file_each(stand_in: Path, tmp_path: Path, threads: int) -> None:
+    """At one thread they run at the same time, and each operation goes to the call that it belongs to."""
+    result = watched(stand_in, "two", threads, "--capture", tmp_path / "run.csv", "--per-op")
+    assert result.returncode == 7
+    assert result.stderr == "note: 2 contexts, a file each: run.csv, run-2.csv\n"
+    found = {tuple(calls(path)): path for path in tmp_path.glob("*.csv")}
+    steps = [(i, 1) for i in range(40)]
+    own = CALLS + (steps if threads == 1 else [])
+    assert sorted(found) == sorted([tuple(own), tuple(steps)])
+    for path in found.values():
+        table = rows(path)
+        work = table[~table["op"].isin(["", "begin", "end", "barrier"])]
+        assert set(work.groupby(["call", "thread"]).size()) == {7}
+
+
+def test_a_fork_has_a_file_of_its_own(stand_in: Path, tmp_path: Path) -> None:
+    result = watched(stand_in, "fork", 2, "--capture", tmp_path / "run.csv", "--per-op")
+    assert (result.returncode, result.stdout) == (7, "text of the program\n")
+    assert calls(tmp_path / "run.csv") == [*CALLS, (10, 1)]
+    assert calls(tmp_path / "run-2.csv") == [(0, 4)]
+    processes = [
+        next(line for line in path.read_text().splitlines() if line.startswith("# process:"))
+        for path in tmp_path.glob("*.csv")
+    ]
+    assert len(set(processes)) == 2
+
+
+def test_killed(stand_in: Path, tmp_path: Path) -> None:
+    result = watched(stand_in, "kill", 2, "--capture", tmp_path / "run.csv", "--per-op")
+    assert result.returncode == -signal.SIGKILL
+    assert calls(tmp_path / "run.csv") == CALLS
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.csv"]
+
+
+def test_signals_go_to_the_program(stand_in: Path, tmp_path: Path) -> None:
+    words = [*command("--capture", tmp_path / "run.csv"), "--", str(stand_in), str(stand_in.parent), "1", "wait"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out, err) == (21, f"heard {int(signal.SIGTERM)}\n", "")
+    assert calls(tmp_path / "run.csv") == CALLS
+
+
+def test_a_path_with_a_blank(stand_in: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    result = watched(stand_in, "plain", 1, "--capture", folder / "run: 1.csv")
+    assert result.returncode == 7
+    assert calls(folder / "run: 1.csv") == CALLS
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["-c", "print('hello')"], 0), (["-c", "import sys; sys.exit(3)"], 3), (["-c", "1/0"], 1)]
+)
+def test_another_program(tmp_path: Path, words: list[str], code: int) -> None:
+    result = subprocess.run(
+        [*command("--capture", tmp_path / "run.csv"), "--", sys.executable, *words],
+        capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert result.returncode == code
+    assert result.stderr.count(NOTHING) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_is_none(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*command("--capture", tmp_path / "run.csv"), "--", "q4-no-such-program"],
+        capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr == "error: 'q4-no-such-program' cannot be started: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give --capture, --markers or --trace"),
+        (["--markers", "m.csv", "--per-op"], "--per-op needs --capture"),
+        (["--capture", "a.csv", "--markers", "a.csv"], "is the file of"),
+    ],
+)
+def test_usage(options: list[str], said: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "q4engine", "watch", *options, "--", "true"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, cwd=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+# ---- what cannot be watched ---------------------------------------------------------------------
+
+
+def test_a_static_program(tmp_path: Path) -> None:
+    source = tmp_path / "program.c"
+    source.write_text('#include <stdio.h>\nint main(void) { puts("static"); return 5; }\n')
+    built = subprocess.run(
+        [str(synthetic_llama.compiler()), "-static", source, "-o", tmp_path / "program"], capture_output=True
+    )
+    if built.returncode != 0:
+        pytest.skip("this compiler links no static programs")
+    words = [*command("--capture", tmp_path / "run.csv"), "--", str(tmp_path / "program")]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    assert (result.returncode, result.stdout) == (5, "static\n")
+    assert result.stderr == f"note: {tmp_path / 'program'} cannot be watched: it is statically linked\n"
+
+
+def test_musl_and_privileges(tmp_path: Path) -> None:
+    """By the head of the file; such programs are rare on machines that have the other C library."""
+    true = Path(shutil.which("true") or "/bin/true").resolve()
+    text = true.read_bytes()
+    named = text.find(b"/ld-linux")
+    if named < 0:
+        pytest.skip("true is no program of the usual loader")
+    musl = tmp_path / "musl"
+    musl.write_bytes(text.replace(b"/ld-linux", b"/ld-musl-"))
+    musl.chmod(0o755)
+    assert program.why_unwatched(str(musl)) == "it runs with musl, the library with glibc"
+    assert program.why_unwatched(str(true)) is None
+    script = tmp_path / "script"
+    script.write_text(f"#!{musl}\n")
+    script.chmod(0o755)
+    assert program.why_unwatched(str(script)) == "it runs with musl, the library with glibc"
+    if os.geteuid() == 0:
+        privileged = tmp_path / "setuid"
+        shutil.copy(true, privileged)
+        os.chown(privileged, 12345, -1)
+        privileged.chmod(0o755 | stat.S_ISUID)
+        assert "setuid" in str(program.why_unwatched(str(privileged)))
+
+
+def test_another_machine(tmp_path: Path) -> None:
+    head = bytearray(Path(sys.executable).resolve().read_bytes()[:4096])
+    head[18:20] = (243).to_bytes(2, "little")  # RISC-V
+    other = tmp_path / "other"
+    other.write_bytes(head)
+    other.chmod(0o755)
+    assert "machine 243" in str(program.why_unwatched(str(other)))
+
+
+def test_names_of_further_files() -> None:
+    assert [numbered(Path("a/run.csv"), n) for n in (1, 2)] == [Path("a/run.csv"), Path("a/run-2.csv")]
+
+
+def test_counters_of_the_programs_own_threads(stand_in: Path, tmp_path: Path) -> None:
+    """Threads that come with each call and go with it: what all of them counted is in the call's row."""
+    capture = tmp_path / "run.csv"
+    words = [sys.executable, "-m", "q4engine", "watch", "--events", "task-clock", "--capture", str(capture), "--"]
+    program_words = [str(stand_in), str(stand_in.parent), "2", "plain"]
+    result = subprocess.run([*words, *program_words], capture_output=True, text=True, timeout=SECONDS)
+    assert (result.returncode, result.stdout) == (7, "text of the program\n")
+    table = rows(capture)
+    if "task-clock@sw" not in table:
+        pytest.skip(f"no counters here: {result.stderr.strip()}")
+    counted = table["task-clock@sw"].astype(int)
+    assert (counted > 0).all()
+    # two threads, so no more than twice the time from the first call's begin to its end, clocks' grain left aside
+    enabled = table["time_enabled_ns@sw"].astype(int)
+    assert (counted <= enabled * 1.01 + 1_000_000).all()

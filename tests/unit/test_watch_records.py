@@ -1,0 +1,153 @@
+"""Records of the watching library that are cut off, odd or none, and what nodes are in the words of captures."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from q4engine.watch.nodes import UNKNOWN, parse
+from q4engine.watch.records import CallKind, Process, read
+from q4engine.watch.spans import walk
+
+BLOCK = 4096
+
+
+def head(operation_bytes: int = 32) -> bytes:
+    return struct.pack("<8s6IQ", b"q4watch\0", 1, 64, BLOCK, operation_bytes, 4711, 0, 25_000).ljust(64, b"\0")
+
+
+def block(kind: int, slot: int, content: bytes, used: int | None = None) -> bytes:
+    header = struct.pack("<QIIQ40x", len(content) if used is None else used, kind, slot, 0)
+    return (header + content).ljust(BLOCK, b"\0")
+
+
+def entry(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content.ljust((len(content) + 7) // 8 * 8, b"\0")
+
+
+def call(number: int, ns: int, kind: int = 0, n_past: int = 0, n_eval: int = 1, context: int = 1) -> bytes:
+    return entry(1, struct.pack("<QQQQQqQQ", number, kind, context, ns, 10 * ns, n_past, n_eval, 1))
+
+
+def end(number: int, ns: int) -> bytes:
+    return entry(2, struct.pack("<QqQQQ", number, 0, ns, 10 * ns, 50))
+
+
+def node(address: int, *lines: str) -> bytes:
+    return entry(3, struct.pack("<Q", address) + "".join(line + "\n" for line in lines).encode())
+
+
+def operation(address: int, start: int, until: int, wait: int = 0) -> bytes:
+    return struct.pack("<4Q", address, 10 * start, 10 * until, 10 * wait)
+
+
+def process(tmp_path: Path, *blocks: bytes) -> Process:
+    path = tmp_path / "1-0.q4watch"
+    path.write_bytes(head() + b"".join(blocks))
+    found = read(path)
+    assert found is not None
+    return found
+
+
+PRODUCT = "node\tMUL_MAT\tQcur-7\tf32\t576\t1\t1\t1\t2304"
+WEIGHT = "from\tNONE\tblk.7.attn_q.weight\tq4_0\t576\t576\t1\t1\t186624"
+INPUT = "from\tMUL\tattn_norm-7\tf32\t576\t1\t1\t1\t2304"
+
+
+def test_two_threads_of_a_call(tmp_path: Path) -> None:
+    log = call(1, 1000) + node(64, PRODUCT, WEIGHT, INPUT) + end(1, 2000)
+    first = operation(0, 1100, 0) + operation(64, 1100, 1500, 100) + operation(64, 1500, 1900, 50)
+    second = operation(64, 1200, 1510, 10) + operation(64, 1510, 1890, 380)
+    found = process(tmp_path, block(2, 3, log), block(1, 3, first), block(1, 1, second))
+    assert (found.number, found.operation_ns, found.unfinished) == (4711, 25.0, 0)
+    (watched,) = walk(found)
+    assert (watched.call.kind, watched.call.start_ns, watched.call.end_ns) == (CallKind.DECODE, 1000, 2000)
+    names = [[(span.name, span.start_ns, span.end_ns) for span in thread.spans] for thread in watched.threads]
+    assert names[0] == [  # the thread that made the call comes first
+        ("begin", 1000, 1100), ("gemv", 1100, 1400), ("barrier", 1400, 1500), ("gemv", 1500, 1850),
+        ("barrier", 1850, 1900), ("end", 1900, 2000),
+    ]  # fmt: skip
+    assert names[1] == [
+        ("begin", 1000, 1200), ("gemv", 1200, 1500), ("barrier", 1500, 1510), ("gemv", 1510, 1510),
+        ("barrier", 1510, 1890), ("end", 1890, 2000),
+    ]  # fmt: skip
+
+
+def test_a_node_that_changes(tmp_path: Path) -> None:
+    """The same address is another tensor in a later graph."""
+    other = PRODUCT.replace("Qcur-7", "Kcur-7")
+    log = (
+        call(1, 1000)
+        + node(64, PRODUCT, WEIGHT)
+        + end(1, 2000)
+        + call(2, 3000)
+        + node(64, other, WEIGHT)
+        + end(2, 4000)
+    )
+    found = process(tmp_path, block(2, 0, log), block(1, 0, operation(64, 1100, 1900) + operation(64, 3100, 3900)))
+    names = [watched.threads[0].spans[1].node for watched in walk(found)]
+    assert [node.name for node in names if node] == ["Qcur-7", "Kcur-7"]
+
+
+def test_what_was_cut_off(tmp_path: Path) -> None:
+    whole = call(1, 1000) + end(1, 2000) + call(2, 3000)
+    assert process(tmp_path, block(2, 0, whole)).unfinished == 1
+    for length in range(len(whole)):
+        found = process(tmp_path, block(2, 0, whole[:length]))
+        assert len(found.calls) == (length >= len(call(1, 1000) + end(1, 2000)))
+    data = (tmp_path / "1-0.q4watch").read_bytes()
+    for length in range(0, len(data), 7):
+        (tmp_path / "1-0.q4watch").write_bytes(data[:length])
+        read(tmp_path / "1-0.q4watch")
+
+
+@pytest.mark.parametrize("data", [b"", b"q4watch", head(operation_bytes=40), b"\0" * 5000])
+def test_files_that_are_none(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "1-0.q4watch"
+    path.write_bytes(data)
+    assert read(path) is None
+
+
+def test_more_used_than_a_block_has(tmp_path: Path) -> None:
+    found = process(tmp_path, block(2, 0, call(1, 1000) + end(1, 2000), used=1 << 60), block(1, 0, b"", used=1 << 60))
+    assert len(found.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "from\tNONE\ta\tf32\t1\t1\t1\t1\t4", "node\tADD\ta\tf32\t-1\t1\t1\t1\t4"]
+)
+def test_nodes_that_are_none(text: str) -> None:
+    assert parse(text) is UNKNOWN
+
+
+def test_mixtures() -> None:
+    """Experts' bytes are known of one token, whose graph says to how many it goes."""
+    weight = "from\tNONE\tblk.2.ffn_up_exps.weight\tq4_0\t64\t32\t8\t1\t9216"
+    one = parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t1\t1\t256", weight]))
+    assert (one.op, one.layer, one.shape, one.weight_bytes) == ("experts", 2, "64x64", 2 * 9216 // 8)
+    assert parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t5\t1\t1280", weight])).weight_bytes is None
+
+
+def test_a_norm_and_its_multiplication() -> None:
+    lines = [
+        "node\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304", "from\tADD\tl_out-2\tf32\t64\t9\t1\t1\t2304",
+        "then\tMUL\tattn_norm-3\tf32\t64\t9\t1\t1\t2304", "from\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304",
+        "from\tNONE\tblk.3.attn_norm.weight\tf32\t64\t1\t1\t1\t256",
+    ]  # fmt: skip
+    found = parse("\n".join(lines))
+    assert (found.op, found.name, found.tensor, found.weight_bytes) == (
+        "rms_norm",
+        "attn_norm-3",
+        "blk.3.attn_norm",
+        256,
+    )
+    assert (found.n_eval(9), found.operands) == (9, "F32[64x9] <- F32[64x9] F32[64]")
+
+
+def test_tokens_of_an_operation() -> None:
+    """Heads are no tokens."""
+    rope = parse("node\tROPE\tQcur-0\tf32\t64\t9\t1\t1\t2304")
+    assert rope.n_eval(1) == 1
+    assert parse("node\tROPE\tQcur-0\tf32\t64\t9\t40\t1\t2304").n_eval(40) == 40
