@@ -41,8 +41,11 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
         raise source.error(f"is {other.what}: {other.advice}")
     if chosen is None:
         source.check_text()
-        first = printable(next(line.strip() for line in source.head if line.strip()), 80)
-        raise source.error(f"no known capture format, it begins '{first}'; known are {', '.join(formats.NAMES)}")
+        first = next((line.strip() for line in source.head if line.strip()), "")
+        if not first:  # separators of ASCII, which are blanks in text alone
+            raise source.error("holds nothing but blanks")
+        known = ", ".join(formats.NAMES)
+        raise source.error(f"no known capture format, it begins '{printable(first, 80)}'; known are {known}")
     source.least = chosen.least
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
     return table

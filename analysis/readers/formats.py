@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from analysis.events import is_known_event
-from analysis.readers import perf_csv_metrics
+from analysis.readers import perf_csv_metrics, windowsperf_text
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
 from analysis.readers.surroundings import ELAPSED, TITLE, bare
@@ -154,12 +154,19 @@ FORMATS = (
         least=30,
     ),
     Format(
+        "windowsperf-text",
+        "        counter value  event name  event idx  event note",
+        "windowsperf_text",
+        lambda line: windowsperf_text.HEADER.match(line) is not None,
+        least=30,
+    ),
+    Format(
         "perf-text",
         "    44,847,565,198      cycles:u",
         "perf_text",
         lambda line: TITLE in line or ELAPSED in line or _is_interval_header(line),
         _is_row_of_text,
-        least=48,
+        least=36,
     ),
     Format(
         "perf-json",

@@ -31,6 +31,11 @@ _KINDS: tuple[tuple[frozenset[str], str, str], ...] = (
         "a list of trace events",
         "open it in ui.perfetto.dev; it holds times, no counts",
     ),
+    (
+        frozenset(("Performance_counter",)),
+        "an answer of WindowsPerf as JSON",
+        "hand over what `wperf stat` prints without -json",
+    ),
     (frozenset(("build_commit", "avg_ts")), "an answer of llama-bench", _SPEEDS),
     (frozenset(("n_prompt", "n_gen", "avg_ts")), "an answer of llama-bench", _SPEEDS),
     (frozenset(("pp", "tg", "speed_tg")), "an answer of llama-batched-bench", _SPEEDS),

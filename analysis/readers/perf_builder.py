@@ -21,6 +21,8 @@ from analysis.readers.source import Source
 from analysis.table import NAN, Table, TableBuilder, starts_of_intervals
 
 X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
+X86_TOPDOWN = "bad speculation"
+"""As perf spells it for `--topdown` alone, which before its groups of metrics knew x86's events only."""
 MOST_RUNS = 1000
 MOST_EVENTS = 20_000
 """Names of events and metrics, or of CPUs, threads and control groups: more than any capture has."""
@@ -235,7 +237,7 @@ class PerfBuilder:
         ratios = self.rows.column("event")[is_metric].copy()
         spellings = list(names["source"].codes)
         events = [canonical(s) for s in spellings]
-        if any(e.pmu in X86_PMUS for e in events) or any(s.startswith("tma_") for s in spellings):
+        if any(e.pmu in X86_PMUS for e in events) or any(s.startswith("tma_") or s == X86_TOPDOWN for s in spellings):
             self.meta["arch"] = "x86_64"
             events = [canonical(s, "x86_64") for s in spellings]
         codes = self.rows.column("source")

@@ -65,14 +65,17 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, li
         if line.startswith("#") or is_transcript(line):
             builder.header_line(line)
             continue
+        if dialect.separator not in line and not is_row_like(line, dialect.separator):
+            source.skip(number_of_line)
+            continue
         try:
             check_length(line)
             parsed = parse(line, dialect)
         except Malformed as problem:
             if is_row_like(line, dialect.separator):
-                builder.source.reject(number_of_line, str(problem))
+                source.reject(number_of_line, str(problem))
             else:
-                builder.source.skip(number_of_line)
+                source.skip(number_of_line)
             continue
         if parsed.row is not None:
             builder.add(parsed.row)

@@ -40,6 +40,8 @@ def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
     """The block in the one spelling; None for what only the careful parser understands. comma: see `Dialect`."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
+    if b'"' in block:
+        block = _without_quotes(block, separator)
     if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n", b'"')) or block[:1] == b"#":
         return None
     mark = separator
@@ -53,6 +55,18 @@ def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
     if separator != "," and b"," in block:
         block = _with_points(block, mark)
     return Plain(block, mark, separator)
+
+
+def _without_quotes(block: bytes, separator: str) -> bytes:
+    """The block without a spreadsheet's quotes, where each stands at a field's edge and no separator between two."""
+    data = np.frombuffer(block, dtype=np.uint8)
+    is_quote = data == ord('"')
+    is_edge = (data == ord(separator[0])) | (data == ord("\n"))
+    at_edge = np.concatenate(([True], is_edge[:-1])) | np.concatenate((is_edge[1:], [True]))
+    is_open = np.logical_xor.accumulate(is_quote)
+    if len(separator) > 1 or separator == '"' or (is_quote & ~at_edge).any() or (is_open & is_edge).any():
+        return block
+    return block.replace(b'"', b"")
 
 
 def _with_pointed_times(block: bytes) -> bytes:

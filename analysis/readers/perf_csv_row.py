@@ -115,7 +115,8 @@ def is_row_like(line: str, separator: str) -> bool:
     first = fields[0].strip()
     if _is_value(first) or TIME.fullmatch(fields[0]) or grouped_scope(first):
         return True
-    return any(is_known_event(f[:200].strip()) for f in fields[:6]) or any(
+    names = (f[:200].strip() for f in fields[:6])
+    return any(is_known_event(name) for name in names if " " not in name or "/" in name) or any(
         _RUNTIME.fullmatch(a.strip()) and _PERCENT.fullmatch(b.strip().replace(",", ".")) for a, b in pairwise(fields)
     )
 

@@ -48,6 +48,11 @@ _PLAINEST = re.compile(
     r"(?:# {1,8}[\d.]{1,16} {1,2}[A-Za-z/]{1,12}(?: [a-z]{1,12}){0,2} {0,60})?(?:\((\d{1,3}\.\d\d)%\))?"
 )
 _WORDS = re.compile(r"(?:[A-Za-z]{1,20} {1,9}){1,4}[A-Za-z]{1,20}|idle|insn|cycle|branches")
+# The ends of perf's ratios in words, where a narrow window or a mail broke the line.
+_PHRASES = re.compile(
+    r"GHz|[KMG]?/sec|(?:CPUs )?utilized|(?:insns? )?per cycle|(?:stalled )?cycles per insn|per insn"
+    r"|(?:(?:front|back)end )?(?:cycles )?idle|(?:of )?all (?:branches|[\w-]{1,40} (?:hits|accesses|refs))"
+)
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
 _LONGEST_BRACKET, _MOST_BRACKETS = 60, 3
 
@@ -87,7 +92,7 @@ def parse(line: str) -> TextLine | None:
             return TextLine(None, _metrics(comment, time_s, scope), text, running)
         if match and not re.search(r"[^\W\d_]", text):
             raise Malformed(f"expected a count and an event, found '{printable(line.strip())}'")
-        if running is not None and not mark and _WORDS.fullmatch(text):
+        if not mark and (_PHRASES.fullmatch(text) or (running is not None and _WORDS.fullmatch(text))):
             return TextLine(None, [], "", running)  # a mail broke the line within the metric
         return None
     row = _row(match[1], text[match.end() :].split(), time_s, scope, 1.0 if running is None else running)

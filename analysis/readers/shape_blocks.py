@@ -17,8 +17,8 @@ from analysis.readers.source import Source
 
 FEWEST = 200
 """Lines for which it is worth it."""
-ALIKE = 3
-"""Lines of one spelling, on average, for which it is worth it."""
+ALIKE, FEW_TEXTS = 3, 16
+"""Lines of one spelling, on average, for which it is worth it, save where there are few spellings."""
 
 _ZEROED = bytes.maketrans(b"123456789", b"000000000")
 _EXACT = 1 << 53
@@ -90,9 +90,14 @@ def _find_alike(
     if shapes.kind.is_strict:
         are_ours = _without_leading_zeros(numbers, digits[:, len(numbers.others) :])
         starts, lines, digits = starts[are_ours], lines[are_ours], digits[are_ours]
-    for same in _with_the_same(digits[:, : len(numbers.others)]):
+    texts = list(_with_the_same(digits[:, : len(numbers.others)]))
+    if len(texts) > FEW_TEXTS and len(texts) * ALIKE > len(starts):
+        return  # numbers within words, as a program counts on
+    for same in texts:
         first = _text(data, starts[same[0]], length)
         known = shapes.find(first) if first is not None else None
+        if known is None and first is not None and len(same) > 1:
+            known = shapes.find(first)  # the second of them, which is spelled alike
         if known is None:
             continue
         shape, values = known

@@ -18,6 +18,11 @@ from analysis.readers.perf_text_row import TextLine, parse
 from analysis.table import NAN
 
 MOST_SHAPES = 4096
+SIGHTS = 2
+"""Lines of a shape until it is learnt, which takes several parses."""
+MOST_UNLEARNT = 1 << 14
+TRIED, FEW_FOUND = 8192, 0.25
+"""After so many lines of which fewer are of a known shape, no more are looked up: a look costs a fourth of a parse."""
 MOST_NUMBERS = 8
 MOST_DIGITS = 19
 
@@ -123,22 +128,36 @@ class Shapes:
         self.kind = kind
         self._split = kind.number.split
         self._known: dict[Key, Shape | None] = {}
+        self._seen: dict[Key, int] = {}  # how often, before it is learnt
+        self._n_tried = self._n_found = 0
 
     def find(self, line: str) -> Found | None:
         """The line's shape and its values; None for a line that the careful parser has to take."""
+        if self._n_tried > TRIED and self._n_found < FEW_FOUND * self._n_tried:
+            return None
+        self._n_tried += 1
         parts = self._split(line)
         texts = parts[1::2]
         if self.kind.is_strict and any(map(_LEADING_ZERO.match, texts)):
             return None
         parts[1::2] = [text.translate(_TO_ZERO) for text in texts]
         key = tuple(parts)
-        try:
-            shape = self._known[key]
-        except KeyError:
-            if len(self._known) >= MOST_SHAPES:
-                return None
-            shape = self._known[key] = _learned(line, self.kind) if self.is_plain(line) else None
-        return (shape, [reading.value(texts) for reading in shape.readings]) if shape else None
+        shape = self._known[key] if key in self._known else self._seen_again(key, line)
+        if shape is None:
+            return None
+        self._n_found += 1
+        return shape, [reading.value(texts) for reading in shape.readings]
+
+    def _seen_again(self, key: Key, line: str) -> Shape | None:
+        sights = self._seen.get(key, 0) + 1
+        if sights < SIGHTS:
+            if len(self._seen) < MOST_UNLEARNT:
+                self._seen[key] = sights
+            return None
+        if len(self._known) >= MOST_SHAPES:
+            return None
+        shape = self._known[key] = _learned(line, self.kind) if self.is_plain(line) else None
+        return shape
 
 
 def _learned(line: str, kind: Kind) -> Shape | None:

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from analysis.errors import printable
 from analysis.phase import OK
-from analysis.readers.perf_builder import PerfBuilder
+from analysis.readers.perf_builder import MOST_EVENTS, PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, count, event_name, number, share
 from analysis.readers.perf_text_row import TextLine
 from analysis.readers.shape_blocks import Lines
@@ -96,6 +96,7 @@ def is_known(found: Found | None) -> TypeGuard[Found]:
 def _blocks(source: Source) -> list[Block]:
     blocks: list[Block] = []
     lines = Lines(Shapes(lambda line: True, Kind(_NUMBER, _parsed)))
+    events = set()
     for number_of_line, line in lines.of_source(source):
         if blocks and is_known(found := lines.find(number_of_line, line)):
             blocks[-1].add(number_of_line, row_of(found))
@@ -113,7 +114,11 @@ def _blocks(source: Source) -> list[Block]:
             if fields[0] == _TOTAL:
                 blocks[-1].end_s = number(fields[1] if len(fields) > 1 else "", "the total test time")
             elif not _is_heading(fields):
-                blocks[-1].add(number_of_line, _row(fields))
+                row = _row(fields)
+                blocks[-1].add(number_of_line, row)
+                events.add(row.event)
+                if len(events) > MOST_EVENTS:
+                    raise source.error(f"more than {MOST_EVENTS} events", number_of_line)
         except Malformed as problem:
             source.reject(number_of_line, str(problem))
     return [b for b in blocks if b.rows]

@@ -26,6 +26,7 @@ JUNK = random.Random(1).randbytes(5000)
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "blanks": (b" \n\t\n\n", "nothing but blanks"),
+    "blanks of text alone": (b"\x1c\n\x1d", "nothing but blanks"),
     "binary junk": (JUNK, "binary data, not a capture"),
     "binary junk without NUL": (b"\x80\xfe" + JUNK.replace(b"\0", b"\1"), "not UTF-8 text"),
     "10 MB single line": (b"5,,cycles," * 1_000_000, "line 1: longer than 1 MiB"),

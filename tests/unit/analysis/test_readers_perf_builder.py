@@ -58,6 +58,15 @@ def test_rows_with_and_without_time(tmp_path: Path) -> None:
         read(written(tmp_path, csv(1) + "     1.000000000,5,,instructions,1000,100.00,,\n"))
 
 
+def test_x86_by_the_names_of_its_topdown(tmp_path: Path) -> None:
+    names = "           retiring      bad speculation       frontend bound        backend bound\n"
+    text = (
+        f"#           time core cpus{names}     1.000105678 S0-D0-C0           2      20.0%    5.1%   15.2%   59.7%\n"
+    )
+    assert parsed(tmp_path, text).meta["arch"] == "x86_64"
+    assert "arch" not in parsed(tmp_path, text.replace("d spec", "d_spec").replace("d bound", "d_bound")).meta
+
+
 def test_x86_by_its_metrics(tmp_path: Path) -> None:
     text = csv(1) + ",1000,100.00,,,,TopdownL1\n,,,,,70.1,%  tma_backend_bound\n"
     assert parsed(tmp_path, text).meta["arch"] == "x86_64"

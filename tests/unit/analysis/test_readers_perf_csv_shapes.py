@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
-from analysis.readers import perf_csv
+from analysis.readers import perf_csv, shapes
 from analysis.readers.perf_csv_row import Dialect
 from analysis.readers.perf_csv_shapes import shapes_of
 from analysis.readers.source import Source
@@ -56,8 +56,9 @@ def test_the_careful_parser_says_the_same(
         spelled = {name: text.replace(".", point) for name, text in cells.items()}
         lines.append(row.format(t=f"{n // 4 + 1}.000123456", **spelled))
     path.write_text("\n".join(lines) + "\n")
-    quick = _read(path, lenient)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "SIGHTS", 1)
+        quick = _read(path, lenient)
         patch.setattr(perf_csv, "shapes_of", lambda dialect: None)
         assert quick == _read(path, lenient)
 
@@ -65,11 +66,11 @@ def test_the_careful_parser_says_the_same(
 @pytest.mark.parametrize("row", ROWS[:9])
 @pytest.mark.parametrize("point", [".", ","])
 def test_plain_rows_have_a_shape(row: str, point: str) -> None:
-    shapes = shapes_of(Dialect(",", comma=point == ","))
-    assert shapes
+    found = shapes_of(Dialect(",", comma=point == ","))
+    assert found
     cells = {"n": "1234567", "r": f"12{point}34", "s": f"83{point}33", "d": "4"}
     row = row.replace("{r},%  ", "12,%  ")  # perf cuts a ratio's decimals off with their comma
-    assert shapes.find(row.format(t="1.000123456", **cells))
+    assert [found.find(row.format(t="1.000123456", **cells)) for _ in range(shapes.SIGHTS)][-1]
 
 
 @pytest.mark.parametrize("dialect", [Dialect(";;"), Dialect("."), Dialect("%")])

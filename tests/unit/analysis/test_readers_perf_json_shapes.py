@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
-from analysis.readers import perf_json
+from analysis.readers import perf_json, shapes
 from analysis.readers.perf_json_shapes import new_shapes
 from analysis.readers.shapes import Shapes
 from analysis.readers.source import Source
@@ -60,8 +60,9 @@ def test_the_careful_parser_says_the_same(
         spelled = {name: text.replace(".", point) for name, text in cells.items()}
         lines.append(row.format(t=f"{n // 4 + 1}{point}000123456", **spelled))
     path.write_text("\n".join(lines) + "\n")
-    quick = _read(path, lenient)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "SIGHTS", 1)
+        quick = _read(path, lenient)
         patch.setattr(Shapes, "find", lambda self, line: None)
         assert quick == _read(path, lenient)
 
@@ -70,8 +71,10 @@ def test_the_careful_parser_says_the_same(
 @pytest.mark.parametrize("point", [".", ","])
 def test_perfs_records_have_a_shape(row: str, point: str) -> None:
     cells = {"n": "1234567", "r": f"12{point}34", "s": f"83{point}33", "d": "4"}
-    assert new_shapes().find(row.format(t=f"1{point}000123456", **cells))
+    found = new_shapes()
+    assert [found.find(row.format(t=f"1{point}000123456", **cells)) for _ in range(shapes.SIGHTS)][-1]
 
 
 def test_needless_zeros_are_for_the_careful_parser() -> None:
-    assert new_shapes().find(ROWS[11].format(t="1.5", n="5", s="50.00")) is None
+    found = new_shapes()
+    assert not any(found.find(ROWS[11].format(t="1.5", n="5", s="50.00")) for _ in range(shapes.SIGHTS + 1))

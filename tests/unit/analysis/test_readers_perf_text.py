@@ -102,3 +102,21 @@ def test_rows_that_somebody_took_out_of_a_table(tmp_path: Path) -> None:
     ]
     with pytest.raises(AnalysisError, match="no known capture format"):
         parsed(tmp_path, "We sold:\n3,864,243      apples\n1,864,243      pears\n")
+
+
+def test_lines_that_continue_one_of_a_cpu_are_of_that_cpu(tmp_path: Path) -> None:
+    rows = "".join(
+        f"CPU{cpu}       1,000,000      cpu_cycles                #     {70 + cpu}.0 %  backend_bound\n"
+        f"                                          #      {5 + cpu}.0 %  frontend_bound\n"
+        for cpu in (0, 1)
+    )
+    text = f" Performance counter stats for 'system wide':\n\n{rows}\n       1.0 seconds time elapsed\n"
+    found = [(scope, event, value) for scope, event, value, *_ in readings(parsed(tmp_path, text))]
+    assert found == [
+        ("cpu:0", "CPU_CYCLES", 1e6),
+        ("cpu:0", "metric:backend_bound", 70.0),
+        ("cpu:0", "metric:frontend_bound", 5.0),
+        ("cpu:1", "CPU_CYCLES", 1e6),
+        ("cpu:1", "metric:backend_bound", 71.0),
+        ("cpu:1", "metric:frontend_bound", 6.0),
+    ]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from analysis.readers.perf_rows import Malformed
-from analysis.readers.perf_text_row import is_row_like, parse
+from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,10 @@ def test_the_plainest_lines_read_as_all_others_do(line: str, monkeypatch: pytest
     quick = parse(line)
     monkeypatch.setattr("analysis.readers.perf_text_row._PLAINEST", re.compile("(?!)"))
     assert repr(quick) == repr(parse(line))
+
+
+@pytest.mark.parametrize("end", ["GHz", "M/sec", "per cycle", "cycles idle", "of all branches", "all L1-dcache hits"])
+def test_the_end_of_a_ratio_in_words_on_a_line_of_its_own(end: str) -> None:
+    assert parse(f"  {end}") == TextLine(None, [], "", None)
+    assert parse(f"{end}          (50.00%)") == TextLine(None, [], "", 0.5)
+    assert parse(f"{end} of a program") is None
