@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import speculated
 
 from q4engine.conversation import Conversation
 from q4engine.engine import Call, Engine, Session
@@ -85,6 +86,13 @@ def test_a_draft_of_the_same_model_is_always_right(engine: Engine, settings: Sam
     session._pace._guessing = 0.0
     assert list(generate(session, PROMPT, sampler, 40)) == plain(engine, settings, 40)
     assert session.guesses.accepted >= session.guesses.drafted - 3  # the last are never drawn
+
+
+def test_texts_of_many_prompts(tmp_path: Path) -> None:
+    target, draft = speculated.models(tmp_path, n_threads=2)
+    found = [speculated.differences(target, draft, prompt, 24) for prompt in speculated.prompts(50)]
+    assert [wrong for wrong, _ in found if wrong] == []
+    assert sum(accepted for _, accepted in found) > 300  # of the guesses of both kinds
 
 
 def test_every_number_of_guesses_gives_the_logits_of_single_tokens(engine: Engine) -> None:
