@@ -89,7 +89,7 @@ def test_a_draft_of_the_same_model_is_always_right(engine: Engine, settings: Sam
 
 
 def test_texts_of_many_prompts(tmp_path: Path) -> None:
-    target, draft = speculated.models(tmp_path, n_threads=2)
+    target, draft = speculated.models(tmp_path, n_threads=1)
     found = [speculated.differences(target, draft, prompt, 24) for prompt in speculated.prompts(50)]
     assert [wrong for wrong, _ in found if wrong] == []
     assert sum(accepted for _, accepted in found) > 300  # of the guesses of both kinds
