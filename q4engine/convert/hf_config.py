@@ -5,16 +5,14 @@ A key that would change the result and has no counterpart here is an error that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
+from q4engine.convert.hf_rope import local_rope_base, rope_base, rope_pairs
 from q4engine.convert.json_file import JsonObject, told
 from q4engine.errors import shown
 from q4engine.gguf.types import ValueType
-from q4engine.gguf.write import pair
+from q4engine.gguf.write import array_pair, pair
 
 U32, F32, BOOL, STRING = ValueType.UINT32, ValueType.FLOAT32, ValueType.BOOL, ValueType.STRING
 _DENSE = {
@@ -54,6 +52,10 @@ class Family:
     adds_one: bool = False
     activation: str = "silu"
     norm_key: str = "rms_norm_eps"
+    rope_base: float = 10000.0
+    """Where the file does not say."""
+    tied: bool = False
+    """Likewise whether output and embedding are one."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def read_shape(config: JsonObject) -> Shape:
         n_heads,
         config.integer("num_key_value_heads", n_heads, most=1 << 16),
         config.integer("head_dim", max(width // n_heads, 1), most=1 << 20),
-        config.flag("tie_word_embeddings", family_of(config).architecture.startswith("gemma")),
+        config.flag("tie_word_embeddings", family_of(config).tied),
     )
 
 
@@ -91,9 +93,9 @@ def family_of(config: JsonObject) -> Family:
 def model_pairs(config: JsonObject, name: str) -> list[bytes]:
     """GGUF's keys of a model, but for the vocabulary."""
     family, shape = family_of(config), read_shape(config)
-    # gemma2's first files say "gelu" and mean the other
-    known = (_GELU, "gelu") if family.activation == _GELU else (family.activation,)
-    for key in ("hidden_act", "hidden_activation"):
+    # the first files of Gemma's say "gelu" in the older key and mean the other
+    for key, known in (("hidden_act", (family.activation, "gelu")), ("hidden_activation", (family.activation,))):
+        known = known if family.activation == _GELU else known[:1]
         if key in config and config.string(key) not in known:
             raise config.error(key, f"is {shown(config.string(key))}, expected {family.activation}")
     prefix = family.architecture + "."
@@ -112,133 +114,58 @@ def model_pairs(config: JsonObject, name: str) -> list[bytes]:
         pairs.append(pair(prefix + "attention.layer_norm_rms_epsilon", F32, config.real(family.norm_key)))
     if shape.head_dim * shape.n_heads != config.integer("hidden_size"):
         pairs += [pair(prefix + f"attention.{what}_length", U32, shape.head_dim) for what in ("key", "value")]
-    return [*pairs, *_rope_pairs(config, family, shape), *family.more_keys(config)]
-
-
-# ---- RoPE ------------------------------------------------------------------------------------------------------------
-
-
-def rope_of(config: JsonObject) -> JsonObject | None:
-    """What scales RoPE: ``rope_scaling``, or ``rope_parameters`` as newer files have it."""
-    for key in ("rope_scaling", "rope_parameters"):
-        if key in config:
-            scaling = config.object(key)
-            return scaling.object("full_attention") if "full_attention" in scaling else scaling
-    return None
-
-
-def rope_kind(scaling: JsonObject | None) -> str:
-    if scaling is None:
-        return "default"
-    return scaling.string("rope_type", scaling.string("type", "default"))
-
-
-def _rope_base(config: JsonObject, default: float = 10000.0) -> float:
-    scaling = rope_of(config)
-    inside = scaling.real("rope_theta", default) if scaling is not None else default
-    return config.real("rope_theta", inside)
-
-
-def _rope_pairs(config: JsonObject, family: Family, shape: Shape) -> list[bytes]:
-    prefix = family.architecture + ".rope."
-    scaling = rope_of(config)
-    share = config.real("partial_rotary_factor", 1.0 if scaling is None else scaling.real("partial_rotary_factor", 1.0))
-    pairs = [
-        pair(prefix + "freq_base", F32, _rope_base(config)),
-        pair(prefix + "dimension_count", U32, int(shape.head_dim * share)),
-    ]
-    kind = rope_kind(scaling)
-    if scaling is None or kind in ("default", "llama3"):  # llama3's are a tensor
-        return pairs
-    if kind == "linear":
-        factor = pair(prefix + "scaling.factor", F32, scaling.real("factor"))
-        return [*pairs, pair(prefix + "scaling.type", STRING, kind), factor]
-    if kind == "yarn":
-        return [*pairs, *_yarn_pairs(config, scaling, prefix + "scaling.")]
-    if kind in ("longrope", "su") and family.architecture == "phi3":
-        return [*pairs, *_longrope_pairs(config, scaling, prefix + "scaling.")]
-    raise scaling.error("rope_type", f"is {shown(kind)}, which is not implemented for {family.architecture}")
-
-
-def _yarn_pairs(config: JsonObject, scaling: JsonObject, prefix: str) -> list[bytes]:
-    if not scaling.flag("truncate", True):
-        raise scaling.error("truncate", "is false, which is not implemented")
-    longest = config.integer("max_position_embeddings")
-    trained = scaling.integer("original_max_position_embeddings", longest)
-    factor = scaling.real("factor", longest / trained)
-
-    def magnitude(share: float) -> float:
-        return 1.0 + 0.1 * share * math.log(factor) if factor > 1 else 1.0
-
-    part, of_all = scaling.real("mscale", 0.0), scaling.real("mscale_all_dim", 0.0)
-    if min(part, of_all) < 0:
-        raise scaling.error("mscale", f"is {part:g}, and that of all dimensions {of_all:g}, expected at least 0")
-    attention = magnitude(part) / magnitude(of_all) if part and of_all else magnitude(1.0)
-    attention = scaling.real("attention_factor", attention)
-    pairs = [
-        pair(prefix + "type", STRING, "yarn"),
-        pair(prefix + "factor", F32, factor),
-        pair(prefix + "original_context_length", U32, trained),
-    ]
-    if attention != magnitude(1.0):  # GGUF's is a share of the usual one
-        pairs.append(pair(prefix + "attn_factor", F32, attention / magnitude(1.0)))
-    betas = [key for key in ("beta_fast", "beta_slow") if key in scaling]
-    return pairs + [pair(f"{prefix}yarn_{key}", F32, scaling.real(key)) for key in betas]
-
-
-def _longrope_pairs(config: JsonObject, scaling: JsonObject, prefix: str) -> list[bytes]:
-    key = "original_max_position_embeddings"
-    trained = scaling.integer(key, config.integer(key, 4096), least=2)
-    factor = scaling.real("factor", config.integer("max_position_embeddings") / trained)
-    attention = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
-    return [
-        pair(prefix + "original_context_length", U32, trained),
-        pair(prefix + "attn_factor", F32, scaling.real("attention_factor", attention)),
-    ]
-
-
-def rope_tensors(config: JsonObject, shape: Shape) -> dict[str, np.ndarray]:
-    """The divisors of RoPE's frequencies, where a model has its own: float32 [half a head]."""
-    scaling = rope_of(config)
-    kind = rope_kind(scaling)
-    if scaling is None or kind not in ("llama3", "longrope", "su"):
-        return {}
-    if kind != "llama3":
-        return {
-            f"rope_factors_{name}.weight": np.array(scaling.reals(f"{name}_factor"), np.float32)
-            for name in ("long", "short")
-        }
-    base, dim = _rope_base(config), shape.head_dim
-    low, high = scaling.real("low_freq_factor", 1.0), scaling.real("high_freq_factor", 4.0)
-    factor, trained = scaling.real("factor"), scaling.integer("original_max_position_embeddings", 8192)
-    if not 0 < low < high or factor <= 0 or base <= 0:
-        raise scaling.error("high_freq_factor", f"is {high} with a low one of {low} and a factor of {factor}")
-    factors = []
-    for index in range(0, dim, 2):
-        wavelength = 2 * math.pi * base ** (index / dim)
-        smooth = (trained / wavelength - low) / (high - low)
-        smooth = min(max(smooth, 0.0), 1.0)
-        factors.append(1 / ((1 - smooth) / factor + smooth))
-    return {"rope_freqs.weight": np.array(factors, np.float32)}
+    turns = rope_pairs(config, family.architecture, family.rope_base, shape.head_dim)
+    return [*pairs, *turns, *family.more_keys(config)]
 
 
 # ---- the families ----------------------------------------------------------------------------------------------------
 
 
-def _window(architecture: str) -> Callable[[JsonObject], list[bytes]]:
+def _everywhere(config: JsonObject) -> list[bytes]:
+    """No layer sees a window: Qwen's, which some layers have, is switched off in real files."""
+    if "sliding_window" in config and config.flag("use_sliding_window", False):
+        raise config.error("use_sliding_window", "is true, which is not implemented for this architecture")
+    return _same_kind(config, "full_attention")
+
+
+def _same_kind(config: JsonObject, kind: str) -> list[bytes]:
+    kinds = config.list("layer_types") if "layer_types" in config else []
+    other = next((found for found in kinds if found != kind), None)
+    if other is not None:
+        raise config.error("layer_types", f"has {told(other)}, expected {kind} for every layer")
+    return []
+
+
+def _window(architecture: str, usual: int | None = None) -> Callable[[JsonObject], list[bytes]]:
+    """All layers see a window, ``usual`` where the file has no such key; null is none."""
+
     def keys(config: JsonObject) -> list[bytes]:
-        if "sliding_window" not in config:
-            return []
-        return [pair(f"{architecture}.attention.sliding_window", U32, config.integer("sliding_window"))]
+        window = config.values.get("sliding_window", usual)
+        if window is None:
+            return _same_kind(config, "full_attention")
+        window = config.integer("sliding_window", usual or 0)
+        same = _same_kind(config, "sliding_attention")
+        return [*same, pair(f"{architecture}.attention.sliding_window", U32, window)]
 
     return keys
 
 
-def _no_window(config: JsonObject) -> list[bytes]:
-    """Qwen's window, which some layers have and which real files switch off."""
-    if "sliding_window" in config and config.flag("use_sliding_window", False):
-        raise config.error("use_sliding_window", "is true, which is not implemented for Qwen's models")
-    return []
+def _windows(config: JsonObject, architecture: str, period: int) -> list[bytes]:
+    """Some layers see a window, usually all but the last of ``period``."""
+    prefix, n_layers = f"{architecture}.attention.", config.integer("num_hidden_layers")
+    usual = [(layer + 1) % period != 0 for layer in range(n_layers)]
+    if "layer_types" in config:
+        kinds = config.list("layer_types")
+        if len(kinds) != n_layers or not {"sliding_attention", "full_attention"}.issuperset(map(str, kinds)):
+            raise config.error("layer_types", f"is {told(kinds)}, expected one of two kinds for each layer")
+        flags = [kind == "sliding_attention" for kind in kinds]
+    else:
+        own = config.integer("sliding_window_pattern", period) if architecture == "gemma3" else period
+        flags = [(layer + 1) % own != 0 for layer in range(n_layers)]
+    pairs = [pair(prefix + "sliding_window", U32, config.integer("sliding_window"))]
+    if flags != usual:
+        pairs.append(array_pair(prefix + "sliding_window_pattern", BOOL, flags))
+    return pairs
 
 
 def _gemma2(config: JsonObject) -> list[bytes]:
@@ -248,7 +175,7 @@ def _gemma2(config: JsonObject) -> list[bytes]:
     return [
         pair("gemma2.attn_logit_softcapping", F32, config.real("attn_logit_softcapping")),
         pair("gemma2.final_logit_softcapping", F32, config.real("final_logit_softcapping")),
-        pair("gemma2.attention.sliding_window", U32, config.integer("sliding_window")),
+        *_windows(config, "gemma2", 2),
     ]
 
 
@@ -261,12 +188,15 @@ def _gemma3(config: JsonObject) -> list[bytes]:
         raise config.error("query_pre_attn_scalar", f"is {scale:g}, expected the head's width, {width}")
     if config.flag("use_bidirectional_attention", False):
         raise config.error("use_bidirectional_attention", "is true, which is not implemented")
-    rope = config.object("rope_parameters") if "rope_parameters" in config else config
-    inside = rope.object("sliding_attention") if "sliding_attention" in rope else rope
-    local = config.real("rope_local_base_freq", inside.real("rope_theta", 10000.0) if inside is not rope else 10000.0)
-    if local != 10000:
-        raise config.error("rope_local_base_freq", f"is {local:g}, expected 10000: GGUF has no key for it")
-    return [pair("gemma3.attention.sliding_window", U32, config.integer("sliding_window"))]
+    pairs, local = _windows(config, "gemma3", 6), local_rope_base(config, 10000.0)
+    return pairs + [pair("gemma3.rope.freq_base_swa", F32, local)] * (local != 10000)
+
+
+def _olmo3(config: JsonObject) -> list[bytes]:
+    base = rope_base(config, _OLMO3_BASE)
+    if (local := local_rope_base(config, base)) != base:
+        raise config.error("rope_parameters", f"has a base of {local:g} in layers with a window, expected {base:g}")
+    return _windows(config, "olmo2", 4)
 
 
 def _granite(config: JsonObject) -> list[bytes]:
@@ -276,7 +206,8 @@ def _granite(config: JsonObject) -> list[bytes]:
         "residual_scale": "residual_multiplier",
         "logit_scale": "logits_scaling",
     }
-    return [pair(f"granite.{name}", F32, config.real(key, 1.0)) for name, key in keys.items()]
+    scales = [pair(f"granite.{name}", F32, config.real(key, 1.0)) for name, key in keys.items()]
+    return scales + _everywhere(config)
 
 
 def _olmo(config: JsonObject) -> list[bytes]:
@@ -291,7 +222,9 @@ def _smollm3(config: JsonObject) -> list[bytes]:
     expected = [int((layer + 1) % 4 != 0) for layer in range(config.integer("num_hidden_layers"))]
     if pattern and pattern != expected:
         raise config.error("no_rope_layers", f"is {told(pattern)}, expected every fourth layer without RoPE")
-    return []
+    if not pattern and config.integer("no_rope_layer_interval", 4) != 4:
+        raise config.error("no_rope_layer_interval", f"is {config.integer('no_rope_layer_interval')}, expected 4")
+    return _everywhere(config)
 
 
 def _qwen2moe(config: JsonObject) -> list[bytes]:
@@ -318,13 +251,16 @@ def _experts(architecture: str, normalised: bool) -> Callable[[JsonObject], list
 
     def keys(config: JsonObject) -> list[bytes]:
         sparse = config.integer("decoder_sparse_step", 1)
-        if sparse != 1 or config.values.get("mlp_only_layers"):
+        if sparse != 1:
             raise config.error("decoder_sparse_step", f"is {sparse}, expected 1: experts in every layer")
+        if layers := config.values.get("mlp_only_layers"):
+            raise config.error("mlp_only_layers", f"is {told(layers)}, expected none: experts in every layer")
         if config.flag("norm_topk_prob", False) is not normalised:
-            raise config.error("norm_topk_prob", f"is {not normalised}, expected {normalised} for {architecture}")
+            found, expected = told(not normalised), told(normalised)
+            raise config.error("norm_topk_prob", f"is {found}, expected {expected} for {architecture}")
         key = "num_experts" if "num_experts" in config else "num_local_experts"
         return [
-            *_no_window(config),
+            *_everywhere(config),
             pair(f"{architecture}.expert_count", U32, config.integer(key, most=1 << 12)),
             pair(f"{architecture}.expert_used_count", U32, config.integer("num_experts_per_tok", most=1 << 12)),
         ]
@@ -340,17 +276,21 @@ _MOE = {key: name for key, name in _PRE_NORM.items() if not key.startswith("mlp.
     "mlp.shared_expert.down_proj": "ffn_down_shexp",
 }
 _GELU = "gelu_pytorch_tanh"
+_OLMO3_BASE = 500000.0
 FAMILIES = {
-    "LlamaForCausalLM": Family("llama", _PRE_NORM, permutes=True),
-    "MistralForCausalLM": Family("llama", _PRE_NORM, _window("llama"), permutes=True),
-    "Qwen2ForCausalLM": Family("qwen2", _PRE_NORM, _no_window),
-    "Qwen3ForCausalLM": Family("qwen3", _PRE_NORM | _QK_NORM, _no_window),
-    "Gemma2ForCausalLM": Family("gemma2", _FOUR_NORMS, _gemma2, adds_one=True, activation=_GELU),
-    "Gemma3ForCausalLM": Family("gemma3", _FOUR_NORMS | _QK_NORM, _gemma3, adds_one=True, activation=_GELU),
+    "LlamaForCausalLM": Family("llama", _PRE_NORM, _everywhere, permutes=True),
+    "MistralForCausalLM": Family("llama", _PRE_NORM, _window("llama", 4096), permutes=True),
+    "Qwen2ForCausalLM": Family("qwen2", _PRE_NORM, _everywhere),
+    "Qwen3ForCausalLM": Family("qwen3", _PRE_NORM | _QK_NORM, _everywhere),
+    "Gemma2ForCausalLM": Family("gemma2", _FOUR_NORMS, _gemma2, adds_one=True, activation=_GELU, tied=True),
+    "Gemma3ForCausalLM": Family(
+        "gemma3", _FOUR_NORMS | _QK_NORM, _gemma3, adds_one=True, activation=_GELU, rope_base=1e6, tied=True
+    ),
     "Phi3ForCausalLM": Family("phi3", _PHI3, _window("phi3")),
     "OlmoForCausalLM": Family("olmo", _DENSE, _olmo, permutes=True, norm_key=""),
-    "Olmo2ForCausalLM": Family("olmo2", _TWO_POST_NORMS | _QK_NORM),
-    "SmolLM3ForCausalLM": Family("smollm3", _PRE_NORM, _smollm3, permutes=True),
+    "Olmo2ForCausalLM": Family("olmo2", _TWO_POST_NORMS | _QK_NORM, _everywhere),
+    "Olmo3ForCausalLM": Family("olmo2", _TWO_POST_NORMS | _QK_NORM, _olmo3, rope_base=_OLMO3_BASE),
+    "SmolLM3ForCausalLM": Family("smollm3", _PRE_NORM, _smollm3, permutes=True, rope_base=2e6, tied=True),
     "GraniteForCausalLM": Family("granite", _PRE_NORM, _granite, permutes=True),
     "Qwen2MoeForCausalLM": Family("qwen2moe", _MOE, _qwen2moe),
     "Qwen3MoeForCausalLM": Family("qwen3moe", _MOE | _QK_NORM, _qwen3moe),

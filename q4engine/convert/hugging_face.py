@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from q4engine.convert.conversion import Conversion, SourceTensor
-from q4engine.convert.hf_config import Family, Shape, family_of, model_pairs, read_shape, rope_tensors
+from q4engine.convert.hf_config import Family, Shape, family_of, model_pairs, read_shape
+from q4engine.convert.hf_rope import rope_tensors
 from q4engine.convert.hf_tokenizer import tokenizer_pairs
 from q4engine.convert.json_file import JsonObject
 from q4engine.convert.weights_folder import StoredTensor, read_weights
@@ -31,7 +32,7 @@ def read_folder(folder: Path) -> Conversion:
     family, shape = family_of(config), read_shape(config)
     pairs = model_pairs(config, folder.resolve().name) + tokenizer_pairs(folder, config, family.architecture)
     tensors = _tensors(folder, family, shape)
-    for name, values in rope_tensors(config, shape).items():
+    for name, values in rope_tensors(config, family.rope_base, shape.head_dim).items():
         tensors.append(_constant(folder, name, values))
     return Conversion(pairs, sorted(tensors, key=_order))
 

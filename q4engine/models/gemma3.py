@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from q4engine.models.gemma2 import Gemma2
-from q4engine.models.graph import Graph
+from q4engine.models.graph import Graph, RopeTable
 from q4engine.models.keys import KeyReader
-from q4engine.models.rope_scaling import RopeScaling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +17,7 @@ class Gemma3(Gemma2):
     head_norm: ClassVar[bool] = True
     window_pattern: ClassVar[int] = 6
     usual_window: ClassVar[int] = 0
+    usual_caps: ClassVar[tuple[float, float]] = 0.0, 0.0
     layers_of_27b: ClassVar[int] = 62
 
     local_freq_base: float
@@ -27,6 +27,6 @@ class Gemma3(Gemma2):
         return super().sizes(keys) | {"local_freq_base": keys.rope_freq_base("rope.freq_base_swa")}
 
     def rope_tables(self, g: Graph) -> list[int]:
-        local = g.rope_table(self.rope_table(g, self.local_freq_base, RopeScaling()))
+        local = g.rope_table(RopeTable(self.rope_dim, self.local_freq_base))
         everywhere = g.rope_table(self.rope_table(g, self.rope_freq_base, self.rope_scaling))
         return [local if window else everywhere for window in self.windows]

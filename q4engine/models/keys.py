@@ -114,9 +114,9 @@ class KeyReader:
         """What something is multiplied by; 1 where the file says nothing."""
         return self.real(key, 2.0**-60, 2.0**60, 1.0)
 
-    def cap(self, key: str) -> float:
+    def cap(self, key: str, default: float = 0.0) -> float:
         """Where s becomes cap · tanh(s / cap); 0 for none."""
-        value = self.real(key, 0.0, 2.0**60, 0.0)
+        value = self.real(key, 0.0, 2.0**60, default)
         if value and value < 2.0**-60:
             raise self.error(key, f"is {value:g}, expected 0 or at least {2.0**-60:g}")
         return value
@@ -170,8 +170,8 @@ class KeyReader:
         factor = self.real("rope.scaling.factor", 0.0, _MAX_FACTOR, older)
         kind = self.text("rope.scaling.type", "linear" if factor not in (0.0, 1.0) else "none")
         magnitude = self.real("rope.scaling.attn_factor", 2.0**-8, 2.0**8, 1.0)
-        if kind == "none":  # whatever else is said of scaling
-            return RopeScaling()
+        if kind == "none":  # whatever is said of a factor
+            return RopeScaling(magnitude=magnitude)
         if kind not in ("linear", "yarn"):
             raise self.error("rope.scaling.type", f"is {shown(kind)}, expected 'none', 'linear' or 'yarn'")
         if not factor >= _MIN_FACTOR:

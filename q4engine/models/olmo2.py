@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from q4engine.models.graph import Buffer, Graph, RopeStyle
+from q4engine.models.graph import Buffer, Graph, RopeStyle, RopeTable
 from q4engine.models.keys import KeyReader
 from q4engine.models.rope_scaling import RopeScaling
 from q4engine.models.transformer import PostNormTransformer
@@ -26,9 +26,9 @@ class OLMo2(PostNormTransformer):
 
     def rope_tables(self, g: Graph) -> list[int]:
         everywhere = g.rope_table(self.rope_table(g, self.rope_freq_base, self.rope_scaling))
-        if not any(self.windows) or self.rope_scaling == RopeScaling():
+        if not any(self.windows) or (self.rope_scaling == RopeScaling() and not self.rope_freqs):
             return [everywhere] * self.n_layers
-        local = g.rope_table(self.rope_table(g, self.rope_freq_base, RopeScaling()))
+        local = g.rope_table(RopeTable(self.rope_dim, self.rope_freq_base))
         return [local if window else everywhere for window in self.windows]
 
     def block(self, g: Graph, x: Buffer, table: int) -> None:

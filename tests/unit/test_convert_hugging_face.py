@@ -13,7 +13,7 @@ from hf_folders import CLASSES, write_folder
 from models.tiny import TINY, write_tiny
 from safetensors.numpy import load_file, save_file
 
-from q4engine.convert.hf_config import rope_tensors
+from q4engine.convert.hf_rope import rope_tensors
 from q4engine.convert.hugging_face import read_folder
 from q4engine.convert.json_file import JsonObject
 from q4engine.engine import Engine
@@ -175,7 +175,7 @@ def test_rope_factors_of_llama3(tmp_path: Path) -> None:
     from q4engine.convert.hf_config import read_shape
 
     whole = JsonObject(tmp_path / "config.json", config)
-    factors = rope_tensors(whole, read_shape(whole))["rope_freqs.weight"]
+    factors = rope_tensors(whole, 10000.0, read_shape(whole).head_dim)["rope_freqs.weight"]
     wavelengths = 2 * np.pi * 500000.0 ** (np.arange(32) / 32)
     assert (factors[wavelengths < 8192 / 4] == 1).all() and (factors[wavelengths > 8192] == 8).all()
     between = factors[(wavelengths > 8192 / 4) & (wavelengths < 8192)]

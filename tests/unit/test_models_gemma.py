@@ -44,6 +44,19 @@ def test_gemma2_has_a_window_where_the_file_says_nothing(tmp_path: Path) -> None
     assert read(tmp_path, TINY_GEMMA2.with_changes(keys={}))[0].windows == (4096, 0, 4096)
 
 
+def test_gemma2_has_caps_where_the_file_says_nothing(tmp_path: Path) -> None:
+    config, _ = read(tmp_path, TINY_GEMMA2.with_changes(keys={}))
+    assert (config.score_cap, config.logit_cap) == (50.0, 30.0)
+    config, _ = read(tmp_path, TINY_GEMMA3)
+    assert (config.score_cap, config.logit_cap) == (0.0, 0.0)
+
+
+def test_factors_of_its_own_are_not_for_layers_with_a_window(tmp_path: Path) -> None:
+    _, graph = read(tmp_path, TINY_GEMMA3.with_changes(rope_freqs=True))
+    local, everywhere = graph.rope_tables
+    assert local.factors is None and everywhere.factors is not None
+
+
 @pytest.mark.parametrize(("kind", "n_layers"), [(Gemma2, 46), (Gemma3, 62)])
 def test_the_largest_models_scale_scores_by_another_size(tmp_path: Path, kind: type[Gemma2], n_layers: int) -> None:
     spec = TINY_GEMMA3 if kind is Gemma3 else TINY_GEMMA2

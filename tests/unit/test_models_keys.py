@@ -258,6 +258,13 @@ def test_yarn_of_a_base_of_one(path: Path) -> None:
     assert "'llama.rope.freq_base' is 1, expected more with YaRN" in refusal(path, keys=keys)
 
 
+def test_a_magnitude_without_any_other_scaling(path: Path) -> None:
+    for more in ({}, {"llama.rope.scaling.type": (STRING, "none")}):
+        with GGUFFile.open(write(path, keys={"llama.rope.scaling.attn_factor": (F32, 1.5)} | more)) as file:
+            (table,) = read_model(file)[1].rope_tables
+        assert (table.factors, table.magnitude) == (None, 1.5)
+
+
 def test_keys_that_change_nothing(path: Path) -> None:
     keys = {
         "llama.expert_count": (U32, 0),

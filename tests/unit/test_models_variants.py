@@ -45,9 +45,10 @@ def test_phi3_has_fused_tensors_and_two_sets_of_factors(tmp_path: Path) -> None:
 
 
 def test_phi3_without_factors_turns_as_it_was_trained(tmp_path: Path) -> None:
-    _, graph = read(tmp_path, TINY_PHI3.with_changes(long_factors=False))
-    (table,) = graph.rope_tables
-    assert (table.factors, table.far, table.magnitude) == (None, None, 1.0)
+    for keys, magnitude in ((TINY_PHI3.keys, 1.125), ({}, 1.0)):
+        _, graph = read(tmp_path, TINY_PHI3.with_changes(long_factors=False, keys=keys))
+        (table,) = graph.rope_tables
+        assert (table.factors, table.far, table.magnitude) == (None, None, magnitude)
 
 
 def test_every_fourth_layer_of_smollm3_has_no_rope(tmp_path: Path) -> None:
@@ -108,6 +109,11 @@ def test_windows_of_olmo3_are_never_stretched(tmp_path: Path) -> None:
     tables = [graph.rope_tables[op.index("table")] for op in graph.ops if op.kind == "rope"]
     assert [table.factors is None for table in tables] == [True, True, True, False]
     assert tables[3].magnitude > 1
+
+
+def test_factors_of_its_own_are_not_for_layers_with_a_window(tmp_path: Path) -> None:
+    _, graph = read(tmp_path, with_keys(TINY_OLMO2, attention__sliding_window=24).with_changes(rope_freqs=True))
+    assert [table.factors is None for table in graph.rope_tables] == [False, True]
 
 
 @pytest.mark.parametrize(
