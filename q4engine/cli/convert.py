@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     _check_files(args)
     model = _read(args)
+    for line in model.notes:
+        note(line)
     kind = None if args.type is None else TensorType[args.type.upper()]
     if sys.stderr.isatty():
         from rich.console import Console

@@ -34,10 +34,14 @@ class SourceTensor:
 
 @dataclass(frozen=True)
 class Conversion:
-    """A model on its way: GGUF pairs without those of quantisation, tensors in the order of the file."""
+    """A model on its way: GGUF pairs without those of quantisation, tensors in the order of the file.
+
+    ``notes``: lines for the user about what is left out.
+    """
 
     pairs: Sequence[bytes]
     tensors: Sequence[SourceTensor]
+    notes: Sequence[str] = ()
 
 
 def write_gguf(out: Path, model: Conversion, kind: TensorType | None, progress: Progress | None = None) -> None:

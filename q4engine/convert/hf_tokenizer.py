@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class _Tokens:
     texts: list[str | None]
     types: list[TokenType]
     scores: list[float]
+    notes: list[str] = field(default_factory=list)
 
     def put(self, token: Any, text: Any, kind: TokenType, score: float = 0.0) -> None:
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < len(self.texts):
@@ -56,8 +57,8 @@ class _Tokens:
         return pairs
 
 
-def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> list[bytes]:
-    """The keys of the vocabulary and the chat template."""
+def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> tuple[list[bytes], list[str]]:
+    """The keys of the vocabulary and the chat template, and lines for the user about what is left out."""
     size = config.integer("vocab_size", most=_MAX_TOKENS)
     settings = _optional(folder / "tokenizer_config.json")
     whole = _optional(folder / "tokenizer.json")
@@ -75,11 +76,8 @@ def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> list
         pairs = _from_merges(whole, model, tokens)
     else:
         pairs = _byte_level(whole, model, tokens)
-    return [
-        *pairs,
-        *_special_pairs(folder, config, settings, whole, tokens, architecture),
-        *_template(folder, settings),
-    ]
+    special = _special_pairs(folder, config, settings, whole, tokens, architecture)
+    return [*pairs, *special, *_template(folder, settings)], tokens.notes
 
 
 def _optional(path: Path) -> JsonObject | None:
@@ -138,6 +136,11 @@ def _put_added(whole: JsonObject, tokens: _Tokens) -> None:
 
 
 def _put_one(tokens: _Tokens, token: int, text: Any, special: bool) -> None:
+    """One that the embedding has no row for is left out: Gemma 3's text models have that of pictures."""
+    if token >= len(tokens.texts):
+        found = f"the added token {told(text)} has the id {token}, expected 0 to {len(tokens.texts) - 1}"
+        tokens.notes.append(f"{tokens.path}: {found}; it is left out")
+        return
     known = 0 <= token < len(tokens.texts) and tokens.texts[token] == text and tokens.types[token]
     if known in (TokenType.UNKNOWN, TokenType.BYTE):  # which tokenizer.model knows better
         return
@@ -199,6 +202,8 @@ def _special_pairs(
     if not isinstance(adds, bool):
         adds = _starts_with_special(whole) if whole is not None else architecture in ("llama", "gemma2", "gemma3")
     pairs.append(pair(PREFIX + "add_bos_token", ValueType.BOOL, adds and "bos" in found))
+    if settings is not None and settings.values.get("add_eos_token") is True and "eos" in found:
+        pairs.append(pair(PREFIX + "add_eos_token", ValueType.BOOL, True))
     return pairs
 
 

@@ -30,11 +30,16 @@ def read_folder(folder: Path) -> Conversion:
     be left out or changed."""
     config = JsonObject.read(folder / "config.json")
     family, shape = family_of(config), read_shape(config)
-    pairs = model_pairs(config, folder.resolve().name) + tokenizer_pairs(folder, config, family.architecture)
+    vocabulary, notes = tokenizer_pairs(folder, config, family.architecture)
+    pairs = model_pairs(config, folder.resolve().name) + vocabulary
     tensors = _tensors(folder, family, shape)
+    if config.values.get("tie_word_embeddings") is False and all(each.name != "output.weight" for each in tensors):
+        raise Q4Error(
+            f"{folder}: has no tensor {_OUTPUT!r}, and config.json says that the embedding is not used for it"
+        )
     for name, values in rope_tensors(config, family.rope_base, shape.head_dim).items():
         tensors.append(_constant(folder, name, values))
-    return Conversion(pairs, sorted(tensors, key=_order))
+    return Conversion(pairs, sorted(tensors, key=_order), notes)
 
 
 @dataclass

@@ -12,7 +12,8 @@ from q4engine.errors import Q4Error
 _MAX_BYTES = 1 << 26
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
 _MODEL_TYPE, _BPE = 3, 2  # of TrainerSpec
-_ADD_DUMMY_PREFIX = 3  # of NormalizerSpec
+_SPACE_BEHIND = 24  # likewise
+_CHARACTER_MAP, _ADD_DUMMY_PREFIX, _DROPS_SPACES = 2, 3, 4  # of NormalizerSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class SentencePieces:
 
 
 def read_pieces(path: Path) -> SentencePieces:
-    """Q4Error where the file is none, or not of the BPE kind."""
+    """Q4Error where the file is none, not of the BPE kind, or changes texts in ways that GGUF has no keys for."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise Q4Error(f"{path}: has more than {_MAX_BYTES >> 20} MiB, expected a SentencePiece model")
@@ -35,22 +36,38 @@ def read_pieces(path: Path) -> SentencePieces:
         raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
     found = SentencePieces([], [], [], True)
     model_type = 1  # unigram, the default of the format
-    adds_space = True
+    trainer, normalizer = b"", b""
     try:
         for number, value in _fields(raw):
             if number == _PIECES and isinstance(value, bytes):
                 _add_piece(found, value)
             elif number == _TRAINER and isinstance(value, bytes):
-                model_type = _number(value, _MODEL_TYPE, model_type)
+                trainer += value  # of a message that is there twice the fields count together
             elif number == _NORMALIZER and isinstance(value, bytes):
-                adds_space = bool(_number(value, _ADD_DUMMY_PREFIX, True))
+                normalizer += value
+        model_type = _number(trainer, _MODEL_TYPE, model_type)
+        adds_space = bool(_number(normalizer, _ADD_DUMMY_PREFIX, True))
+        changes = _changes(trainer, normalizer)
     except (ValueError, struct.error):
         raise Q4Error(f"{path}: is no SentencePiece model, or not a whole one") from None
     if not found.pieces:
         raise Q4Error(f"{path}: is no SentencePiece model: it has no pieces")
     if model_type != _BPE:
         raise Q4Error(f"{path}: is a SentencePiece model of type {model_type}, expected {_BPE} (BPE)")
+    if changes:
+        raise Q4Error(f"{path}: {changes}, which GGUF has no key for")
     return SentencePieces(found.pieces, found.scores, found.types, adds_space)
+
+
+def _changes(trainer: bytes, normalizer: bytes) -> str:
+    """What is done to a text before it is cut into pieces; nothing in the files of Llama, Mistral, Gemma and Phi."""
+    if any(number == _CHARACTER_MAP and value for number, value in _fields(normalizer)):
+        return "replaces characters by others (normalizer_spec.precompiled_charsmap)"
+    if _number(normalizer, _DROPS_SPACES, True):
+        return "makes one space of several (normalizer_spec.remove_extra_whitespaces)"
+    if _number(trainer, _SPACE_BEHIND, False):
+        return "puts spaces behind words (trainer_spec.treat_whitespace_as_suffix)"
+    return ""
 
 
 def _add_piece(found: SentencePieces, raw: bytes) -> None:

@@ -14,7 +14,7 @@ from q4engine.errors import Q4Error, shown
 from q4engine.gguf import TensorType
 from q4engine.gguf.decoders import bf16
 
-_INDEX = "model.safetensors.index.json"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
 _MAX_HEAD_BYTES = 100_000_000  # the library's own limit
 
@@ -55,6 +55,9 @@ def read_weights(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _files(folder: Path) -> list[Path]:
+    whole = folder / _WHOLE
+    if whole.is_file():  # beside which some folders have the same weights in another form
+        return [whole]
     index = folder / _INDEX
     if index.exists():
         names = JsonObject.read(index).object("weight_map").values.values()

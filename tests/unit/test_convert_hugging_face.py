@@ -118,6 +118,26 @@ def test_unknown_tensors(folder: Path, tmp_path: Path, q4: Cli) -> None:
     assert not (tmp_path / "o.gguf").exists()
 
 
+def test_an_output_that_is_not_there(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["lm_head.weight"]
+    save_file(tensors, path)
+    assert "has no tensor 'lm_head.weight', and config.json says" in refusal(folder)
+    change(folder / "config.json", tie_word_embeddings=None)
+    assert "output.weight" not in [each.name for each in read_folder(folder).tensors]
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, folder: Path, q4: Cli) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({"id": 320, "content": "<image>", "special": True})
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    found = q4("convert", folder, tmp_path / "o.gguf")
+    assert (
+        found.code == 0 and "the added token '<image>' has the id 320, expected 0 to 319; it is left out" in found.err
+    )
+
+
 CONFIGS = {
     "another architecture": ({"architectures": ["BertModel"]}, """'architectures' is ["BertModel"], expected one of"""),
     "no architecture": ({"architectures": None}, "'architectures' is missing"),

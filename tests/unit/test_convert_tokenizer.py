@@ -29,7 +29,7 @@ SCORES = [0.0] * 259 + [-5.0, -6.0, -7.0, -1.0, -2.0]
 def tokenizer_of(folder: Path, size: int, architecture: str = "llama") -> Tokenizer:
     config = JsonObject(folder / "config.json", {"vocab_size": size})
     out = folder / "vocabulary.gguf"
-    with GGUFWriter(out, tokenizer_pairs(folder, config, architecture), []):
+    with GGUFWriter(out, tokenizer_pairs(folder, config, architecture)[0], []):
         pass
     return Tokenizer.from_gguf(GGUFFile.open(out))
 
@@ -54,11 +54,14 @@ def piece(text: str, score: float, kind: int) -> bytes:
     return message(1, raw + varint(3 << 3) + varint(kind))
 
 
-def pieces(model_type: int = 2, dummy_prefix: bool = True) -> bytes:
+AS_IT_IS = varint(4 << 3) + varint(False)  # spaces are kept
+
+
+def pieces(model_type: int = 2, dummy_prefix: bool = True, trainer: bytes = b"", normalizer: bytes = AS_IT_IS) -> bytes:
     types = [2, 3, 3] + [6] * 256 + [1] * 5
     raw = b"".join(piece(*words) for words in zip(SPM, SCORES, types, strict=True))
-    raw += message(2, varint(3 << 3) + varint(model_type))
-    return raw + message(3, varint(3 << 3) + varint(dummy_prefix))
+    raw += message(2, varint(3 << 3) + varint(model_type) + trainer)
+    return raw + message(3, varint(3 << 3) + varint(dummy_prefix) + normalizer)
 
 
 def spm_json(**changes: Any) -> dict[str, Any]:
@@ -99,6 +102,23 @@ def test_no_space_in_front(tmp_path: Path) -> None:
     assert tokenizer_of(tmp_path, len(SPM)).encode("ab", add_bos=False) == [SPM.index("ab")]
 
 
+def test_an_added_token_that_has_no_row_is_left_out(tmp_path: Path) -> None:
+    added = [*spm_json()["added_tokens"], {"id": len(SPM), "content": "<image>", "special": True}]
+    write(tmp_path, "tokenizer.json", spm_json(added_tokens=added))
+    config = JsonObject(tmp_path / "config.json", {"vocab_size": len(SPM)})
+    _, notes = tokenizer_pairs(tmp_path, config, "gemma3")
+    assert [line.removeprefix(f"{tmp_path}/tokenizer.json: ") for line in notes] == [
+        f"the added token '<image>' has the id {len(SPM)}, expected 0 to {len(SPM) - 1}; it is left out"
+    ]
+    assert len(tokenizer_of(tmp_path, len(SPM))) == len(SPM)
+
+
+def test_a_token_at_the_end_of_every_text(tmp_path: Path) -> None:
+    write(tmp_path, "tokenizer.json", spm_json())
+    write(tmp_path, "tokenizer_config.json", {"bos_token": "<s>", "eos_token": "</s>", "add_eos_token": True})
+    assert tokenizer_of(tmp_path, len(SPM)).encode("ab")[-1] == SPM.index("</s>")
+
+
 def test_broken_pieces(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"
     whole = pieces()
@@ -110,6 +130,9 @@ def test_broken_pieces(tmp_path: Path) -> None:
         b'{"model": 1}': "is no SentencePiece model",
         pieces(model_type=1): "of type 1, expected 2",
         piece("a", 0.0, 9): "is no SentencePiece model",
+        pieces(normalizer=b""): "makes one space of several",
+        pieces(normalizer=AS_IT_IS + message(2, b"map")): "replaces characters by others",
+        pieces(trainer=varint(24 << 3) + varint(True)): "puts spaces behind words",
     }
     for content, expected in cases.items():
         path.write_bytes(content)

@@ -84,6 +84,8 @@ def test_a_tensor_in_two_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_file({"x": np.zeros(2, np.float32)}, tmp_path / f"{name}.safetensors")
     assert "tensor 'x' is also in a.safetensors" in refusal(tmp_path)
+    save_file({"y": np.zeros(2, np.float32)}, tmp_path / "model.safetensors")
+    assert list(read_weights(tmp_path)) == ["y"]
 
 
 def test_no_weights(tmp_path: Path) -> None:
