@@ -26,6 +26,8 @@ _CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
 
 def fields_of(line: str, separator: str = ",") -> list[str]:
     """The cells of one line. Raises Malformed for broken quotes."""
+    if line.isascii() and line.isprintable() and " " not in line and '"' not in line:
+        return line.split(separator) if line else []
     if '"' not in line:
         return [f.strip() for f in line.split(separator)] if line else []
     if line.count('"') == 2 and len(line) < _LONGEST_CELL and "\r" not in line:

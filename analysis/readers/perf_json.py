@@ -12,6 +12,7 @@ from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_json_row import parse, text_of
 from analysis.readers.perf_json_shapes import State, add_known, found_in, is_of_others, new_shapes
 from analysis.readers.perf_metric_columns import metric_of
+from analysis.readers.perf_metric_lines import MetricLines
 from analysis.readers.perf_rows import Malformed, PerfRow, is_transcript, number
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.source import Source
@@ -25,9 +26,13 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, FORMAT)
     state = State()
     lines = Lines(new_shapes())
+    values = MetricLines(builder)
     if source.head[0].strip() in ("{", "["):
         source.least = 8  # a record stands on several lines
     for row, line, is_spread in documents(lines.of_source(source)):
+        if state.names and values.take(line):
+            continue
+        values.flush()
         found = None if state.names else lines.shapes.find(line) if is_spread else lines.find(row, line)
         if found and add_known(builder, found, state):
             continue
@@ -44,8 +49,10 @@ def read(source: Source) -> Table:
                 continue
             for one in _line(objects, row, state):
                 builder.add(one)
+            _learn(values, objects, state)
         except Malformed as problem:
             source.reject(row, str(problem))
+    values.flush()
     if not state.are_used:
         source.reject(state.row, "no counter and no metric in the record")
     table = builder.table()
@@ -62,6 +69,18 @@ def _line(found: list[Pairs], row: int, state: State) -> list[PerfRow]:
     if state.names and [key for key, _ in found[-1]] == ["metric-value"]:
         return _columns(found, state)
     return [one for pairs in found for one in state.rows(parse(unique(pairs)))]
+
+
+def _learn(values: MetricLines, found: list[Pairs], state: State) -> None:
+    """How the lines below a line of names are spelled, from one that was read."""
+    keys = [key for pairs in found for key, _ in pairs]
+    if not state.names or keys != ["interval", *["metric-value"] * len(state.names)]:
+        values.forget()
+        return
+    value = r'\}\{"metric-value" : "'
+    texts = [text_of(text) for pairs in found[1:] for _, text in pairs]
+    names = [(name, "") for name in state.names]
+    values.learn(names, texts, f'"{value}', r'"\}', begin=r'\{"interval" : ', behind_time=value)
 
 
 def _columns(found: list[Pairs], state: State) -> list[PerfRow]:

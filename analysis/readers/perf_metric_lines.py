@@ -34,8 +34,21 @@ class MetricLines:
         self._most = MOST_COLUMNS_LEARNT
         self._waiting: list[float] = []
 
-    def learn(self, names: Sequence[tuple[str, str]], texts: Sequence[str], between: str, end: str = "") -> None:
-        """From a line read with care. names: (name, unit). between, end: patterns of what parts and follows values."""
+    def learn(
+        self,
+        names: Sequence[tuple[str, str]],
+        texts: Sequence[str],
+        between: str,
+        end: str = "",
+        *,
+        begin: str = "",
+        behind_time: str | None = None,
+    ) -> None:
+        """From a line read with care. names: (name, unit).
+
+        begin, behind_time, between, end: patterns of what stands before the time, parts it from the values, parts these
+        from each other and follows them. behind_time: None where it is between.
+        """
         signs = ["%" if text.endswith("%") else "" for text in texts]
         if signs == self._signs or len(texts) > self._most or not all(map(_PLAIN.fullmatch, texts)):
             return
@@ -44,8 +57,8 @@ class MetricLines:
         self._signs = signs
         ones = [metric_of(0.0, "", name, f"1{sign}", unit) for (name, unit), sign in zip(names, signs, strict=True)]
         self._ones = [one for one in ones if one]
-        cells = between.join([_TIME, *(_VALUE + sign for sign in signs)])
-        self._pattern = re.compile(_BLANKS + cells + _BLANKS + end, re.ASCII)
+        time = _BLANKS + begin + _TIME + (between if behind_time is None else behind_time)
+        self._pattern = re.compile(time + between.join(_VALUE + sign for sign in signs) + _BLANKS + end, re.ASCII)
 
     def take(self, line: str) -> int:
         """The number of values of a line, 0 for one that has to be read with care: after `flush`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ FORMAT = "q4engine-capture"
 VERSION = "1"
 MOST_COLUMNS = 600
 MOST_KEYS = 4096
+MOST_DIGITS = 18
+"""Of whole numbers that 64 bits hold whatever the digits are."""
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
 NUMBERS = (
@@ -171,8 +174,13 @@ def _frame(
     data: dict[str, Any] = {}
     good = np.ones(len(rows), dtype=bool)
     for column, values in zip(columns, zip(*cells, strict=True), strict=True):
+        is_number = column in NUMBERS or holds_numbers(column)
+        whole = _whole(values, column not in WHOLE) if is_number else None
+        if whole is not None:
+            data[column] = whole
+            continue
         texts = pd.Series(values, dtype=object)
-        if column not in NUMBERS and not holds_numbers(column):
+        if not is_number:
             data[column] = texts
             continue
         numbers = pd.to_numeric(texts.where(texts != "", None), errors="coerce")
@@ -191,6 +199,16 @@ def _frame(
     for column in WHOLE:
         frame[column] = frame[column].astype(np.int64)
     return frame, row_numbers[good]
+
+
+def _whole(texts: Sequence[str], may_be_empty: bool) -> pd.Series[int] | pd.Series[float] | None:
+    """A column of plain whole numbers, and of cells without one if it may have some; None for any other."""
+    digits = "".join(texts)
+    if not (digits.isascii() and digits.isdigit()) or max(map(len, texts)) > MOST_DIGITS:
+        return None
+    if "" not in texts:
+        return pd.Series(np.array(texts, dtype=bytes).astype(np.int64))
+    return pd.Series(np.array([text or "nan" for text in texts], dtype=bytes).astype(float)) if may_be_empty else None
 
 
 def _canonical_columns(

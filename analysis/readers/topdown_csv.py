@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 from analysis.errors import printable
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, rows_after
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, event_name, named_metric
+from analysis.readers.shapes import Added
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
 HEADER = re.compile(r"^\ufeff?(\w+,)*(metric|event),value\b")
 _OF_A_ROW = ("units", "cpu", "core")
-MOST_KNOWN = 4096
+MOST_KNOWN, MOST_WAITING = 4096, 4096
 KNOWN = ("run", "time", "group", "stage", "level", "metric", "event", "value", "units", "cpu", "core")
 
 
@@ -34,12 +36,14 @@ def read(source: Source) -> Table:
     builder.meta["clock"] = "topdown-tool"
     run_of: dict[tuple[str, str], str] = {}
     known: dict[tuple[str, ...], PerfRow] = {}
-    at = [names.index(name) if name in names else len(names) for name in ("run", "time", "value", what, *_OF_A_ROW)]
+    used = ("run", "time", "value", what, *_OF_A_ROW)
+    of_row = itemgetter(*(names.index(name) if name in names else len(names) for name in used))
+    waiting: list[Added] = []
     for row, fields in rows:
         try:
             if len(fields) != len(names):
                 raise Malformed(f"{len(fields)} fields, expected {len(names)}")
-            run, time, value, name, *others = map([*fields, ""].__getitem__, at)
+            run, time, value, name, *others = of_row([*fields, ""])
             if run_of.setdefault((name, time), run) != run:
                 name = printable(name)
                 raise source.error(f"holds several runs of topdown-tool, {name} in more than one; keep one", row)
@@ -48,9 +52,11 @@ def read(source: Source) -> Table:
             one = known[key] if key in known else _one(key, what)
             if len(known) < MOST_KNOWN:
                 known[key] = one
-            _add(builder, one, time_s, number)
+            _add(builder, waiting, one, time_s, number)
         except Malformed as problem:
             source.reject(row, str(problem))
+    if waiting:
+        builder.add_rows(waiting)
     table = builder.table()
     n_runs = len(set(run_of.values()))
     if n_runs > 1:
@@ -83,11 +89,16 @@ def _one(cells: Sequence[str], what: str) -> PerfRow:
     return PerfRow(NAN, scope, 1.0, OK, units, event_name(name), NAN, spelling=event_name(name))
 
 
-def _add(builder: PerfBuilder, one: PerfRow, time_s: float, value: float) -> None:
+def _add(builder: PerfBuilder, waiting: list[Added], one: PerfRow, time_s: float, value: float) -> None:
+    """Adds a row, or lets it wait among those that are added together: all with a time or all without."""
     status, running = (NOT_COUNTED, 0.0) if value != value else (OK, NAN)
-    if time_s != time_s and builder.n_timed:
-        builder.add(one._replace(time_s=time_s, value=value * one.value, status=status, running=running))
+    is_timed = time_s == time_s
+    if waiting and (len(waiting) >= MOST_WAITING or (waiting[-1][0] == waiting[-1][0]) != is_timed):
+        builder.add_rows(waiting)
+        waiting.clear()
+    if not is_timed and builder.n_timed:
+        builder.add(one._replace(value=value * one.value, status=status, running=running))
         return
     event = one.event if one.event.startswith(METRIC_PREFIX) else ""
     names = (one.scope, "", event, status, one.unit, "", one.spelling)
-    builder.add_rows([(time_s, NAN, value * one.value, running, *names)])
+    waiting.append((time_s, NAN, value * one.value, running, *names))

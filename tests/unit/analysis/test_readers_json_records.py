@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from capture_tables import parsed, readings, written
+from capture_tables import parsed, readings, spans, written
 
 from analysis.errors import AnalysisError
 from analysis.readers import read
@@ -55,6 +55,24 @@ def test_metric_only_with_names_on_a_line_of_their_own(tmp_path: Path) -> None:
     assert [r[1:3] for r in readings(parsed(tmp_path, text))] == [("metric:ghz", 2.9), ("metric:ipc", 1.2)]
     with pytest.raises(AnalysisError, match="3 values below the names of 2 metrics"):
         read(written(tmp_path, text.replace('"1.2"}', '"1.2"}{"metric-value" : "5"}')))
+
+
+def test_lines_of_values_below_names(tmp_path: Path) -> None:
+    """Those spelled as perf spells them are taken as columns, others one by one: to the same table."""
+    names = '{"unit" : "GHz"}{"unit" : "insn per cycle"}\n'
+    line = '{{"interval" : {}.000123456}}{{"metric-value" : "{}"}}{{"metric-value" : "{}"}}\n'
+    lines = [line.format(n, f"{n}.5", "nan" if n == 7 else f"0.{n}") for n in range(1, 20)]
+    plain = parsed(tmp_path, names + "".join(lines))
+    spread = parsed(tmp_path, names + "".join(one.replace("}{", "} {") for one in lines))
+    assert readings(plain) == readings(spread) and len(readings(plain)) == 2 * 19 - 1
+    assert spans(plain) == spans(spread)
+    again = parsed(
+        tmp_path, names + "".join(lines) + names.replace("GHz", "CPUs utilized") + lines[-1].replace("19", "20")
+    )
+    assert [event for _, event, *_ in readings(again)][-4:] == [
+        *("metric:ghz", "metric:ipc"),
+        *("metric:cpus_utilized", "metric:ipc"),
+    ]
 
 
 def test_output_of_the_program_between(tmp_path: Path) -> None:
