@@ -43,6 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--capture", metavar="FILE", type=options.file, help="times and counts of every call as CSV, for the analysis")
     add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
     add("--markers", metavar="FILE", type=options.file, help="the markers as CSV, for other tools")
+    add(
+        "--annotate",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="markers for Arm Streamline; auto (default): where its daemon listens",
+    )
     add("--trace", metavar="FILE", type=options.file, help="a slice for every call and operation, for ui.perfetto.dev")
     add(
         "--events",
@@ -56,6 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the program, then write the files; ends as the program did."""
     from q4engine.watch import program
+    from q4engine.watch.live import streamline
+    from q4engine.watch.outputs import phase_of
 
     _check(args)
     unwatched = program.why_unwatched(args.command[0])
@@ -69,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             groups = _groups_text(what.counters)
             per_op = what.per_op or what.trace is not None
-            code = program.run(args.command, program.environment(records, per_op, groups, preload))
+            variables = program.environment(records, per_op, groups, preload)
+            meanwhile = None if args.annotate == "off" else streamline(records, args.annotate, phase_of)
+            code = program.run(args.command, variables, meanwhile)
             try:
                 _convert(records, what, args.command[0])
             except Q4Error as error:
@@ -83,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     outputs = {name: getattr(args, name) for name in ("capture", "markers", "trace")}
-    if not any(outputs.values()):
-        args.parser.error("give --capture, --markers or --trace")
+    if not any(outputs.values()) and args.annotate != "on":
+        args.parser.error("give --capture, --markers, --trace or --annotate on")
     if args.per_op and args.capture is None:
         args.parser.error("--per-op needs --capture")
     if args.events is not None and args.capture is None:
@@ -98,7 +108,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _records_folder(args: argparse.Namespace) -> Path:
     """Beside the first output, where there is room for that too."""
-    beside = next(path for path in (args.capture, args.trace, args.markers) if path is not None).absolute().parent
+    first = next((path for path in (args.capture, args.trace, args.markers) if path is not None), None)
+    beside = Path(tempfile.gettempdir()) if first is None else first.absolute().parent
     try:
         return Path(tempfile.mkdtemp(prefix=".q4engine-watch-", dir=beside))
     except OSError as error:
@@ -141,13 +152,13 @@ def _groups_text(counters: Counters) -> str:
 
 def _convert(records: Path, what: Outputs, command: str) -> None:
     """Writes the files, and says in a line what is not as it should be."""
-    from q4engine.watch.outputs import write
+    from q4engine.watch.outputs import contexts, write
     from q4engine.watch.records import SUFFIX, read
 
     found = [read(path) for path in sorted(records.glob(f"*{SUFFIX}"))]
     processes = [process for process in found if process is not None]
     written = write(what, processes)
-    if not written:
+    if not any(contexts(process) for process in processes):
         note(
             f"note: {printable(command)} evaluated nothing through llama.cpp's shared libraries, so there is nothing "
             "to capture (a static build, or another engine?)"

@@ -12,7 +12,8 @@ import stat
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,10 @@ from q4engine.errors import Q4Error, shown
 LIBRARY = "_watch.so"
 FOLDER, OPERATIONS, GROUPS = "Q4_WATCH", "Q4_WATCH_OPERATIONS", "Q4_WATCH_GROUPS"
 """Variables that the library reads (native/watch/slots.c)."""
+
+Meanwhile = AbstractContextManager[Callable[[], None]]
+LOOK_SECONDS = 0.1
+"""How often `run` calls what it is to call meanwhile."""
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _MACHINES = {62: "x86_64", 183: "aarch64"}
@@ -121,32 +126,58 @@ def loadable(path: Path) -> Iterator[Path]:
         yield link
 
 
-def run(command: Sequence[str], variables: Mapping[str, str] | None) -> int:
+def run(command: Sequence[str], variables: Mapping[str, str] | None, meanwhile: Meanwhile | None = None) -> int:
     """Runs the program to its end; its exit code, or minus the number of the signal that ended it.
 
-    Signals that somebody sends to this process go to the program; those of the terminal reach both anyway. Q4Error
-    where it cannot be started.
+    Signals that somebody sends to this process go to the program; those of the terminal reach both anyway. meanwhile:
+    entered once the program runs; what it gives is called now and then, and once more behind the program's end. Q4Error
+    where the program cannot be started.
     """
     waited = {*_PASSED_ON, signal.SIGCHLD}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    early: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _PASSED_ON}
+    ours = [number for number, handler in handlers.items() if handler is not signal.SIG_IGN]
+    for number in ours:  # until they are waited for; the program begins with the usual answers to them
+        signal.signal(number, lambda number, frame: early.append(number))
+    mask = None
     try:
-        program = subprocess.Popen(
-            list(command), env=variables, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        )
-    except OSError as error:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        raise Q4Error(f"{shown(command[0])} cannot be started: {error.strerror}") from None
-    try:
-        while (code := program.poll()) is None:
-            told = signal.sigwaitinfo(waited)
-            if told.si_signo != signal.SIGCHLD and told.si_code <= 0:  # by a process, not by the kernel
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(program.pid, told.si_signo)
-        return code
+        program = _started(command, variables)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+        for came in early:
+            _send(program, came)
+        with meanwhile or contextlib.nullcontext() as look:
+            return _wait(program, waited, look)
     finally:
-        while signal.sigtimedwait(waited, 0) is not None:  # what came at its end was meant for it
-            pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if mask is not None:
+            while signal.sigtimedwait(waited, 0) is not None:  # what came at its end was meant for it
+                pass
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in ours:
+            signal.signal(number, handlers[number])
+
+
+def _started(command: Sequence[str], variables: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(list(command), env=variables)
+    except OSError as error:
+        raise Q4Error(f"{shown(command[0])} cannot be started: {error.strerror}") from None
+
+
+def _wait(program: subprocess.Popen[bytes], waited: set[signal.Signals], look: Callable[[], None] | None) -> int:
+    while (code := program.poll()) is None:
+        told = signal.sigwaitinfo(waited) if look is None else signal.sigtimedwait(waited, LOOK_SECONDS)
+        if look is not None:
+            look()
+        if told is not None and told.si_signo != signal.SIGCHLD and told.si_code <= 0:  # by a process, not the kernel
+            _send(program, told.si_signo)
+    if look is not None:
+        look()
+    return code
+
+
+def _send(program: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(program.pid, number)
 
 
 def end_as(code: int) -> NoReturn:

@@ -20,6 +20,7 @@ _CALL = struct.Struct("<QQQQQqQQ")
 _END = struct.Struct("<QqQQQ")
 _NUMBER = struct.Struct("<Q")
 
+BLOCK_HEAD_BYTES = _BLOCK.size
 MAGIC, VERSION = b"q4watch\0", 1
 SUFFIX = ".q4watch"
 OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
@@ -130,6 +131,33 @@ def read(path: Path) -> Process | None:
     return process
 
 
+def blocks(head: bytes, size: int) -> Iterator[tuple[int, int]]:
+    """Where each block of a file of that size begins, and its length; none of a file whose head is not ours."""
+    magic, version, head_bytes, block_bytes, *_ = _HEAD.unpack_from(head)
+    if magic == MAGIC and version == VERSION and block_bytes > _BLOCK.size:
+        yield from ((at, block_bytes) for at in range(head_bytes, size - _BLOCK.size + 1, block_bytes))
+
+
+def block(head: bytes) -> tuple[int, bool, int]:
+    """Bytes used, whether it is a log's, and its slot."""
+    used, kind, slot, _ = _BLOCK.unpack_from(head)
+    return used, kind == _Kind.LOG, slot
+
+
+def begun(slot: int, log: bytes) -> list[WatchedCall]:
+    """Calls of tokens that began in a part of a log."""
+    calls = [_call(slot, content)[1] for kind, content in _entries(log) if kind == _Entry.CALL]
+    return [call for call in calls if call.kind != CallKind.OTHER and call.n_eval > 0]
+
+
+def _call(slot: int, content: bytes) -> tuple[int, WatchedCall]:
+    """Its number and the call."""
+    number, what, context, ns, ticks, n_past, n_eval, n_sequences = _CALL.unpack(content)
+    # a kind that this version does not know is no call of tokens
+    known = CallKind(what) if what in iter(CallKind) else CallKind.OTHER
+    return number, WatchedCall(known, context, slot, n_past, n_eval, n_sequences, ns, ticks)
+
+
 def _entries(log: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + _ENTRY.size <= len(log):
@@ -154,10 +182,7 @@ def _read_log(process: Process, slot: int, log: bytes) -> None:
             described[_NUMBER.unpack_from(content)[0]] = content[_NUMBER.size :].decode(errors="replace")
         elif kind == _Entry.CALL and len(content) == _CALL.size:
             process.unfinished += present is not None
-            number, what, context, ns, ticks, n_past, n_eval, n_sequences = _CALL.unpack(content)
-            # a kind that this version does not know is no call of tokens
-            known = CallKind(what) if what in iter(CallKind) else CallKind.OTHER
-            present = WatchedCall(known, context, slot, n_past, n_eval, n_sequences, ns, ticks)
+            number, present = _call(slot, content)
         elif present is not None and kind == _Entry.COUNTS and _NUMBER.unpack_from(content)[0] == number:
             present.counts = np.frombuffer(content[_NUMBER.size :], "<u8").tolist()
         elif present is not None and kind == _Entry.END and len(content) == _END.size:

@@ -13,9 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import synthetic_llama
+from annotate_daemon import Daemon, private_endpoints
 
-from q4engine.watch import program
-from q4engine.watch.outputs import numbered
+from q4engine.watch import live, program
+from q4engine.watch.outputs import contexts, numbered, phase_of
+from q4engine.watch.records import read
 
 SECONDS = 120  # until a test that hangs is ended
 NOTHING = "evaluated nothing through llama.cpp's shared libraries"
@@ -197,7 +199,7 @@ def test_a_command_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "give --capture, --markers or --trace"),
+        ([], "give --capture, --markers, --trace or --annotate on"),
         (["--markers", "m.csv", "--per-op"], "--per-op needs --capture"),
         (["--capture", "a.csv", "--markers", "a.csv"], "is the file of"),
     ],
@@ -278,3 +280,18 @@ def test_counters_of_the_programs_own_threads(stand_in: Path, tmp_path: Path) ->
     # two threads, so no more than twice the time from the first call's begin to its end, clocks' grain left aside
     enabled = table["time_enabled_ns@sw"].astype(int)
     assert (counted <= enabled * 1.01 + 1_000_000).all()
+
+
+def test_markers_for_streamline(stand_in: Path, tmp_path: Path) -> None:
+    """They carry the times that the calls have in the records; a shift has none."""
+    variables = program.environment(tmp_path, False, "", program.library())
+    with private_endpoints() as endpoints, Daemon(endpoints) as daemon:
+        meanwhile = live.streamline(tmp_path, "on", phase_of, endpoints)
+        code = program.run([str(stand_in), str(stand_in.parent), "1", "shift"], variables, meanwhile)
+        daemon.wait(lambda: len(daemon.markers) >= len(CALLS))
+        (stream,) = daemon.streams
+    assert code == 7
+    assert stream.markers == [f"past {past}, n_eval {n}" for past, n in CALLS]
+    (process,) = filter(None, map(read, tmp_path.glob("*.q4watch")))
+    times = [message.time for message in stream.messages if message.text.startswith("past ")]
+    assert times == [call.start_ns for call in contexts(process)[0]]
