@@ -178,5 +178,5 @@ def _tell(process: Process, what: Outputs) -> None:
     if lacking := process.noted("lacks"):
         named = printable(", ".join(lacking[:4]))
         note(f"note: this build of llama.cpp lacks {named}: what hangs on that is left out")
-    if (what.per_op or what.trace) and process.calls and not process.operations:
+    if (what.per_op or what.trace) and process.calls and not (process.operations or process.error):
         note("note: this build of llama.cpp shows no operations (it calls them directly): calls alone are captured")

@@ -105,7 +105,8 @@ def environment(records: Path, per_op: bool, groups: str, preload: Path) -> dict
     """The program's environment."""
     before = os.environ.get("LD_PRELOAD", "")
     found = {name: value for name, value in os.environ.items() if name not in (FOLDER, OPERATIONS, GROUPS)}
-    found["LD_PRELOAD"] = f"{preload}:{before}" if before else str(preload)
+    # behind others: a sanitizer's runtime has to be the first
+    found["LD_PRELOAD"] = f"{before}:{preload}" if before else str(preload)
     found[FOLDER] = str(records)
     if per_op:
         found[OPERATIONS] = "1"
