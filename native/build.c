@@ -214,7 +214,7 @@ static bool pack(struct q4_model *m, const struct q4_model_spec *spec, char *err
         return no_memory(error);
     for (size_t i = 0; i < m->n_weights; i++)
         sources[i] = spec->weights[i].sources;
-    bool ok = q4_model_pack(m, sources, spec->release, error);
+    bool ok = q4_model_pack(m, sources, spec->release, spec->interrupt, error);
     free(sources);
     return ok;
 }

@@ -48,6 +48,7 @@ struct q4_model_spec {
     size_t n_tables, n_vectors, n_rope_tables, n_weights, n_buffers, n_ops;
     bool release; // the weights' sources are a mapped file, whose pages are given back once they were read
     bool unfused; // every operation on its own: the same bits, slower
+    struct q4_interrupt *interrupt; // may end the packing; NULL: nothing does
 };
 
 // Builds a model. false: `error` says what does not fit, and the model is empty. The caller clears it in the end.

@@ -2,6 +2,7 @@
 #ifndef Q4_MODEL_H
 #define Q4_MODEL_H
 
+#include "interrupt.h"
 #include "plan.h"
 
 #define Q4_MAX_ROWS (Q4_MAX_UNITS * 8) // a unit of a matrix product takes no fewer than 8 rows
@@ -83,7 +84,8 @@ static inline const uint8_t *q4_matrix(const struct q4_weight *w, size_t i) {
 }
 // Checks that all weights are finite and packs them, on all threads (pack.c). sources: one entry a weight, rows adding
 // up to the weight's. release: the sources are a mapped file, whose pages are given back once they were read.
-bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error);
+bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release,
+                   struct q4_interrupt *interrupt, char *error);
 void q4_model_clear(struct q4_model *model);
 
 #endif

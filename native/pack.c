@@ -26,9 +26,10 @@ struct pack_job {
     const struct unit *units;
     size_t n_units, n_gathered; // bytes of the largest panel's source rows
     bool release;
+    struct q4_interrupt *interrupt;
     struct q4_page_watch pages;
     _Atomic uint64_t bad; // weight << 40 | row: the first that is not finite; UINT64_MAX: none
-    _Atomic bool no_memory;
+    _Atomic bool no_memory, interrupted;
 };
 
 static size_t row_bytes(const struct q4_weight *w) { return q4_row_bytes(w->type, w->k); }
@@ -125,13 +126,16 @@ static void pack_worker(void *context, int member) {
     if (gathered == NULL)
         atomic_store(&job->no_memory, true);
     struct q4_units taken;
-    while (gathered && q4_team_take(job->model->team, member, job->n_units, 1, &taken)) {
+    while (gathered && !atomic_load_explicit(&job->interrupted, memory_order_relaxed) &&
+           q4_team_take(job->model->team, member, job->n_units, 1, &taken)) {
         const struct unit *u = &job->units[taken.first];
         watch_unit(job, u);
         for (size_t p = u->first; p < u->first + u->n; p++)
             pack_panel(job, u->weight, p, gathered);
         if (job->release)
             release_unit(job, u);
+        if (member == 0 && q4_interrupted(job->interrupt))
+            atomic_store(&job->interrupted, true);
     }
     free(gathered);
 }
@@ -168,8 +172,10 @@ static void tell_bad_row(const struct q4_weight *w, struct q4_sources sources, s
              expert, row);
 }
 
-bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release, char *error) {
-    struct pack_job job = {.model = model, .sources = sources, .release = release, .bad = UINT64_MAX};
+bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, bool release,
+                   struct q4_interrupt *interrupt, char *error) {
+    struct pack_job job = {
+        .model = model, .sources = sources, .release = release, .interrupt = interrupt, .bad = UINT64_MAX};
     job.n_units = list_units(model, NULL);
     struct unit *units = calloc(job.n_units ? job.n_units : 1, sizeof *units);
     for (size_t i = 0; i < model->n_weights; i++) {
@@ -191,6 +197,8 @@ bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, boo
     uint64_t bad = atomic_load(&job.bad);
     if (units == NULL || atomic_load(&job.no_memory))
         snprintf(error, Q4_ERROR_SIZE, "no memory to pack weights with");
+    else if (atomic_load(&job.interrupted))
+        snprintf(error, Q4_ERROR_SIZE, "packing was interrupted");
     else if (bad != UINT64_MAX)
         tell_bad_row(&model->weights[bad >> 40], sources[bad >> 40], (size_t)(bad & (((uint64_t)1 << 40) - 1)), error);
     else

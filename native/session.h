@@ -2,6 +2,7 @@
 #ifndef Q4_SESSION_H
 #define Q4_SESSION_H
 
+#include "interrupt.h"
 #include "kv_cache.h"
 #include "recorder.h"
 
@@ -42,7 +43,8 @@ struct q4_call {
     size_t n_tokens, n_past;
     bool all_logits;
     enum q4_phase phase;
-    float *logits; // [1 or n_tokens][vocabulary]
+    float *logits;                  // [1 or n_tokens][vocabulary]
+    struct q4_interrupt *interrupt; // may end the call between two operations; NULL: nothing does
 };
 
 bool q4_session_init(struct q4_session *session, const struct q4_model *model, size_t n_ctx, size_t n_batch,

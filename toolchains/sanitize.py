@@ -34,7 +34,15 @@ COMMANDS: dict[str, tuple[str | Path, ...]] = {
 FUZZED = ("plans", "calls")
 COUNTS = FOLDER / "fuzz-counts.json"
 # Of the unit tests those that start threads, in all ways there are.
-TESTS_OF_THREADS = ("engine", "engine_lifetimes", "engine_bits", "generate", "native_arguments", "speculation")
+TESTS_OF_THREADS = (
+    "engine",
+    "engine_lifetimes",
+    "engine_bits",
+    "generate",
+    "interrupts",
+    "native_arguments",
+    "speculation",
+)
 OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "ASAN_OPTIONS": "detect_leaks=1",

@@ -54,10 +54,16 @@ static void walk(void *context, int member) {
             next_units = count_units(r, op + 1, range);
         }
         bool barrier = units > 1 || (units == 1 && next_units != 1);
-        if (barrier)
+        if (barrier) {
+            if (member == 0 && q4_interrupted(r->call->interrupt))
+                atomic_store_explicit(&r->last, (size_t)(op - m->plan), memory_order_relaxed);
             q4_team_barrier(m->team, &next);
+        }
         if (record)
             q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
+        // a member that is late at an earlier operation goes on to the one that all leave behind
+        if (barrier && atomic_load_explicit(&r->last, memory_order_relaxed) <= (size_t)(op - m->plan))
+            break;
         units = next_units;
     }
     if (record)
@@ -103,8 +109,12 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     q4_fp_leave(fp);
     for (size_t i = 0; i < m->n_tallies; i++)
         atomic_store_explicit(&s->tallies[i], 0, memory_order_relaxed);
-    struct q4_run r = {.s = s, .m = m, .call = call, .fault = UINT64_MAX};
+    struct q4_run r = {.s = s, .m = m, .call = call, .last = m->n_ops, .fault = UINT64_MAX};
     q4_team_run(m->team, walk, &r);
+    if (atomic_load(&r.last) < m->n_ops) {
+        snprintf(error, Q4_ERROR_SIZE, "the call past %zu, n_eval %zu was interrupted", call->n_past, call->n_tokens);
+        return false;
+    }
     uint64_t fault = atomic_load(&r.fault);
     if (fault != UINT64_MAX) {
         snprintf(error, Q4_ERROR_SIZE, "a value is not finite in %s at position %zu of the call past %zu, n_eval %zu",

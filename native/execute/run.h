@@ -10,6 +10,7 @@ struct q4_run {
     struct q4_session *s;
     const struct q4_model *m;
     const struct q4_call *call;
+    _Atomic size_t last;    // the operation that the call ends behind
     _Atomic uint64_t fault; // the first operation and token that met a value that is not finite; UINT64_MAX: none
 };
 

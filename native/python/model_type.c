@@ -11,9 +11,11 @@ static bool build_model(ModelObject *self, PyObject *args, PyObject *kwargs) {
     char error[Q4_ERROR_SIZE] = "";
     bool ok = q4_python_spec_parse(&parts, args, kwargs);
     if (ok) {
-        Py_BEGIN_ALLOW_THREADS;
+        struct q4_released released;
+        parts.spec.interrupt = &released.interrupt;
+        q4_release_gil(&released);
         ok = q4_model_build(&self->model, &parts.spec, error);
-        Py_END_ALLOW_THREADS;
+        q4_take_gil(&released);
         if (!ok)
             q4_fail(error);
     }

@@ -44,6 +44,16 @@ bool q4_session_idle(const SessionObject *self);
 
 // Sets ValueError, unless an exception is set already; false.
 bool q4_fail(const char *message);
+// Lets go of the GIL for work that a signal's handler may end by raising: `interrupt` is for it, whose exception is
+// then set. The handler runs in the middle of the work, and can evaluate nothing with that model.
+struct q4_released {
+    PyThreadState *state;
+    struct q4_interrupt interrupt;
+};
+void q4_release_gil(struct q4_released *released);
+void q4_take_gil(struct q4_released *released);
+// False with an exception in such a handler.
+bool q4_may_evaluate(void);
 // Ends tp_dealloc of a heap type's instance.
 void q4_free_object(PyObject *self);
 

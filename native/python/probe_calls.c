@@ -13,7 +13,7 @@ static PyObject *probe_read(PyObject *self, PyObject *args) {
     const struct q4_module_state *module = PyModule_GetState(self);
     PyObject *object;
     Py_ssize_t most = PY_SSIZE_T_MAX;
-    if (!PyArg_ParseTuple(args, "O!|n", module->model_type, &object, &most))
+    if (!PyArg_ParseTuple(args, "O!|n", module->model_type, &object, &most) || !q4_may_evaluate())
         return NULL;
     if (most < 64)
         return q4_fail("at least 64 bytes must be read"), NULL;
@@ -37,7 +37,7 @@ static PyObject *probe_int8(PyObject *self, PyObject *args) {
     const struct q4_module_state *module = PyModule_GetState(self);
     PyObject *object;
     Py_ssize_t macs;
-    if (!PyArg_ParseTuple(args, "O!n", module->model_type, &object, &macs))
+    if (!PyArg_ParseTuple(args, "O!n", module->model_type, &object, &macs) || !q4_may_evaluate())
         return NULL;
     const struct q4_model *m = &((ModelObject *)object)->model;
     const struct q4_int8_peak *peak = q4_int8_peak_for(m->features);

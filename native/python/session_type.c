@@ -34,6 +34,10 @@ static void session_dealloc(PyObject *object) {
     q4_free_object(object);
 }
 
+// Tokens times bytes of weights from which on a call may take a tenth of a second somewhere: shorter ones end by
+// themselves, and do not look at the clock.
+#define LONG_CALL ((size_t)1 << 29)
+
 PyDoc_STRVAR(
     decode_doc,
     "decode(tokens, n_past, all_logits, logits, phase=1, /) -> bool\n\n"
@@ -47,7 +51,7 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
     size_t n = (size_t)tokens->len / sizeof(int32_t), vocabulary = q4_session_vocabulary(&self->session),
            rows = all ? n : 1;
     // looked at last: converting the arguments may have run Python code, and other threads
-    if (!q4_session_idle(self))
+    if (!q4_session_idle(self) || !q4_may_evaluate())
         return false;
     if (n_past < 0 || tokens->len % (Py_ssize_t)sizeof(int32_t) || n > self->session.n_batch ||
         (uintptr_t)tokens->buf % sizeof(int32_t) || (uintptr_t)logits->buf % sizeof(float) ||
@@ -61,12 +65,14 @@ static bool run_decode(SessionObject *self, const Py_buffer *tokens, const Py_bu
                            .all_logits = all,
                            .phase = (enum q4_phase)phase,
                            .logits = logits->buf};
+    struct q4_released released;
+    if (n * self->session.model->arena_bytes >= LONG_CALL)
+        call.interrupt = &released.interrupt;
     char error[Q4_ERROR_SIZE];
-    bool ok;
     self->busy = getpid();
-    Py_BEGIN_ALLOW_THREADS;
-    ok = q4_session_decode(&self->session, &call, error);
-    Py_END_ALLOW_THREADS;
+    q4_release_gil(&released);
+    bool ok = q4_session_decode(&self->session, &call, error);
+    q4_take_gil(&released);
     self->busy = 0;
     return ok || q4_fail(error);
 }

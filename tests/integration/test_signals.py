@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(write_tiny(folder / "wide.gguf", wide), folder / "wide")
     (folder / "word.txt").write_text("a" * 3_000_000)
     (folder / "text.txt").write_text("One two three, and so on. " * 20_000)
+    (folder / "prompt.txt").write_text("One two three, and so on. " * 500)
     sample = next((DATA / "printed" / "perf-script").glob("chains*")).read_text()
     (folder / "script.txt").write_text("\n".join([sample] * 3000))
     rows = "".join(f"{at / 1000:.6f},{at},,cycles,1000,100.00,,\n" for at in range(1, 400_000))
@@ -51,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS = {
     "run": "run endless.gguf -p abc --no-chat -n 99000 -c 99999 --capture out.csv",
+    "a long prompt": "run endless.gguf -f prompt.txt --no-chat -n 1 -c 99999 -b 1024",
     "a template": "run slow.gguf -p abc -n 5",
     "an answer in a chat": "run endless.gguf -n 99000 -c 99999 --temp 0",
     "a chat at its mark": "run endless.gguf -n 20",

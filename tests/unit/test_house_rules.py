@@ -59,6 +59,7 @@ NATIVE: Layers = (
     ("ops/*",),
     ("types/types.h", "acts.[ch]"),  # what a type and a form of activations are; the types themselves stand above
     ("cpu.[ch]", "emulator.[ch]", "memory.[ch]", "pages.[ch]", "peak.[ch]", "pmu.[ch]", "q4.[ch]", "threads.[ch]"),
+    ("interrupt.[ch]",),
     ("clock.[ch]",),
 )
 # Kernels include their own kind and these, and nobody else includes them.

@@ -14,6 +14,7 @@ from models.tiny import write_tiny
 from vocab_files import bpe_file, spm_file
 
 from q4engine.engine import Engine
+from q4engine.errors import Q4Error
 from q4engine.sampling import Sampler, SamplerSettings
 from q4engine.tokenizer import Tokenizer
 
@@ -75,3 +76,30 @@ def test_decoding_and_sampling(tmp_path: Path) -> None:
         sampler.sample(np.array(logits), history)
 
     assert all(interrupted(work) for _ in range(TRIALS))
+
+
+def test_a_long_call_is_left_between_two_operations(tmp_path: Path) -> None:
+    """It would take seconds; what is left behind is as if it had not been."""
+    engine = Engine.load(write_tiny(tmp_path / "synthetic-tiny.gguf"), n_threads=2)
+    session, other = engine.session(n_ctx=20_000, n_batch=20_000), engine.session()
+    before = session.decode([1, 2, 3]).tobytes()
+    logits = np.full(engine.config.vocab_size, np.nan, np.float32)
+    said: list[str] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        try:
+            other.decode([1])
+        except Q4Error as error:
+            said.append(str(error))
+        raise Interrupt
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    assert session.recorder is not None
+    with pytest.raises(Interrupt):
+        session.recorder.decode(np.ones(19_000, np.int32), 3, False, logits)
+    assert np.isnan(logits).all(), "the call ran to its end"
+    assert len(said) == 1 and said[0].endswith("in the middle of a call can evaluate nothing itself")
+    assert np.isfinite(other.decode([1])).all()
+    session.truncate(0)
+    assert session.decode([1, 2, 3]).tobytes() == before
