@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,12 @@ from endless import write_endless
 from hf_folders import write_folder
 from models.tiny import TINY_LLAMA, write_tiny
 
+from q4engine import prompt_cache
+from q4engine.engine import Engine
+
 CAPTURE = Path(__file__).parents[1] / "data" / "capture_per_op.csv"
 WIDE = TINY_LLAMA.with_changes(dim=256, n_heads=8, n_kv_heads=8, head_dim=32, n_ffn=1024, n_layers=6)
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LAST_QUESTION = b"\n# 2026-01-02 03:04:05.678901\n+earlier\n"
 
 
@@ -23,6 +28,7 @@ class Command:
     """``words`` of a command that takes a while, ``last`` of one that writes the same files and ends by itself.
 
     ``outputs``: of each file, whether what is in it is whole; ``folder`` is where they lie. ``typed``: in a terminal.
+    ``earlier``: what lies there before, where a line of text would be refused. ``signals`` end it.
     """
 
     folder: Path
@@ -33,6 +39,8 @@ class Command:
     typed_last: bytes = b""
     environment: Mapping[str, str] = field(default_factory=dict)
     appended: frozenset[Path] = frozenset()  # outputs that grow, over all runs
+    earlier: Mapping[Path, bytes] = field(default_factory=dict)
+    signals: tuple[signal.Signals, ...] = SIGNALS
 
 
 def of_quantize(folder: Path) -> Command:
@@ -57,6 +65,21 @@ def of_run(folder: Path) -> Command:
     words += ["--capture", str(capture), "--markers", str(markers), "--trace", str(trace)]
     outputs = {capture: whole_rows, markers: whole_rows, trace: whole_trace}
     return Command(folder, [*words, "-n", "400", "-c", "500"], outputs, [*words, "-n", "2", "-c", "20"])
+
+
+def of_prompt_cache(folder: Path) -> Command:
+    """Some megabytes, in the place of the cache of another prompt."""
+    model, text, cache = folder / "model.gguf", folder / "text", folder / "prompt.cache"
+    write_tiny(model, WIDE.with_changes(n_ctx_train=4096))
+    text.write_text("the quick brown fox jumps over the lazy dog, " * 20)
+    with Engine.load(model, n_threads=1) as engine:
+        session = engine.session(n_ctx=100)
+        session.decode(list(range(3, 60)))
+        prompt_cache.save(cache, session, session.n_past)
+    other = cache.read_bytes()
+    cache.unlink()
+    words = ["run", str(model), "-f", str(text), "--no-chat", "-n", "1", "-t", "1", "--prompt-cache", str(cache)]
+    return Command(folder, words, {cache: same_as_first()}, words, earlier={cache: other}, signals=(signal.SIGKILL,))
 
 
 def of_bench(folder: Path) -> Command:
@@ -100,6 +123,7 @@ COMMANDS: dict[str, Callable[[Path], Command]] = {
     "quantize": of_quantize,
     "convert": of_convert,
     "run": of_run,
+    "prompt cache": of_prompt_cache,
     "bench": of_bench,
     "chat": of_chat,
     "stalls": report("stalls"),

@@ -69,13 +69,15 @@ def test_a_changed_bit_is_noticed_wherever_it_is(engine: Engine, tmp_path: Path)
     prompt_cache.save(path, session, 70)
     whole = path.read_bytes()
     head = whole.index(b"\n")
-    draw = random.Random(5)
-    places = [*range(head + 1), *(draw.randrange(head, len(whole)) for _ in range(300)), len(whole) - 1]
-    for place in places:
+    draw, victim = random.Random(5), engine.session(n_ctx=256)
+    tokens = range(head + 1, head + 1 + 4 * 70)
+    values = range(tokens.stop, len(whole))
+    flips = [(place, bit) for place in range(head + 1) for bit in range(8)]  # the first line, to its end
+    flips += [(place, draw.randrange(8)) for place in (*tokens, *draw.sample(values, 300), values[0], values[-1])]
+    for place, bit in flips:
         damaged = bytearray(whole)
-        damaged[place] ^= 1 << draw.randrange(8)
+        damaged[place] ^= 1 << bit
         path.write_bytes(damaged)
-        victim = engine.session(n_ctx=256)
         with pytest.raises(Q4Error, match=r"p\.cache: [^\n]+$"):
             prompt_cache.load(path, victim)
         assert victim.n_past == 0
