@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from q4engine.bench.cases import Case, Work, work
 from q4engine.bench.conditions import State, others_percent, read_state
 from q4engine.bench.limits import Limit, Limits, rate_of
 from q4engine.bench.peer import Peer
+from q4engine.bench.power import Energy, Meter
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.targets import Own, Target, random_tokens
 from q4engine.engine import Engine
@@ -67,6 +69,13 @@ class Result:
     after: State | None = None
     migrations: int | None = None
     others: float | None = None
+    energy: Energy | None = None
+
+    @property
+    def joules_per_token(self) -> float | None:
+        if self.energy is None or not self.energy.spent:
+            return None
+        return self.energy.joules / (self.test.n_tokens * len(self.own.seconds))
 
     @property
     def rate(self) -> float:
@@ -124,13 +133,20 @@ class Runner:
     """Runs tests on one loaded engine and, where there is one, on a peer. ``progress`` is told of each step."""
 
     def __init__(
-        self, engine: Engine, n_ctx: int, settings: Settings, peer: Peer | None, progress: Callable[[str], None]
+        self,
+        engine: Engine,
+        n_ctx: int,
+        settings: Settings,
+        peer: Peer | None,
+        progress: Callable[[str], None],
+        meter: Meter | None = None,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._own = Own(engine, n_ctx, settings.n_batch)
         self._peer = peer
         self._progress = progress
+        self._meter = meter
 
     def run(self, test: Case) -> Result:
         """Measure one test, once more where it reached more than can be."""
@@ -178,8 +194,11 @@ class Runner:
                 time.sleep(self._settings.cooldown)
                 if target is self._own:
                     limits.measure()
-                series.seconds.append(target.run(prompt, generated))
+                meter = self._meter if target is self._own else None
+                with nullcontext() if meter is None else meter.metered():
+                    series.seconds.append(target.run(prompt, generated))
         limits.measure()
         result.limit = limits.limit
+        result.energy = self._meter.take() if self._meter is not None else None
         result.before, result.after = before, read_state(pids)
         result.others = others_percent(before, result.after, time.perf_counter() - start)

@@ -29,6 +29,7 @@ class Row:
 
 _COLUMNS = ("model", "size", "params", "threads", "test", "t/s", "rate", "of peak")
 _PEER_COLUMNS = ("llama.cpp t/s", "ratio")
+_POWER_COLUMN = "J/token"
 _CAN_GO = ("params", "size", "rate", "threads", "llama.cpp t/s", "of peak", "model")  # in this order
 
 
@@ -38,10 +39,10 @@ class Markdown:
     ``most``: characters that a line may have, None: any number. What does not fit is left out; CSV and JSON have it.
     """
 
-    def __init__(self, with_peer: bool, width: int = 0, most: int | None = None) -> None:
-        columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ())
-        least = (width, 10, 8, 7, 15, 18, 14, 16, 18, 6)
-        widths = {name: max(len(name), n) for name, n in zip(columns, least, strict=False)}
+    def __init__(self, with_peer: bool, width: int = 0, most: int | None = None, with_power: bool = False) -> None:
+        columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ()) + ((_POWER_COLUMN,) if with_power else ())
+        least = dict(zip(_COLUMNS + _PEER_COLUMNS, (width, 10, 8, 7, 15, 18, 14, 16, 18, 6), strict=True))
+        widths = {name: max(len(name), least.get(name, 8)) for name in columns}
         for name in _CAN_GO:
             if most is not None and sum(widths.values()) + 3 * len(widths) + 1 > most:
                 widths.pop(name, None)
@@ -62,6 +63,9 @@ class Markdown:
         ]  # fmt: skip
         if result.peer:
             cells += [_rate(result.peer), f"{result.ratio:.2f}"]
+        if _POWER_COLUMN in self._columns:
+            joules = result.joules_per_token
+            cells.append("–" if joules is None else f"{joules:.3g}")
         return self._line(cells)
 
     def _line(self, cells: Sequence[str]) -> str:
@@ -120,11 +124,21 @@ def as_dict(row: Row) -> dict[str, Any]:
         "before": result.before.as_dict(),
         "after": result.after.as_dict() if result.after else None,
         "warnings": result.warnings(),
+        "joules_per_token": result.joules_per_token,
+        "energy": _energy(result),
         "peer": None,
     }
     if result.peer:
         data["peer"] = {"name": result.peer.target, "ratio": result.ratio, **_series(result.peer)}
     return data
+
+
+def _energy(result: Result) -> dict[str, Any] | None:
+    """The figure's sensors, and every sensor on its own: joules and watts over all repetitions."""
+    if result.energy is None or not result.energy.spent:
+        return None
+    sensors = {spent.sensor.name: {"joules": spent.joules, "watts": spent.watts} for spent in result.energy.spent}
+    return {"of": result.energy.name, "joules": result.energy.joules, "sensors": sensors}
 
 
 def _series(series: Series) -> dict[str, Any]:
@@ -153,7 +167,7 @@ _CSV_FIELDS = (
     "model_filename", "model_type", "model_size", "model_n_params", "load_ns", "n_threads", "n_batch", "n_prompt",
     "n_gen", "n_depth", "test", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "median_ts",
     "drift_percent", "rate", "rate_unit", "limit", "limit_rate", "percent_of_limit", "migrations",
-    "others_percent_of_cpu",
+    "others_percent_of_cpu", "joules_per_token",
 )  # fmt: skip
 _CSV_MACHINE = ("q4engine", "commit", "cpu", "kernel")
 

@@ -17,6 +17,7 @@ from q4engine.cli import options
 from q4engine.cli.loading import note_long_context
 from q4engine.cli.options import note
 from q4engine.cli.placing import add_placing, place
+from q4engine.cli.sustaining import add_sustaining, check_sustaining, sensors_of, sustained
 from q4engine.cpus import without_crowd
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ examples:
   q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
   q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
   q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
+  q4engine bench model.gguf --power                   joules a token beside the speed
+  q4engine bench model.gguf --sustain 600 --plot speed.svg
   q4engine bench model.gguf --capture scaling -t 1,2,4 -p 16,32,64,128,256,512
 
 pp512: a prompt of 512 tokens, evaluated at once. tg128: 128 tokens, one after the other. "@ d2048": behind 2048 tokens.
@@ -90,6 +93,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0.0,
         help="rest before each repetition (default: 0)",
     )
+    add_sustaining(parser)
     _add_outputs(parser)
 
 
@@ -132,10 +136,13 @@ def run(args: argparse.Namespace) -> int:
     paths: list[Path] = args.model_position + args.model
     if not paths:
         args.parser.error("give at least one MODEL")
+    check_sustaining(args)
     if args.capture is not None:
         return _capture(args, paths)
     if args.events is not None:
         args.parser.error("--events needs --capture")
+    if args.sustain is not None:
+        return _sustain(args, paths[0])
     plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
     if not plan:
         args.parser.error("there is nothing to measure: -p and -n are 0")
@@ -152,13 +159,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sustain(args: argparse.Namespace, path: Path) -> int:
+    cpus, threads = _threads(args)
+    meter = sensors_of(args)
+    with _engine(path, threads[0], cpus, _Quiet()) as engine:
+        return sustained(args, engine, meter, machine_facts(cpus))
+
+
 def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     """A line for each file on stdout."""
     from q4engine.bench import captures
 
     prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
     gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
-    if not prompts or len(gens) > 1 or args.n_depth or args.vs or args.output != "md" or args.cooldown:
+    if not prompts or len(gens) > 1 or args.n_depth or args.vs or args.output != "md" or args.cooldown or args.power:
         args.parser.error("--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events")
     options.check_events(args)
     cpus, threads = _threads(args)
@@ -225,7 +239,7 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
 
     cpus, threads = _threads(args)
     settings = Settings(args.repetitions or _REPETITIONS, args.warm_up, args.cooldown, args.batch_size)
-    n_ctx = max(test.n_ctx for test in plan)
+    n_ctx, meter = max(test.n_ctx for test in plan), sensors_of(args)
     with _progress(len(paths) * len(threads) * len(plan)) as progress:
         for path, n_threads in ((path, n) for path in paths for n in threads):
             with (
@@ -235,7 +249,7 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
                 if n_threads == threads[0]:
                     note_long_context(engine, n_ctx)
                 model = ModelFacts.of(engine)
-                runner = Runner(engine, n_ctx, settings, peer, progress.tell)
+                runner = Runner(engine, n_ctx, settings, peer, progress.tell, meter)
                 for test in plan:
                     yield Row(model, runner.run(test))
                     progress.advance()
@@ -265,7 +279,9 @@ class _Printer:
 
         first = len(self._rows) == 1
         if self._args.output == "md":
-            table = tables.Markdown(self._args.vs is not None, len(self._rows[0].model.kind), columns())
+            table = tables.Markdown(
+                self._args.vs is not None, len(self._rows[0].model.kind), columns(), self._args.power
+            )
             lines = [*(table.head() if first else []), table.row(row)]
         elif self._args.output == "csv":
             lines = tables.csv_lines([row], self._machine, head=first)
