@@ -307,9 +307,10 @@ class _Reader:
         self._give_up_unread()
         found = self._timed(found)
         pending = self.pending
-        if not found.row and not found.group and (above := [pending.row] if pending.row else pending.metrics[-1:]):
+        above = pending.row or (pending.metrics[-1] if pending.metrics else None)
+        if above and above.scope and not found.row and not found.group:
             # some releases leave out the CPU or control group in lines that continue the one above
-            found = found._replace(metrics=[m._replace(scope=m.scope or above[0].scope) for m in found.metrics])
+            found = found._replace(metrics=[m._replace(scope=m.scope or above.scope) for m in found.metrics])
         if found.row or found.group:
             self._flush()
             self.pending = _Pending(found.row, list(found.metrics), found.group)
