@@ -5,7 +5,7 @@
 
 __version__ = "0.1.0"
 
-_LAZY = {"Engine": "llm", "Q4Error": "errors", "SamplerSettings": "sampler_settings"}
+_LAZY = {"Engine": "llm", "Q4Error": "errors", "SamplerSettings": "sampling"}
 """Names for users and the modules that have them, which are imported when they are asked for."""
 
 

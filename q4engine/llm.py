@@ -20,8 +20,8 @@ from typing import Any
 from q4engine import engine as below
 from q4engine.conversation import Conversation, Message
 from q4engine.generate import Generation, StopReason, Timings
-from q4engine.grammar import Grammar
 from q4engine.sampling import Sampler, SamplerSettings
+from q4engine.sampling.grammar import Grammar
 from q4engine.tokenizer import ChatTemplate
 
 

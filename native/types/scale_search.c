@@ -44,7 +44,8 @@ bool find_scales(const float *x, const float *importance, const struct scales *t
     if (fabsf(top) >= LARGEST)
         return false;
     if (fabsf(top) >= SMALLEST) {
-        float y[Q4_SUPER], weight[Q4_SUPER], ideal[Q4_MAX_SUBS], error[2] = {0.0f, 0.0f}, unit = inverse_power(top);
+        float y[Q4_SUPER], weight[Q4_SUPER], ideal[Q4_MAX_SUBS] = {0.0f}, error[2] = {0.0f, 0.0f};
+        float unit = inverse_power(top);
         for (int i = 0; i < Q4_SUPER; i++)
             y[i] = x[i] * unit;
         weigh_columns(y, importance, Q4_SUPER, weight);

@@ -11,7 +11,7 @@ from q4engine.cli import options
 from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
-    from q4engine.grammar import Grammar
+    from q4engine.sampling.grammar import Grammar
     from q4engine.tokenizer import Tokenizer
 
 
@@ -51,7 +51,7 @@ def grammar_of(args: argparse.Namespace, tokenizer: Tokenizer) -> Grammar | None
     """What the options ask for; None where they ask for none."""
     if args.grammar is None and args.json_schema is None:
         return None
-    from q4engine.grammar import Grammar
+    from q4engine.sampling.grammar import Grammar
 
     if args.grammar is not None:
         return Grammar.from_gbnf(args.grammar, tokenizer, args.grammar_name or "--grammar")

@@ -22,7 +22,7 @@ from q4engine.cli.signals import Terminated
 from q4engine.cli.speculating import add_speculation, check_speculation, speculation
 from q4engine.conversation import Conversation, own_bos
 from q4engine.errors import Q4Error
-from q4engine.sampler_settings import SamplerSettings
+from q4engine.sampling.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine

@@ -6,7 +6,7 @@ import argparse
 
 from q4engine.cli import options
 from q4engine.errors import shown
-from q4engine.sampler_settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettings
+from q4engine.sampling.settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettings
 
 # Options, the setting of SamplerSettings, how the value is called, and what it does.
 _SAMPLING = (

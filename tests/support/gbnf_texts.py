@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from q4engine.gbnf import Chars, Choice, Node, Repeat, Rule, Rules, Sequence
+from q4engine.sampling.gbnf import Chars, Choice, Node, Repeat, Rule, Rules, Sequence
 
 GRAMMARS = {
     "yes or no": 'root ::= "yes" | "no" | "it depends"',

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from models.tiny import write_tiny
 
-from q4engine import cli, elementary
-from q4engine.sampling import Sampler, SamplerSettings
+from q4engine import cli
+from q4engine.sampling import Sampler, SamplerSettings, elementary
 
 SETTINGS = (
     SamplerSettings(seed=1),

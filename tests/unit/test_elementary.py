@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from q4engine import elementary
+from q4engine.sampling import elementary
 
 
 def test_exp_and_log_are_close() -> None:

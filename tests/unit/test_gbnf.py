@@ -7,9 +7,9 @@ import random
 import pytest
 from gbnf_texts import GRAMMARS, Judged, judged
 
-from q4engine import gbnf
 from q4engine.errors import Q4Error
-from q4engine.gbnf import Chars, Choice, Repeat, Rule, Sequence, Token
+from q4engine.sampling import gbnf
+from q4engine.sampling.gbnf import Chars, Choice, Repeat, Rule, Sequence, Token
 
 
 def chars(text: str) -> Chars:

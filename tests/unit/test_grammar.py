@@ -15,14 +15,13 @@ import pytest
 from cli_runs import Cli
 from gbnf_texts import GRAMMARS, judged
 
-from q4engine import gbnf
 from q4engine.cli import constraining
 from q4engine.conversation import Conversation
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 from q4engine.generate import generate
-from q4engine.grammar import Grammar
-from q4engine.sampling import Sampler, SamplerSettings
+from q4engine.sampling import Sampler, SamplerSettings, gbnf
+from q4engine.sampling.grammar import Grammar
 from q4engine.speculation import DraftModel, Lookup, SpeculativeSession
 
 pytest.importorskip("llguidance", reason="llguidance is not installed (the extra grammar)")

@@ -8,7 +8,7 @@ from cli_runs import Cli
 
 from q4engine.cli import parser_of
 from q4engine.cli.sampling_options import sampler_letters, sampler_names, settings_of
-from q4engine.sampler_settings import SAMPLERS, SamplerSettings
+from q4engine.sampling.settings import SAMPLERS, SamplerSettings
 
 
 def test_without_options_settings_are_the_defaults() -> None:

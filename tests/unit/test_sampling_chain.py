@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import sampled
 
-from q4engine import repetition, sampler_chain
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
-from q4engine.sampler_chain import Candidates, Chain, Random
-from q4engine.sampler_settings import SAMPLERS, SamplerSettings
-from q4engine.sampling import Sampler
+from q4engine.sampling import Sampler, repetition
+from q4engine.sampling import chain as sampler_chain
+from q4engine.sampling.chain import Candidates, Chain, Random
+from q4engine.sampling.settings import SAMPLERS, SamplerSettings
 
 SHARES = [0.5, 0.3, 0.15, 0.05]  # entropy 1.1421 nats; surprises 0.6931, 1.2040, 1.8971, 2.9957
 LOGITS = np.log(np.array(SHARES)).astype(np.float32)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from q4engine import elementary, repetition
-from q4engine.elementary import LN2
+from q4engine.sampling import elementary, repetition
+from q4engine.sampling.elementary import LN2
 
 if TYPE_CHECKING:
-    from q4engine.sampler_settings import SamplerSettings
+    from q4engine.sampling.settings import SamplerSettings
 
 _ONE = 2.0**32  # weight of the likeliest token
 _MASK = (1 << 64) - 1

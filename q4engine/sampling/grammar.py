@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from q4engine import gbnf
 from q4engine.errors import Q4Error
+from q4engine.sampling import gbnf
 from q4engine.tokenizer.vocabulary import TokenType
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from q4engine import elementary
+from q4engine.sampling import elementary
 
 if TYPE_CHECKING:
     from q4engine.tokenizer import Tokenizer

@@ -2,7 +2,7 @@
 
 The arithmetic is written down (docs/arithmetic.md), so that the same seed gives the same text on every machine: native
 (``native/sampling.c``) for bias, penalties, top-k, top-p, min-p, temperature and draw in this order, and a chain in
-NumPy (``sampler_chain.py``) where other samplers or another order are asked for.
+NumPy (``sampling/chain.py``) where other samplers or another order are asked for.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from q4engine.errors import Q4Error
-from q4engine.sampler_settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettings
+from q4engine.sampling.settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettings
 
 __all__ = ["BOUNDS", "MAX_SEED", "SAMPLERS", "Sampler", "SamplerSettings"]
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from q4engine.grammar import Grammar
-    from q4engine.sampler_chain import Chain, Random
+    from q4engine.sampling.chain import Chain, Random
+    from q4engine.sampling.grammar import Grammar
     from q4engine.tokenizer import Tokenizer
 
 
@@ -38,7 +38,7 @@ class Sampler:
         self, settings: SamplerSettings, tokenizer: Tokenizer | None = None, grammar: Grammar | None = None
     ) -> None:
         from q4engine import _native
-        from q4engine.sampler_chain import Random
+        from q4engine.sampling.chain import Random
 
         self.settings = settings
         self.seed = int.from_bytes(os.urandom(4), "little") if settings.seed is None else settings.seed
@@ -130,8 +130,8 @@ def _not_finite(logits: np.ndarray, history: Sequence[int]) -> Q4Error:
 
 
 def _chain(settings: SamplerSettings, tokenizer: Tokenizer | None) -> Chain:
-    from q4engine.repetition import breakers_of
-    from q4engine.sampler_chain import Chain
+    from q4engine.sampling.chain import Chain
+    from q4engine.sampling.repetition import breakers_of
 
     if "dry" not in settings.active or not settings.dry_sequence_breakers:
         return Chain(settings, {})
