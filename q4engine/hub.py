@@ -35,7 +35,7 @@ class HubModel:
         match = _NAME.fullmatch(text)
         if match is None or ".." in text:
             raise Q4Error(f"{shown(text)} is no user/repo[:QUANT]")
-        return cls(f"{match[1]}/{match[2]}", match[3])
+        return cls(f"{match[1]}/{match[2]}", None if match[3] == "latest" else match[3])  # as llama.cpp has it
 
     @property
     def name(self) -> str:

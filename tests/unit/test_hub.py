@@ -32,7 +32,7 @@ def test_names() -> None:
     assert HubModel.parse("bartowski/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m") == HubModel(
         "bartowski/Qwen2.5-0.5B-Instruct-GGUF", "q4_k_m"
     )
-    assert HubModel.parse("a/b").quant is None
+    assert HubModel.parse("a/b").quant is None and HubModel.parse("a/b:latest") == HubModel("a/b", None)
     for text in ("", "a", "a/", "/b", "a/b/c", "a/b:", "../b", "a/..", "a b/c", "a/b:c:d", "https://x/y"):
         with pytest.raises(Q4Error, match=r"is no user/repo\[:QUANT\]"):
             HubModel.parse(text)
