@@ -49,8 +49,9 @@ OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1",
 }
 OPTIONS_OF_PYTHON = {
-    # What was freed stays out of use, but not much of it: the fuzzer holds its targets to some memory.
-    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16",
+    # What was freed stays out of use, but not much of it: the fuzzer holds its targets to some memory. What a limit
+    # refuses is no memory, as without sanitizers, and not the end.
+    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1",
     "PYTHONMALLOC": "malloc",
     "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
 }
