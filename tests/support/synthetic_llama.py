@@ -202,7 +202,8 @@ static int (*decode)(void *, struct llama_batch);
 static void *(*make)(int);
 static void (*shift)(void *);
 static int threads;
-static void heard(int number) { printf("heard %d\\n", number); fflush(stdout); exit(21); }
+static volatile sig_atomic_t heard;
+static void hear(int number) { heard = number; }
 static int call(void *c, int first, int n, int sequences) {
     int32_t pos[64], ids[2] = {0, 1}, counts[64], *seqs[64];
     for (int i = 0; i < n; i++)
@@ -259,11 +260,13 @@ int main(int argc, char **argv) {
     if (strcmp(how, "kill") == 0)
         raise(SIGKILL);
     if (strcmp(how, "wait") == 0) {
-        signal(SIGTERM, heard);
+        signal(SIGTERM, hear); // on whichever thread
         puts("ready");
         fflush(stdout);
-        for (;;)
-            pause();
+        while (!heard)
+            usleep(1000);
+        printf("heard %d\\n", (int)heard);
+        return 21;
     }
     puts("text of the program");
     return 7;
