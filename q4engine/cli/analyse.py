@@ -56,6 +56,10 @@ def run(args: argparse.Namespace) -> int:
     """Runs the report; returns its exit code."""
     if find_spec("pandas") is None:
         raise Q4Error("the analysis needs pandas: pip install 'q4engine[analysis]'")
+    from analysis import too_little_memory
+
+    if lacking := too_little_memory():
+        raise Q4Error(lacking)
     from analysis import command_line
 
     module = importlib.import_module(f"analysis.{args.report}")

@@ -252,6 +252,15 @@ def test_too_little_memory_for_the_libraries(tiny: Path, megabytes: int) -> None
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
 
 
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers reserve all address space")
+@pytest.mark.parametrize("words", [["analysis.stalls"], ["q4engine", "analyse", "stalls"]])
+def test_too_little_memory_for_the_analysis(tmp_path: Path, words: list[str]) -> None:
+    limited = ["sh", "-c", f'ulimit -v {250 << 10}; exec "$@"', "sh", sys.executable, "-m", *words]
+    done = subprocess.run([*limited, str(tmp_path / "run.csv")], capture_output=True, text=True, timeout=SECONDS)
+    start = "error: this process may use 250 MB of memory (ulimit -v), the analysis needs 320 MB"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{start}, and more for large files\n")
+
+
 def test_a_library_that_cannot_be_loaded_is_one_line(tiny: Path) -> None:
     code = """
 import sys
