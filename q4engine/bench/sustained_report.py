@@ -14,7 +14,7 @@ _ROWS = 12
 Value = Callable[[Sample], float | None]
 COLUMNS: tuple[tuple[str, str, int, Value], ...] = (
     ("tokens/s", palette.PHASES["decode"], 2, lambda sample: sample.rate),
-    ("MHz", "blue", 0, lambda sample: sample.reading.mhz),
+    ("MHz", palette.CAUSES["core"], 0, lambda sample: sample.reading.mhz),
     ("°C", "gold", 1, lambda sample: sample.reading.celsius),
     ("W", "violet", 1, lambda sample: sample.watts),
 )

@@ -170,7 +170,7 @@ def test_questions_are_edited_continued_pasted_and_remembered(chats: Chats, mode
 
 
 def test_ctrl_c_stops_an_answer_and_then_the_chat(chats: Chats) -> None:
-    talk = chats("--backend", "numpy", "-c", "4096")  # slow enough to be stopped
+    talk = chats("--backend", "numpy", "-c", "4096", "--ignore-eos")  # slow enough to be stopped
     talk.type("abc", "Enter")
     talk.wait("^> abc\n.+")
     talk.type("C-c")
