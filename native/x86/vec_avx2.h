@@ -145,7 +145,6 @@ static inline void vf_store_pairs(float *p, vf x, vf y) {
 #ifdef Q4_VEC_VNNI // ---- AVX-VNNI: every product of bytes is one instruction
 
 static inline vi dot4(vi sum, vi u, vi s) { return _mm256_dpbusd_avx_epi32(sum, u, s); }
-static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) { return dot4(dot4(sum, u0, s0), u1, s1); }
 static inline vi nibbles_start(int32_t start) { return vi_all(start); }
 static inline vi nibbles_dot(vi sum, vi u, vi s) { return dot4(sum, u, s); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return (void)start, sum; }
@@ -161,10 +160,6 @@ static inline vi dot2(vi sum, vi a, vi b) { return _mm256_dpwssd_avx_epi32(sum, 
 // vi_keep: gcc would rebalance long sums into trees, whose leaves do not fit the registers.
 static inline vi dot2(vi sum, vi a, vi b) { return vi_keep(vi_add(sum, _mm256_madd_epi16(a, b))); }
 static inline vi pairs_sum(vi a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
-// Two products of 6-bit weights (at most 2 * 63 * 127 each) fit 16 bits.
-static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) {
-    return vi_add(sum, pairs_sum(_mm256_add_epi16(_mm256_maddubs_epi16(u0, s0), _mm256_maddubs_epi16(u1, s1))));
-}
 // A whole block's 8 products of nibbles fit 16 bits: 8 * 2 * 15 * 127 = 30480.
 static inline vi nibbles_start(int32_t start) { return (void)start, vi_zero(); }
 static inline vi nibbles_dot(vi sum, vi u, vi s) { return vi_keep(_mm256_add_epi16(sum, _mm256_maddubs_epi16(u, s))); }

@@ -5,7 +5,6 @@
 #include "vec_avx512.h"
 
 static inline vi dot4(vi sum, vi u, vi s) { return _mm512_dpbusd_epi32(sum, u, s); }
-static inline vi dot4_pair(vi sum, vi u0, vi s0, vi u1, vi s1) { return dot4(dot4(sum, u0, s0), u1, s1); }
 static inline vi nibbles_start(int32_t start) { return vi_all(start); }
 static inline vi nibbles_dot(vi sum, vi u, vi s) { return dot4(sum, u, s); }
 static inline vi nibbles_sum(vi sum, int32_t start) { return (void)start, sum; }
