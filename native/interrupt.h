@@ -11,7 +11,8 @@ struct q4_interrupt {
     uint64_t asked; // when it was asked last, as q4_now_ns says
 };
 
-// Asks at most ten times a second. interrupt may be NULL: the work goes on.
+// Asks at most ten times a second. interrupt may be NULL: the work goes on. What came may have forked this process: the
+// answer is then to be true, and a team's work ends by q4_team_forked.
 bool q4_interrupted(struct q4_interrupt *interrupt);
 
 #endif

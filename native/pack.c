@@ -134,8 +134,10 @@ static void pack_worker(void *context, int member) {
             pack_panel(job, u->weight, p, gathered);
         if (job->release)
             release_unit(job, u);
-        if (member == 0 && q4_interrupted(job->interrupt))
+        if (member == 0 && q4_interrupted(job->interrupt)) {
+            q4_team_forked(job->model->team);
             atomic_store(&job->interrupted, true);
+        }
     }
     free(gathered);
 }

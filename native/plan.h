@@ -91,6 +91,8 @@ struct q4_op_class {
     // The most of them that a thread takes at once; NULL: 1.
     size_t (*most)(const struct q4_run *run, const struct q4_op *op, struct q4_range range);
     void (*work)(struct q4_run *run, const struct q4_op *op, struct q4_range range, struct q4_units units, int member);
+    // Whether many tokens of it may take seconds: its units are left to themselves where the call is to end.
+    bool lasts;
     // Bytes of a thread's scratch; NULL: none.
     size_t (*scratch)(const struct q4_model *model, const struct q4_op *op, size_t n_batch);
 };

@@ -44,7 +44,7 @@ struct q4_call {
     bool all_logits;
     enum q4_phase phase;
     float *logits;                  // [1 or n_tokens][vocabulary]
-    struct q4_interrupt *interrupt; // may end the call between two operations; NULL: nothing does
+    struct q4_interrupt *interrupt; // may end the call before it is done; NULL: nothing does
 };
 
 bool q4_session_init(struct q4_session *session, const struct q4_model *model, size_t n_ctx, size_t n_batch,

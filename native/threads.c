@@ -217,6 +217,11 @@ static void follow_fork(q4_team *team) {
     pthread_mutex_unlock(&one_at_a_time);
 }
 
+void q4_team_forked(q4_team *team) {
+    if (team->process != getpid())
+        team->size = 1;
+}
+
 void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
     follow_fork(team);
     pthread_mutex_lock(&team->queue);

@@ -19,6 +19,10 @@ int q4_team_size(const q4_team *team);
 // Runs work(context, member) on every member and returns when all have returned. One run at a time: callers queue.
 void q4_team_run(q4_team *team, void (*work)(void *context, int member), void *context);
 
+// Inside a run, on member 0, which leaves it: where it has forked this process, whose other members stayed behind, they
+// are waited for no longer. What they were to do is not done.
+void q4_team_forked(q4_team *team);
+
 // Memory that a member will read next. Waiting, it asks for it line by line.
 struct q4_prefetch {
     const uint8_t *at, *end;

@@ -233,5 +233,6 @@ const struct q4_op_class q4_op_attention = {
     .columns = columns,
     .units = units,
     .work = work,
+    .lasts = true,
     .scratch = scratch,
 };

@@ -23,7 +23,8 @@ static bool work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     if (units <= 1)
         return busy;
     size_t most = class->most ? class->most(r, op, range) : 1;
-    while (q4_team_take(r->m->team, member, units, most, &taken)) {
+    bool asks = class->lasts && range.n > 1; // a single token's attention counts the units that are done
+    while (!(asks && q4_call_ends(r, op, member)) && q4_team_take(r->m->team, member, units, most, &taken)) {
         class->work(r, op, range, taken, member);
         busy = true;
     }
@@ -55,14 +56,13 @@ static void walk(void *context, int member) {
         }
         bool barrier = units > 1 || (units == 1 && next_units != 1);
         if (barrier) {
-            if (member == 0 && q4_interrupted(r->call->interrupt))
-                atomic_store_explicit(&r->last, (size_t)(op - m->plan), memory_order_relaxed);
+            q4_call_ends(r, op, member);
             q4_team_barrier(m->team, &next);
         }
         if (record)
             q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
         // a member that is late at an earlier operation goes on to the one that all leave behind
-        if (barrier && atomic_load_explicit(&r->last, memory_order_relaxed) <= (size_t)(op - m->plan))
+        if (barrier && q4_call_ended(r, op))
             break;
         units = next_units;
     }

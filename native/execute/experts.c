@@ -187,7 +187,7 @@ static void multiply_prompt(struct q4_run *r, const struct q4_op *op, struct q4_
     size_t all = tokens_of(r, op, range, matrix / parts_of(w), g.list);
     if (all && first == 0 && part == 0)
         atomic_fetch_add_explicit(&r->s->tallies[op->tally], 1, memory_order_relaxed);
-    for (size_t done = 0, n; done < all; done += n) {
+    for (size_t done = 0, n; done < all && (done == 0 || !q4_call_ends(r, op, member)); done += n) {
         const struct chosen *list = g.list + done;
         n = q4_min_size(PROMPT_TOKENS, all - done);
         struct q4_acts acts = gather(r, op, list, n, &g);
@@ -248,5 +248,6 @@ const struct q4_op_class q4_op_experts = {
     .units = units,
     .most = most,
     .work = work,
+    .lasts = true,
     .scratch = scratch,
 };

@@ -55,7 +55,7 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     uint8_t *end = q4_scratch(r, member + 1);
     struct column_block *c = (struct column_block *)(end - q4_round_up(sizeof *c, 64));
     struct q4_range part = range;
-    for (size_t done = 0; done < range.n; done += part.n) {
+    for (size_t done = 0; done < range.n && (done == 0 || !q4_call_ends(r, op, member)); done += part.n) {
         part = (struct q4_range){range.first + done, q4_min_size(Q4_GATE_UP_TOKENS, range.n - done)};
         for (size_t block = units.first; block < units.first + units.n; block++) {
             q4_multiply_rows(r, op, part, block * Q4_BLOCK, Q4_BLOCK, c->gate, Q4_BLOCK, member);
@@ -73,5 +73,6 @@ const struct q4_op_class q4_op_gate_up = {
     .units = units,
     .most = most,
     .work = work,
+    .lasts = true,
     .scratch = scratch,
 };

@@ -15,6 +15,9 @@ static size_t unit_rows(const struct q4_run *r, const struct q4_weight *w, struc
 // scratch.
 #define GEMM_UNITS 8
 
+// Tokens between which a unit asks whether the call is to end.
+#define PART_TOKENS ((size_t)4 * Q4_GATE_UP_TOKENS)
+
 static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
     const struct q4_weight *w = &r->m->weights[op->weight];
     size_t rows = unit_rows(r, w, range);
@@ -88,13 +91,17 @@ static void work(struct q4_run *r, const struct q4_op *op, struct q4_range range
     size_t unit = unit_rows(r, w, range), first = units.first * unit, n = q4_min_size(units.n * unit, w->rows - first);
     bool logits = op == &r->m->plan[r->m->n_ops - 1]; // go to the caller, past any buffer
     size_t width = logits ? w->rows : r->m->buffers[op->out].width;
-    float *out = (logits ? r->call->logits : q4_row(r, op->out, range.first) + op->out_col) + first;
-    q4_multiply_rows(r, op, range, first, n, out, width, member);
-    for (size_t i = 0; logits && i < range.n; i++)
-        if (!r->m->ops->all_finite(out + i * width, n))
-            q4_report(r, op, range.first + i);
-        else if (op->logit_cap != 0.0f)
-            r->m->ops->cap(out + i * width, n, op->logit_cap);
+    struct q4_range part = range;
+    for (size_t done = 0; done < range.n && (done == 0 || !q4_call_ends(r, op, member)); done += part.n) {
+        part = (struct q4_range){range.first + done, q4_min_size(PART_TOKENS, range.n - done)};
+        float *out = (logits ? r->call->logits + done * width : q4_row(r, op->out, part.first) + op->out_col) + first;
+        q4_multiply_rows(r, op, part, first, n, out, width, member);
+        for (size_t i = 0; logits && i < part.n; i++)
+            if (!r->m->ops->all_finite(out + i * width, n))
+                q4_report(r, op, part.first + i);
+            else if (op->logit_cap != 0.0f)
+                r->m->ops->cap(out + i * width, n, op->logit_cap);
+    }
 }
 
 // ---- at load ------------------------------------------------------------------------------------
@@ -163,5 +170,6 @@ const struct q4_op_class q4_op_matmul = {
     .units = units,
     .most = most,
     .work = work,
+    .lasts = true,
     .scratch = scratch,
 };

@@ -6,3 +6,14 @@ void q4_report(struct q4_run *r, const struct q4_op *op, size_t token) {
     while (fault < seen && !atomic_compare_exchange_weak(&r->fault, &seen, fault))
         ;
 }
+
+// Member 0 asks for all; once it was told so, never again.
+bool q4_call_ends(struct q4_run *r, const struct q4_op *op, int member) {
+    if (q4_call_ended(r, op))
+        return true;
+    if (member != 0 || !q4_interrupted(r->call->interrupt))
+        return false;
+    q4_team_forked(r->m->team);
+    atomic_store_explicit(&r->last, (size_t)(op - r->m->plan), memory_order_relaxed);
+    return true;
+}

@@ -38,6 +38,13 @@ static inline const struct q4_step *q4_step_of(const struct q4_run *r, const str
 // An operation met a value that is not finite.
 void q4_report(struct q4_run *r, const struct q4_op *op, size_t token);
 
+// Whether the call ends behind this operation, by what is known. Work that takes long asks between its parts, and
+// leaves what is left.
+static inline bool q4_call_ended(const struct q4_run *r, const struct q4_op *op) {
+    return atomic_load_explicit(&r->last, memory_order_relaxed) <= (size_t)(op - r->m->plan);
+}
+bool q4_call_ends(struct q4_run *r, const struct q4_op *op, int member);
+
 // One form of a buffer's activations, without what a kernel's packing made of it (quantize.c).
 void q4_set_form(struct q4_acts *acts, const struct q4_buffer_data *data, enum q4_act_form form);
 // n columns, whole blocks, of a QUANTIZE operation (quantize.c).

@@ -38,4 +38,5 @@ const struct q4_op_class q4_op_swiglu = {
     .check = check,
     .units = units,
     .work = work,
+    .lasts = true,
 };

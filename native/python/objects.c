@@ -14,7 +14,12 @@ static bool signal_came(void *context) {
     struct q4_released *released = context;
     PyEval_RestoreThread(released->state);
     in_handler = true;
+    pid_t process = getpid();
     bool came = PyErr_CheckSignals() < 0;
+    if (!came && process != getpid()) {
+        q4_fail("a signal's handler forked the process in the middle of this call, whose threads stayed behind");
+        came = true;
+    }
     in_handler = false;
     released->state = PyEval_SaveThread();
     return came;

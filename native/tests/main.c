@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     test_threads();
     test_pmu();
     test_plan();
+    test_interrupt();
     test_plan_edges();
     test_plan_mistakes();
     if (options.list)

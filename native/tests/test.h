@@ -76,6 +76,7 @@ void test_pages(void);
 void test_threads(void);
 void test_pmu(void);
 void test_plan(void);
+void test_interrupt(void);
 void test_plan_edges(void);
 void test_plan_mistakes(void);
 void test_self(void);

@@ -154,6 +154,51 @@ def test_a_fork_while_another_thread_decodes(path: Path) -> None:
     assert works == "True"
 
 
+FORKED_BY_A_HANDLER = """
+import os, signal, sys
+import numpy as np
+from q4engine.engine import Engine
+path, n = sys.argv[1], 20_000  # so many tokens that the call asks for signals
+engine = Engine.load(path, n_threads=3)
+session, other = engine.session(n_ctx=n, n_batch=n), engine.session(n_ctx=8)
+before = session.decode([1, 2, 3]).tobytes()
+session.truncate(0)
+children = []
+def handler(number, frame):
+    try:
+        other.truncate(0)
+        other.decode([1])
+    except Exception:  # in the middle of the call
+        children.append(os.fork())
+        if children[0]:
+            raise KeyboardInterrupt
+    else:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try:
+    session.decode(np.ones(n, np.int32))
+except (Exception, KeyboardInterrupt) as error:
+    says = f"{type(error).__name__} {error}"
+same = session.decode([1, 2, 3]).tobytes() == before and session.n_past == 3
+if children[0]:
+    os.waitpid(children[0], 0)
+os.write(1, f"{says} {same}\\n".encode())
+os._exit(0)
+"""
+
+
+def test_a_fork_by_a_signals_handler_in_a_call(path: Path) -> None:
+    """The handler runs in the middle of the call, whose other threads the child has not: it says so, and goes on."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKED_BY_A_HANDLER, path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    child, parent = done.stdout.splitlines()
+    assert parent == "KeyboardInterrupt  True"
+    forked = "a signal's handler forked the process in the middle of this call, whose threads stayed behind"
+    assert child == f"Q4Error {path}: {forked} True"
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
