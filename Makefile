@@ -31,7 +31,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-long lint test-kernels test-python test-arm cross arm kernel-cost emulate emulate-peer bundle sanitize fuzz
+.PHONY: help run setup test test-long lint test-kernels test-python test-arm wheel cross arm kernel-cost emulate emulate-peer bundle sanitize fuzz
 .PHONY: clean distclean
 
 help: ## what there is to make
@@ -67,6 +67,9 @@ test-python: setup ## pytest alone, on this machine
 
 test-arm: setup ## the Arm tests alone
 	@$(PYTHON_VENV) toolchains/run_tests.py arm
+
+wheel: build/stamps/dependencies ## a wheel for this machine in dist/
+	@$(PYTHON_VENV) toolchains/wheels.py
 
 cross: build/stamps/installed ## an aarch64 wheel in dist/: ARCH=armv8.2-a+dotprod+i8mm TOOLCHAIN=gnu|clang|zig
 	@$(PYTHON_VENV) toolchains/cross.py $(CROSS_OPTIONS)

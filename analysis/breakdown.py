@@ -75,11 +75,15 @@ def step_seconds(phase: JudgedPhase) -> tuple[float, float, float] | None:
 
 @dataclass(frozen=True)
 class LeastTraffic:
-    """Bytes a call that the model's size asks for, and the bytes/s and share of the peak (NaN: not known) they make."""
+    """Bytes a call that the model's size asks for, and the bytes/s and share of the peak (NaN: not known) they make.
+
+    above_peak: more than can be, so that the share is withheld: the peak was not that of the machine as it ran.
+    """
 
     per_call: float
     rate: float
     of_peak: float
+    above_peak: bool = False
 
 
 def least_traffic(phase: JudgedPhase) -> LeastTraffic | None:
@@ -90,7 +94,9 @@ def least_traffic(phase: JudgedPhase) -> LeastTraffic | None:
         return None
     total = sum(context.model_bytes + context.kv_read(step) for step in steps)
     rate = total / seconds
-    return LeastTraffic(total / len(steps), rate, rate / context.read_peak if context.read_peak else math.nan)
+    share = rate / context.read_peak if context.read_peak else math.nan
+    above = share > context.thresholds.roof_possible
+    return LeastTraffic(total / len(steps), rate, math.nan if above else share, above)
 
 
 def _part(one: Operation, of_time: bool, total: float, tokens: int) -> Part:

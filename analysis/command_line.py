@@ -8,17 +8,17 @@ import glob
 import math
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from analysis import cores, outputs
 from analysis.cores import Core
 from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
+from analysis.help_pages import Help
 from analysis.interrupts import interrupted
 from analysis.judging import MOST_SLOTS, Capture, Options
 from analysis.readers.formats import NAMES
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 OK, BAD_INPUT = 0, 1
 
 _MOST = 1e9  # GB/s or GOP/s: a number above it is a mistake
-
-_WIDEST_HELP = 100  # columns
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a file that is written
 
@@ -95,21 +93,22 @@ def options_of(arguments: argparse.Namespace) -> Options:
     )
 
 
-def _help(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, width=min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2)
-
-
 class Parser(argparse.ArgumentParser):
-    """Abbreviated options are refused, and output that cannot be written is an error, over which argparse passes.
+    """A mistake is one line, abbreviated options are refused, and output that cannot be written is an error, over which
+    argparse passes.
 
-    ``called``: what stands before a command's name where it is called.
+    ``called``: what stands before a command's name where it is called. ``examples``: what may stand behind it.
     """
 
     called = "python -m analysis."
 
-    def __init__(self, prog: str, description: str) -> None:
+    def __init__(self, prog: str, description: str, examples: Sequence[str]) -> None:
         name = self.called + prog.removeprefix("python -m analysis.")
-        super().__init__(prog=name, description=description, allow_abbrev=False, formatter_class=_help)
+        epilog = "\n".join(["examples:", *(f"  {name} {words}" for words in examples)])
+        super().__init__(prog=name, description=description, epilog=epilog, allow_abbrev=False, formatter_class=Help)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {printable(message, 1000)}; `{self.prog} --help` lists the options\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is not sys.stdout:

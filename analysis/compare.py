@@ -30,9 +30,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.compare",
         description="Compares two captures phase by phase; a change counts where its 95 % interval leaves 0 out.",
+        examples=(
+            "before.csv after.csv",
+            "before.csv after.csv --all --html compare.html",
+            "before.csv after.csv --json | jq '.changes[] | select(.changed)'",
+        ),
     )
-    parser.add_argument("left", type=file, metavar="A")
-    parser.add_argument("right", type=file, metavar="B")
+    parser.add_argument("left", type=file, metavar="A", help="the capture before")
+    parser.add_argument("right", type=file, metavar="B", help="the capture after")
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
     parser.add_argument("--all", action="store_true", help="show what did not change as well")
     add_output_options(parser, "draw a token's time in both, by operation")

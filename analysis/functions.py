@@ -49,7 +49,13 @@ class Share:
 def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
     parser = Parser(
-        prog="python -m analysis.functions", description="Which functions each phase spent its time and events in."
+        prog="python -m analysis.functions",
+        description="Which functions each phase spent its time and events in.",
+        examples=(
+            "perf.txt --markers markers.csv",
+            "perf.txt --markers markers.csv --comm q4engine --top 5",
+            "functions-1.csv --json",
+        ),
     )
     parser.add_argument(
         "file", type=file, metavar="FILE", help="functions-*.csv of Streamline, or `perf script` as text"

@@ -27,8 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.roofline",
         description="Bytes from memory and work of each phase and operation, against the measured peaks.",
+        examples=(
+            "capture.csv",
+            "capture.csv --read-peak 41.2 --compute-peak 800 --plot roofline.svg",
+        ),
     )
-    parser.add_argument("capture", type=file, metavar="CAPTURE")
+    parser.add_argument("capture", type=file, metavar="CAPTURE", help="a capture, or counts of another tool")
     add_output_options(parser, "draw the roofline")
     parser.add_argument("--compute-peak", type=positive, metavar="GOP/s", help="measured arithmetic peak, 10^9 op/s")
     add_input_options(parser)

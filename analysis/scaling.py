@@ -35,6 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.scaling",
         description="Speed-up over threads and prompt length, per component, for prefill and for decode.",
+        examples=(
+            "captures/",
+            "captures/ --plot scaling.png --html scaling.html",
+            "'captures/model.t0*.csv' --json",
+        ),
     )
     parser.add_argument(
         "captures", nargs="+", type=pattern, metavar="DIR", help="folder (or files) of captures, one a combination"

@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m analysis.stalls",
         description="Says for each phase of a capture whether memory or computing bounds it, from counts alone.",
+        examples=(
+            "capture.csv",
+            "perf.csv --markers markers.csv --core neoverse-v2",
+            "capture.csv --html report.html --plot cycles.png",
+            "captures/ --group-by core,threads,model",
+            "emulated.csv --assume 40,200",
+        ),
     )
     parser.add_argument(
         "captures", nargs="+", type=pattern, metavar="CAPTURE", help="files, patterns or folders of captures"

@@ -26,8 +26,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.timeline",
         description="One line a step: when, how long, how many tokens, its stalls and its verdict.",
+        examples=(
+            "capture.csv",
+            "capture.csv --plot tokens.png",
+            "perf.csv --markers markers.csv --offset 1234.5",
+        ),
     )
-    parser.add_argument("capture", type=file, metavar="CAPTURE")
+    parser.add_argument("capture", type=file, metavar="CAPTURE", help="a capture, or counts of another tool")
     add_output_options(parser, "draw the steps over time")
     add_input_options(parser)
     given = parser.parse_args(arguments)

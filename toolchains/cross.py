@@ -11,11 +11,11 @@ import argparse
 import importlib.util
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from host import BUILD, DIST, NATIVE_ARM, REPO, ToolError, UsageError, apt_install, find_program, main, pip, run, say
+import wheels
+from host import BUILD, NATIVE_ARM, REPO, ToolError, UsageError, apt_install, find_program, main, pip, run, say
 from requirements import requirements
 
 # Kernel features that an architecture has without naming them. Source: Arm Architecture Reference Manual (DDI 0487),
@@ -125,49 +125,16 @@ def prepare(toolchain: str) -> dict[str, str]:
     return {"Q4_ZIG": str(Path(spec.origin).parent / "zig"), "ZIG_GLOBAL_CACHE_DIR": str(BUILD / "zig-cache")}
 
 
-def package_files() -> Iterator[Path]:
-    """Everything that the wheel is made of."""
-    yield from (REPO / "pyproject.toml", REPO / "README.md", REPO / "LICENSE")
-    for folder in ("native", "q4engine", "annotate", "analysis"):
-        yield from (path for path in (REPO / folder).rglob("*") if "__pycache__" not in path.parts)
-
-
-def wheel_of(build: CrossBuild) -> Path | None:
-    """The wheel that this build left in its own directory."""
-    return next(build.directory.glob("wheel/*.whl"), None)
-
-
-def build_wheel(build: CrossBuild, force: bool = False) -> Path:
+def build_wheel(build: CrossBuild) -> Path:
     """Builds unless the last wheel is newer than all sources; returns its path in dist/."""
     environment = prepare(build.toolchain)
-    wheel = wheel_of(build)
-    if force or wheel is None or wheel.stat().st_mtime < max(path.stat().st_mtime for path in package_files()):
-        say(f"building the aarch64 wheel with {build.toolchain} for {build.arch}")
-        out = build.directory / "wheel"
-        for old in out.glob("*.whl"):
-            old.unlink()
-        settings = {
-            "cmake.toolchain-file": REPO / "toolchains" / f"aarch64-{build.toolchain}.cmake",
-            "cmake.define.Q4_ARCH": build.arch,
-            "wheel.tags": f"cp311-abi3-{PLATFORMS[build.toolchain]}",
-            "build-dir": build.directory,
-        }
-        flags = [f"--config-settings={name}={value}" for name, value in settings.items()]
-        pip("wheel", "-q", "--no-deps", "--no-build-isolation", "-w", out, *flags, REPO, env=environment)
-        wheel = wheel_of(build)
-        if wheel is None:
-            raise ToolError(f"the build left no wheel in {out}")
-    return publish(wheel)
-
-
-def publish(wheel: Path) -> Path:
-    """Puts the wheel into dist/ under the same name."""
-    DIST.mkdir(exist_ok=True)
-    target = DIST / wheel.name
-    part = target.with_suffix(".part")
-    part.write_bytes(wheel.read_bytes())
-    part.replace(target)
-    return target
+    settings = {
+        "cmake.toolchain-file": REPO / "toolchains" / f"aarch64-{build.toolchain}.cmake",
+        "cmake.define.Q4_ARCH": build.arch,
+        "wheel.tags": f"cp311-abi3-{PLATFORMS[build.toolchain]}",
+    }
+    what = f"the aarch64 wheel with {build.toolchain} for {build.arch}"
+    return wheels.build(what, build.directory, settings, environment)
 
 
 def build_kernel_test(build: CrossBuild) -> Path:

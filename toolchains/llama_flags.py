@@ -21,7 +21,7 @@ and only a number may follow a letter without a blank (`-t4`).
 
 This page is written by `python toolchains/llama_flags.py` from the parsers.
 """
-_COMMANDS = {
+COMMANDS = {
     "run": "llama-cli, llama-completion",
     "bench": "llama-bench",
     "quantize": "llama-quantize",
@@ -36,9 +36,14 @@ _OURS = {
 
 
 def options_of(command: str) -> Iterator[tuple[list[str], str]]:
-    """Names and help of what a command's parser shows."""
+    """Names and help of what a command's parser shows and llama.cpp has."""
+    ours = set(_OURS.get(command, ()))
     for action in parser_of(command)._actions:
-        if action.option_strings and action.help not in (None, argparse.SUPPRESS):
+        if (
+            action.option_strings
+            and action.help not in (None, argparse.SUPPRESS)
+            and not ours & {*action.option_strings}
+        ):
             yield list(action.option_strings), _plain(action)
 
 
@@ -60,10 +65,9 @@ def _code(names: Iterable[str]) -> str:
 def document() -> str:
     """The page."""
     lines = [_HEAD]
-    for command, theirs in _COMMANDS.items():
+    for command, theirs in COMMANDS.items():
         lines += [f"## `q4engine {command}` ({theirs})", "", "| works | |", "|---|---|"]
-        ours = set(_OURS.get(command, ()))
-        lines += [f"| {_code(names)} | {text} |" for names, text in options_of(command) if not ours & set(names)]
+        lines += [f"| {_code(names)} | {text} |" for names, text in options_of(command)]
         if command == "run":
             lines += ["", "| accepted, changes nothing | |", "|---|---|", *_rows(RUN_IGNORED)]
         lines += ["", "| not there | |", "|---|---|", *_rows(ABSENT[command]), ""]

@@ -64,6 +64,14 @@ def starts(program: str, option: str = "--version") -> bool:
     return path is not None and subprocess.run([path, option], capture_output=True).returncode == 0
 
 
+LLVM_TOOL = Tool(
+    f"LLVM {mca.LLVM}",
+    "cycles of kernels",
+    (f"llvm-{mca.LLVM}",),
+    (f"usr/bin/llvm-mca-{mca.LLVM}", f"usr/bin/llvm-objdump-{mca.LLVM}"),
+    check=mca.available,
+)
+
 TOOLS = (
     Tool(
         f"aarch64-linux-gnu-gcc {CROSS_GCC}",
@@ -75,13 +83,7 @@ TOOLS = (
         starts_own=True,
         options='--sysroot="$root"',
     ),
-    Tool(
-        f"LLVM {mca.LLVM}",
-        "cycles of kernels",
-        (f"llvm-{mca.LLVM}",),
-        (f"usr/bin/llvm-mca-{mca.LLVM}", f"usr/bin/llvm-objdump-{mca.LLVM}"),
-        check=mca.available,
-    ),
+    LLVM_TOOL,
     Tool(
         "Chromium",
         "browser tests",

@@ -70,6 +70,8 @@ def _traffic(phase: JudgedPhase, traffic: LeastTraffic) -> str:
     one_each = all(step.n_eval == 1 for step in phase.evidence.steps)
     rate = f"{traffic.per_call / 1e6:.1f} MB a {'token' if one_each else 'call'} make {traffic.rate / 1e9:.2f} GB/s"
     peak = f", {100 * traffic.of_peak:.1f} % of the read peak" if math.isfinite(traffic.of_peak) else ""
+    if traffic.above_peak:
+        peak = ", more than the read peak, which so was not this run's: the share is withheld"
     return f"{rate}{peak}; indicative: from the model's size, not from counters"
 
 

@@ -23,6 +23,10 @@ OTHERS_LIMIT = 10.0
 """Percent of one CPU that others may use before it is warned of."""
 LIMIT_BELIEVED = 105.0
 """Percent of a limit; a test that reaches more did not see the machine that the limit was measured on."""
+RATIO_BELIEVED = 20.0
+"""Times as fast as the peer, or as slow: more is two machines, or one that somebody else had meanwhile."""
+DRIFT_REPEATED = 20.0
+"""Percent from the first to the last repetition; a test that drifts by more is measured once more."""
 _SEED = 1
 
 
@@ -70,6 +74,8 @@ class Result:
     migrations: int | None = None
     others: float | None = None
     energy: Energy | None = None
+    repeated: bool = False
+    """Whether it was measured once more, since the figures of the first time were strange."""
 
     @property
     def joules_per_token(self) -> float | None:
@@ -97,22 +103,57 @@ class Result:
         return None if self.exceeds_limit else self.reached
 
     @property
-    def ratio(self) -> float | None:
-        """How many times as fast as the peer, by the medians."""
+    def times(self) -> float | None:
+        """How many times as fast as the peer, by the medians, whether or not it can be."""
         return median(self.peer.seconds) / median(self.own.seconds) if self.peer else None
+
+    @property
+    def peer_reached(self) -> float | None:
+        """Percent of the limit that the peer's speed would be, doing the same work."""
+        return self.reached / self.times if self.reached is not None and self.times else None
+
+    @property
+    def ratio_is_strange(self) -> bool:
+        """Both were not given the same machine: one does more than it can, or is tens of times as fast as the other."""
+        if self.times is None:
+            return False
+        shares = (self.reached or 0.0, self.peer_reached or 0.0)
+        return max(shares) > LIMIT_BELIEVED or not 1 / RATIO_BELIEVED <= self.times <= RATIO_BELIEVED
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast as the peer; None without one, and where that is strange."""
+        return None if self.ratio_is_strange else self.times
+
+    @property
+    def drifts(self) -> list[Series]:
+        return [series for series in (self.own, self.peer) if series and abs(series.drift) > DRIFT_LIMIT]
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether figures are such that the test is measured once more."""
+        far = any(abs(series.drift) > DRIFT_REPEATED for series in self.drifts)
+        return far or self.exceeds_limit or self.ratio_is_strange
 
     def warnings(self) -> list[str]:
         """What a reader should know before believing the figures."""
+        again = ", also when repeated" if self.repeated else ""
         found = [
             f"{self.test.name}: {series.target} drifted by {series.drift:+.1f} % over {len(series.seconds)} "
-            "repetitions (heat? --cooldown SECONDS lets the machine rest)"
-            for series in (self.own, self.peer)
-            if series and abs(series.drift) > DRIFT_LIMIT
+            f"repetitions{again if abs(series.drift) > DRIFT_REPEATED else ''} "
+            "(heat? --cooldown SECONDS lets the machine rest)"
+            for series in self.drifts
         ]
         if self.exceeds_limit:
             found.append(
-                f"{self.test.name}: {self.reached:.0f} % of the limit that was measured beside it, also when repeated: "
+                f"{self.test.name}: {self.reached:.0f} % of the limit that was measured beside it{again}: "
                 "the two did not see the same machine, so the share is withheld"
+            )
+        if self.peer and self.ratio_is_strange:
+            share = f", which would be {self.peer_reached:.0f} % of the limit" if self.peer_reached else ""
+            found.append(
+                f"{self.test.name}: {self.times:.3g} times as fast as {self.peer.target}{share}{again}: the two did "
+                "not have the same machine, so the ratio is withheld"
             )
         if self.others is not None and self.others > OTHERS_LIMIT:
             found.append(f"{self.test.name}: others used {self.others:.0f} % of a CPU meanwhile")
@@ -149,9 +190,13 @@ class Runner:
         self._meter = meter
 
     def run(self, test: Case) -> Result:
-        """Measure one test, once more where it reached more than can be."""
+        """Measure one test, once more where the figures are strange."""
         result = self._run(test)
-        return self._run(test) if result.exceeds_limit else result
+        if not result.is_strange:
+            return result
+        again = self._run(test)
+        again.repeated = True
+        return again
 
     def _run(self, test: Case) -> Result:
         vocab = self._engine.config.vocab_size

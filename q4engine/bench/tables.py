@@ -41,7 +41,7 @@ class Markdown:
 
     def __init__(self, with_peer: bool, width: int = 0, most: int | None = None, with_power: bool = False) -> None:
         columns = _COLUMNS + (_PEER_COLUMNS if with_peer else ()) + ((_POWER_COLUMN,) if with_power else ())
-        least = dict(zip(_COLUMNS + _PEER_COLUMNS, (width, 10, 8, 7, 15, 18, 14, 16, 18, 6), strict=True))
+        least = dict(zip(_COLUMNS + _PEER_COLUMNS, (width, 10, 8, 7, 15, 18, 14, 16, 18, 8), strict=True))
         widths = {name: max(len(name), least.get(name, 8)) for name in columns}
         for name in _CAN_GO:
             if most is not None and sum(widths.values()) + 3 * len(widths) + 1 > most:
@@ -62,7 +62,7 @@ class Markdown:
             result.test.name, _rate(result.own), _work(result), _share(result),
         ]  # fmt: skip
         if result.peer:
-            cells += [_rate(result.peer), f"{result.ratio:.2f}"]
+            cells += [_rate(result.peer), "withheld" if result.ratio is None else f"{result.ratio:.2f}"]
         if _POWER_COLUMN in self._columns:
             joules = result.joules_per_token
             cells.append("–" if joules is None else f"{joules:.3g}")
@@ -123,6 +123,7 @@ def as_dict(row: Row) -> dict[str, Any]:
         "others_percent_of_cpu": result.others,
         "before": result.before.as_dict(),
         "after": result.after.as_dict() if result.after else None,
+        "repeated": result.repeated,
         "warnings": result.warnings(),
         "joules_per_token": result.joules_per_token,
         "energy": _energy(result),

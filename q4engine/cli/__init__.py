@@ -16,10 +16,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from analysis.help_pages import Help
 from analysis.terminal import give_up_stdout, make_safe, say
 from q4engine import __version__
 from q4engine.cli.options import printable
-from q4engine.cli.parsing import Help, Parser
+from q4engine.cli.parsing import Parser
 from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 

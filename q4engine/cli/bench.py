@@ -196,6 +196,11 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
                 for done in captures.capture_all(engine, plan, progress.tell):
                     generation = "" if done.generation_rate is None else f", decode {done.generation_rate:.2f}"
                     print(f"{done.path}: tokens/s: prefill {done.prompt_rate:.2f}{generation}", flush=True)
+                    if done.exceeds_peak:
+                        note(
+                            f"warning: {done.path}: {100 * (done.of_peak or 0):.0f} % of the read peak in it, also "
+                            "when repeated: the two did not see the same machine"
+                        )
                     progress.advance()
     return 0
 

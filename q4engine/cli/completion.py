@@ -90,8 +90,9 @@ def _zsh() -> Iterator[str]:
         yield "  _arguments \\"
         for option in described_options(command):
             yield f"    {_zsh_option(option)} \\"
-        first = _choices(command)
-        yield f"    {shlex.quote('*:argument:(' + ' '.join(first) + ')' if first else '*:file:_files')}"
+        if first := _choices(command):
+            yield f"    {shlex.quote('1:' + positionals(command)[0][0] + ':(' + ' '.join(first) + ')')} \\"
+        yield "    '*:file:_files'"
         yield "  ;;"
     yield "esac"
 
@@ -114,7 +115,8 @@ def _fish() -> Iterator[str]:
     for command in summaries():
         here = shlex.quote(f"__fish_seen_subcommand_from {command}")
         if first := _choices(command):
-            yield f"complete -c q4engine -n {here} -f -a {shlex.quote(' '.join(first))}"
+            none_yet = f"test (count (commandline -opc)) -eq 2; and __fish_seen_subcommand_from {command}"
+            yield f"complete -c q4engine -n {shlex.quote(none_yet)} -f -a {shlex.quote(' '.join(first))}"
         for option in described_options(command):
             words = [_fish_name(name) for name in option.names]
             if option.value is not None:

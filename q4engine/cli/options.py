@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from q4engine.cli.parsing import Help
+from analysis.help_pages import Help
 from q4engine.cpus import parse_cpu_mask
 from q4engine.errors import Q4Error, shown
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -19,27 +17,6 @@ from q4engine.errors import shown
 
 _NUMBER = re.compile(r"-?[0-9.]+([eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+")
 _LEAST_LIKENESS = 0.7
-_WIDEST = 100  # columns of a help
-
-
-class Help(argparse.HelpFormatter):
-    """Within 100 columns: prose is filled, lines that are indented and headings stay as they are."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=min(shutil.get_terminal_size().columns, _WIDEST) - 2)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        found: list[str] = []
-        for line in text.splitlines():
-            if found and _is_prose(line) and _is_prose(found[-1]) and not found[-1].endswith(":"):
-                found[-1] += f" {line}"
-            else:
-                found.append(line)
-        return "\n".join(textwrap.fill(line, width) if _is_prose(line) else line for line in found)
-
-
-def _is_prose(line: str) -> bool:
-    return bool(line) and not line.startswith(" ")
 
 
 class Parser(argparse.ArgumentParser):

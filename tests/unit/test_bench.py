@@ -150,6 +150,7 @@ def test_result_uses_medians() -> None:
 
 def test_more_than_the_limit_is_withheld() -> None:
     found = result(Case(0, 10), [0.2, 0.2], limit=Limit("read", "GB/s", [9.26]))  # 15 GB/s of 9.26
+    found.repeated = True
     assert found.exceeds_limit and found.percent_of_limit is None and found.reached == pytest.approx(162.0, rel=1e-3)
     assert as_dict(Row(MODEL, found))["percent_of_limit"] is None
     assert Markdown(with_peer=False).row(Row(MODEL, found)).rstrip(" |").endswith("withheld")
@@ -165,11 +166,42 @@ def test_more_than_the_limit_is_withheld() -> None:
 def test_more_than_the_limit_is_measured_once_more(
     monkeypatch: pytest.MonkeyPatch, engine: Engine, rates: list[float], runs: int, percent: float | None
 ) -> None:
-    found = iter([result(Case(0, 10), [0.2], limit=Limit("read", "GB/s", [rate])) for rate in rates])
+    found = [result(Case(0, 10), [0.2], limit=Limit("read", "GB/s", [rate])) for rate in rates]
+    measured, done = measured_of(monkeypatch, engine, found)
+    assert done == runs and measured.percent_of_limit == (None if percent is None else pytest.approx(percent))
+
+
+def measured_of(monkeypatch: pytest.MonkeyPatch, engine: Engine, found: list[Result]) -> tuple[Result, int]:
+    """What a runner makes of these results, and how often it measured."""
+    left = iter(found)
     done: list[Case] = []
-    monkeypatch.setattr(Runner, "_run", lambda self, test: (done.append(test), next(found))[1])
-    measured = Runner(engine, 64, Settings(), None, lambda _: None).run(Case(0, 10))
-    assert len(done) == runs and measured.percent_of_limit == (None if percent is None else pytest.approx(percent))
+    monkeypatch.setattr(Runner, "_run", lambda self, test: (done.append(test), next(left))[1])
+    return Runner(engine, 64, Settings(), None, lambda _: None).run(Case(0, 10)), len(done)
+
+
+LIMIT = Limit("read", "GB/s", [20.0])  # in 0.2 s 75 % of it are reached
+STRANGE = {
+    "a peer that somebody disturbed": ([0.2, 0.2], [16.6, 16.6], r"83 times as fast as llama\.cpp, which would be 1 %"),
+    "a peer beyond the limit": ([0.2, 0.2], [0.1, 0.1], r"0\.5 times as fast as llama\.cpp, which would be 150 %"),
+    "drift": ([0.1, 0.15, 0.2], [0.2, 0.2, 0.2], r"q4engine drifted by -75\.0 % over 3 repetitions, also when "),
+    "a peer's drift": ([0.2, 0.2, 0.2], [0.3, 0.25, 0.2], r"llama\.cpp drifted by \+41\.7 % over 3 repetitions, also"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_figures_are_measured_once_more(monkeypatch: pytest.MonkeyPatch, engine: Engine, name: str) -> None:
+    own, peer, warning = STRANGE[name]
+    strange = [result(Case(0, 10), own, peer, LIMIT) for _ in range(2)]
+    quiet = result(Case(0, 10), [0.2, 0.2, 0.2], [0.4, 0.4, 0.4], LIMIT)
+    assert measured_of(monkeypatch, engine, [quiet]) == (quiet, 1) and not quiet.repeated
+    assert measured_of(monkeypatch, engine, [strange[0], quiet]) == (quiet, 2) and quiet.repeated
+    assert quiet.warnings() == [] and quiet.ratio == pytest.approx(2.0)
+    measured, done = measured_of(monkeypatch, engine, strange)
+    assert done == 2 and any(re.search(warning, text) for text in measured.warnings())
+    data, row = as_dict(Row(MODEL, measured)), Markdown(with_peer=True).row(Row(MODEL, measured))
+    assert data["repeated"] and data["peer"]["samples_ns"] == [round(seconds * 1e9) for seconds in peer]
+    withheld = "drift" not in name
+    assert (data["peer"]["ratio"] is None) == withheld == row.rstrip(" |").endswith("withheld")
 
 
 def test_warnings() -> None:

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from capture_runs import read_capture
 
-from q4engine.bench import peer_worker
+from q4engine.bench import captures, peer_worker
 from q4engine.bench.captures import Plan, capture_all, prepare
+from q4engine.cli import main
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 
@@ -54,6 +56,38 @@ def test_files_of_equal_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Q4Error, match=r"file: the folder cannot be made"):
         prepare(Plan(tmp_path / "file", (1,), 0, 1, 8, "none"), [Path("m.gguf")])
+
+
+def test_what_cannot_be_written_shows_before_anything_is_measured(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Q4Error, match=r"^/proc/self: nothing can be written there: "):
+        prepare(Plan(Path("/proc/self"), (1,), 0, 1, 8, "none"), [tiny])
+    monkeypatch.setattr(captures.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_400_000))
+    plan, engine = Plan(tmp_path, (5, 90), n_gen=1000, repetitions=3, n_batch=8, events="none"), Engine.load(tiny, 1)
+    told: list[str] = []
+    with pytest.raises(Q4Error, match=r": 1\.4 MB are free there, and the captures of .* take [0-9.]+ MB at least: "):
+        list(capture_all(engine, plan, told.append))
+    assert told == [] and not list(tmp_path.iterdir())
+    small = Plan(tmp_path, (3,), n_gen=1, repetitions=1, n_batch=8, events="none")
+    (found,) = capture_all(engine, small, told.append)
+    least = 2 * len(captures.operations(engine)) * captures._LEAST_ROW  # two calls
+    assert least < found.path.stat().st_size
+
+
+def test_weights_read_faster_than_the_peak_are_captured_once_more(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks = iter([1e-9, 1e9, 1e-9, 1e-9])
+    monkeypatch.setattr(captures, "read_peak_gbps", lambda _: next(peaks))
+    arguments = ["bench", str(tiny), "--capture", str(tmp_path), "-p", "3", "-n", "2", "-t", "1", "--events", "none"]
+    for believed, warnings in ((True, 0), (False, 1)):
+        assert main(arguments) == 0
+        header, rows = read_capture(next(tmp_path.glob("*.csv")))
+        assert (float(header["read_peak_gbps"]) > 1) == believed
+        assert [row["n_eval"] for row in rows if row["op"] == ""] == ["3", "1", "1"]
+        assert capsys.readouterr().err.count("% of the read peak in it, also when repeated: the two did") == warnings
+    assert next(peaks, None) is None
 
 
 def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict[str, object]]:

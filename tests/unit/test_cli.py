@@ -161,6 +161,7 @@ def test_helps_fit_a_page_and_have_examples(q4: Cli, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "200")
     lines = q4(*words, "--help").out.splitlines()
     assert max(map(len, lines)) <= 100
-    assert "examples:" in lines or words[:1] == ("analyse",)
+    examples = lines[lines.index("examples:") + 1 :]
+    assert examples[0].startswith("  ") and any(" ".join(("q4engine", *words)) in line for line in examples)
     monkeypatch.setenv("COLUMNS", "60")
     assert len(q4(*words, "--help").out.splitlines()) > len(lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from cli_runs import Cli
@@ -45,6 +47,35 @@ def test_what_bash_offers(q4: Cli) -> None:
     assert completed(script, "q4engine", "run", "-n", "") == ["no files", ""]
     assert completed(script, "q4engine", "run", "-f", "") == [""] == completed(script, "q4engine", "run", "x")
     assert completed(script, "q4engine", "analyse", "st") == ["stalls"]
+
+
+OFFERED = (  # what is typed, and what is offered for its last word
+    (("",), list(COMMANDS)),
+    (("to",), ["tokenize"]),
+    (("run", "--dry-m"), ["--dry-multiplier"]),
+    (("run", "--backend", ""), ["native", "numpy"]),
+    (("run", "-f", "a-f"), ["a-file.txt"]),
+    (("run", "-n", "a-f"), []),
+    (("run", "a-f"), ["a-file.txt"]),
+    (("analyse", "st"), ["stalls"]),
+    (("analyse", "a-f"), []),
+    (("analyse", "stalls", "a-f"), ["a-file.txt"]),
+    (("bench", "-o", ""), ["csv", "json", "md"]),
+    (("completion", ""), ["bash", "fish", "zsh"]),
+)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_what_fish_offers(q4: Cli, tmp_path: Path) -> None:
+    (tmp_path / "q4engine.fish").write_text(q4("completion", "fish").out)
+    (tmp_path / "a-file.txt").touch()
+    for words, offered in OFFERED:
+        line = " ".join(("q4engine", *words))
+        command = ["fish", "--no-config", "-c", f"source q4engine.fish; complete -C '{line}'"]
+        home = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=home, capture_output=True, text=True)
+        found = sorted(text.split("\t")[0] for text in done.stdout.splitlines())
+        assert (done.stderr, found) == ("", sorted(offered)), line
 
 
 @pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])

@@ -63,7 +63,9 @@ def libraries() -> Path:
         HOME.mkdir(parents=True, exist_ok=True)
         say(f"fetching llama.cpp's libraries ({PACKAGE} {VERSION}, 7 MB)")
         with tempfile.TemporaryDirectory(dir=HOME) as folder:
-            run([npm, "pack", "--silent", f"{PACKAGE}@{VERSION}", "--pack-destination", folder])
+            run(
+                [npm, "pack", "--silent", "--cache", HOME / "npm", f"{PACKAGE}@{VERSION}", "--pack-destination", folder]
+            )
             packed = next(Path(folder).glob("*.tgz"))
             found = hashlib.sha256(packed.read_bytes()).hexdigest()
             if found != SHA256:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from host import ToolError, main, say
+from system_tools import LLVM_TOOL, bring
 
 from kernel_cost import mca
 from kernel_cost.emulate import FEW_TOKENS, FOLDER, Emulator, Subject, build_driver
@@ -94,14 +95,15 @@ def below_floor(rows: list[Row], floors: dict[str, Row]) -> list[str]:
 
 def show(rows: list[Row]) -> None:
     """The table: kernels, then operations."""
-    print(f"{'kernel':28} {'insn':>7}  " + "".join(f"{core.name:>24}" for core in mca.CORES))
+    print(f"{'kernel':28} {'instructions':>20}  " + "".join(f"{core.name:>24}" for core in mca.CORES))
     for row in rows:
         cells = []
         for core in mca.CORES:
             if core.name in row:
                 more = f"/{row[f'{core.name} more']:.1f}" if f"{core.name} more" in row else ""
                 cells.append(f"{row[core.name]:.2f}{more} ({row[f'{core.name} limit']})")
-        print(f"{row['name']:28} {row['instructions']:7.4f}  " + "".join(f"{cell:>24}" for cell in cells))
+        counted = f"{row['instructions']:.4f}/{row['unit']}"
+        print(f"{row['name']:28} {counted:>20}  " + "".join(f"{cell:>24}" for cell in cells))
 
 
 def write(rows: list[Row], compiler: str, json_file: Path | None, csv_file: Path | None) -> None:
@@ -138,9 +140,10 @@ def kernel_cost() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--csv", type=Path, metavar="FILE")
     options = parser.parse_args()
-    with_cycles = not options.counts and mca.available()
+    with_cycles = not options.counts and bring(LLVM_TOOL)
     if not options.counts and not with_cycles:
-        say(f"llvm-mca and llvm-objdump of LLVM {mca.LLVM} are missing (Debian: llvm-{mca.LLVM}): instructions alone")
+        why = ", and Q4_NO_APT is set" if os.environ.get("Q4_NO_APT") else ""
+        say(f"{LLVM_TOOL.name} is missing{why} (Debian: {' '.join(LLVM_TOOL.packages)}): instructions alone")
     if options.binary:
         binary, compiler = options.binary, "unknown"
     else:

@@ -180,6 +180,19 @@ def test_the_same_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert phase["breakdown"]["tensors"][0]["name"] == "ffn_down Q4_0 64x128"
 
 
+def test_more_than_the_read_peak_is_withheld(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path / "synthetic.csv"))
+    stalls.main([path, "--read-peak", "0.5"])  # 126 % of it would have been read
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "make 0.63 GB/s, more than the read peak, which so was not this run's: the share is withheld; indicative" in out
+    )
+    assert "% of the read peak" not in out
+    stalls.main([path, "--read-peak", "0.5", "--json"])
+    (phase,) = json.loads(capsys.readouterr().out)["captures"][0]["phases"]
+    assert phase["least_traffic"]["of_peak"] is None and phase["least_traffic"]["bytes_per_s"] == pytest.approx(0.63e9)
+
+
 def test_emulated_captures_go_by_instructions(tmp_path: Path) -> None:
     capture = load(write(tmp_path / "synthetic.csv", emulated="yes", counts="INST_RETIRED"))
     result = found(capture)
