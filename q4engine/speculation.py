@@ -29,7 +29,12 @@ _FIRST_GUESS = 0.6  # how often guesses are taken to be right before any was che
 _BELIEVED = 2  # checks that this counts for: a text whose guesses are all wrong loses 1 to 2 tokens' time to learn it
 _MORE = 0.2  # of a single token's time: what each further token of a call is taken to cost before it was measured
 _PLAIN_FIRST = 2  # calls of a single token that tell its time
-_RETRY, _LAST_RETRY = 32, 512  # tokens after which a drafter that did not pay is asked again: twice as many each time
+_COPYING, _OTHERS = 8, 2  # tokens that make a copy, which so many others in a row do not end
+_RETRY = 32  # tokens after which a drafter that did not pay is asked again, as far as that may cost
+_LOSS = 0.01  # of the time so far: what a drafter that costs time may take beyond what it saved, to be asked again
+_WORTH = (
+    1.05  # the speed over single tokens from which such a drafter pays: less is lost where it pauses and catches up
+)
 
 
 class Drafter(Protocol):
@@ -48,7 +53,11 @@ class Drafter(Protocol):
 
 
 class Lookup:
-    """Guesses that what followed the last ``length`` tokens before follows them again: a table of n-grams."""
+    """Guesses that what followed the last ``length`` tokens before follows them again: a table of n-grams.
+
+    A text that has copied some tokens and then says something else for one or two of them (a name, a number) is taken
+    to go on with the copy.
+    """
 
     costly = False
 
@@ -56,6 +65,8 @@ class Lookup:
         self._length = length
         self._behind: dict[tuple[int, ...], int] = {}  # n-gram: where what followed its last occurrence stands
         self._n, self._last = 0, -1
+        self._at: int | None = None  # where what is copied goes on
+        self._copied = self._other = 0  # tokens that were copied since it began; others in a row since
 
     def prepare(self, tokens: Sequence[int]) -> None:
         self._read(tokens)
@@ -63,8 +74,13 @@ class Lookup:
     def guess(self, tokens: Sequence[int], n: int) -> list[int]:
         self._read(tokens)
         at = self._behind.get(tuple(tokens[-self._length :]))
-        if at is None:
+        if at is not None:
+            if at != self._at:
+                self._copied = 0
+            self._at, self._other = at, 0
+        if self._at is None:
             return []
+        at = self._at
         found = list(tokens[at : at + n])
         while len(found) < n:  # it overlaps with what it continues
             found.append(found[at + len(found) - len(tokens)])
@@ -74,10 +90,23 @@ class Lookup:
         """Takes up the n-grams that something follows; all of them where the text is another one."""
         if len(tokens) < self._n or (self._n and tokens[self._n - 1] != self._last):
             self._behind.clear()
-            self._n = 0
+            self._n, self._at = 0, None
         for end in range(max(self._n, self._length), len(tokens)):
             self._behind[tuple(tokens[end - self._length : end])] = end
+        for token in tokens[self._n :] if self._at is not None else ():
+            self._follow(token, tokens)
         self._n, self._last = len(tokens), tokens[-1] if tokens else -1
+
+    def _follow(self, token: int, tokens: Sequence[int]) -> None:
+        """One more token of the text: whether it is still the one that is copied."""
+        if self._at is None:
+            return
+        if tokens[self._at] == token:
+            self._copied, self._other = self._copied + 1, 0
+        else:
+            self._other += 1
+        lost = self._other > _OTHERS or (self._other and self._copied < _COPYING)
+        self._at = None if lost else self._at + 1
 
 
 class DraftModel:
@@ -159,9 +188,10 @@ class _Pace:
         self._checked += 1
         self.right += max(_MEMORY, 1 / self._checked) * (right - self.right)
 
-    def best(self, most: int) -> int:
-        """The number of guesses, 0 to ``most``, with the most tokens a second."""
-        return max(range(min(most, self._most) + 1), key=self._rate)
+    def best(self, most: int, worth: float = 1.0) -> int:
+        """The number of guesses, 0 to ``most``, with the most tokens a second; 0 where that is not ``worth`` times."""
+        n = max(range(min(most, self._most) + 1), key=self._rate)
+        return n if self._rate(n) > worth * self._rate(0) else 0
 
     def _rate(self, n: int) -> float:
         p = min(self.right, 0.99)
@@ -229,7 +259,8 @@ class SpeculativeSession:
         self._shadow: int | None = None  # a guess that was not evaluated
         self._single_calls = 0
         self._idle = 0  # tokens since a costly drafter was asked last
-        self._retry, self._right = _RETRY, 0.0
+        self._lost = 0.0  # seconds that it took and did not save
+        self._catching_up = 0.0  # seconds a token that it had not seen
 
     @property
     def tokens(self) -> Sequence[int]:
@@ -277,6 +308,7 @@ class SpeculativeSession:
 
     def _accepted(self, token: int) -> np.ndarray:
         self.guesses.accepted += 1
+        self._lost = max(self._lost - self._pace.single, 0.0)
         self._tokens.append(token)
         del self._guess[0]
         return self._rows.pop(0)
@@ -289,6 +321,7 @@ class SpeculativeSession:
             rows = list(self.session.decode([token, *guess], all_logits=True, phase="verify"))
             self.guesses.drafted += len(guess)
             self.guesses.calls += 1
+            self._lost += time.perf_counter() - start - self._pace.single
         else:
             rows = [self.session.decode([token], phase=phase)]
             self._single(time.perf_counter() - start)
@@ -310,32 +343,35 @@ class SpeculativeSession:
         room = min(self.n_ctx - len(tokens), self.session.n_batch - 1, MAX_GUESSES)
         if room <= 0 or self._single_calls < _PLAIN_FIRST:
             return []
-        n = self._pace.best(room)
         if self._drafter.costly:
+            n = self._pace.best(room, _WORTH) or self._tried_again()
             if n:
-                self._idle = 0
-            else:
-                n = self._tried_again()
-            return self._asked(tokens, n) if n else []
-        guess = self._asked(tokens, max(n, 1))
+                return self._asked(tokens, n)
+            self._idle += 1
+            return []
+        n = self._pace.best(room)
+        guess = self._drafter.guess(tokens, max(n, 1))
         if n == 0 and guess:
             self._shadow = guess[0]
         return guess[:n]
 
     def _tried_again(self) -> int:
-        """1 guess now and then, the less often the longer none was right; else 0."""
-        self._idle += 1
-        if self._pace.right > self._right:
-            self._retry = _RETRY
-        if self._idle < self._retry:
-            return 0
-        self._right, self._idle, self._retry = self._pace.right, 0, min(2 * self._retry, _LAST_RETRY)
-        return 1
+        """1 guess now and then, where what that costs is little beside the time so far; else 0."""
+        lost = self._lost + self._idle * self._catching_up
+        return int(self._idle >= _RETRY and lost <= _LOSS * self.guesses.seconds)
 
     def _asked(self, tokens: Sequence[int], n: int) -> list[int]:
-        self._drafter.prepare(tokens)
+        """Of a costly drafter."""
         start = time.perf_counter()
+        self._drafter.prepare(tokens)
+        ready = time.perf_counter()
         guess = self._drafter.guess(tokens, n)
-        if guess and self._drafter.costly:
-            self._pace.guessed(len(guess), time.perf_counter() - start)
+        end = time.perf_counter()
+        if guess:
+            self._pace.guessed(len(guess), end - ready)
+        unseen = self._idle if self._catching_up else len(tokens)
+        if unseen:
+            self._catching_up = (ready - start) / unseen
+        self._lost += end - start
+        self._idle = 0
         return guess

@@ -21,7 +21,7 @@ SETTINGS = (
 class Eager(_Pace):
     """Guesses as much as it may, whatever that costs."""
 
-    def best(self, most: int) -> int:
+    def best(self, most: int, worth: float = 1.0) -> int:
         return min(most, self._most)
 
 

@@ -260,11 +260,17 @@ def test_a_prompt_is_no_cost_of_a_guess(engine: Engine) -> None:
     assert list(session.tokens) == [*text, *found[:2]]  # what is lacking is the next guess's
 
 
-def test_a_drafter_that_never_pays_is_asked_ever_less_often(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("catching_up", "asked_at"), [(0.0, [43, 76, 109]), (0.001, [43, 76, 109]), (0.5, [])])
+def test_a_drafter_that_never_pays_may_take_a_hundredth_of_the_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, catching_up: float, asked_at: list[int]
+) -> None:
     asked: list[int] = []
 
     class Costly(Told):
         costly = True
+
+        def prepare(self, tokens: Sequence[int]) -> None:
+            clock.now += catching_up * (len(tokens) - (asked[-1] if asked else 0))
 
         def guess(self, tokens: Sequence[int], n: int) -> list[int]:
             asked.append(len(tokens))
@@ -272,11 +278,30 @@ def test_a_drafter_that_never_pays_is_asked_ever_less_often(engine: Engine, monk
 
     text = [*PROMPT, *plain(engine, SETTINGS[0], 110)]
     below = engine.session(n_ctx=128)
-    Slow(below, monkeypatch)
+    clock = Slow(below, monkeypatch)
     session = SpeculativeSession(below, Costly(text, 1), 7)
     session._pace.right = 0.01
+    session._catching_up = catching_up
     list(generate(session, PROMPT, Sampler(SETTINGS[0]), 110))
-    assert np.diff(asked).tolist() == [64] and session.guesses.drafted == 2
+    assert asked == asked_at and session.guesses.drafted == len(asked_at)
+    assert clock.now <= 1.01 * (10 + 108)
+
+
+def test_a_copy_with_other_names_goes_on() -> None:
+    source = list(range(100, 140))
+    lookup, text = Lookup(3), [*source, 7]
+    for i, token in enumerate(source):
+        guess = lookup.guess(text, 2)
+        if i in (13, 14):  # behind one that is another and two
+            assert guess == [token, source[i + 1]]
+        if 3 <= i < 12:
+            assert guess[0] == token
+        text.append(9 if i in (12, 13, 20, 21, 22) else token)
+        assert i not in (22, 23, 24) or lookup.guess(text, 2) == [], (
+            "three others end it, and three that are equal renew it"
+        )
+    assert lookup.guess(text[:-1], 1) == [139]
+    assert Lookup(3).guess([1, 2, 3, 4, 1, 2, 3, 9], 2) == []  # four tokens are no copy
 
 
 def test_what_is_wrong_with_a_draft_is_said_of_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
