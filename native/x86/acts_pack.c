@@ -75,10 +75,36 @@ static void pack_k_token(acts_k *out, const struct q4_acts *acts, size_t token, 
     }
 }
 
+// Sums of 2 x 16 int8 as a pair. SAD adds unsigned bytes, 8 at a time.
+static int32_t pair_of_sums(const int8_t *q) {
+    __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
+    __m128i a = _mm_sad_epu8(_mm_xor_si128(_mm_loadu_si128((const __m128i *)q), sign), zero);
+    __m128i b = _mm_sad_epu8(_mm_xor_si128(_mm_loadu_si128((const __m128i *)(q + 16)), sign), zero);
+    __m128i sums = _mm_add_epi32(_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b));
+    return pair_of(_mm_extract_epi16(sums, 0) - 128 * 16, _mm_extract_epi16(sums, 4) - 128 * 16);
+}
+
+static void pack_whole_k_tile(acts_k *out, const struct q4_acts *acts, size_t token0) {
+    const int8_t *q = acts->q + token0 * acts->k;
+    const float *d = acts->d + token0 * (acts->k / Q4_SUPER);
+    for (size_t b = 0; b < acts->k / Q4_SUPER; b++, out++, q += Q4_SUPER) {
+        for (size_t part = 0; part < Q4_SUPER / 16; part++)
+            transpose_half(out->q + 4 * part, q + 16 * part, acts->k);
+        for (size_t t = 0; t < TILE_TOKENS; t++) {
+            for (size_t pair = 0; pair < Q4_SUPER / 32; pair++)
+                out->sums[pair][t] = pair_of_sums(q + t * acts->k + 32 * pair);
+            out->d[t] = d[t * (acts->k / Q4_SUPER) + b];
+        }
+    }
+}
+
 static void pack_k(uint8_t *dst, const struct q4_acts *acts, size_t token0, size_t n) {
     acts_k *out = (acts_k *)dst;
-    if (n < TILE_TOKENS)
-        memset(out, 0, acts->k / Q4_SUPER * sizeof *out);
+    if (n == TILE_TOKENS) {
+        pack_whole_k_tile(out, acts, token0);
+        return;
+    }
+    memset(out, 0, acts->k / Q4_SUPER * sizeof *out);
     for (size_t t = 0; t < n; t++)
         pack_k_token(out, acts, token0 + t, t);
 }
