@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
+import pandas as pd
 
-from analysis import bootstrap, metrics, operations, whole_times
+from analysis import bootstrap, kinds, metrics, operations, whole_times
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import tokens_of
 from analysis.phase import METRIC_PREFIX, OK
 from analysis.table import Table
 
-HEADER_KEYS = ("model", "kernels", "n_threads", "cpu", "midr", "governor", "q4engine_version", "commit", "command")
+HEADER_KEYS = (
+    "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "cpu", "midr", "governor",
+    "q4engine_version", "commit", "command",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,22 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """Of an operation in one capture: bytes and instructions a token, bytes/s while it ran. NaN where not known."""
+
+    bytes: float = math.nan
+    bandwidth: float = math.nan
+    instructions: float = math.nan
+
+
+@dataclass(frozen=True)
 class Comparison:
     """changes: every quantity of the phases that both captures have.  verdicts: (phase, left, right).
 
     settings: header keys that differ, (key, left, right).  unmatched: phases that only one capture has.
     alone: (phase, `A` or `B`, what only that capture counted or timed).
+    together: (phase, what one does at once and the other apart): such operations have one name in both.
+    rates: of operations, (phase, name, left, right).
     """
 
     changes: list[Change]
@@ -77,22 +92,46 @@ class Comparison:
     settings: list[tuple[str, str, str]]
     unmatched: list[str]
     alone: list[tuple[str, str, str]]
+    together: list[tuple[str, str]] = field(default_factory=list)
+    rates: list[tuple[str, str, Rate, Rate]] = field(default_factory=list)
+
+    def of(self, phase: str, kind: str) -> list[Change]:
+        """The changes of this kind in a phase."""
+        return [change for change in self.changes if (change.phase, change.kind) == (phase, kind)]
+
+    def explained(self, phase: str) -> float:
+        """Share of the difference in time a token that named operations and waiting make; NaN where there is none."""
+        parts = [change.difference for change in self.of(phase, "operation") if change.name != REST]
+        whole = sum(change.difference for change in self.of(phase, "speed"))
+        return sum(parts) / whole if parts and whole else math.nan
 
 
-def compare(left: Capture, right: Capture) -> Comparison:
-    """Phases are matched by their titles, and in order where no title matches."""
+def compare(left: Capture, right: Capture, by_tensor: bool | None = None) -> Comparison:
+    """Phases are matched by their titles, and in order where no title matches.
+
+    by_tensor: products by their tensors, and what one does at once or on the way of another operation as one kind
+    (`analysis.kinds`); without it where the captures are of different engines.
+    """
+    if by_tensor is None:
+        by_tensor = left.header.get("engine") != right.header.get("engine")
     pairs, unmatched = _pairs(left.judged(), right.judged())
     changes: list[Change] = []
     verdicts: list[tuple[str, str, str]] = []
     alone: list[tuple[str, str, str]] = []
+    together: list[tuple[str, str]] = []
+    rates: list[tuple[str, str, Rate, Rate]] = []
     for one, other in pairs:
         title = one.title if one.title == other.title else f"{one.title} / {other.title}"
         verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
         changes += _of_phases(title, one, other)
         changes += _whole_times(title, one, left.table, other, right.table)
-        changes += _of_operations(title, one, left.table, other, right.table)
+        sides = _Sides.of(one, left.table, other, right.table, by_tensor)
+        if sides is not None:
+            changes += _of_operations(title, sides)
+            together += [(title, text) for text in sides.together]
+            rates += [(title, printable(name, 40), *pair) for name, pair in sides.rates().items()]
         alone += _alone(title, one, left.table, other, right.table)
-    return Comparison(changes, verdicts, _settings(left, right), unmatched, alone)
+    return Comparison(changes, verdicts, _settings(left, right), unmatched, alone, together, rates)
 
 
 def _pairs(
@@ -165,25 +204,69 @@ def _per_token(pairs: list[tuple[float, int]]) -> np.ndarray:
 REST = "outside of operations"
 
 
-def _of_operations(
-    title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
-) -> Iterator[Change]:
-    """Seconds a token of every operation that either has, and what is left of the calls; [] unless both have some."""
-    ours, theirs = operation_rows(left, left_table), operation_rows(right, right_table)
-    if not ours or not theirs or left.context.emulated or right.context.emulated:
-        return
-    ours[REST], theirs[REST] = _rest(left, ours), _rest(right, theirs)
-    for name in {**ours, **theirs}:
-        sides = [rows.get(name, _nothing(phase)) for rows, phase in ((ours, left), (theirs, right))]
-        if name != REST or any(np.abs(side[:, 0]).sum() > 1e-9 for side in sides):
-            yield from _change(title, "operation", printable(name, 40), "s per token", sides[0], sides[1])
+@dataclass(frozen=True)
+class _Sides:
+    """Rows of operations of a phase in both captures, with a name for each row."""
+
+    phases: tuple[JudgedPhase, JudgedPhase]
+    rows: tuple[pd.DataFrame, pd.DataFrame]
+    names: tuple[pd.Series, pd.Series]
+    together: list[str]
+
+    @classmethod
+    def of(
+        cls, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table, by_tensor: bool
+    ) -> _Sides | None:
+        """None unless both have some; of an emulator, whose clock compares with nothing, there are none."""
+        rows = [
+            operations.timed_rows(table, _tokens(phase)) for phase, table in ((left, left_table), (right, right_table))
+        ]
+        if rows[0] is None or rows[1] is None or left.context.emulated or right.context.emulated:
+            return None
+        together: list[str] = []
+        names = rows[0]["op"], rows[1]["op"]
+        if by_tensor:
+            found = kinds.shared(rows[0], rows[1])
+            names, together = (found.left, found.right), found.together
+        return cls((left, right), (rows[0], rows[1]), names, together)
+
+    def rates(self) -> dict[str, tuple[Rate, Rate]]:
+        """Of each operation that either has, in the order of their time."""
+        found: list[dict[str, Rate]] = []
+        for phase, rows, names in zip(self.phases, self.rows, self.names, strict=True):
+            tokens = max(1, sum(_tokens(phase).values()))
+            found.append({one.name: _rate(one, tokens) for one in operations.gathered(rows, names)})
+        both = {name: (found[0].get(name, Rate()), found[1].get(name, Rate())) for name in {**found[0], **found[1]}}
+        return {name: pair for name, pair in both.items() if any(math.isfinite(x) for r in pair for x in astuple(r))}
+
+
+def _rate(one: operations.Operation, tokens: int) -> Rate:
+    read, _ = one.bytes_read
+    counted = next((one.counts[event] for event in ("INST_RETIRED", "INST_SPEC") if event in one.counts), math.nan)
+    return Rate(read / tokens, read / one.elapsed if one.elapsed > 0 else math.nan, counted / tokens)
+
+
+def _of_operations(title: str, sides: _Sides) -> Iterator[Change]:
+    """Seconds a token of every operation that either has, and what is left of the calls."""
+    found = [_rows_by_call(*side) for side in zip(sides.phases, sides.rows, sides.names, strict=True)]
+    for phase, rows in zip(sides.phases, found, strict=True):
+        rows[REST] = _rest(phase, rows)
+    for name in {**found[0], **found[1]}:
+        both = [rows.get(name, _nothing(phase)) for phase, rows in zip(sides.phases, found, strict=True)]
+        least = 1e-9 if name == REST else 0.0
+        if any(np.abs(side[:, 0]).sum() > least for side in both):
+            yield from _change(title, "operation", printable(name, 40), "s per token", both[0], both[1])
 
 
 def operation_rows(phase: JudgedPhase, table: Table) -> dict[str, np.ndarray]:
     """Operation -> [calls, 2]: mean seconds of a thread (0 in a call without it), and tokens, for each call."""
+    rows = operations.timed_rows(table, _tokens(phase))
+    return {} if rows is None else _rows_by_call(phase, rows, rows["op"])
+
+
+def _rows_by_call(phase: JudgedPhase, rows: pd.DataFrame, names: pd.Series) -> dict[str, np.ndarray]:
     tokens = _tokens(phase)
-    rows = operations.seconds_by_call(table, tokens)
-    found = {name: dict(pairs) for name, pairs in rows.items()}
+    found = {name: dict(pairs) for name, pairs in operations.seconds_by_name(rows, names).items()}
     return {
         name: _per_token([(seconds.get(call, 0.0), n) for call, n in tokens.items()]) for name, seconds in found.items()
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from analysis.changes import Comparison, compare
+from analysis.changes import Comparison, Rate, compare
 from analysis.command_line import (
     OK,
     Parser,
@@ -40,6 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("right", type=file, metavar="B", help="the capture after")
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
     parser.add_argument("--all", action="store_true", help="show what did not change as well")
+    parser.add_argument(
+        "--by",
+        choices=("operation", "tensor"),
+        help="tensor: products by their weights, what one engine does at once taken together; the default between "
+        "different engines",
+    )
     add_output_options(parser, "draw a token's time in both, by operation")
     add_input_options(parser)
     given = parser.parse_args(arguments)
@@ -47,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     options = options_of(given)
     left, right = load(given.left, options), load(given.right, options)
     say_which(left, right)
-    result = compare(left, right)
+    result = compare(left, right, None if given.by is None else given.by == "tensor")
     write_report(compare_report.of_comparison(left, right, result, True), given)
     if given.json:
         sys.stdout.write(_data(left, right, result))
@@ -65,6 +72,12 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
         "verdicts": [dict(zip(("phase", "left", "right"), verdict, strict=True)) for verdict in result.verdicts],
         "unmatched": result.unmatched,
         "alone": [dict(zip(("phase", "capture", "what"), entry, strict=True)) for entry in result.alone],
+        "together": [dict(zip(("phase", "what"), entry, strict=True)) for entry in result.together],
+        "explained": {phase: number(result.explained(phase)) for phase, _, _ in result.verdicts},
+        "rates": [
+            {"phase": phase, "name": name, "left": _rate(one), "right": _rate(other)}
+            for phase, name, one, other in result.rates
+        ],
         "changes": [
             {
                 "phase": change.phase,
@@ -83,6 +96,10 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
         ],
     }
     return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+
+
+def _rate(rate: Rate) -> dict[str, float | None]:
+    return {key: number(value) for key, value in asdict(rate).items()}
 
 
 if __name__ == "__main__":

@@ -47,13 +47,13 @@ class Operation:
 
 def of_calls(table: Table, calls: Iterable[int] | None = None) -> list[Operation]:
     """Operations of the given calls (all without), the one that took most time first; [] without per-operation rows."""
-    rows = _rows(table, calls)
-    return [] if rows is None else _gathered(rows, rows["op"])
+    rows = timed_rows(table, calls)
+    return [] if rows is None else gathered(rows, rows["op"])
 
 
 def tensors_of_calls(table: Table, calls: Iterable[int] | None = None) -> list[Operation]:
     """The same by weight tensor, layers taken together: `ffn_gate+ffn_up Q4_0 3072x576`."""
-    rows = _rows(table, calls)
+    rows = timed_rows(table, calls)
     if rows is None or "tensor" not in rows:
         return []
     names = rows["tensor"].map({tensor: tensor_name(tensor) for tensor in rows["tensor"].unique()})
@@ -61,17 +61,21 @@ def tensors_of_calls(table: Table, calls: Iterable[int] | None = None) -> list[O
         if column in rows:
             names = names.str.cat(rows[column], sep=" ")
     of_weights = rows["tensor"] != ""
-    return _gathered(rows[of_weights], names[of_weights].str.strip())
+    return gathered(rows[of_weights], names[of_weights].str.strip())
 
 
 def seconds_by_call(table: Table, calls: Iterable[int]) -> dict[str, list[tuple[int, float]]]:
     """Operation -> (call, seconds of a thread, the mean over the threads) for each call that had the operation."""
-    rows = _rows(table, calls)
+    rows = timed_rows(table, calls)
+    return {} if rows is None else seconds_by_name(rows, rows["op"])
+
+
+def seconds_by_name(rows: pd.DataFrame, names: pd.Series) -> dict[str, list[tuple[int, float]]]:
+    """The same of `timed_rows` under other names, one a row."""
     found: dict[str, list[tuple[int, float]]] = {}
-    if rows is not None:
-        sums = rows.groupby(["op", "call"], sort=False)["mean_s"].sum()
-        for name, call, seconds in sums.reset_index().itertuples(index=False):
-            found.setdefault(str(name), []).append((int(call), float(seconds)))
+    sums = rows.groupby([names.rename("name"), "call"], sort=False)["mean_s"].sum()
+    for name, call, seconds in sums.reset_index().itertuples(index=False):
+        found.setdefault(str(name), []).append((int(call), float(seconds)))
     return found
 
 
@@ -80,7 +84,7 @@ def tensor_name(tensor: str) -> str:
     return "+".join(_LAYER.sub("", part).removesuffix(".weight") for part in tensor.split("+"))
 
 
-def _rows(table: Table, calls: Iterable[int] | None) -> pd.DataFrame | None:
+def timed_rows(table: Table, calls: Iterable[int] | None) -> pd.DataFrame | None:
     """Operations' rows with `mean_s`, their share of a thread's mean time; None where there are none."""
     if table.calls is None:
         return None
@@ -91,7 +95,8 @@ def _rows(table: Table, calls: Iterable[int] | None) -> pd.DataFrame | None:
     return rows.assign(mean_s=rows["duration_s"] / np.maximum(threads, 1))
 
 
-def _gathered(rows: pd.DataFrame, names: pd.Series) -> list[Operation]:
+def gathered(rows: pd.DataFrame, names: pd.Series) -> list[Operation]:
+    """Operations of `timed_rows` by names, one a row; the one that took most time first."""
     found = [_operation(str(name), part) for name, part in rows.groupby(names, sort=False)]
     return sorted(found, key=lambda operation: -operation.seconds)
 

@@ -75,9 +75,13 @@ SERIES = ("blue", "gold", "violet", "sage", "brown", "sky", "slate", "green")
 """Of lines without a meaning of their own, such as numbers of threads; their marks differ as well."""
 
 
+PRODUCTS = {"attn": OPERATIONS["gemm"], "ffn": OPERATIONS["gemv"], "output": OPERATIONS["embedding"]}
+"""Of products that are told apart by their tensors: by the name's first part."""
+
+
 def operation(name: str) -> str:
-    """The hue of an operation, `grey` for one that has none."""
-    return OPERATIONS.get(name, OTHER)
+    """The hue of an operation or of a product's tensors, `grey` for one that has none."""
+    return OPERATIONS.get(name) or PRODUCTS.get(name.split("+")[0].split("_")[0], OTHER)
 
 
 def phase(label: str, number: int = 0) -> str:

@@ -27,7 +27,7 @@ _BEHIND = (" insn: ", " ilen: ", " brstack: ", " bpf-output: ")
 _RECORD = "PERF_RECORD_"
 # Most frames of most files, for speed: `_frame` reads them in the same way.
 _PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(([^\s+()]{0,1000})\)")
-_LONGEST_LINE = 4096
+LONGEST_LINE = 4096
 
 
 class Sample(NamedTuple):
@@ -56,7 +56,7 @@ def read(source: Source) -> tuple[list[Sample], list[str]]:
 
 def looks_like(head: Sequence[str]) -> bool:
     """Whether the first lines of a file are perf script's."""
-    return any(_header(line[:_LONGEST_LINE]) for line in head if not line.startswith("#"))
+    return any(sample_of(line[:LONGEST_LINE]) for line in head if not line.startswith("#"))
 
 
 @dataclass
@@ -71,14 +71,14 @@ def _samples(source: Source, state: _State) -> Iterator[Sample]:
     pending: Sample | None = None
     is_chain = False  # below a header: frames, of which the first is the function
     for row, line in source.lines(blank=True):
-        if not line.strip() or line.startswith("#") or _RECORD in line[:_LONGEST_LINE]:
+        if not line.strip() or line.startswith("#") or _RECORD in line[:LONGEST_LINE]:
             if pending:
                 yield pending
             pending, is_chain = None, False
             continue
-        if len(line) > _LONGEST_LINE:
+        if len(line) > LONGEST_LINE:
             _refuse(source, state, row, f"a line of {len(line)} characters")
-        elif not line.startswith("\t") and (header := _header(line)):
+        elif not line.startswith("\t") and (header := sample_of(line)):
             if pending:
                 yield pending
             sample, rest = header
@@ -105,7 +105,7 @@ def _refuse(source: Source, state: _State, row: int, problem: str) -> None:
         raise source.error(f"more than {MOST_SKIPPED} lines are not perf script's, the first is line {state.first_bad}")
 
 
-def _header(line: str) -> tuple[Sample, str] | None:
+def sample_of(line: str) -> tuple[Sample, str] | None:
     """(sample without its function, what stands behind it), None for another line."""
     match = _TIMED.search(line)
     if not match:

@@ -59,7 +59,7 @@ def read_moment(cpus: Collection[int] | None = None) -> Moment:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     allowed = os.sched_getaffinity(0) if cpus is None else cpus
     own = usage.ru_utime + usage.ru_stime
-    return Moment(time.monotonic(), machine_time(), machine_time(allowed), own, _threads())
+    return Moment(time.monotonic(), machine_time(), machine_time(allowed), own, thread_times(TASKS))
 
 
 def machine_time(cpus: Collection[int] | None = None) -> MachineTime | None:
@@ -103,10 +103,10 @@ def taken_percents(before: Moment, after: Moment) -> dict[str, float]:
     return keys
 
 
-def _threads() -> dict[int, ThreadTime]:
-    """This process's threads, from schedstat (sched-stats.rst)."""
+def thread_times(tasks: Path) -> dict[int, ThreadTime]:
+    """The threads of a process, from schedstat (sched-stats.rst). tasks: /proc/PID/task."""
     found = {}
-    for entry in sorted(TASKS.glob("[0-9]*")):
+    for entry in sorted(tasks.glob("[0-9]*")):
         match = re.match(r"(\d+) (\d+) \d+", read_text(entry / "schedstat") or "")
         if match:
             found[int(entry.name)] = ThreadTime(int(match[1]), int(match[2]))

@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """parts: stacked from 0 on; a bar with a value below 0 has one part.  note: what stands beside the label.
+    """parts: stacked from `start` on; a bar with a value below 0 has one part.  note: what stands beside the label.
 
     empty: said in place of the parts where there are none.
     """
@@ -36,10 +36,15 @@ class Bar:
     parts: tuple[Part, ...]
     note: str = ""
     empty: str = ""
+    start: float = 0.0
 
     @property
     def total(self) -> float:
         return sum(part.value for part in self.parts)
+
+    @property
+    def end(self) -> float:
+        return self.start + self.total
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ class Bars:
     @property
     def range(self) -> Point:
         """Both ends of the axis; 0 is on it."""
-        totals = [bar.total for bar in self.bars]
-        return min([0.0, *totals]), self.most or max([0.0, *totals]) or 1.0
+        ends = [end for bar in self.bars for end in (bar.start, bar.end)]
+        return min([0.0, *ends]), self.most or max([0.0, *ends]) or 1.0
 
     @property
     def legend(self) -> list[tuple[str, str]]:

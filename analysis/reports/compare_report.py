@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from analysis import metrics, palette
 from analysis.calls import WAITING
-from analysis.changes import Change, Comparison
+from analysis.changes import Change, Comparison, Rate
 from analysis.errors import printable
 from analysis.judging import Capture
 from analysis.reports.charts import Bar, Bars, Part
@@ -123,10 +123,14 @@ def _largest(changes: Sequence[Change], speed: Change) -> list[str]:
 def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Section:
     changes = [change for change in result.changes if change.phase == title]
     blocks: list[Block] = [Fact(f"only in {side}", what) for phase, side, what in result.alone if phase == title]
+    blocks += [Fact("taken together", text) for phase, text in result.together if phase == title]
     stacks, differences = _stacks(changes, title), _differences(changes, title)
     blocks += [stacks] if stacks.bars else []
     blocks += [differences] if differences.bars else []
+    blocks += _explained(result, title)
     blocks += _times(changes, show_all)
+    rates = _rates([entry[1:] for entry in result.rates if entry[0] == title], result.of(title, "operation"))
+    blocks += [Fold(f"Bytes and instructions by operation ({len(rates.rows)})", [rates])] if rates.rows else []
     whole = _whole_times(changes)
     blocks += [whole] if whole.rows else []
     show_all = show_all or bool(whole.rows)  # of runs as a whole nothing has an interval that could tell
@@ -166,18 +170,59 @@ def _stacks(changes: Sequence[Change], title: str) -> Bars:
 
 
 def _differences(changes: Sequence[Change], title: str) -> Bars:
-    """What each operation adds to the difference, the largest first."""
+    """What each operation adds to the difference, the largest first: each begins where the one before it ends."""
     parts = [change for change in changes if change.kind == "operation" and change.difference]
     parts.sort(key=lambda change: -abs(change.difference))
     decimals = fixed([1e3 * change.difference for change in parts[:1]])
-    bars = []
+    bars: list[Bar] = []
     for change in parts[:_MOST_PARTS]:
-        value = 1e3 * change.difference
-        words = f"{value:+.{decimals}f} ms" + (f", only in {change.only_in}" if change.only_in else "")
         tip = f"{change.name}: {1e3 * change.left:.3g} → {1e3 * change.right:.3g} ms a token"
-        bars.append(Bar(change.name, (Part(change.name, value, _hue(change.name), tip),), words))
+        _add_step(bars, change.name, change.difference, decimals, tip, change.only_in)
+    if rest := parts[_MOST_PARTS:]:
+        _add_step(bars, f"{len(rest)} others", sum(change.difference for change in rest), decimals)
+    if bars:
+        total = bars[-1].end
+        whole = Part("all together", total, palette.OTHER, f"all together: {total:+.3g} ms a token")
+        bars.append(Bar("all together", (whole,), f"{total:+.{decimals}f} ms"))
     name = f"{title}: the difference by operation"
     return Bars(name, "ms a token, B less A", tuple(bars), decimals=decimals, has_legend=False)
+
+
+def _add_step(bars: list[Bar], name: str, seconds: float, decimals: int, tip: str = "", only_in: str = "") -> None:
+    value = 1e3 * seconds
+    words = f"{value:+.{decimals}f} ms" + (f", only in {only_in}" if only_in else "")
+    part = Part(name, value, _hue(name), tip or f"{name}: {value:+.3g} ms a token")
+    bars.append(Bar(name, (part,), words, start=bars[-1].end if bars else 0.0))
+
+
+def _explained(result: Comparison, title: str) -> list[Block]:
+    """How much of a difference that is more than noise the operations make."""
+    share = result.explained(title)
+    if not math.isfinite(share) or any(change.has_changed is False for change in result.of(title, "speed")):
+        return []
+    return [Fact("explained", f"operations and waiting make {100 * share:.1f} % of the difference")]
+
+
+def _rates(entries: Sequence[tuple[str, Rate, Rate]], changes: Sequence[Change]) -> Table:
+    """Bytes and instructions a token of each operation in both, and how fast it read; the slowest first."""
+    longest = {change.name: max(change.left, change.right) for change in changes}
+    rows: list[list[Cell]] = []
+    for name, one, other in sorted(entries, key=lambda entry: -longest.get(entry[0], 0.0)):
+        pairs = [(1e-6, "bytes"), (1e-9, "bandwidth"), (1e-3, "instructions")]
+        rows.append([name, *(scale * getattr(side, field) for scale, field in pairs for side in (one, other))])
+    columns = [Column("operation")]
+    titles = ("MB a token", "GB/s", "thousand instructions a token")
+    for number, title in enumerate(titles):
+        pair = 1 + 2 * number
+        decimals = fixed([row[column] for row in rows for column in (pair, pair + 1)], 4)
+        secondary = number != 1
+        columns += [Column(f"{title}, {side}", decimals, secondary=secondary, missing="-") for side in "AB"]
+    kept = [c for c, _ in enumerate(columns) if not c or any(_is_known(row[c]) for row in rows)]
+    return Table("", tuple(columns[c] for c in kept), [[row[c] for c in kept] for row in rows])
+
+
+def _is_known(cell: Cell) -> bool:
+    return isinstance(cell, float) and math.isfinite(cell)
 
 
 def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
@@ -185,24 +230,35 @@ def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
     speed = [change for change in changes if change.kind == "speed"]
     parts = sorted((c for c in changes if c.kind == "operation"), key=lambda change: -abs(change.difference))
     most = len(parts) if show_all else _MOST_PARTS
-    rows = [_row(change, 1e3 * change.left, 1e3 * change.right, 1e3 * change.difference) for change in parts[:most]]
+    whole = sum(change.difference for change in speed if change.has_changed is not False)
+
+    def of_whole(difference: float) -> float | None:
+        return 100 * difference / whole if whole and parts else None
+
+    rows = [
+        _row(change, 1e3 * change.left, 1e3 * change.right, 1e3 * change.difference, of_whole(change.difference))
+        for change in parts[:most]
+    ]
     if rest := parts[most:]:
-        sums = [1e3 * sum(getattr(c, side) for c in rest) for side in ("left", "right", "difference")]
-        rows.append([f"{len(rest)} others", *sums, None, None, None, ""])
+        sums = [sum(getattr(c, side) for c in rest) for side in ("left", "right", "difference")]
+        rows.append([f"{len(rest)} others", *(1e3 * value for value in sums), of_whole(sums[2]), None, None, None, ""])
     for change in speed:
         name = "all together" if parts else change.name
         values = [1e3 * value for value in (change.left, change.right, change.difference)]
-        rows.append([name, *_row(change, *values)[1:]])
+        rows.append([name, *_row(change, *values, of_whole(change.difference))[1:]])
     if not rows:
         return []
     decimals = fixed([row[column] for row in rows for column in (1, 2)], 4)
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("time per token, ms"),
         Column("A", decimals),
         Column("B", decimals),
         Column("B less A", decimals, sign=True, secondary=True),
+        Column("of the difference", 1, " %", secondary=True, missing="-"),
         *_CHANGE,
     )
+    if all(row[4] is None for row in rows):
+        rows, columns = [row[:4] + row[5:] for row in rows], (*columns[:4], *columns[5:])
     hues = [_hue(str(row[0])) if number < len(rows) - len(speed) else "" for number, row in enumerate(rows)]
     return [Table("", columns, rows, hues)]
 

@@ -123,7 +123,7 @@ def _bar(axes: Axes, row: int, bar: Bar, chart: Bars) -> None:
         box = {"facecolor": palette.PAGE["page"][0], "edgecolor": "none"}
         axes.text((low + high) / 2, row, bar.empty, ha="center", va="center", fontsize=9, bbox=box)
         return
-    at = 0.0
+    at = bar.start
     for part in bar.parts:
         look: dict[str, Any] = {
             "color": palette.colour(part.hue),

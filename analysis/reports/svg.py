@@ -113,7 +113,7 @@ def _bar(bar: Bar, chart: Bars, top: float, x: Callable[[float], float], sides: 
         yield f'<rect class="none" x="{_n(left)}" y="{top + _LINE}" width="{_n(room)}" height="{_BAR}"/>'
         yield _label((left + right) / 2, top + _LINE + 17, _fit(bar.empty, room), "middle")
         return
-    at = 0.0
+    at = bar.start
     for part in bar.parts:
         begin, end = sorted((x(at), x(at + part.value)))
         at += part.value

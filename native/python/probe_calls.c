@@ -4,6 +4,8 @@
 #include "../memory.h"
 #include "../probe.h"
 
+#include <string.h>
+
 PyDoc_STRVAR(probe_read_doc,
              "probe_read(model, most=all, /) -> tuple[int, float]\n\n"
              "Reads the packed weights once, front to back, `most` bytes of them, on the model's threads: bytes\n"
@@ -25,6 +27,47 @@ static PyObject *probe_read(PyObject *self, PyObject *args) {
     seconds = q4_probe_read(m->team, m->arena, bytes);
     Py_END_ALLOW_THREADS;
     return Py_BuildValue("(nd)", (Py_ssize_t)bytes, seconds);
+}
+
+PyDoc_STRVAR(probe_memory_doc,
+             "probe_memory(bytes, n_threads, looks, /) -> float\n\n"
+             "Reads memory of so many bytes, front to back, on threads of its own, `looks` times: bytes a second of\n"
+             "the fastest.");
+
+// The fastest of some reads of memory that was written before; 0 where there are no such threads, -1 no such memory.
+static double read_memory(size_t bytes, int n_threads, int looks) {
+    void *data = q4_alloc(bytes, Q4_PAGES_HUGE);
+    if (data == NULL)
+        return -1;
+    memset(data, 1, bytes); // pages that nobody wrote are one and the same
+    q4_team *team = q4_team_new(n_threads, NULL);
+    double best = 0;
+    for (int i = 0; team && i < looks; i++) {
+        double seconds = q4_probe_read(team, data, bytes);
+        best = i == 0 || seconds < best ? seconds : best;
+    }
+    q4_team_free(team);
+    q4_free(data, bytes);
+    return best;
+}
+
+static PyObject *probe_memory(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_ssize_t bytes;
+    int n_threads, looks;
+    if (!PyArg_ParseTuple(args, "nii", &bytes, &n_threads, &looks))
+        return NULL;
+    if (bytes < 64 || n_threads < 1 || n_threads > Q4_MAX_THREADS || looks < 1)
+        return q4_fail("at least 64 bytes, 1 to 256 threads and one look are needed"), NULL;
+    double seconds;
+    Py_BEGIN_ALLOW_THREADS;
+    seconds = read_memory((size_t)bytes / 64 * 64, n_threads, looks);
+    Py_END_ALLOW_THREADS;
+    if (seconds < 0)
+        return PyErr_NoMemory();
+    if (seconds == 0)
+        return q4_fail("the threads cannot be started"), NULL;
+    return PyFloat_FromDouble((double)(bytes / 64 * 64) / seconds);
 }
 
 PyDoc_STRVAR(probe_int8_doc,
@@ -56,6 +99,7 @@ static PyObject *probe_int8(PyObject *self, PyObject *args) {
 
 PyMethodDef q4_probe_methods[] = {
     {"probe_read", probe_read, METH_VARARGS, probe_read_doc},
+    {"probe_memory", probe_memory, METH_VARARGS, probe_memory_doc},
     {"probe_int8", probe_int8, METH_VARARGS, probe_int8_doc},
     {NULL, NULL, 0, NULL},
 };

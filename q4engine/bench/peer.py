@@ -13,19 +13,26 @@ from typing import Any
 from q4engine.errors import Q4Error, shown
 
 _WORKER = Path(__file__).with_name("peer_worker.py")
+_PATIENCE_ALONE, _PATIENCE = 5, 600
+"""Seconds that it has to end: who watches it writes files then."""
 
 
 class Peer:
     """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
+
+    before: a command that runs it, such as ``q4engine watch … --``.
 
     Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
     """
 
     name = "llama.cpp"
 
-    def __init__(self, python: str, model: Path, n_ctx: int, n_batch: int, n_threads: int) -> None:
+    def __init__(
+        self, python: str, model: Path, n_ctx: int, n_batch: int, n_threads: int, before: Sequence[str] = ()
+    ) -> None:
+        self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        command = [python, "-P", str(_WORKER), str(model), str(n_ctx), str(n_batch), str(n_threads)]
+        command = [*before, python, "-P", str(_WORKER), str(model), str(n_ctx), str(n_batch), str(n_threads)]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()
@@ -56,7 +63,7 @@ class Peer:
             if pipe:
                 pipe.close()
         try:
-            self._process.wait(5)
+            self._process.wait(self._patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

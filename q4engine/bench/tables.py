@@ -1,10 +1,11 @@
-"""Results as Markdown, CSV and JSON. Fields that llama-bench has too carry its names."""
+"""Results as Markdown, CSV, JSON (whole or a line a test) and SQL. Fields that llama-bench has too carry its names."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,3 +192,37 @@ def _csv(values: Sequence[object]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow("" if value is None else value for value in values)
     return text.getvalue()
+
+
+def json_line(row: Row, machine: dict[str, Any]) -> str:
+    """A test as one line of JSON, with the machine's facts in it; llama-bench's names for two of them."""
+    data = {"build_commit": machine.get("commit"), "cpu_info": machine.get("cpu"), **machine, **as_dict(row)}
+    return json.dumps(data, ensure_ascii=not holds_all())
+
+
+_TABLE = "q4engine_bench"
+_TEXTS = (
+    "build_commit", "cpu_info", "kernel", "model_filename", "model_type", "test", "test_time", "rate_unit", "limit",
+)  # fmt: skip
+
+
+def sql_lines(row: Row, machine: dict[str, Any], head: bool = True) -> list[str]:
+    """Statements for SQLite: a table with the columns of CSV, and the row. Numbers are as exact as Python has them."""
+    named = {"q4engine": "q4engine_version", "commit": "build_commit", "cpu": "cpu_info", "kernel": "kernel"}
+    data = as_dict(row)
+    values = {named[name]: machine.get(name) for name in _CSV_MACHINE} | {name: data[name] for name in _CSV_FIELDS}
+    lines = []
+    if head:
+        columns = (f'"{name}" {"TEXT" if name in (*_TEXTS, "q4engine_version") else "REAL"}' for name in values)
+        lines.append(f"CREATE TABLE IF NOT EXISTS {_TABLE} ({', '.join(columns)});")
+    names = ", ".join(f'"{name}"' for name in values)
+    lines.append(f"INSERT INTO {_TABLE} ({names}) VALUES ({', '.join(map(_sql, values.values()))});")
+    return lines
+
+
+def _sql(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(value) if math.isfinite(value) else "NULL"
+    return "'" + str(value).replace("'", "''").replace("\0", "") + "'"

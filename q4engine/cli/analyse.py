@@ -20,6 +20,7 @@ REPORTS = {
     "scaling": "speed over threads and prompt length, from a folder of captures",
     "roofline": "phases and operations under the bandwidth and arithmetic measured",
     "functions": "the share of each function, per phase",
+    "markers": "a markers file from the hits of a probe, for any engine",
 }
 _EPILOG = """\
 reports:

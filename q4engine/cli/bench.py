@@ -7,7 +7,9 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,10 @@ from q4engine.cli.options import note
 from q4engine.cli.placing import add_placing, place
 from q4engine.cli.sustaining import add_sustaining, check_sustaining, sensors_of, sustained
 from q4engine.cpus import without_crowd
+from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
+    from q4engine.bench.captures import Plan
     from q4engine.bench.cases import Case
     from q4engine.bench.peer import Peer
     from q4engine.bench.runner import Settings
@@ -37,6 +41,7 @@ examples:
   q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
   q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
   q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
+  q4engine bench model.gguf --vs llama-cpp --explain  which operations make the difference
   q4engine bench model.gguf --power                   joules a token beside the speed
   q4engine bench model.gguf --sustain 600 --plot speed.svg
   q4engine bench model.gguf --capture scaling -t 1,2,4 -p 16,32,64,128,256,512
@@ -99,7 +104,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     """What the figures are set against, and where they go."""
-    parser.add_argument("-o", "--output", choices=("md", "csv", "json"), default="md", help="default: %(default)s")
+    parser.add_argument(
+        "-o", "--output", choices=("md", "csv", "json", "jsonl", "sql"), default="md", help="default: %(default)s"
+    )
     parser.add_argument(
         "--vs", choices=("llama-cpp",), help="measure an installed llama-cpp-python too, in turns on the same file"
     )
@@ -109,6 +116,12 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         type=options.text,
         default=sys.executable,
         help="the interpreter that has it (default: this one)",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="with --vs: capture both, a prompt and the tokens behind it, and compare them operation by operation "
+        "(--capture DIR keeps the captures)",
     )
     parser.add_argument(
         "--capture",
@@ -137,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
     if not paths:
         args.parser.error("give at least one MODEL")
     check_sustaining(args)
+    if args.explain:
+        return _explain(args, paths)
     if args.capture is not None:
         return _capture(args, paths)
     if args.events is not None:
@@ -170,23 +185,11 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     """A line for each file on stdout."""
     from q4engine.bench import captures
 
-    prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
-    gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
-    if not prompts or len(gens) > 1 or args.n_depth or args.vs or args.output != "md" or args.cooldown or args.power:
-        args.parser.error("--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events")
-    options.check_events(args)
-    cpus, threads = _threads(args)
-    plan = captures.Plan(
-        args.capture,
-        prompts,
-        gens[0],
-        args.repetitions or 1,
-        args.batch_size,
-        args.events if args.events is not None else "default",
-        args.warm_up,
-        cpus,
-        command=args.command_line,
-    )
+    takes = "--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events"
+    if args.vs:
+        args.parser.error(f"{takes}; with --vs, --explain")
+    plan, threads = _plan(args, args.capture, takes)
+    cpus, prompts = plan.cpus, plan.prompts
     captures.prepare(plan, paths)
     with _progress(len(paths) * len(threads) * len(prompts)) as progress:
         for path, n_threads in ((path, n) for path in paths for n in threads):
@@ -205,6 +208,43 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     return 0
 
 
+def _plan(args: argparse.Namespace, folder: Path, takes: str) -> tuple[Plan, list[int]]:
+    """What is to be captured, and the numbers of threads. takes: said where other options are given."""
+    from q4engine.bench.captures import Plan
+
+    prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
+    gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
+    if not prompts or len(gens) > 1 or args.n_depth or args.output != "md" or args.cooldown or args.power:
+        args.parser.error(takes)
+    options.check_events(args)
+    cpus, threads = _threads(args)
+    events = args.events if args.events is not None else "default"
+    repetitions, batch = args.repetitions or 1, args.batch_size
+    plan = Plan(folder, prompts, gens[0], repetitions, batch, events, args.warm_up, cpus, command=args.command_line)
+    return plan, threads
+
+
+def _explain(args: argparse.Namespace, paths: list[Path]) -> int:
+    """Captures of both engines and what makes their difference, in one go."""
+    from q4engine.bench import captures
+    from q4engine.bench.explained import capture_both, compared
+
+    if args.vs is None:
+        args.parser.error("--explain needs --vs")
+    if find_spec("pandas") is None:
+        raise Q4Error("--explain needs the analysis: pip install 'q4engine[analysis]'")
+    takes = "--explain takes one model, one each of -p, -n and -t, -r, -b, -C, --no-warmup, --events and --capture"
+    with contextlib.ExitStack() as stack:
+        folder = args.capture or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="q4engine-explain-")))
+        plan, threads = _plan(args, folder, takes)
+        if len(paths) > 1 or len(plan.prompts) > 1 or len(threads) > 1 or args.sustain is not None:
+            args.parser.error(takes)
+        captures.prepare(plan, paths)
+        with _progress(1) as progress, _engine(paths[0], threads[0], plan.cpus, progress) as engine:
+            ours, theirs = capture_both(engine, plan, args.vs_python, progress.tell)
+        return compared(ours, theirs)
+
+
 def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
     """CPUs to pin to, and each number of threads once."""
     from q4engine.cpus import default_thread_count
@@ -221,7 +261,7 @@ def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
 
 
 @contextlib.contextmanager
-def _engine(path: Path, n_threads: int, cpus: list[int] | None, progress: _Quiet) -> Iterator[Engine]:
+def _engine(path: Path, n_threads: int, cpus: Sequence[int] | None, progress: _Quiet) -> Iterator[Engine]:
     from q4engine.engine import Engine
 
     progress.tell(f"{path.name}: loading")
@@ -272,7 +312,7 @@ def _peer(
 
 
 class _Printer:
-    """Prints a row when it is there (Markdown, CSV), or all at the end (JSON)."""
+    """Prints a row when it is there (Markdown, CSV, lines of JSON, SQL), or all at the end (JSON)."""
 
     def __init__(self, args: argparse.Namespace, rows: list[Row]) -> None:
         self._args = args
@@ -290,6 +330,10 @@ class _Printer:
             lines = [*(table.head() if first else []), table.row(row)]
         elif self._args.output == "csv":
             lines = tables.csv_lines([row], self._machine, head=first)
+        elif self._args.output == "jsonl":
+            lines = [tables.json_line(row, self._machine)]
+        elif self._args.output == "sql":
+            lines = tables.sql_lines(row, self._machine, head=first)
         else:
             return
         print("\n".join(lines), flush=True)

@@ -57,6 +57,8 @@ def check_sustaining(args: argparse.Namespace) -> None:
     others = (args.n_prompt, args.n_gen, args.n_depth, args.repetitions, args.vs, args.capture, args.cooldown)
     if several or any(others):
         args.parser.error("--sustain takes one MODEL, one -t, -C, -o, --power and --plot")
+    if args.output in ("jsonl", "sql"):
+        args.parser.error(f"-o {args.output} has a line a test, and --sustain has none: give md, csv or json")
     if args.plot is not None:
         models = [("the model", path) for path in args.model_position + args.model]
         if refused := outputs.conflict([("--plot", args.plot)], models):

@@ -6,6 +6,8 @@ import argparse
 import os
 import shutil
 import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add = parser.add_argument
     add("--capture", metavar="FILE", type=options.file, help="times and counts of every call as CSV, for the analysis")
     add("--per-op", action="store_true", help="in the capture, every operation on every thread as well")
+    add("--no-peak", dest="peak", action="store_false", help="do not measure the machine's read peak for the capture")
     add("--markers", metavar="FILE", type=options.file, help="the markers as CSV, for other tools")
     add(
         "--annotate",
@@ -49,12 +52,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default="auto",
         help="markers for Arm Streamline; auto (default): where its daemon listens",
     )
+    add("--html", metavar="FILE", type=options.file, help="what bounded the captured calls, as one page")
     add("--trace", metavar="FILE", type=options.file, help="a slice for every call and operation, for ui.perfetto.dev")
     add(
         "--events",
         metavar="LIST",
         help="what to count in each call: Arm's names, perf's, raw codes, the presets default, stalls, mix, cache, or "
         "none",
+    )
+    add(
+        "--warmup-calls",
+        metavar="N",
+        type=options.integer(0, options.MAX_COUNT),
+        default=0,
+        help="the first N calls of each context warm it up: they are labelled so, and set apart by the analysis",
     )
     add("command", metavar="-- COMMAND", nargs="+", help="the program and its arguments")
 
@@ -64,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from q4engine.watch import program
     from q4engine.watch.live import streamline
     from q4engine.watch.outputs import phase_of
+    from q4engine.watch.taken import Taken
 
     _check(args)
     unwatched = program.why_unwatched(args.command[0])
@@ -78,10 +90,13 @@ def run(args: argparse.Namespace) -> int:
             groups = _groups_text(what.counters)
             per_op = what.per_op or what.trace is not None
             variables = program.environment(records, per_op, groups, preload)
-            meanwhile = None if args.annotate == "off" else streamline(records, args.annotate, phase_of)
-            code = program.run(args.command, variables, meanwhile)
+            taken = Taken(records)
+            looks = [] if args.capture is None else [taken.meanwhile()]
+            looks += [] if args.annotate == "off" else [streamline(records, args.annotate, phase_of)]
+            code = program.run(args.command, variables, program.together(looks) if looks else None)
             try:
-                _convert(records, what, args.command[0])
+                if _convert(records, replace(what, taken=taken.percents()), args.command[0]) and args.html:
+                    _write_page(args.capture, args.html)
             except Q4Error as error:
                 trouble = str(error)
         finally:
@@ -92,11 +107,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    outputs = {name: getattr(args, name) for name in ("capture", "markers", "trace")}
+    outputs = {name: getattr(args, name) for name in ("capture", "markers", "trace", "html")}
+    if args.html is not None and args.capture is None:
+        args.parser.error("--html needs --capture")
+    if args.html is not None and find_spec("matplotlib") is None:
+        raise Q4Error("--html needs the analysis: pip install 'q4engine[analysis]'")
     if not any(outputs.values()) and args.annotate != "on":
         args.parser.error("give --capture, --markers, --trace or --annotate on")
     if args.per_op and args.capture is None:
         args.parser.error("--per-op needs --capture")
+    if not args.peak and args.capture is None:
+        args.parser.error("--no-peak needs --capture")
     if args.events is not None and args.capture is None:
         args.parser.error("--events needs --capture")
     options.check_events(args)
@@ -117,6 +138,7 @@ def _records_folder(args: argparse.Namespace) -> Path:
 
 
 def _outputs(args: argparse.Namespace) -> Outputs:
+    from q4engine.profiling.read_peak import memory_peak_gbps
     from q4engine.watch.outputs import Outputs
 
     return Outputs(
@@ -126,6 +148,8 @@ def _outputs(args: argparse.Namespace) -> Outputs:
         trace=args.trace,
         command=args.command_line,
         counters=_counters(args),
+        read_peak=memory_peak_gbps if args.peak else None,
+        n_warmup=args.warmup_calls,
     )
 
 
@@ -150,8 +174,23 @@ def _groups_text(counters: Counters) -> str:
     )
 
 
-def _convert(records: Path, what: Outputs, command: str) -> None:
-    """Writes the files, and says in a line what is not as it should be."""
+def _write_page(capture: Path, path: Path) -> None:
+    """What the analysis says of the first capture."""
+    from analysis import outputs
+    from analysis.errors import AnalysisError
+    from analysis.judging import load
+    from analysis.reports import capture_report, html
+
+    try:
+        outputs.write(path, html.render(capture_report.of_capture(load(capture))))
+    except AnalysisError as error:
+        raise Q4Error(str(error)) from None
+    except OSError as error:
+        raise Q4Error(f"{path}: the page cannot be written: {error.strerror}") from None
+
+
+def _convert(records: Path, what: Outputs, command: str) -> bool:
+    """Writes the files, and says in a line what is not as it should be; whether there was something to capture."""
     from q4engine.watch.outputs import contexts, write
     from q4engine.watch.records import SUFFIX, read
 
@@ -163,11 +202,12 @@ def _convert(records: Path, what: Outputs, command: str) -> None:
             f"note: {printable(command)} evaluated nothing through llama.cpp's shared libraries, so there is nothing "
             "to capture (a static build, or another engine?)"
         )
-        return
+        return False
     if len(written) > 1:
         note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}")
     for process in processes:
         _tell(process, what)
+    return True
 
 
 def _tell(process: Process, what: Outputs) -> None:

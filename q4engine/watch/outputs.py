@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,11 @@ MORE_COLUMNS = ("sequences", "node", "operands")
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files to write, None where not wanted. counters: what was counted on the program's threads."""
+    """Files to write, None where not wanted. counters: what was counted on the program's threads.
+
+    taken: what others took of the CPUs, in percent, by key. read_peak: measures it (`memory_peak_gbps`), None: nobody.
+    n_warmup: calls of each context that warmed it up.
+    """
 
     capture: Path | None = None
     per_op: bool = False
@@ -33,6 +37,13 @@ class Outputs:
     trace: Path | None = None
     command: str | None = None
     counters: Counters = field(default_factory=Counters)
+    taken: Mapping[str, float] = field(default_factory=dict)
+    read_peak: Callable[[int, int], float | None] | None = None
+    n_warmup: int = 0
+
+    def phase_of(self, number: int, call: WatchedCall) -> str:
+        """The label of a context's call of this number, from 0."""
+        return "warmup" if number < self.n_warmup else phase_of(call)
 
 
 class _Sink(Protocol):
@@ -83,9 +94,9 @@ def _write_context(what: Outputs, number: int, process: Process, calls: list[Wat
         if what.capture is not None:
             sinks.append(_Capture(numbered(what.capture, number), header, what, _cost_percent(process, calls)))
         if what.markers is not None:
-            sinks.append(_Markers(numbered(what.markers, number)))
+            sinks.append(_Markers(numbered(what.markers, number), what))
         if what.trace is not None:
-            sinks.append(_Trace(numbered(what.trace, number), process, header))
+            sinks.append(_Trace(numbered(what.trace, number), process, header, what))
         for sink in sinks:
             stack.callback(sink.close, process.unfinished > 0 or process.error != 0)
         for watched in walk(process):
@@ -105,9 +116,19 @@ def _header(what: Outputs, process: Process, calls: list[WatchedCall]) -> dict[s
         **describe_model(process, calls),
         **machine_header(what.command),
     }
+    if what.capture is not None and (peak := _read_peak(what, keys)) is not None:
+        keys["read_peak_gbps"] = f"{peak:.2f}"
     if others:
         keys["other_graphs"] = f"{len(others)} that evaluate no tokens, {_seconds(others):.3f} s"
     return keys
+
+
+def _read_peak(what: Outputs, keys: Mapping[str, object]) -> float | None:
+    """On as many threads as the operations had; without operations nobody knows how many."""
+    n_bytes, n_threads = keys.get("bytes_per_token"), keys.get("n_threads")
+    if what.read_peak is None or not isinstance(n_bytes, int) or not isinstance(n_threads, int):
+        return None
+    return what.read_peak(n_bytes, n_threads)
 
 
 def _seconds(calls: Iterable[WatchedCall]) -> float:
@@ -127,15 +148,15 @@ class _Capture:
     """A capture of one context."""
 
     def __init__(self, path: Path, header: Mapping[str, object], what: Outputs, cost: float | None) -> None:
-        self._counters, self._per_op, self._cost = what.counters, what.per_op, cost
+        self._what, self._counters, self._cost = what, what.counters, cost
         self._file = CaptureFile(path, header, what.counters, MORE_COLUMNS)
         self._heads: dict[tuple[str, int, int], tuple[str, str]] = {}
         self._blank = self._file.count_cells(Counts.none())
 
     def write(self, number: int, watched: Watched) -> None:
         rows = [self._call_row(number, watched)]
-        if self._per_op:
-            lead = f"{number},{phase_of(watched.call)},{max(0, watched.call.n_past)},"
+        if self._what.per_op:
+            lead = f"{number},{self._what.phase_of(number, watched.call)},{max(0, watched.call.n_past)},"
             for thread, of_thread in enumerate(watched.threads):
                 cpu = str(of_thread.cpu) if of_thread.cpu >= 0 else ""
                 for span in of_thread.spans:
@@ -148,14 +169,14 @@ class _Capture:
         if cut_off:
             self._file.leave()
         else:
-            self._file.close(self._cost)
+            self._file.close(self._cost, self._what.taken)
 
     def _call_row(self, number: int, watched: Watched) -> str:
         call = watched.call
         counts = self._counters.of_words(call.counts)
         migrations, frequency = of_cycles(counts)
         cells = [
-            number, phase_of(call), max(0, call.n_past), call.n_eval, *[""] * 9,
+            number, self._what.phase_of(number, call), max(0, call.n_past), call.n_eval, *[""] * 9,
             call.start_ns, call.end_ns - call.start_ns, migrations, "", "", frequency,
         ]  # fmt: skip
         return ",".join(map(str, cells)) + self._file.count_cells(counts) + f",{call.n_sequences or ''},,\n"
@@ -180,8 +201,8 @@ class _Capture:
 class _Markers:
     """The markers of one context."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, what: Outputs) -> None:
+        self._path, self._what = path, what
         self._last: WatchedCall | None = None
         try:
             self._file = annotate.MarkerFile(path)
@@ -189,8 +210,8 @@ class _Markers:
             raise self._failed(error) from None
 
     def write(self, number: int, watched: Watched) -> None:
-        self._last = watched.call
-        self._add(watched.call.start_ns, max(0, watched.call.n_past), watched.call.n_eval, phase_of(watched.call))
+        self._last = call = watched.call
+        self._add(call.start_ns, max(0, call.n_past), call.n_eval, self._what.phase_of(number, call))
 
     def close(self, cut_off: bool) -> None:
         """A marker of no tokens ends the last call."""
@@ -214,8 +235,8 @@ class _Markers:
 class _Trace:
     """The trace of one context."""
 
-    def __init__(self, path: Path, process: Process, header: Mapping[str, object]) -> None:
-        self._path = path
+    def __init__(self, path: Path, process: Process, header: Mapping[str, object], what: Outputs) -> None:
+        self._path, self._what = path, what
         try:
             known = {key: str(value) for key, value in header.items() if value is not None}
             self._file = TraceWriter(path, pid=process.number, metadata=known)
@@ -227,7 +248,7 @@ class _Trace:
 
     def write(self, number: int, watched: Watched) -> None:
         try:
-            self._write(watched.call, watched.threads)
+            self._write(self._what.phase_of(number, watched.call), watched.call, watched.threads)
         except OSError as error:
             self._file.abort()
             raise self._failed(error) from None
@@ -241,12 +262,12 @@ class _Trace:
     def _failed(self, error: OSError) -> Q4Error:
         return Q4Error(f"{self._path}: the trace cannot be written: {error.strerror}")
 
-    def _write(self, call: WatchedCall, threads: Sequence[ThreadSpans]) -> None:
+    def _write(self, phase: str, call: WatchedCall, threads: Sequence[ThreadSpans]) -> None:
         tids = [thread.tid for thread in threads] or [self._process]
         args = {"n_past": max(0, call.n_past), "n_eval": call.n_eval}
         self._file.instant(f"past {args['n_past']}, n_eval {call.n_eval}", call.start_ns, tids[0], scope="process")
         length = call.end_ns - call.start_ns
-        self._file.slice(phase_of(call), call.start_ns, length, tids[0], category="call", args=args)
+        self._file.slice(phase, call.start_ns, length, tids[0], category="call", args=args)
         for index, (tid, thread) in enumerate(zip(tids, threads, strict=False)):
             if tid not in self._named:
                 self._named.add(tid)

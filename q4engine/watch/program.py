@@ -157,6 +157,19 @@ def run(command: Sequence[str], variables: Mapping[str, str] | None, meanwhile: 
             signal.signal(number, handlers[number])
 
 
+@contextlib.contextmanager
+def together(parts: Sequence[Meanwhile]) -> Iterator[Callable[[], None]]:
+    """Several as one."""
+    with contextlib.ExitStack() as stack:
+        looks = [stack.enter_context(part) for part in parts]
+
+        def look() -> None:
+            for one in looks:
+                one()
+
+        yield look
+
+
 def _started(command: Sequence[str], variables: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(list(command), env=variables)

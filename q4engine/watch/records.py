@@ -131,6 +131,12 @@ def read(path: Path) -> Process | None:
     return process
 
 
+def process_of(path: Path) -> int | None:
+    """The process that a file is of, by its name."""
+    number = path.name.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
 def blocks(head: bytes, size: int) -> Iterator[tuple[int, int]]:
     """Where each block of a file of that size begins, and its length; none of a file whose head is not ours."""
     magic, version, head_bytes, block_bytes, *_ = _HEAD.unpack_from(head)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shlex
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 from models.tiny import write_tiny
 
 from q4engine import _native
+from q4engine.bench import explained, runner
 from q4engine.bench import peer as peer_module
-from q4engine.bench import runner
 from q4engine.bench.peer import Peer
 from q4engine.cli import main
 from q4engine.engine import Engine
@@ -54,6 +56,18 @@ def test_markdown_and_csv(tiny: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["bench", str(tiny), *SHORT, "-t", "1", "-o", "csv"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["test"] for row in rows] == ["pp5", "pp3", "tg2"]
+
+
+def test_lines_of_json_and_sql(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(tiny), *SHORT, "-t", "1", "-o", "jsonl"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["test"] for one in found] == ["pp5", "pp3", "tg2"]
+    assert all(one["features"] == _native.cpu_features() and len(one["samples_ns"]) == 2 for one in found)
+    assert main(["bench", str(tiny), *SHORT, "-t", "1", "-o", "sql"]) == 0
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(capsys.readouterr().out)
+        rows = database.execute("SELECT test, n_prompt, n_gen, model_filename FROM q4engine_bench").fetchall()
+    assert rows == [("pp5", 5, 0, str(tiny)), ("pp3", 3, 0, str(tiny)), ("tg2", 0, 2, str(tiny))]
 
 
 def test_an_error_does_not_lose_what_was_measured(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,6 +150,24 @@ def test_a_peer_that_fails_is_one_line(
     assert main(["bench", str(tiny), "-p", "5", "-n", "0", "-t", "1", "--vs", "llama-cpp"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: llama.cpp (") and message in error
+
+
+def test_a_peer_of_which_nothing_is_captured(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are run, one of them watched, and what cannot be compared is one line."""
+    fake_peer(tmp_path, monkeypatch, "")
+    model = tmp_path / "synthetic.gguf"
+    model.write_bytes(tiny.read_bytes())
+    words = ["bench", str(model), "--vs", "llama-cpp", "--explain", "-p", "5", "-n", "2", "-t", "1", "--events", "none"]
+    assert main([*words, "--capture", str(tmp_path / "captures")]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and ".t01.p0005.llama.cpp.csv: nothing of llama.cpp was captured" in error
+    requests = [json.loads(line) for line in Path(f"{model}.log").read_text().splitlines()]
+    assert [len(request["generated"]) for request in requests if "generated" in request] == [1, 2]
+    assert [path.name for path in (tmp_path / "captures").iterdir()] == ["synthetic.t01.p0005.csv"]
+    watch = explained.watching(Path("a b.csv"), "mix", 3)
+    assert watch[1:3] == ["-m", "q4engine"] and watch[-1] == "--" and "a b.csv" in watch
 
 
 def test_a_peer_that_is_not_installed(tiny: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -60,3 +61,26 @@ def test_calls_and_operations(peer: str, smollm2_path: Path, tmp_path: Path, thr
     )
     for call, total in by_thread.xs("", level="thread").items():
         assert (by_thread.loc[call] == total).all()
+
+
+def test_which_operations_make_the_difference(peer: str, smollm2_path: Path, tmp_path: Path) -> None:
+    """Both engines on the same work: the operations' names are the same, and their differences make the whole one."""
+    words = [sys.executable, "-m", "q4engine", "bench", str(smollm2_path), "--vs", "llama-cpp", "--vs-python", peer]
+    explained = run([*words, "--explain", "-p", "24", "-n", "12", "-t", "2", "--capture", str(tmp_path)])
+    assert explained.returncode == 0, explained.stderr
+    words_of_it = " ".join(explained.stdout.split())
+    assert "taken together: B does quantize_activations on the way of another operation" in words_of_it
+    ours, theirs = sorted(tmp_path.glob("*.csv"), key=lambda path: len(path.name))
+    compared = run([sys.executable, "-m", "analysis.compare", str(ours), str(theirs), "--json"])
+    found = json.loads(compared.stdout)
+    assert [verdict["phase"] for verdict in found["verdicts"]] == ["prefill", "decode"]
+    for phase in ("prefill", "decode"):
+        parts = {c["name"]: c for c in found["changes"] if (c["phase"], c["kind"]) == (phase, "operation")}
+        assert 0.95 <= found["explained"][phase] <= 1.05
+        both = {name for name, part in parts.items() if part["left"] and part["right"]}
+        products = {"attn_q+attn_k+attn_v", "attn_output", "ffn_gate+ffn_up", "ffn_down", "output"}
+        assert both >= products | {"attention", "rms_norm", "kv_store", "embedding", "barrier"}
+        assert not {"add", "quantize_activations", "rope"} & set(parts)
+    rates = {entry["name"]: entry for entry in found["rates"] if entry["phase"] == "decode"}
+    for name in ("attn_output", "ffn_down", "output"):
+        assert rates[name]["left"]["bytes"] == rates[name]["right"]["bytes"] > 0

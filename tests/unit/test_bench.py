@@ -342,6 +342,11 @@ def test_others_are_what_is_neither_ours_nor_a_peers() -> None:
         (["m.gguf", "--capture", "d", "-o", "json"], "--capture takes"),
         (["m.gguf", "--capture", "d", "-n", "1,2"], "--capture takes"),
         (["m.gguf", "--capture", "d", "-p", "0"], "--capture takes"),
+        (["m.gguf", "--capture", "d", "--vs", "llama-cpp"], "with --vs, --explain"),
+        (["m.gguf", "--explain"], "--explain needs --vs"),
+        (["m.gguf", "--sustain", "5", "-o", "sql"], "give md, csv or json"),
+        (["m.gguf", "--vs", "llama-cpp", "--explain", "-p", "1,2"], "--explain takes one model"),
+        (["m.gguf", "n.gguf", "--vs", "llama-cpp", "--explain"], "--explain takes one model"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

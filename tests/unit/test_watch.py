@@ -15,7 +15,7 @@ import pytest
 import synthetic_llama
 from annotate_daemon import Daemon, private_endpoints
 
-from q4engine.watch import live, program
+from q4engine.watch import live, program, taken
 from q4engine.watch.outputs import contexts, numbered, phase_of
 from q4engine.watch.records import read
 
@@ -113,6 +113,54 @@ def test_what_an_operation_is(stand_in: Path, tmp_path: Path) -> None:
     assert "\n# engine_version: synthetic\n" in header
 
 
+def header_of(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line.startswith("# ")]
+    return dict(line[2:].split(": ", 1) for line in lines if ": " in line)
+
+
+def test_the_read_peak_on_as_many_threads(stand_in: Path, tmp_path: Path) -> None:
+    """Nobody knows how many there are without operations, and nobody measures it who does not want it."""
+    peaks = {}
+    for name, options in {"full": ["--per-op"], "calls": [], "none": ["--per-op", "--no-peak"]}.items():
+        capture = tmp_path / f"{name}.csv"
+        assert watched(stand_in, "plain", 2, "--capture", capture, *options).returncode == 7
+        peaks[name] = float(header_of(capture).get("read_peak_gbps", 0))
+    assert peaks["full"] > 0 and peaks["calls"] == peaks["none"] == 0
+
+
+def test_calls_that_warm_up(stand_in: Path, tmp_path: Path) -> None:
+    capture, markers = tmp_path / "run.csv", tmp_path / "markers.csv"
+    watched(stand_in, "plain", 1, "--capture", capture, "--per-op", "--markers", markers, "--warmup-calls", 2)
+    table = rows(capture)
+    phases = table.groupby("call")["phase"].unique()
+    assert [list(phases[str(call)]) for call in range(4)] == [["warmup"], ["warmup"], ["decode"], ["decode"]]
+    named = [line.rsplit(",", 1)[1] for line in markers.read_text().splitlines()[1:]]
+    assert named == ["warmup", "warmup", "decode", "decode", "end"]
+
+
+def test_a_page(stand_in: Path, tmp_path: Path) -> None:
+    page = tmp_path / "run.html"
+    result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv", "--per-op", "--html", page)
+    assert (result.returncode, result.stdout, result.stderr) == (7, "text of the program\n", "")
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "run.csv" in text and "attention" in text
+
+
+def test_what_others_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the program's own threads, as they stood at the last look."""
+    monkeypatch.setattr(taken, "_PROC", tmp_path)
+    thread = tmp_path / "41" / "task" / "42"
+    thread.mkdir(parents=True)
+    (thread / "schedstat").write_text("3000000000 1000000000 7\n")
+    (tmp_path / "41-0.q4watch").touch()
+    (tmp_path / "notes.q4watch").touch()
+    looks = taken.Taken(tmp_path)
+    with looks.meanwhile() as look:
+        look()
+    (thread / "schedstat").unlink()
+    assert looks.percents()["run_delay_percent"] == pytest.approx(25)
+
+
 def test_calls_alone(stand_in: Path, tmp_path: Path) -> None:
     result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv")
     assert result.returncode == 7
@@ -201,6 +249,9 @@ def test_a_command_that_is_none(tmp_path: Path) -> None:
     [
         ([], "give --capture, --markers, --trace or --annotate on"),
         (["--markers", "m.csv", "--per-op"], "--per-op needs --capture"),
+        (["--markers", "m.csv", "--no-peak"], "--no-peak needs --capture"),
+        (["--markers", "m.csv", "--html", "m.html"], "--html needs --capture"),
+        (["--capture", "a.csv", "--html", "a.csv"], "is the file of"),
         (["--capture", "a.csv", "--markers", "a.csv"], "is the file of"),
     ],
 )

@@ -93,9 +93,12 @@ def test_a_page_for_compare(tmp_path: Path, command: Run) -> None:
     stacks, differences = (block for block in section.blocks if isinstance(block, Bars))
     speed = next(c for c in changes.compare(left, right).changes if c.phase == "decode" and c.kind == "speed")
     assert [bar.total for bar in stacks.bars] == pytest.approx([1e3 * speed.left, 1e3 * speed.right])
-    assert sum(bar.total for bar in differences.bars) == pytest.approx(1e3 * speed.difference)
-    assert [bar.label for bar in differences.bars] == ["gemv", "barrier", "rope"]
-    assert "only in B" in differences.bars[1].note and differences.range[0] < 0
+    assert [bar.label for bar in differences.bars] == ["gemv", "barrier", "rope", "all together"]
+    *steps, whole = differences.bars
+    assert (whole.start, whole.total) == (0.0, pytest.approx(1e3 * speed.difference))
+    assert [bar.start for bar in steps] == [0.0, *(bar.end for bar in steps[:-1])]  # each begins where the last ended
+    assert steps[-1].end == pytest.approx(whole.total) and steps[-1].total < 0
+    assert "only in B" in differences.bars[1].note
     page, picture = tmp_path / "page.html", tmp_path / "picture.png"
     status, _, err = command(compare.main, left.path, right.path, "--html", page, "--plot", picture)
     assert (status, err) == (0, "")
