@@ -1,5 +1,5 @@
 // A few tokens times weights in the layout lane16. Included once a kernel with FEW_NAME, DECODE_TYPE (decode_lane16.h)
-// and, for SMMLA, FEW_I8MM.
+// and, for SMMLA, FEW_I8MM. FEW_SUMS, where it is defined, does what the loops over blocks do here.
 #include "few.h"
 
 #include "decode_lane16.h"
@@ -48,20 +48,24 @@ FEW_INLINE void few_groups(const struct q4_task *task, const uint8_t *panel, siz
                            size_t n, size_t width) {
     const uint8_t *acts = few_acts(PACKING, task, token);
     size_t groups = FEW_GROUPS(width);
-    float32x4_t acc[FEW_GROUPS(2)][FEW_TOKENS];
-    UNROLLED (g, groups)
-        UNROLLED (i, SUMS(width))
-            acc[g][i] = vdupq_n_f32(0.0f);
+    float32x4_t acc[8]; // [group][SUMS]
+#ifdef FEW_SUMS
+    FEW_SUMS((float *)acc, panel, acts, task->k / Q4_BLOCK, group, width);
+#else
+    UNROLLED (i, groups * SUMS(width))
+        acc[i] = vdupq_n_f32(0.0f);
     for (size_t b = 0; b < task->k / Q4_BLOCK; b++, panel += BLOCK_BYTES, acts += ACTS_BYTES) {
         int8x16_t x[4][FEW_TOKENS];
         load_acts(x, acts, 8, width);
         UNROLLED (g, groups)
-            few_group(acc[g], panel, group + g, acts, x, width);
+            few_group(acc + g * SUMS(width), panel, group + g, acts, x, width);
     }
+#endif
     UNROLLED (g, groups) {
         size_t r = row + 4 * (group + g);
         if (r < task->n_rows)
-            store_sums(task->y + token * task->y_stride + r, task->y_stride, task->n_rows - r, acc[g], n, width);
+            store_sums(task->y + token * task->y_stride + r, task->y_stride, task->n_rows - r, acc + g * SUMS(width), n,
+                       width);
     }
 }
 
