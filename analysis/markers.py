@@ -43,6 +43,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.markers",
         description="Makes a markers file of a probe or USDT event, each hit of which begins a step.",
+        examples=(
+            "script.txt --output markers.csv",
+            "script.txt --event probe_engine:step --tokens rows --output markers.csv",
+        ),
     )
     parser.add_argument("file", type=file, metavar="FILE", help="`perf script` as text; - for standard input")
     parser.add_argument("--event", metavar="NAME", help="the event that begins a step, where the file has several")
