@@ -7,10 +7,9 @@
 //
 // panel: lane16.h. acts: `quad4` (acts_pack.h). n_blocks > 0.
 //
-// Each vector of weights meets all tokens once it is unpacked. Accumulators (v16-v23) and integer sums (v24-v31) fill
-// half of the registers, which is why compilers move them about. Weights are 16 w, which SCVTF divides out. In-order
-// cores depend on the order: short instructions together, and no SDOT waits for the one before.
-#include "asm.inc"
+// Each vector of weights meets all tokens once it is unpacked. Weights are 16 w, which SCVTF divides out. In-order cores
+// depend on the order: short instructions together, and no SDOT waits for the one before.
+#include "panel_few_q4_0.inc"
 
 #define PANEL x0
 #define ACTS x1
@@ -19,25 +18,11 @@
 #define HALF x4
 #define SCALES x5 // bytes from the half's weights to its scales
 
-#define BLOCK_BYTES 288 // lane16.h
-#define ACTS_BYTES 160  // acts_pack.h
-
-// Low nibbles of v\w to v\low, the high ones in place, both as 16 w.
-.macro unpack w, low
-    shl v\low\().16b, v\w\().16b, #4
-    and v\w\().16b, v\w\().16b, v15.16b
-.endm
+#define ACTS_BYTES 160 // acts_pack.h
 
 // Weights v\w times lane \quad of activations v\x, added to v\sum.
 .macro dot sum, w, x, quad
     sdot v\sum\().4s, v\w\().16b, v\x\().4b[\quad]
-.endm
-
-.macro start
-    movi v15.16b, #0xf0
-    .irp r, v16.2d, v17.2d, v18.2d, v19.2d, v20.2d, v21.2d, v22.2d, v23.2d
-    movi \r, #0
-    .endr
 .endm
 
 .macro clear_sums
@@ -50,13 +35,6 @@
     .irp r, v24.4s, v25.4s, v26.4s, v27.4s, v28.4s, v29.4s, v30.4s, v31.4s
     scvtf \r, \r, #4
     .endr
-.endm
-
-.macro store_sums
-    stp q16, q17, [SUMS]
-    stp q18, q19, [SUMS, #32]
-    stp q20, q21, [SUMS, #64]
-    stp q22, q23, [SUMS, #96]
 .endm
 
 // ---- two tokens, 16 rows ----
@@ -123,7 +101,7 @@
     fmla v22.4s, v30.4s, v2.4s
     fmla v23.4s, v31.4s, v3.4s
     b.ne 1b
-    store_sums
+    store_sums SUMS
     end_vector_function q4_few2_q4_0_dotprod
 
 // ---- three or four tokens, 8 rows ----
@@ -167,10 +145,7 @@
 .macro few_function name, tokens
     vector_function \name
     start
-    add PANEL, PANEL, #32
-    add PANEL, PANEL, HALF, lsl #5
-    mov SCALES, #-32
-    sub SCALES, SCALES, HALF, lsl #4
+    half_of PANEL, HALF, SCALES
 1:  ldp q4, q5, [PANEL]
     ldp q0, q1, [ACTS]
     .if \tokens == 4
@@ -219,7 +194,7 @@
     subs BLOCKS, BLOCKS, #1
     b.ne 1b
     .if \tokens == 4
-    store_sums
+    store_sums SUMS
     .else
     stp q16, q17, [SUMS]
     stp q18, q20, [SUMS, #32]

@@ -8,10 +8,9 @@
 // panel: lane16.h. acts: `pairs8` from the first of the tokens on (acts_pack.h). n_blocks > 0.
 //
 // The layout's vectors are 4 rows x 4 columns; ZIP of two column quads gives 2 rows x 8 columns twice, while both
-// nibbles are still in their bytes. Accumulators (v16-v23) and integer sums (v24-v31) fill half of the registers, which
-// is why compilers move them about. Integer sums start as the bits of a float whose unit in the last place is 1/16, for
+// nibbles are still in their bytes. Integer sums start as the bits of a float whose unit in the last place is 1/16, for
 // weights are 16 w (tile8x8_i8mm.S).
-#include "asm.inc"
+#include "panel_few_q4_0.inc"
 
 #define PANEL x0
 #define ACTS x1
@@ -21,14 +20,7 @@
 #define CONSTANTS x5
 #define SCALES x6 // bytes from the half's weights to its scales
 
-#define BLOCK_BYTES 288 // lane16.h
-#define ACTS_BYTES 320  // acts_pack.h
-
-// Low nibbles of v\w to v\low, the high ones in place, both as 16 w.
-.macro unpack w, low
-    shl v\low\().16b, v\w\().16b, #4
-    and v\w\().16b, v\w\().16b, v15.16b
-.endm
+#define ACTS_BYTES 320 // acts_pack.h
 
 // Two row pairs times v12 and v13, the activations of the low and of the high nibbles' columns. In-order cores depend on
 // the order: short instructions together, and no SMMLA waits for the one before.
@@ -90,14 +82,11 @@
     products 6, 7, 8, 9, 10, 11
 .endm
 
-.macro start
+.macro start_sums
+    start
     adrp CONSTANTS, magic
     add CONSTANTS, CONSTANTS, :lo12:magic
     ldr q14, [CONSTANTS]
-    movi v15.16b, #0xf0
-    .irp r, v16.2d, v17.2d, v18.2d, v19.2d, v20.2d, v21.2d, v22.2d, v23.2d
-    movi \r, #0
-    .endr
 .endm
 
 .macro load_sums
@@ -122,13 +111,6 @@
     fmla v23.4s, v31.4s, v\f7\().4s
 .endm
 
-.macro store_sums
-    stp q16, q17, [SUMS]
-    stp q18, q19, [SUMS, #32]
-    stp q20, q21, [SUMS, #64]
-    stp q22, q23, [SUMS, #96]
-.endm
-
 // fp16 scales of 8 rows in v\d to fp32 [r0, r1, r0, r1] of each row pair; v\d and v\t are lost.
 .macro row_scales d, t, f0, f1, f2, f3
     zip2 v\t\().4s, v\d\().4s, v\d\().4s
@@ -140,7 +122,7 @@
 .endm
 
     vector_function q4_few2_q4_0_i8mm
-    start
+    start_sums
 1:  ldp q10, q11, [PANEL], #32
     load_sums
     quads_times_2 0
@@ -156,15 +138,12 @@
     subs BLOCKS, BLOCKS, #1
     add_products 0, 1, 2, 3, 4, 5, 6, 7
     b.ne 1b
-    store_sums
+    store_sums SUMS
     end_vector_function q4_few2_q4_0_i8mm
 
     vector_function q4_few4_q4_0_i8mm
-    start
-    add PANEL, PANEL, #32
-    add PANEL, PANEL, HALF, lsl #5
-    mov SCALES, #-32
-    sub SCALES, SCALES, HALF, lsl #4
+    start_sums
+    half_of PANEL, HALF, SCALES
 1:  load_sums
     quads_times_4 0
     quads_times_4 1
@@ -185,7 +164,7 @@
     subs BLOCKS, BLOCKS, #1
     add_products 10, 11, 12, 13, 4, 5, 0, 1
     b.ne 1b
-    store_sums
+    store_sums SUMS
     end_vector_function q4_few4_q4_0_i8mm
 
     .section .rodata
