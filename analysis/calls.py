@@ -94,11 +94,12 @@ class Calls:
         return {kind: float(of_calls.get(kind, 0.0)) for kind in WAITING}
 
     def barrier_by_thread(self, calls: Sequence[int]) -> dict[int, float]:
-        """Thread -> seconds that it waited at barriers in these calls; {} without threads."""
+        """Thread that walked these calls -> seconds that it waited at barriers in them; {} without threads."""
         if self.n_threads < 2:
             return {}
         of_calls = self._at_barriers[self._at_barriers.index.isin(calls)].sum()
-        return {int(thread): float(of_calls.get(thread, 0.0)) for thread in self.parts["thread"].dropna().unique()}
+        walked = self.parts_of(calls)["thread"].dropna().unique()
+        return {int(thread): float(of_calls.get(thread, 0.0)) for thread in walked}
 
     def switches(self, calls: Sequence[int]) -> float:
         """Context switches a call, NaN where they were not counted."""

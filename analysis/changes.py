@@ -21,8 +21,8 @@ from analysis.phase import METRIC_PREFIX, OK
 from analysis.table import Table
 
 HEADER_KEYS = (
-    "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "cpu", "midr", "governor",
-    "q4engine_version", "commit", "command",
+    "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "n_threads_batch", "cpu", "midr",
+    "governor", "q4engine_version", "commit", "command",
 )  # fmt: skip
 
 

@@ -13,9 +13,11 @@ from statistics import median
 
 import numpy as np
 
+from analysis import waits
 from analysis.changes import operation_rows
 from analysis.errors import AnalysisError, printable
 from analysis.judging import Capture, JudgedPhase
+from analysis.phase import Step
 
 PREFILL, DECODE = "prefill", "decode"
 KINDS = (PREFILL, DECODE)
@@ -60,7 +62,7 @@ def gather(captures: Iterable[Capture]) -> list[Combination]:
     for capture in captures:
         if capture.is_emulated:
             raise AnalysisError("its counts are emulated, and an emulator's clock tells no speed", path=capture.path)
-        threads = threads_of(capture)
+        threads_of(capture)  # or it is refused before anything else is found missing
         prompts = _prompts(capture.judged())
         used, begun = False, set[tuple[int, str, str]]()
         for phase in capture.judged():
@@ -71,7 +73,7 @@ def gather(captures: Iterable[Capture]) -> list[Combination]:
             begun.add(which)
             if kind and prompt and not guesses:
                 used = True
-                key = (kind, threads, prompt)
+                key = (kind, threads_of(capture, phase.phase.steps), prompt)
                 _add(found.setdefault(key, Combination(*key)), phase, capture)
         if not used:
             raise AnalysisError("no prefill and no decode calls in it", path=capture.path)
@@ -85,11 +87,10 @@ def kind_of(phase: JudgedPhase) -> str | None:
     return DECODE if all(step.n_eval == 1 for step in phase.phase.steps) else PREFILL
 
 
-def threads_of(capture: Capture) -> int:
-    """The capture's thread count: its header's, else the threads of its rows. AnalysisError where neither tells."""
-    given = capture.header.get("n_threads")
-    if isinstance(given, float) and given >= 1:
-        return int(given)
+def threads_of(capture: Capture, steps: Sequence[Step] = ()) -> int:
+    """Threads of these steps: by the capture's header, else those of its rows. AnalysisError where neither tells."""
+    if given := waits.threads_of(capture.header, steps):
+        return given
     calls = capture.table.calls
     if calls is not None and calls.n_threads:
         return calls.n_threads

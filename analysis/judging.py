@@ -190,7 +190,7 @@ def _judge(
     phase, aside = screened(phase, context.core)
     notes += [f"set aside: {reason}" for reason in aside]
     evidence = gather(phase, context, known)
-    threads = int(_number(table.meta.get("header", {}), "n_threads") or 0)
+    threads = waits.threads_of(table.meta.get("header", {}), evidence.steps)
     if isinstance(evidence.subject, Phase):
         taken = _taken(table.meta.get("header", {}), notes)
         waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads, taken)

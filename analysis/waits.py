@@ -76,6 +76,19 @@ def of_phase(
     return Waits(by_kind, off_cpu, switches, _behind(calls.barrier_by_thread(numbers), seconds), threads, taken)
 
 
+def threads_of(header: Mapping[str, object], steps: Sequence[Step]) -> int:
+    """How many threads walked most of these steps' time by a capture's header, 0 where it does not tell.
+
+    Calls of `batch_tokens` tokens and more may have a number of their own, `n_threads_batch`.
+    """
+    few, many, border = (header.get(key) for key in ("n_threads", "n_threads_batch", "batch_tokens"))
+    threads = int(few) if isinstance(few, float) and few >= 1 else 0
+    if threads and isinstance(many, float) and many >= 1 and isinstance(border, float):
+        batched = sum(step.duration_s for step in steps if step.n_eval is not None and step.n_eval >= border)
+        return int(many) if batched > 0.5 * sum(step.duration_s for step in steps) else threads
+    return threads
+
+
 _LONGEST_MSEC = 1e8
 """A clock without a unit that shows more is in nanoseconds: a day of CPU time is more than any capture has."""
 

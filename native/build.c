@@ -37,12 +37,15 @@ static bool build_team(struct q4_model *m, const struct q4_model_spec *spec, cha
     if (!q4_cpu_select(spec->features, &m->features, error, Q4_ERROR_SIZE))
         return false;
     m->ops = q4_arch_ops(m->features);
-    if (spec->n_threads < 1 || spec->n_threads > Q4_MAX_THREADS)
+    int all = q4_spec_threads(spec);
+    if (spec->n_threads < 1 || spec->n_threads_batch < 0 || all > Q4_MAX_THREADS)
         return q4_plan_fail(error, "the number of threads must be 1 to %d", Q4_MAX_THREADS);
-    for (int i = 0; spec->cpus && i < spec->n_threads; i++)
+    for (int i = 0; spec->cpus && i < all; i++)
         if (spec->cpus[i] < 0 || spec->cpus[i] > MAX_CPU)
             return q4_plan_fail(error, "CPU numbers must be 0 to %d", MAX_CPU);
-    m->team = q4_team_new(spec->n_threads, spec->cpus);
+    m->few_threads = spec->n_threads;
+    m->many_threads = spec->n_threads_batch ? spec->n_threads_batch : spec->n_threads;
+    m->team = q4_team_new(all, m->few_threads < m->many_threads ? m->few_threads : m->many_threads, spec->cpus);
     return m->team || q4_plan_fail(error, "threads could not be started");
 }
 

@@ -36,8 +36,9 @@ struct q4_weight_spec { // GGUF rows of one or more tensors, packed while the mo
 
 struct q4_model_spec {
     const char *features; // as Q4_CPU_FEATURES has them; NULL: what the CPU offers
-    int n_threads;
-    const int *cpus; // [n_threads] to pin them to, or NULL
+    int n_threads;        // of calls of few tokens
+    int n_threads_batch;  // of calls of more; 0: as many
+    const int *cpus;      // [the more of both] to pin them to, or NULL
     size_t n_layers;
     const struct q4_table_spec *tables;
     const struct q4_vector_spec *vectors;
@@ -50,6 +51,11 @@ struct q4_model_spec {
     bool unfused; // every operation on its own: the same bits, slower
     struct q4_interrupt *interrupt; // may end the packing; NULL: nothing does
 };
+
+// Threads that a model has: those of its largest calls.
+static inline int q4_spec_threads(const struct q4_model_spec *spec) {
+    return spec->n_threads_batch > spec->n_threads ? spec->n_threads_batch : spec->n_threads;
+}
 
 // Builds a model. false: `error` says what does not fit, and the model is empty. The caller clears it in the end.
 bool q4_model_build(struct q4_model *model, const struct q4_model_spec *spec, char *error);

@@ -54,7 +54,8 @@ struct q4_kv_shape { // of a layer's part of the KV cache; no heads: it has none
 
 struct q4_model {
     uint32_t features;
-    size_t few_tokens; // calls of at most so many are the GEMV kernels'
+    size_t few_tokens;             // calls of at most so many are the GEMV kernels'
+    int few_threads, many_threads; // that walk calls of few tokens, and of more
     const struct q4_ops *ops;
     q4_team *team;
     struct q4_weight *weights;
@@ -74,6 +75,11 @@ struct q4_model {
 // Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their
 // order.
 bool q4_model_place_weights(struct q4_model *model, char *error);
+// How many threads walk a call.
+static inline int q4_model_threads(const struct q4_model *model, size_t n_tokens) {
+    return n_tokens <= model->few_tokens ? model->few_threads : model->many_threads;
+}
+
 // Panels of one matrix of a weight that is placed.
 static inline size_t q4_panels(const struct q4_weight *w) {
     size_t rows = w->kernels.gemv->layout->rows;

@@ -188,7 +188,7 @@ bool q4_model_pack(struct q4_model *model, const struct q4_sources *sources, boo
         list_units(model, units);
         job.units = units;
         q4_watch_pages(&job.pages, model->arena, model->arena_bytes);
-        q4_team_run(model->team, pack_worker, &job);
+        q4_team_run(model->team, q4_team_size(model->team), pack_worker, &job);
         free(units);
     }
     // a fault maps pages around it, so a unit's neighbours may have come back after they were released

@@ -7,6 +7,7 @@
 
 struct probe {
     q4_team *team;
+    int members;
     const uint8_t *data;
     size_t bytes, iterations;
     const struct q4_int8_peak *peak;
@@ -20,7 +21,7 @@ static double now(void) {
 
 static double timed(struct probe *probe, void (*work)(void *, int)) {
     double start = now();
-    q4_team_run(probe->team, work, probe);
+    q4_team_run(probe->team, probe->members, work, probe);
     return now() - start;
 }
 
@@ -44,13 +45,13 @@ static void run_peak(void *context, int member) {
     probe->peak->run(probe->iterations);
 }
 
-double q4_probe_read(q4_team *team, const void *p, size_t n) {
-    struct probe probe = {.team = team, .data = p, .bytes = n};
+double q4_probe_read(q4_team *team, int members, const void *p, size_t n) {
+    struct probe probe = {.team = team, .members = members, .data = p, .bytes = n};
     return timed(&probe, read_pieces);
 }
 
-double q4_probe_int8(q4_team *team, const struct q4_int8_peak *peak, size_t iterations) {
-    struct probe probe = {.team = team, .peak = peak, .iterations = iterations};
+double q4_probe_int8(q4_team *team, int members, const struct q4_int8_peak *peak, size_t iterations) {
+    struct probe probe = {.team = team, .members = members, .peak = peak, .iterations = iterations};
     return timed(&probe, run_peak);
 }
 

@@ -85,7 +85,7 @@ static void note_thread(void *context, int member) {
 struct q4_pmu *q4_recorder_counters(q4_team *team, const struct q4_pmu_group *groups, size_t n_groups,
                                     struct q4_pmu_refusal *refusal) {
     int tids[Q4_MAX_THREADS];
-    q4_team_run(team, note_thread, tids);
+    q4_team_run(team, q4_team_size(team), note_thread, tids);
     return q4_pmu_open(tids, (size_t)q4_team_size(team), groups, n_groups, refusal);
 }
 
@@ -151,7 +151,7 @@ bool q4_record_call_stop(struct q4_recorder *r) {
     uint64_t *to = (uint64_t *)(record + 1);
     for (size_t i = 0; i < r->n_tallies; i++)
         *to++ = atomic_load_explicit(&r->tallies[i], memory_order_relaxed);
-    for (int i = 0; i < r->n_threads; i++) {
+    for (int i = 0; i < record->n_threads; i++) {
         const struct q4_thread_record *t = &r->threads[i];
         record->own = t->own > record->own ? t->own : record->own;
         *to++ = t->n_stamps;
@@ -240,7 +240,7 @@ void q4_record_expand(const struct q4_recorder *r, const struct q4_record *recor
     const uint64_t *part = q4_record_tallies(record) + r->n_tallies;
     size_t n_words = record->n_words;
     bool every = r->level == Q4_RECORD_ALL_OPERATIONS;
-    for (int thread = 0; thread < r->n_threads; thread++) {
+    for (int thread = 0; thread < record->n_threads; thread++) {
         size_t n_stamps = *part++, n_readings = *part++, at = 0;
         memcpy(facts, part, Q4_THREAD_FACTS * sizeof *facts);
         const uint64_t *busy = part + Q4_THREAD_FACTS, *ticks = busy + r->n_busy_words, *read = ticks + n_stamps;

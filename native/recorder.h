@@ -45,6 +45,7 @@ struct q4_record {
     q4_ticks start, end;       // the same two moments
     q4_ticks own;              // that recording took at the ends of the slowest thread's walk and after the call
     size_t n_past, n_tokens;
+    int n_threads; // that walk it, of the recorder's the first
     bool all_logits;
     enum q4_phase phase;
     size_t n_words; // of one reading of the groups that count in the call
@@ -127,7 +128,7 @@ bool q4_records_due(struct q4_recorder *recorder);
 void q4_records_clear(struct q4_recorder *recorder);
 
 // Unpacks a record, equal marks included: facts [threads][Q4_THREAD_FACTS], stamps [threads][n_marks] in nanoseconds of
-// CLOCK_MONOTONIC_RAW, counts [threads][n_readings][n_words].
+// CLOCK_MONOTONIC_RAW, counts [threads][n_readings][n_words]; threads are the record's.
 void q4_record_expand(const struct q4_recorder *recorder, const struct q4_record *record, int64_t *facts,
                       uint64_t *stamps, uint64_t *counts);
 

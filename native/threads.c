@@ -24,6 +24,12 @@
 // and to be woken takes up to 70 µs.
 #define AWAKE_NS 1000000
 
+// A count that is waited for, alone on its cache line.
+typedef struct {
+    _Alignas(64) _Atomic uint32_t value;
+    _Atomic uint32_t sleepers;
+} counter;
+
 typedef struct {
     q4_team *team;
     pthread_t thread;
@@ -31,17 +37,17 @@ typedef struct {
 } worker;
 
 struct q4_team {
-    // each on its own cache line: waiters poll `phase` while arrivals hit `arrived`
-    _Alignas(64) _Atomic uint32_t phase; // counts barriers
+    counter phase; // counts barriers; waiters poll it while arrivals hit `arrived`
     _Alignas(64) _Atomic uint32_t arrived;
-    _Alignas(64) _Atomic uint32_t job; // counts runs; workers sleep on it
-    _Atomic uint32_t sleepers;
+    counter runs[2]; // counts those of the part's workers, and those of the others: who has no part in a run sleeps on
     _Atomic uint32_t stop;
     void (*work)(void *, int);
     void *context;
     pthread_mutex_t queue;
     int members;  // asked for
     int size;     // running
+    int part;     // of them, in runs that do not take all
+    int active;   // in the present run, or the last
     bool crowded; // more threads than CPUs
     int *cpus;
     worker *workers;
@@ -73,21 +79,21 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void stay_awake(const q4_team *team, const _Atomic uint32_t *word, uint32_t value) {
+static void stay_awake(const q4_team *team, const counter *event, uint32_t value) {
     if (team->crowded)
         return;
     for (uint64_t start = now_ns(); now_ns() - start < AWAKE_NS;)
         for (int i = 0; i < 64; i++) {
-            if (atomic_load_explicit(word, memory_order_acquire) != value)
+            if (atomic_load_explicit(&event->value, memory_order_acquire) != value)
                 return;
             q4_relax();
         }
 }
 
-// Returns once *word differs from value.
-static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t value, struct q4_prefetch *next) {
+// Returns once the event's value differs.
+static void wait_while_equal(const q4_team *team, counter *event, uint32_t value, struct q4_prefetch *next) {
     for (int i = 0, spins = team->crowded ? CROWDED_SPINS : SPINS; i < spins; i++) {
-        if (atomic_load_explicit(word, memory_order_acquire) != value)
+        if (atomic_load_explicit(&event->value, memory_order_acquire) != value)
             return;
         if (next && next->at < next->end) {
             __builtin_prefetch(next->at, 0, 2); // into L2
@@ -96,31 +102,32 @@ static void wait_while_equal(q4_team *team, _Atomic uint32_t *word, uint32_t val
     }
     for (int i = 0; team->crowded && i < YIELDS; i++) {
         sched_yield();
-        if (atomic_load_explicit(word, memory_order_acquire) != value)
+        if (atomic_load_explicit(&event->value, memory_order_acquire) != value)
             return;
     }
     // registered before the last look, so that a release after that look sees a sleeper to wake
-    atomic_fetch_add(&team->sleepers, 1);
-    while (atomic_load(word) == value)
-        futex_wait(word, value);
-    atomic_fetch_sub(&team->sleepers, 1);
+    atomic_fetch_add(&event->sleepers, 1);
+    while (atomic_load(&event->value) == value)
+        futex_wait(&event->value, value);
+    atomic_fetch_sub(&event->sleepers, 1);
 }
 
-static void advance(q4_team *team, _Atomic uint32_t *word) {
-    atomic_fetch_add(word, 1);
-    if (atomic_load(&team->sleepers))
-        futex_wake_all(word);
+static void advance(counter *event) {
+    atomic_fetch_add(&event->value, 1);
+    if (atomic_load(&event->sleepers))
+        futex_wake_all(&event->value);
 }
 
 void q4_team_barrier(q4_team *team, struct q4_prefetch *next) {
-    if (team->size == 1) {
-        atomic_fetch_add_explicit(&team->phase, 1, memory_order_relaxed);
+    uint32_t active = (uint32_t)team->active; // read before others can leave, and the next run begin
+    if (active == 1) {
+        atomic_fetch_add_explicit(&team->phase.value, 1, memory_order_relaxed);
         return;
     }
-    uint32_t phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == (uint32_t)team->size) {
+    uint32_t phase = atomic_load_explicit(&team->phase.value, memory_order_relaxed);
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == active) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        advance(team, &team->phase);
+        advance(&team->phase);
     } else {
         wait_while_equal(team, &team->phase, phase, next);
     }
@@ -135,7 +142,7 @@ static bool take_from(q4_team *team, int owner, bool front, uint32_t round, size
                       struct q4_units *units) {
     _Atomic uint64_t *word = &team->shares[owner].word;
     uint64_t seen = atomic_load_explicit(word, memory_order_relaxed), left;
-    size_t size = (size_t)team->size, member = (size_t)owner;
+    size_t size = (size_t)team->active, member = (size_t)owner;
     do {
         size_t first = (size_t)(seen & UNIT_MASK), end = (size_t)(seen >> UNIT_BITS & UNIT_MASK);
         if (seen >> 2 * UNIT_BITS != round) {
@@ -157,9 +164,9 @@ static bool take_from(q4_team *team, int owner, bool front, uint32_t round, size
 }
 
 bool q4_team_take(q4_team *team, int member, size_t total, size_t most, struct q4_units *units) {
-    uint32_t round = atomic_load_explicit(&team->phase, memory_order_relaxed) & ROUND_MASK;
-    for (int i = 0; i < team->size; i++)
-        if (take_from(team, (member + i) % team->size, i == 0, round, total, most, units))
+    uint32_t round = atomic_load_explicit(&team->phase.value, memory_order_relaxed) & ROUND_MASK;
+    for (int i = 0; i < team->active; i++)
+        if (take_from(team, (member + i) % team->active, i == 0, round, total, most, units))
             return true;
     return false;
 }
@@ -176,10 +183,11 @@ static void pin(const q4_team *team, int member) {
 static void *worker_main(void *argument) {
     worker *self = argument;
     q4_team *team = self->team;
+    counter *runs = &team->runs[self->member >= team->part];
     pin(team, self->member);
     for (uint32_t seen = 0;; seen++) {
-        stay_awake(team, &team->job, seen);
-        wait_while_equal(team, &team->job, seen, NULL);
+        stay_awake(team, runs, seen);
+        wait_while_equal(team, runs, seen, NULL);
         if (atomic_load(&team->stop))
             return NULL;
         team->work(team->context, self->member);
@@ -187,15 +195,22 @@ static void *worker_main(void *argument) {
     }
 }
 
+// Gives a share a round that does not come before units are dealt out anew: a member that was not in the runs before
+// has not stamped it, and rounds repeat.
+static void forget_share(q4_team *team, int member) {
+    uint32_t past = atomic_load_explicit(&team->phase.value, memory_order_relaxed) - 1;
+    atomic_store_explicit(&team->shares[member].word, share_word(past & ROUND_MASK, 0, 0), memory_order_relaxed);
+}
+
 static bool start_workers(q4_team *team) {
-    team->size = 1;
+    team->size = team->active = 1;
     for (int i = 0; i < team->members; i++)
-        team->shares[i].word = share_word(ROUND_MASK, 0, 0); // no round that comes before shares were dealt out
+        forget_share(team, i);
     for (int i = 1; i < team->members; i++) {
         team->workers[i] = (worker){.team = team, .member = i};
         if (pthread_create(&team->workers[i].thread, NULL, worker_main, &team->workers[i]) != 0)
             return false;
-        team->size = i + 1; // no run happens before all are started, so workers see the final size
+        team->size = team->active = i + 1; // no run happens before all are started, so workers see the final size
     }
     team->process = getpid();
     return true;
@@ -210,7 +225,10 @@ static void follow_fork(q4_team *team) {
     pthread_mutex_lock(&one_at_a_time);
     if (team->process != getpid()) {
         pthread_mutex_init(&team->queue, NULL);
-        team->phase = team->arrived = team->job = team->sleepers = 0;
+        counter *const events[] = {&team->phase, &team->runs[0], &team->runs[1]};
+        for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+            events[i]->value = events[i]->sleepers = 0;
+        team->arrived = 0;
         if (!start_workers(team))
             team->process = getpid();
     }
@@ -219,20 +237,26 @@ static void follow_fork(q4_team *team) {
 
 void q4_team_forked(q4_team *team) {
     if (team->process != getpid())
-        team->size = 1;
+        team->size = team->active = 1;
 }
 
-void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
+void q4_team_run(q4_team *team, int members, void (*work)(void *, int), void *context) {
     follow_fork(team);
     pthread_mutex_lock(&team->queue);
     cpu_set_t before;
     int pinned = team->cpus && sched_getaffinity(0, sizeof before, &before) == 0;
     if (pinned)
         pin(team, 0);
+    int active = members < team->size && team->part < team->size ? team->part : team->size;
+    for (int i = team->active; i < active; i++)
+        forget_share(team, i);
+    team->active = active;
     team->work = work;
     team->context = context;
-    if (team->size > 1)
-        advance(team, &team->job);
+    if (active > 1)
+        advance(&team->runs[0]);
+    if (active > team->part)
+        advance(&team->runs[1]);
     work(context, 0);
     q4_team_barrier(team, NULL);
     if (pinned)
@@ -241,6 +265,8 @@ void q4_team_run(q4_team *team, void (*work)(void *, int), void *context) {
 }
 
 int q4_team_size(const q4_team *team) { return team->size; }
+
+int q4_team_active(const q4_team *team) { return team->active; }
 
 // CPUs that n threads have for themselves.
 static int available(const int *cpus, int n) {
@@ -253,11 +279,11 @@ static int available(const int *cpus, int n) {
     return CPU_COUNT(&set);
 }
 
-q4_team *q4_team_new(int n, const int *cpus) {
+q4_team *q4_team_new(int n, int part, const int *cpus) {
     q4_team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
     if (team == NULL)
         return NULL;
-    *team = (q4_team){.members = n, .size = 1, .crowded = n > available(cpus, n), .process = getpid()};
+    *team = (q4_team){.members = n, .size = 1, .part = part, .crowded = n > available(cpus, n), .process = getpid()};
     pthread_mutex_init(&team->queue, NULL);
     team->workers = calloc((size_t)n, sizeof *team->workers);
     team->shares = aligned_alloc(64, (size_t)n * sizeof *team->shares);
@@ -277,7 +303,8 @@ void q4_team_free(q4_team *team) {
     if (team == NULL)
         return;
     atomic_store(&team->stop, 1);
-    advance(team, &team->job);
+    advance(&team->runs[0]);
+    advance(&team->runs[1]);
     for (int i = 1; i < team->size && team->process == getpid(); i++)
         pthread_join(team->workers[i].thread, NULL);
     pthread_mutex_destroy(&team->queue);

@@ -10,14 +10,18 @@
 
 typedef struct q4_team q4_team;
 
-// The calling thread is member 0; n - 1 others are started and sleep until work comes. cpus: the CPU that each member
-// is pinned to while it works (n entries), or NULL. NULL when threads cannot be started.
-q4_team *q4_team_new(int n, const int *cpus);
+// The calling thread is member 0; n - 1 others are started and sleep until work comes. part: how many members, 1 to n,
+// walk runs that do not take all. cpus: the CPU that each member is pinned to while it works (n entries), or NULL. NULL
+// when threads cannot be started.
+q4_team *q4_team_new(int n, int part, const int *cpus);
 void q4_team_free(q4_team *team);
 int q4_team_size(const q4_team *team);
 
-// Runs work(context, member) on every member and returns when all have returned. One run at a time: callers queue.
-void q4_team_run(q4_team *team, void (*work)(void *context, int member), void *context);
+// Runs work(context, member) on every member, or on the part's where fewer `members` than all are asked for, and
+// returns when all of them have returned; the others sleep on. One run at a time: callers queue.
+void q4_team_run(q4_team *team, int members, void (*work)(void *context, int member), void *context);
+// Inside a run: how many members walk it.
+int q4_team_active(const q4_team *team);
 
 // Inside a run, on member 0, which leaves it: where it has forked this process, whose other members stayed behind, they
 // are waited for no longer. What they were to do is not done.

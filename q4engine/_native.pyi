@@ -54,6 +54,7 @@ class Model:
     def __new__(
         cls,
         n_threads: int,
+        n_threads_batch: int,
         cpus: list[int] | None,
         features: str | None,
         n_layers: int,

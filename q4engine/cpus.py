@@ -14,6 +14,7 @@ SYSFS_CPU = Path("/sys/devices/system/cpu")
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 MAX_CPU = 1023
+MAX_THREADS = 256
 
 # A core takes part where it does at least so much of the fastest one's work. Rows are handed out in chunks, so a slower
 # core takes fewer; but all wait for its last chunk, and a little core beside big ones costs more than it brings.
@@ -22,16 +23,19 @@ _FREQUENCY_SHARE = 0.8  # where the kernel tells frequencies alone, which say no
 
 
 def parse_cpu_mask(text: str) -> list[int]:
-    """CPU numbers of a hexadecimal mask (``0xf0``) or a list (``4-7`` or ``0,2,4-5``), as taskset takes them."""
+    """CPU numbers of a hexadecimal mask (``0xf0``) or a list (``4-7`` or ``0,2,4-5``), as taskset takes them.
+
+    A list's order is kept: of fewer threads than CPUs the first have the first.
+    """
     try:
         if text.lower().startswith("0x"):
             mask = int(text, 16)
             cpus = [i for i in range(mask.bit_length()) if mask >> i & 1]
         else:
-            cpus = parse_cpu_list(text)
+            cpus = list(dict.fromkeys(cpu for part in text.split(",") for cpu in _parse_range(part)))
     except ValueError:
         cpus = []
-    if not cpus or cpus[-1] > MAX_CPU:
+    if not cpus or max(cpus) > MAX_CPU:
         raise Q4Error(f"{shown(text)} names no CPUs, expected a mask such as 0xf0 or a list such as 4-7")
     absent = sorted(set(cpus) - os.sched_getaffinity(0))
     if absent:
@@ -75,10 +79,10 @@ def choose_threads(
     ``available``: CPUs that the process may use (its affinity, and with it cpusets). The rest says where to look.
     """
     numbers = sorted(os.sched_getaffinity(0) if available is None else available)
-    speed, share = _speeds(numbers, cpus)
+    speed, share = speeds(numbers, cpus)
     fastest = max(speed.values())
     taken = [cpu for cpu in numbers if speed[cpu] >= share * fastest]
-    n, why = len({_siblings(cpu, cpus) for cpu in taken}), None
+    n, why = len({siblings(cpu, cpus) for cpu in taken}), None
     if slow := [speed[cpu] for cpu in numbers if cpu not in set(taken)]:
         range_of = f"{min(slow) / fastest:.0%}" if min(slow) == max(slow) else f"{min(slow) / fastest:.0%} at least"
         why = (
@@ -146,7 +150,7 @@ def without_crowd(n_threads: int, cpu_mask: Sequence[int] | None) -> tuple[int, 
     return n_cpus, f"{n_threads} threads would take turns on {used}"
 
 
-def _speeds(numbers: Sequence[int], cpus: Path) -> tuple[dict[int, int], float]:
+def speeds(numbers: Sequence[int], cpus: Path = SYSFS_CPU) -> tuple[dict[int, int], float]:
     """Relative speeds, and the least share of the fastest's that counts: the kernel's capacities, else the highest
     frequencies; all alike where one of them is not told."""
     for name, share in (("cpu_capacity", _CAPACITY_SHARE), ("cpufreq/cpuinfo_max_freq", _FREQUENCY_SHARE)):
@@ -156,5 +160,6 @@ def _speeds(numbers: Sequence[int], cpus: Path) -> tuple[dict[int, int], float]:
     return dict.fromkeys(numbers, 1), 1.0
 
 
-def _siblings(cpu: int, cpus: Path) -> str:
+def siblings(cpu: int, cpus: Path = SYSFS_CPU) -> str:
+    """What names the core that a CPU is a hardware thread of."""
     return " ".join(_words(cpus / f"cpu{cpu}" / "topology/thread_siblings_list")) or str(cpu)

@@ -91,11 +91,13 @@ class Engine:
         native: Any | None,
         n_threads: int,
         load_seconds: float,
+        n_threads_batch: int | None = None,
     ) -> None:
         self.gguf = file
         self.config = config
         self.graph = graph
         self.n_threads = n_threads
+        self.n_threads_batch = n_threads_batch or n_threads
         self.load_seconds = load_seconds
         self._native = native
         self._closed = False
@@ -108,12 +110,14 @@ class Engine:
         cpu_mask: Sequence[int] | None = None,
         backend: Backend = "native",
         overrides: Mapping[str, int | float | bool | str] | None = None,
+        n_threads_batch: int | None = None,
     ) -> Engine:
         """Open, check and pack a GGUF model.
 
         ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to as many as make it
-        faster (``cpus.choose_threads``). ``overrides``: metadata values by key that replace the file's, or are added.
-        Q4Error names the file and what is wrong with it.
+        faster (``cpus.choose_threads``); ``n_threads_batch``, of the same team, walk calls of more tokens than the GEMV
+        kernels take, which are prompts (default: as many). ``overrides``: metadata values by key that replace the
+        file's, or are added. Q4Error names the file and what is wrong with it.
         """
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))
@@ -122,9 +126,12 @@ class Engine:
                 file.metadata.override(key, value)
             config, graph = read_model(file)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
-            native = _build_native(file, graph, config.n_layers, threads, cpu_mask) if backend == "native" else None
+            batch = n_threads_batch or threads
+            native = None
+            if backend == "native":
+                native = _build_native(file, graph, config.n_layers, (threads, batch), cpu_mask)
             file.require_unchanged()  # what was packed is of one file
-            return cls(file, config, graph, native, threads, time.perf_counter() - start)
+            return cls(file, config, graph, native, threads, time.perf_counter() - start, batch)
         except BaseException:
             file.close()
             raise
@@ -165,6 +172,11 @@ class Engine:
     def variant(self) -> str:
         """The variant of the operations that are not matrix products: base, avx2, …"""
         return "numpy" if self._native is None else str(self._native.variant())
+
+    def threads_for(self, n_tokens: int) -> int:
+        """How many threads walk a call of so many tokens."""
+        few = self._native is None or n_tokens <= self._native.few_tokens()
+        return self.n_threads if few else self.n_threads_batch
 
     def close(self) -> None:
         """Lets go of file, weights and threads; they go at once, or with the last session. Closing twice is fine."""
@@ -353,13 +365,16 @@ class Session:
             self.collect()
 
 
-def _build_native(file: GGUFFile, graph: Graph, n_layers: int, n_threads: int, cpus: Sequence[int] | None) -> Any:
-    """The graph with its tensors packed, as a native Model."""
+def _build_native(
+    file: GGUFFile, graph: Graph, n_layers: int, n_threads: tuple[int, int], cpus: Sequence[int] | None
+) -> Any:
+    """The graph with its tensors packed, as a native Model. n_threads: of calls of few tokens, and of more."""
     from q4engine import _native
 
     try:
         return _native.Model(
-            n_threads=n_threads,
+            n_threads=n_threads[0],
+            n_threads_batch=n_threads[1],
             cpus=None if cpus is None else list(cpus),
             features=os.environ.get("Q4_CPU_FEATURES"),
             n_layers=n_layers,

@@ -31,7 +31,7 @@ COMMANDS = {
 # Options of ours that llama.cpp does not have, or not for this.
 _OURS = {
     "run": ("--annotate", "--annotate-ops", "--markers", "--capture", "--no-peak", "--per-op", "--events", "--trace",
-            "--perf-ctl", "--perf-phase", "--backend", "--json"),
+            "--perf-ctl", "--perf-phase", "--backend", "--json", "--no-tuned"),
 }  # fmt: skip
 
 

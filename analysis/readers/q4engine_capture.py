@@ -46,6 +46,8 @@ NUMERIC_KEYS = (
     "kv_bytes_per_token",
     "n_layers",
     "n_threads",
+    "n_threads_batch",
+    "batch_tokens",
     "read_peak_gbps",
     "observer_cost_percent",
     "steal_percent",

@@ -29,7 +29,7 @@ static size_t first_seen(const struct q4_op *op, size_t position) {
 static size_t spans_of(size_t n_positions) { return (n_positions + Q4_KV_SPAN - 1) / Q4_KV_SPAN; }
 
 static struct shape shape_of(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
-    size_t threads = (size_t)q4_team_size(r->m->team);
+    size_t threads = (size_t)q4_team_active(r->m->team);
     struct shape s = {.group = op->heads / op->kv_heads, .tokens = q4_min_size(range.n, tile_tokens(r->m, op))};
     s.first = first_seen(op, r->call->n_past + range.first) / Q4_KV_SPAN;
     s.spans = spans_of(r->call->n_past + range.first + range.n) - s.first;

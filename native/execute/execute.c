@@ -60,7 +60,7 @@ static void walk(void *context, int member) {
             q4_team_barrier(m->team, &next);
         }
         if (record)
-            q4_record_mark(recorder, record, barrier && recorder->n_threads > 1);
+            q4_record_mark(recorder, record, barrier && recorder->present.n_threads > 1);
         // a member that is late at an earlier operation goes on to the one that all leave behind
         if (barrier && q4_call_ended(r, op))
             break;
@@ -92,10 +92,12 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     if (!check_call(s, call, error))
         return false;
     const struct q4_model *m = s->model;
+    int n_threads = q4_model_threads(m, call->n_tokens);
     struct q4_recorder *recorder = call->phase ? s->recorder : NULL;
     if (recorder)
         q4_record_call_start(recorder, &(struct q4_record){.n_past = call->n_past,
                                                            .n_tokens = call->n_tokens,
+                                                           .n_threads = n_threads,
                                                            .all_logits = call->all_logits,
                                                            .phase = call->phase});
     uint64_t fp = q4_fp_enter();
@@ -110,7 +112,7 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     for (size_t i = 0; i < m->n_tallies; i++)
         atomic_store_explicit(&s->tallies[i], 0, memory_order_relaxed);
     struct q4_run r = {.s = s, .m = m, .call = call, .last = m->n_ops, .fault = UINT64_MAX};
-    q4_team_run(m->team, walk, &r);
+    q4_team_run(m->team, n_threads, walk, &r);
     if (atomic_load(&r.last) < m->n_ops) {
         snprintf(error, Q4_ERROR_SIZE, "the call past %zu, n_eval %zu was interrupted", call->n_past, call->n_tokens);
         return false;

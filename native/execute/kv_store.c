@@ -18,7 +18,7 @@ static void store_heads(struct q4_run *r, const struct q4_op *op, size_t token, 
 // Positions of a prompt that are stored at once, where each thread has some; the rest of a batch, and what crosses a
 // block of the cache, goes one by one.
 static size_t tokens_a_unit(const struct q4_run *r, struct q4_range range) {
-    size_t threads = (size_t)q4_team_size(r->m->team);
+    size_t threads = (size_t)q4_team_active(r->m->team);
     return r->m->ops->kv_store_16 && range.n >= 32 * threads ? 16 : 1;
 }
 

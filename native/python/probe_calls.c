@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-PyDoc_STRVAR(probe_read_doc,
-             "probe_read(model, most=all, /) -> tuple[int, float]\n\n"
-             "Reads the packed weights once, front to back, `most` bytes of them, on the model's threads: bytes\n"
-             "and seconds.");
+PyDoc_STRVAR(probe_read_doc, "probe_read(model, most=all, /) -> tuple[int, float]\n\n"
+                             "Reads the packed weights once, front to back, `most` bytes of them, on the threads that\n"
+                             "generate: bytes and seconds.");
 
 static PyObject *probe_read(PyObject *self, PyObject *args) {
     const struct q4_module_state *module = PyModule_GetState(self);
@@ -24,7 +23,7 @@ static PyObject *probe_read(PyObject *self, PyObject *args) {
     double seconds;
     Py_BEGIN_ALLOW_THREADS;
     q4_open(m->arena, m->arena_bytes); // what lies between the weights is read too
-    seconds = q4_probe_read(m->team, m->arena, bytes);
+    seconds = q4_probe_read(m->team, m->few_threads, m->arena, bytes);
     Py_END_ALLOW_THREADS;
     return Py_BuildValue("(nd)", (Py_ssize_t)bytes, seconds);
 }
@@ -40,10 +39,10 @@ static double read_memory(size_t bytes, int n_threads, int looks) {
     if (data == NULL)
         return -1;
     memset(data, 1, bytes); // pages that nobody wrote are one and the same
-    q4_team *team = q4_team_new(n_threads, NULL);
+    q4_team *team = q4_team_new(n_threads, n_threads, NULL);
     double best = 0;
     for (int i = 0; team && i < looks; i++) {
-        double seconds = q4_probe_read(team, data, bytes);
+        double seconds = q4_probe_read(team, n_threads, data, bytes);
         best = i == 0 || seconds < best ? seconds : best;
     }
     q4_team_free(team);
@@ -70,11 +69,12 @@ static PyObject *probe_memory(PyObject *self, PyObject *args) {
     return PyFloat_FromDouble((double)(bytes / 64 * 64) / seconds);
 }
 
-PyDoc_STRVAR(probe_int8_doc,
-             "probe_int8(model, macs, /) -> tuple[str, int, float] | None\n\n"
-             "Multiplies and accumulates int8 in registers, at least `macs` times on each of the model's threads:\n"
-             "the instruction, how many there were on all threads together, seconds. None where the CPU features\n"
-             "that the model uses have no such loop.");
+PyDoc_STRVAR(
+    probe_int8_doc,
+    "probe_int8(model, macs, /) -> tuple[str, int, float] | None\n\n"
+    "Multiplies and accumulates int8 in registers, at least `macs` times on each of the threads that\n"
+    "read prompts: the instruction, how many there were on all threads together, seconds. None where the CPU features\n"
+    "that the model uses have no such loop.");
 
 static PyObject *probe_int8(PyObject *self, PyObject *args) {
     const struct q4_module_state *module = PyModule_GetState(self);
@@ -91,10 +91,9 @@ static PyObject *probe_int8(PyObject *self, PyObject *args) {
     size_t iterations = ((size_t)macs + peak->macs - 1) / peak->macs;
     double seconds;
     Py_BEGIN_ALLOW_THREADS;
-    seconds = q4_probe_int8(m->team, peak, iterations);
+    seconds = q4_probe_int8(m->team, m->many_threads, peak, iterations);
     Py_END_ALLOW_THREADS;
-    return Py_BuildValue("(snd)", peak->name, (Py_ssize_t)(iterations * peak->macs * (size_t)q4_team_size(m->team)),
-                         seconds);
+    return Py_BuildValue("(snd)", peak->name, (Py_ssize_t)(iterations * peak->macs * (size_t)m->many_threads), seconds);
 }
 
 PyMethodDef q4_probe_methods[] = {

@@ -90,7 +90,7 @@ const char q4_session_recorded_doc[] =
     "recorded() -> list[dict[str, int | bool | bytes]]\n\n"
     "Takes the log: of every call that succeeded since it was last taken, the oldest first, n_past, n_eval, phase,\n"
     "all_logits, start_ns and end_ns (CLOCK_MONOTONIC_RAW), own_ns that recording took but for the marks, then "
-    "arrays:\n"
+    "arrays, of as many threads as walked the call:\n"
     "stamps, uint64 [threads, marks]; facts, int64 [threads, thread_facts]; counts, uint64 [threads, marks, words];\n"
     "tallies, uint64 [operations with experts]: to how many experts the call's tokens went, none at level 'calls'.\n"
     "Marks: the start of the thread's walk, then for each operation the end of its work and the end of the barrier\n"
@@ -99,7 +99,7 @@ const char q4_session_recorded_doc[] =
 static PyObject *words(size_t n) { return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * sizeof(uint64_t))); }
 
 static PyObject *record_dict(const struct q4_recorder *r, const struct q4_record *record) {
-    size_t n_threads = (size_t)r->n_threads;
+    size_t n_threads = (size_t)record->n_threads;
     PyObject *stamps = words(n_threads * r->n_marks);
     PyObject *facts = words(n_threads * Q4_THREAD_FACTS);
     PyObject *counts = words(n_threads * r->n_readings * record->n_words);

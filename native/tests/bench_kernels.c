@@ -69,7 +69,7 @@ static void work_kernel(void *context, int member) {
 
 static double timed(void (*work)(void *, int), struct job *job) {
     double start = now();
-    q4_team_run(team, work, job);
+    q4_team_run(team, options.threads, work, job);
     return now() - start;
 }
 
@@ -79,9 +79,9 @@ static bool is_gemv(const struct q4_kernel *kernel) { return kernel->max_tokens 
 static double timed_limit(const struct job *job) {
     double start = now();
     if (is_gemv(job->kernel))
-        q4_probe_read(team, job->task.weights, job->bytes);
+        q4_probe_read(team, options.threads, job->task.weights, job->bytes);
     else
-        q4_probe_int8(team, job->peak, job->iterations);
+        q4_probe_int8(team, options.threads, job->peak, job->iterations);
     return now() - start;
 }
 
@@ -251,7 +251,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "error: %s\n", message);
         return 1;
     }
-    team = must(q4_team_new(options.threads, NULL));
+    team = must(q4_team_new(options.threads, 1, NULL));
     for (const struct q4_kernel *k = q4_arch_kernels; k->name; k++)
         if ((k->features & ~options.features) == 0 && (!options.filter || strstr(k->name, options.filter)))
             bench(k);

@@ -39,13 +39,14 @@ static bool compare_variant(const struct decoder *d, const struct text *text, st
     const char *given = getenv("Q4_CPU_FEATURES");
     spec.features = rng_next(r) % 3 ? given : "none";
     spec.n_threads = (int)rng_range(r, 1, 4);
+    spec.n_threads_batch = (int)rng_range(r, 0, 4);
     spec.unfused = rng_next(r) % 4 == 0;
     size_t most = rng_range(r, 1, rng_next(r) & 1 ? 8 : 260), n = text->n * d->vocabulary;
     bool all = rng_next(r) & 1;
     size_t used = strlen(what);
-    snprintf(what + used, size - used, "; features %s, %d threads, %s, batches up to %zu%s",
-             spec.features ? spec.features : "all", spec.n_threads, spec.unfused ? "unfused" : "fused", most,
-             all ? ", all logits" : "");
+    snprintf(what + used, size - used, "; features %s, %d and %d threads, %s, batches up to %zu%s",
+             spec.features ? spec.features : "all", spec.n_threads, spec.n_threads_batch,
+             spec.unfused ? "unfused" : "fused", most, all ? ", all logits" : "");
     float *logits = malloc(n * sizeof *logits);
     if (logits == NULL)
         exit(2);

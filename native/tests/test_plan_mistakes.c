@@ -156,7 +156,9 @@ static void change_spec(struct rng *r, struct decoder *d) {
         s->n_layers = rng_next(r) & 1 ? rng_range(r, 0, 4) : (size_t)any_number(r);
         break;
     case 2:
-        s->n_threads = rng_next(r) & 1 ? 2 : rng_next(r) & 1 ? -1 : INT32_MAX;
+        *(rng_next(r) & 1 ? &s->n_threads : &s->n_threads_batch) = rng_next(r) & 1   ? 2
+                                                                   : rng_next(r) & 1 ? -1
+                                                                                     : INT32_MAX;
         break;
     default:
         s->features = rng_next(r) & 1 ? "none" : "avx9";

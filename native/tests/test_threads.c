@@ -15,6 +15,7 @@
 struct team_case {
     q4_team *team;
     size_t totals[ROUNDS], most[ROUNDS];
+    int members;            // of the present run
     int slow;               // a member that dawdles; -1: none
     _Atomic uint8_t *taken; // [round][unit]
     _Atomic uint32_t faults;
@@ -22,6 +23,8 @@ struct team_case {
 
 static void take_all(void *context, int member) {
     struct team_case *c = context;
+    if (member >= c->members || q4_team_active(c->team) != c->members)
+        atomic_fetch_add(&c->faults, 1);
     for (size_t round = 0; round < ROUNDS; round++) {
         _Atomic uint8_t *taken = c->taken + round * MOST_UNITS;
         struct q4_units units;
@@ -42,18 +45,19 @@ static void take_all(void *context, int member) {
 
 static bool team_case(struct rng *r, const void *subject, char *what, size_t size) {
     (void)subject;
-    int n = (int)rng_range(r, 1, 9);
-    struct team_case c = {.team = q4_team_new(n, NULL), .slow = (int)rng_range(r, 0, (size_t)n) - 1};
+    int n = (int)rng_range(r, 1, 9), part = (int)rng_range(r, 1, (size_t)n);
+    struct team_case c = {.team = q4_team_new(n, part, NULL), .slow = (int)rng_range(r, 0, (size_t)n) - 1};
     c.taken = calloc(ROUNDS * MOST_UNITS, sizeof *c.taken);
     for (size_t i = 0; i < ROUNDS; i++) {
         c.totals[i] = rng_range(r, 0, rng_range(r, 0, 1) ? 12 : MOST_UNITS);
         c.most[i] = rng_range(r, 1, 20);
     }
-    snprintf(what, size, "%d members, slow: %d", n, c.slow);
+    snprintf(what, size, "%d members, %d in a part, slow: %d", n, part, c.slow);
     bool ok = c.team && c.taken;
-    for (int run = 0; ok && run < 2; run++) { // the second run starts in other rounds
+    for (int run = 0; ok && run < 3; run++) { // later runs start in other rounds
+        c.members = rng_next(r) & 1 ? n : part;
         memset((void *)c.taken, 0, ROUNDS * MOST_UNITS * sizeof *c.taken);
-        q4_team_run(c.team, take_all, &c);
+        q4_team_run(c.team, c.members, take_all, &c);
         ok = atomic_load(&c.faults) == 0;
     }
     q4_team_free(c.team);
@@ -61,4 +65,40 @@ static bool team_case(struct rng *r, const void *subject, char *what, size_t siz
     return ok;
 }
 
-void test_threads(void) { run_cases("threads/units", team_case, NULL); }
+struct idle_case {
+    q4_team *team;
+    size_t total, barriers;
+    _Atomic size_t taken;
+};
+
+static void take_and_wait(void *context, int member) {
+    struct idle_case *c = context;
+    struct q4_units units;
+    while (q4_team_take(c->team, member, c->total, 1, &units))
+        atomic_fetch_add(&c->taken, units.n);
+    for (size_t i = 0; i < c->barriers; i++)
+        q4_team_barrier(c->team, NULL);
+}
+
+// A share keeps the round that it was dealt in, and rounds repeat after 2^20 barriers: a member that slept through as
+// many is dealt its units all the same.
+static bool idle_case(struct rng *r, const void *subject, char *what, size_t size) {
+    (void)subject;
+    struct idle_case c = {.team = q4_team_new(3, 1, NULL), .total = rng_range(r, 3, 40)};
+    size_t between =
+        rng_next(r) % 16 ? rng_range(r, 0, 1000) : ((size_t)1 << 20) - 2; // and one behind each of two runs
+    snprintf(what, size, "%zu units, %zu barriers between", c.total, between);
+    bool ok = c.team != NULL;
+    for (int run = 0; ok && run < 3; run++) {
+        c.barriers = run == 1 ? between : 0;
+        q4_team_run(c.team, run == 1 ? 1 : 3, take_and_wait, &c);
+    }
+    ok = ok && atomic_load(&c.taken) == 3 * c.total;
+    q4_team_free(c.team);
+    return ok;
+}
+
+void test_threads(void) {
+    run_cases("threads/units", team_case, NULL);
+    run_cases("threads/idle", idle_case, NULL);
+}

@@ -28,11 +28,17 @@ class Peer:
     name = "llama.cpp"
 
     def __init__(
-        self, python: str, model: Path, n_ctx: int, n_batch: int, n_threads: int, before: Sequence[str] = ()
+        self,
+        python: str,
+        model: Path,
+        n_ctx: int,
+        n_batch: int,
+        threads: tuple[int, int],
+        before: Sequence[str] = (),
     ) -> None:
         self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        command = [*before, python, "-P", str(_WORKER), str(model), str(n_ctx), str(n_batch), str(n_threads)]
+        command = [*before, python, "-P", str(_WORKER), str(model), *map(str, (n_ctx, n_batch, *threads))]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()

@@ -206,7 +206,7 @@ class Runner:
         pids = (self._peer.pid,) if self._peer else ()
         result = Result(
             test=test,
-            n_threads=self._engine.n_threads,
+            n_threads=self._engine.threads_for(test.n_prompt or 1),
             n_batch=self._settings.n_batch,
             work=work(self._engine, test, self._settings.n_batch),
             started=datetime.now(UTC).isoformat(timespec="seconds"),

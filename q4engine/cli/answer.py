@@ -105,6 +105,7 @@ def print_json(
         **({"error": str(error)} if isinstance(error, Q4Error) else {}),
         "n_ctx": conversation.session.n_ctx,
         "threads": conversation.engine.n_threads,
+        "threads_batch": conversation.engine.n_threads_batch,
         "backend": conversation.engine.backend,
         "seed": conversation.sampler.seed,
         "timings": conversation.timings.as_dict(),

@@ -8,7 +8,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from analysis.terminal import columns, fitted
 from q4engine import __version__
 from q4engine.cli import options
-from q4engine.cli.loading import note_long_context
+from q4engine.cli.loading import note_long_context, tuned_for, uncrowded
 from q4engine.cli.options import note
 from q4engine.cli.placing import add_placing, place
 from q4engine.cli.sustaining import add_sustaining, check_sustaining, sensors_of, sustained
-from q4engine.cpus import without_crowd
+from q4engine.cpus import MAX_THREADS
 from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from q4engine.bench.runner import Settings
     from q4engine.bench.tables import Row
     from q4engine.engine import Engine
+    from q4engine.tuned import Choice
 
 _MAX_TOKENS = 1 << 20
 _REPETITIONS = 5
@@ -75,10 +77,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("-t", "--threads", 1, "", "numbers of threads (default: as many as make it faster)"),
     )
     for short, long, low, default, text in lists:
-        high = 256 if short == "-t" else _MAX_TOKENS
+        high = MAX_THREADS if short == "-t" else _MAX_TOKENS
         text += f" (default: {default}{f'; with --capture {_CAPTURED_TOKENS}' * (short == '-n')})" if default else ""
         parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
     integer = options.integer
+    options.add_threads_batch(parser)
+    options.add_no_tuned(parser)
     parser.add_argument(
         "-r",
         "--repetitions",
@@ -157,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     if args.events is not None:
         args.parser.error("--events needs --capture")
     if args.sustain is not None:
-        return _sustain(args, paths[0])
+        return _sustain(args, paths)
     plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
     if not plan:
         args.parser.error("there is nothing to measure: -p and -n are 0")
@@ -174,29 +178,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sustain(args: argparse.Namespace, path: Path) -> int:
-    cpus, threads = _threads(args)
+def _sustain(args: argparse.Namespace, paths: list[Path]) -> int:
+    ((path, choice),) = _choices(args, paths)
     meter = sensors_of(args)
-    with _engine(path, threads[0], cpus, _Quiet()) as engine:
-        return sustained(args, engine, meter, machine_facts(cpus))
+    with _engine(path, choice, _Quiet()) as engine:
+        return sustained(args, engine, meter, machine_facts(args.cpu_mask))
 
 
 def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     """A line for each file on stdout."""
     from q4engine.bench import captures
 
-    takes = "--capture takes -p, one -n, -t, -r, -b, -C, --no-warmup and --events"
+    takes = "--capture takes -p, one -n, -t, -tb, -r, -b, -C, --no-warmup and --events"
     if args.vs:
         args.parser.error(f"{takes}; with --vs, --explain")
-    plan, threads = _plan(args, args.capture, takes)
-    cpus, prompts = plan.cpus, plan.prompts
+    plan = _plan(args, args.capture, takes)
+    choices, prompts = _choices(args, paths), plan.prompts
     captures.prepare(plan, paths)
-    with _progress(len(paths) * len(threads) * len(prompts)) as progress:
-        for path, n_threads in ((path, n) for path in paths for n in threads):
-            with _engine(path, n_threads, cpus, progress) as engine:
-                if n_threads == threads[0]:
+    with _progress(len(choices) * len(prompts)) as progress:
+        for at, (path, choice) in enumerate(choices):
+            with _engine(path, choice, progress) as engine:
+                if path not in (earlier for earlier, _ in choices[:at]):
                     note_long_context(engine, plan.n_ctx)
-                for done in captures.capture_all(engine, plan, progress.tell):
+                for done in captures.capture_all(engine, replace(plan, cpus=choice.cpus), progress.tell):
                     generation = "" if done.generation_rate is None else f", decode {done.generation_rate:.2f}"
                     print(f"{done.path}: tokens/s: prefill {done.prompt_rate:.2f}{generation}", flush=True)
                     if done.exceeds_peak:
@@ -208,8 +212,8 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     return 0
 
 
-def _plan(args: argparse.Namespace, folder: Path, takes: str) -> tuple[Plan, list[int]]:
-    """What is to be captured, and the numbers of threads. takes: said where other options are given."""
+def _plan(args: argparse.Namespace, folder: Path, takes: str) -> Plan:
+    """What is to be captured. takes: said where other options are given."""
     from q4engine.bench.captures import Plan
 
     prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
@@ -217,11 +221,9 @@ def _plan(args: argparse.Namespace, folder: Path, takes: str) -> tuple[Plan, lis
     if not prompts or len(gens) > 1 or args.n_depth or args.output != "md" or args.cooldown or args.power:
         args.parser.error(takes)
     options.check_events(args)
-    cpus, threads = _threads(args)
     events = args.events if args.events is not None else "default"
     repetitions, batch = args.repetitions or 1, args.batch_size
-    plan = Plan(folder, prompts, gens[0], repetitions, batch, events, args.warm_up, cpus, command=args.command_line)
-    return plan, threads
+    return Plan(folder, prompts, gens[0], repetitions, batch, events, args.warm_up, command=args.command_line)
 
 
 def _explain(args: argparse.Namespace, paths: list[Path]) -> int:
@@ -233,40 +235,47 @@ def _explain(args: argparse.Namespace, paths: list[Path]) -> int:
         args.parser.error("--explain needs --vs")
     if find_spec("pandas") is None:
         raise Q4Error("--explain needs the analysis: pip install 'q4engine[analysis]'")
-    takes = "--explain takes one model, one each of -p, -n and -t, -r, -b, -C, --no-warmup, --events and --capture"
+    takes = "--explain takes one model, one each of -p, -n and -t, -tb, -r, -b, -C, --no-warmup, --events and --capture"
     with contextlib.ExitStack() as stack:
         folder = args.capture or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="q4engine-explain-")))
-        plan, threads = _plan(args, folder, takes)
-        if len(paths) > 1 or len(plan.prompts) > 1 or len(threads) > 1 or args.sustain is not None:
+        plan = _plan(args, folder, takes)
+        choices = _choices(args, paths)
+        if len(choices) > 1 or len(plan.prompts) > 1 or args.sustain is not None:
             args.parser.error(takes)
         captures.prepare(plan, paths)
-        with _progress(1) as progress, _engine(paths[0], threads[0], plan.cpus, progress) as engine:
-            ours, theirs = capture_both(engine, plan, args.vs_python, progress.tell)
+        ((path, choice),) = choices
+        with _progress(1) as progress, _engine(path, choice, progress) as engine:
+            ours, theirs = capture_both(engine, replace(plan, cpus=choice.cpus), args.vs_python, progress.tell)
         return compared(ours, theirs)
 
 
-def _threads(args: argparse.Namespace) -> tuple[list[int] | None, list[int]]:
-    """CPUs to pin to, and each number of threads once."""
-    from q4engine.cpus import default_thread_count
-
+def _choices(args: argparse.Namespace, paths: list[Path]) -> list[tuple[Path, Choice]]:
+    """Each model with each number of threads once."""
     place(args)
+    found = [tuned_for(args, path) for path in paths]
+    given = [] if all(found) else _given(args)
+    return [(path, choice) for path, own in zip(paths, found, strict=True) for choice in ([own] if own else given)]
+
+
+def _given(args: argparse.Namespace) -> list[Choice]:
+    """What the options say, or the default."""
+    from q4engine.cpus import default_thread_count
+    from q4engine.tuned import Choice
+
     cpus: list[int] | None = args.cpu_mask
-    threads = []
-    for asked in dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()])):
-        used, crowded = without_crowd(asked, cpus)
-        if crowded:
-            note(f"warning: {crowded}")
-        threads.append(used)
-    return cpus, list(dict.fromkeys(threads))
+    asked = dict.fromkeys(_flat(args.threads, [len(cpus) if cpus else default_thread_count()]))
+    threads = [used for n in asked if (used := uncrowded(n, cpus, "warning"))]
+    batch = uncrowded(args.threads_batch, cpus, "warning")
+    return [Choice(n, batch or n, None if cpus is None else tuple(cpus)) for n in dict.fromkeys(threads)]
 
 
 @contextlib.contextmanager
-def _engine(path: Path, n_threads: int, cpus: Sequence[int] | None, progress: _Quiet) -> Iterator[Engine]:
+def _engine(path: Path, choice: Choice, progress: _Quiet) -> Iterator[Engine]:
     from q4engine.engine import Engine
 
     progress.tell(f"{path.name}: loading")
     options.tell_of_truncation(path)
-    engine = Engine.load(path, n_threads=n_threads, cpu_mask=cpus)
+    engine = Engine.load(path, choice.threads, choice.cpus, n_threads_batch=choice.threads_batch)
     try:
         yield engine
     finally:
@@ -282,16 +291,16 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
     from q4engine.bench.runner import Runner, Settings
     from q4engine.bench.tables import Row
 
-    cpus, threads = _threads(args)
+    choices = _choices(args, paths)
     settings = Settings(args.repetitions or _REPETITIONS, args.warm_up, args.cooldown, args.batch_size)
     n_ctx, meter = max(test.n_ctx for test in plan), sensors_of(args)
-    with _progress(len(paths) * len(threads) * len(plan)) as progress:
-        for path, n_threads in ((path, n) for path in paths for n in threads):
+    with _progress(len(choices) * len(plan)) as progress:
+        for at, (path, choice) in enumerate(choices):
             with (
-                _engine(path, n_threads, cpus, progress) as engine,
-                _peer(args, path, n_ctx, n_threads, settings) as peer,
+                _engine(path, choice, progress) as engine,
+                _peer(args, path, n_ctx, choice, settings) as peer,
             ):
-                if n_threads == threads[0]:
+                if path not in (earlier for earlier, _ in choices[:at]):
                     note_long_context(engine, n_ctx)
                 model = ModelFacts.of(engine)
                 runner = Runner(engine, n_ctx, settings, peer, progress.tell, meter)
@@ -302,13 +311,13 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
 
 
 def _peer(
-    args: argparse.Namespace, path: Path, n_ctx: int, n_threads: int, settings: Settings
+    args: argparse.Namespace, path: Path, n_ctx: int, choice: Choice, settings: Settings
 ) -> contextlib.AbstractContextManager[Peer | None]:
     if args.vs is None:
         return contextlib.nullcontext()
     from q4engine.bench.peer import Peer
 
-    return Peer(args.vs_python, path, n_ctx, settings.n_batch, n_threads)
+    return Peer(args.vs_python, path, n_ctx, settings.n_batch, (choice.threads, choice.threads_batch))
 
 
 class _Printer:

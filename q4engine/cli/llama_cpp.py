@@ -43,7 +43,6 @@ RUN_IGNORED = (
           ("-fa --flash-attn",), "?"),
     Flags("attention and the cache", "windows cost no more than the window", ("--swa-full",)),
     Flags("batches", "one size, -b, serves both", ("-ub --ubatch-size",), 1),
-    Flags("threads", "-t is for prompts too", ("-tb --threads-batch",), 1),
     Flags("waiting of threads", "threads spin for a moment, then sleep", ("--poll", "--poll-batch"), 1),
     Flags("what is shown", "stdout has the text alone, stderr the rest", ("--simple-io", "--log-disable",
           "--display-prompt", "--no-display-prompt", "--perf", "--no-perf", "--show-timings", "--no-show-timings",

@@ -14,29 +14,60 @@ from q4engine.cli import options
 from q4engine.cli.options import note
 from q4engine.cli.placing import place
 from q4engine.cpus import choose_threads, without_crowd
+from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
     from q4engine.engine import Engine, Session
+    from q4engine.tuned import Choice
 
 
 def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None, overrides: bool = True) -> Engine:
-    """The engine that -t (or ``threads``), -C, --numa, --prio, --backend and, with ``overrides``, --override-kv say.
+    """The engine that -t and -tb (or ``threads`` for both), -C, --numa, --prio, --backend and, with ``overrides``,
+    --override-kv say.
 
     Who looks on in a terminal is told why there are fewer threads than CPUs by default.
     """
     from q4engine.engine import Engine
 
     place(args)
-    threads = threads or args.threads
-    if threads:
-        threads, crowded = without_crowd(threads, args.cpu_mask)
-        if crowded:
-            note(f"note: {crowded}")
-    elif not args.cpu_mask and sys.stderr.isatty() and (chosen := choose_threads()).why:
+    if threads is None and args.backend == "native" and (found := tuned_for(args, path)):
+        args.threads, args.threads_batch = found.threads, found.threads_batch
+        args.cpu_mask = None if found.cpus is None else list(found.cpus)
+    few, many = (threads, None) if threads else (args.threads, args.threads_batch)
+    few, many = (uncrowded(asked, args.cpu_mask, "note") for asked in (few, many))
+    if not few and not args.cpu_mask and sys.stderr.isatty() and (chosen := choose_threads()).why:
         note(f"note: {chosen.n} {'thread' if chosen.n == 1 else 'threads'} (-t says otherwise): {chosen.why}")
     with spinner(f"loading {path.name}"):
         other = dict(getattr(args, "override_kv", ())) if overrides else {}
-        return Engine.load(path, threads, args.cpu_mask, args.backend, other)
+        return Engine.load(path, few, args.cpu_mask, args.backend, other, many)
+
+
+def tuned_for(args: argparse.Namespace, path: Path) -> Choice | None:
+    """What q4engine tune has kept for this machine and model, where the command takes it up and no option says
+    otherwise; a line says so."""
+    given = (args.threads, args.threads_batch, args.cpu_mask)
+    if not getattr(args, "tuned", False) or any(value is not None for value in given):
+        return None
+    from q4engine.tuned import find
+
+    try:
+        found = find(path)
+    except Q4Error as error:
+        note(f"note: {error}; it is left aside")
+        return None
+    if found is not None:
+        note(f"note: {found.flags}, as q4engine tune found best here for {path.name} (--no-tuned: the default)")
+    return found
+
+
+def uncrowded(asked: int | None, cpu_mask: list[int] | None, kind: str) -> int | None:
+    """The threads that are started for so many; a line of that kind says where they are fewer."""
+    if asked is None:
+        return None
+    used, crowded = without_crowd(asked, cpu_mask)
+    if crowded:
+        note(f"{kind}: {crowded}")
+    return used
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analysis.help_pages import Help
-from q4engine.cpus import parse_cpu_mask
+from q4engine.cpus import MAX_THREADS, parse_cpu_mask
 from q4engine.errors import Q4Error, shown
 
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
@@ -238,8 +238,13 @@ def add_context(parser: argparse.ArgumentParser) -> None:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: as many as make it faster)"
+        "-t",
+        "--threads",
+        metavar="N",
+        type=integer(1, MAX_THREADS),
+        help="threads (default: as many as make it faster)",
     )
+    add_threads_batch(parser)
     parser.add_argument(
         "-b",
         "--batch-size",
@@ -250,6 +255,21 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backend", choices=("native", "numpy"), default="native", help="numpy: the readable reference (slow)"
+    )
+
+
+def add_threads_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-tb", "--threads-batch", metavar="N", type=integer(1, MAX_THREADS), help="threads for prompts (default: as -t)"
+    )
+
+
+def add_no_tuned(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-tuned",
+        dest="tuned",
+        action="store_false",
+        help="take the default where q4engine tune has found other threads or CPUs for this machine and model",
     )
 
 

@@ -44,12 +44,13 @@ def place(args: argparse.Namespace) -> None:
         return
     if args.cpu_mask:
         args.parser.error("--numa and --cpu-mask both say where threads run: give one")
-    nodes = memory_nodes.memory_nodes()
+    nodes, several = memory_nodes.memory_nodes(), isinstance(args.threads, list)
     if len(nodes) == 1:
         note("note: --numa changes nothing: the CPUs that may be used are of one memory node")
     elif way == "distribute":
         cpus = memory_nodes.by_turns(nodes)
-        args.cpu_mask = cpus if isinstance(args.threads, list) else cpus[: args.threads or default_thread_count()]
+        most = max(args.threads or default_thread_count(), args.threads_batch or 0) if not several else None
+        args.cpu_mask = cpus[:most]
     elif way == "isolate":
         os.sched_setaffinity(0, memory_nodes.node_of(memory_nodes.current_cpu(), nodes))
 

@@ -77,6 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_context(parser)
     options.add_engine(parser)
+    options.add_no_tuned(parser)
     add_placing(parser)
     add_sampling(parser)
     _add_reverse_prompt(parser)
@@ -301,10 +302,15 @@ def _use_prompt_cache(args: argparse.Namespace, conversation: Conversation, gene
         generation.behind_prompt = lambda: prompt_cache.save(path, session, len(prompt))
 
 
+def _threads(engine: Engine) -> str:
+    few, many = engine.n_threads, engine.n_threads_batch
+    return f"{few} threads" if few == many else f"{few} threads ({many} for prompts)"
+
+
 def _describe(conversation: Conversation) -> None:
     engine, config = conversation.engine, conversation.engine.config
     note(f"model: {config.architecture}, {config.n_layers} layers, vocabulary of {config.vocab_size}")
     note(f"context: {conversation.session.n_ctx} tokens, batches of {conversation.session.n_batch}")
-    note(f"backend: {engine.backend}, {engine.n_threads} threads, operations: {engine.variant}")
+    note(f"backend: {engine.backend}, {_threads(engine)}, operations: {engine.variant}")
     for row in kernel_rows(engine):
         note(f"kernels: {row['weights']} weights {row['type']}: {row['gemv']} / {row['gemm']} ({row['layout']})")

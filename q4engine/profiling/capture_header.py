@@ -23,6 +23,7 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "kv_windows": ",".join(f"{window}:{each}" for window, each in kv_bytes_by_window(engine).items()) or None,
         "n_layers": engine.config.n_layers,
         "n_threads": engine.n_threads,
+        **_prompt_threads(engine),
         "kernels": ",".join(kernels) or None,
         **machine_header(command),
     }
@@ -41,6 +42,13 @@ def machine_header(command: str | None) -> dict[str, object]:
         "command": None if command is None else command[:_COMMAND_LENGTH],
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
+
+
+def _prompt_threads(engine: Engine) -> dict[str, object]:
+    """Where calls of many tokens have other threads: how many, and from how many tokens on."""
+    if engine.native is None or engine.n_threads_batch == engine.n_threads:
+        return {}
+    return {"n_threads_batch": engine.n_threads_batch, "batch_tokens": engine.native.few_tokens() + 1}
 
 
 def model_name(engine: Engine) -> str:

@@ -33,6 +33,7 @@ class Product:
         table = np.zeros((1, COLUMNS), np.float32) + np.linspace(-1, 1, COLUMNS, dtype=np.float32)
         self.model = _native.Model(
             n_threads=n_threads,
+            n_threads_batch=0,
             cpus=None,
             features=features,
             n_layers=1,

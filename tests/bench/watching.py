@@ -40,7 +40,7 @@ def turns(args: argparse.Namespace, n_threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         peers = {
             name: stack.enter_context(
-                Peer(args.python, args.model, n_ctx, DEPTH, n_threads, watching(Path(folder), name))
+                Peer(args.python, args.model, n_ctx, DEPTH, (n_threads, n_threads), watching(Path(folder), name))
             )
             for name in WAYS
         }

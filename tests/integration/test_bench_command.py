@@ -172,9 +172,9 @@ def test_a_peer_of_which_nothing_is_captured(
 
 def test_a_peer_that_is_not_installed(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(Q4Error, match=r"--vs-python '.*absent': cannot be started"):
-        Peer(str(tmp_path / "absent"), tiny, 16, 4, 1)
+        Peer(str(tmp_path / "absent"), tiny, 16, 4, (1, 1))
     isolated = tmp_path / "python"
     isolated.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n')  # no site-packages, so no llama_cpp
     isolated.chmod(0o755)
     with pytest.raises(Q4Error, match="No module named 'llama_cpp'"):
-        Peer(str(isolated), tiny, 16, 4, 1)
+        Peer(str(isolated), tiny, 16, 4, (1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from models.tiny import TINY, TINY_LLAMA, write_tiny
 from models.vocabulary import synthetic_bpe
 from models.write import write_model
 
+from q4engine import cpus
 from q4engine.generate import Generation
 
 RAW = ("--no-chat", "--temp", "0", "-t", "1")
@@ -232,7 +234,22 @@ def test_seeds(q4: Cli, tiny: Path) -> None:
 def test_threads_and_batches_change_nothing(q4: Cli, tiny: Path) -> None:
     common = ("run", tiny, "-p", "the quick brown fox", "-n", "12", "--no-chat", "-s", "3", "--temp", "1")
     texts = {q4(*common, "-t", t, "-b", b).out for t, b in ((1, 512), (2, 7), (3, 1))}
+    texts |= {q4(*common, "-t", t, "-tb", batch).out for t, batch in ((1, 2), (2, 1))}
     assert len(texts) == 1
+
+
+def test_threads_for_prompts(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    capture, common = tmp_path / "c.csv", ("run", tiny, "-p", "the quick brown fox jumps", "-n", 3, *RAW)
+    result = q4(*common, "-t", 1, "-tb", 3, "--capture", capture, "--per-op", "--events", "none", "--json")
+    data = json.loads(result.out)
+    assert (data["threads"], data["threads_batch"]) == (1, 3)
+    assert "# n_threads: 1\n# n_threads_batch: 3\n# batch_tokens: " in capture.read_text()
+    rows = list(csv.DictReader(line for line in capture.read_text().splitlines() if not line.startswith("#")))
+    for phase, threads in (("prefill", {"0", "1", "2"}), ("decode", {"0"})):
+        assert {row["thread"] for row in rows if row["phase"] == phase and row["op"]} == threads
+    crowded = q4(*common, "-t", 1, "-tb", 9)
+    assert "note: 9 threads would take turns on 3 CPUs: 3 are used" in crowded.err
 
 
 def test_numpy_backend(q4: Cli, tiny: Path) -> None:

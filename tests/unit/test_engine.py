@@ -344,8 +344,11 @@ def test_unknown_features_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         Engine.load(write(tmp_path))
 
 
-def test_cpu_masks() -> None:
+def test_cpu_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_cpu_mask("0x1") == [0] == parse_cpu_mask("0")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+        assert parse_cpu_mask("7,4-6,7,0") == [7, 4, 5, 6, 0] and parse_cpu_mask("0xd1") == [0, 4, 6, 7]
     for bad in ("", "0x0", "0x", "3-1", "a", "1-", "-1", "99999", "0xfffffffffffffffffffffffffffffffff"):
         with pytest.raises(Q4Error, match=r"names no CPUs|is not available"):
             parse_cpu_mask(bad)

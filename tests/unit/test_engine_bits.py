@@ -8,6 +8,8 @@ from pathlib import Path
 import bits
 import pytest
 
+from q4engine.profiling.recording import Facts, Level
+
 KERNEL_SUFFIXES = {
     "none": {"portable", "lanes16"},
     "avx2": {"avx2", "lanes16"},
@@ -37,6 +39,26 @@ def test_same_bits_for_every_thread_count_and_batch(
             if features in KERNEL_SUFFIXES:
                 ran = {kernel.rsplit("_", 1)[1] for kernel in found.kernels}
                 assert ran <= KERNEL_SUFFIXES[features]
+
+
+@pytest.mark.parametrize("threads", [(1, 3), (3, 1), (2, 4), (4, 3)])
+def test_other_threads_for_prompts_change_nothing(threads: tuple[int, int], tmp_path: Path) -> None:
+    from q4engine.engine import Engine
+
+    path = bits.write_model("qwen2", tmp_path)
+    tokens = [(i * 131 + i // 7) % 300 for i in range(200)]
+    expected = Engine.load(path, n_threads=1).session(n_ctx=200).decode(tokens, all_logits=True)
+    with Engine.load(path, n_threads=threads[0], n_threads_batch=threads[1]) as engine:
+        session = engine.session(n_ctx=200)
+        session.recorder.record(int(Level.CALLS), [])  # type: ignore[union-attr]
+        at = 0
+        for n in (60, 1, 1, 8, 9, 1, 70, 2, 48):
+            assert session.decode(tokens[at : at + n]).tobytes() == expected[at + n - 1].tobytes()
+            at += n
+        calls = session.recorder.recorded()  # type: ignore[union-attr]
+        walked = [len(call["facts"]) // (8 * len(Facts._fields)) for call in calls]
+        assert walked == [engine.threads_for(call["n_eval"]) for call in calls]
+        assert set(walked) == set(threads) and (walked[0], walked[1]) == (threads[1], threads[0])
 
 
 def test_golden_hashes_differ_between_models() -> None:

@@ -50,6 +50,13 @@ def test_rows_by_kind(tmp_path: Path) -> None:
     assert calls.facts[1].migrations == 2.0
 
 
+def test_waiting_is_that_of_threads_that_walked_the_call(tmp_path: Path) -> None:
+    alone = "1,1,1,barrier,0,,,,,0,1000,300,,\n"
+    calls = _read(tmp_path, COLUMNS + ROWS + alone)
+    assert calls.barrier_by_thread([0]) == {0: 0.0, 1: pytest.approx(200e-9)}
+    assert calls.barrier_by_thread([1]) == {0: pytest.approx(300e-9)}
+
+
 def test_a_capture_that_says_nothing_beside_its_calls(tmp_path: Path) -> None:
     calls = _read(tmp_path, "call,n_past,n_eval,op,start_ns,duration_ns\n0,0,4,,5,1000\n")
     assert (calls.facts, calls.n_threads, calls.events, len(calls.parts)) == ({}, 0, [], 0)

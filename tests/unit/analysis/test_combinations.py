@@ -75,6 +75,14 @@ def test_a_prompt_that_was_not_captured_is_known_by_the_position(tmp_path: Path)
     assert (found.kind, found.prompt, found.components) == ("decode", 100, {})
 
 
+def test_prompts_with_threads_of_their_own(tmp_path: Path) -> None:
+    header = HEADER | {"n_threads": 2, "n_threads_batch": 4, "batch_tokens": 9}
+    for prompt, threads in ((16, 4), (8, 2)):
+        path = tmp_path / f"synthetic-{prompt}.csv"
+        found = gather([load(captures.write_per_op(path, PARTS, threads=4, prompt=prompt, n_decode=8, header=header))])
+        assert [(entry.kind, entry.threads) for entry in found] == [("prefill", threads), ("decode", 2)]
+
+
 def test_threads_of_the_rows_where_the_header_tells_none(tmp_path: Path) -> None:
     per_op_of(tmp_path / "synthetic.csv", 2, 16)
     text = (tmp_path / "synthetic.csv").read_text().replace("# n_threads: 2\n", "")
