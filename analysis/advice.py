@@ -56,6 +56,8 @@ def next_step(verdict: Verdict, evidence: Evidence, context: Context, no_counter
         return "--assume GB/s,GOP/s projects times from the counts; a machine's own counters say what bounds it"
     if no_counters:
         return "q4engine doctor says how to get counters here"
+    if "STALL_SLOT_BACKEND" in have and not (context.slots or context.core.slots) and context.core.is_arm:
+        return "name the core with --core, or its issue slots a cycle with --slots: slots that stalled are counted"
     how = how_to_count(context.core, have)
     if not context.read_peak and any(event in have for event in (*TRAFFIC, "LL_CACHE_MISS_RD")):
         return f"{PEAK} makes a verdict of the refills, {how.split(';')[0]} one of the stalls" + _named(context.core)

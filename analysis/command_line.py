@@ -197,7 +197,7 @@ def refuse_conflicts(given: argparse.Namespace, captures: Sequence[Path]) -> Non
     """AnalysisError where a file to be written is one that is read, under whatever name."""
     wanted = [(f"--{name}", getattr(given, name, None)) for name in ("plot", "html")]
     read: list[tuple[str, Path | None]] = [("the capture", path) for path in captures]
-    read += [(f"--{name}", getattr(given, name)) for name in ("markers", "model")]
+    read += [(f"--{name}", getattr(given, name, None)) for name in ("markers", "model")]
     if refused := outputs.conflict(wanted, read):
         raise AnalysisError(refused)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from analysis.errors import printable
 from analysis.events import canonical
+from analysis.readers.perf_rows import KEPT
 from analysis.readers.source import MOST_SKIPPED, Source
 
 # Time, period and event of a sample; before them stand comm, pid[/tid], [cpu] and flags, behind them the frame, if it
@@ -110,15 +112,23 @@ def sample_of(line: str) -> tuple[Sample, str] | None:
     match = _TIMED.search(line)
     if not match:
         return None
-    words = line[: match.start()].split()
+    comm = _comm(line[: match.start()])
+    if comm is None:
+        return None
+    return Sample(float(match[1]), canonical(match[3]).name, float(match[2] or 1), "", "", comm), line[match.end() :]
+
+
+@lru_cache(KEPT)
+def _comm(before: str) -> str | None:
+    """The thread's name from what stands before the time, None where that is no sample's."""
+    words = before.split()
     if words and not _CPU.fullmatch(words[-1]) and not _PID.fullmatch(words[-1]):
         words.pop()  # flags
     if words and _CPU.fullmatch(words[-1]):
         words.pop()
     if len(words) < 2 or not _PID.fullmatch(words[-1]):
         return None
-    comm = " ".join(words[:-1])
-    return Sample(float(match[1]), canonical(match[3]).name, float(match[2] or 1), "", "", comm), line[match.end() :]
+    return " ".join(words[:-1])
 
 
 def _frame(text: str) -> tuple[str, str] | None:
@@ -131,9 +141,12 @@ def _frame(text: str) -> tuple[str, str] | None:
     for mark in _BEHIND:
         text = text.partition(mark)[0]
     address, _, rest = text.strip().partition(" ")
-    if not _ADDRESS.fullmatch(address):
-        return None
-    rest = rest.strip()
+    return _named(rest.strip()) if _ADDRESS.fullmatch(address) else None
+
+
+@lru_cache(KEPT)
+def _named(rest: str) -> tuple[str, str] | None:
+    """(symbol, image) of a frame without its address."""
     at = rest.rfind("+0x")
     if at > 0 and (offset := _OFFSET.match(rest, at)):
         image = rest[offset.end() :].strip()

@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _PLAIN_NUMBERS = re.compile(rb"[^0-9.,\n-]|[,\n]\.|\.[,\n]")
 _PLAINEST = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 _LONGEST_CELL = 1 << 16
 """Beyond it the module csv may refuse a cell."""
+_LINES_AT_ONCE = 1 << 12
 _CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
 
 
@@ -46,25 +48,49 @@ def rows_after(source: Source, first_column: re.Pattern[str]) -> Iterator[tuple[
 
     A header with semicolons is a spreadsheet's in a locale of decimal commas: cells then have points for them.
     """
-    found, separator = False, ","
-    for row, line in source.lines():
-        if not line.strip():
-            continue
-        if not found and not first_column.search(line):
-            if not (line.count(";") > line.count(",") and first_column.search(line.replace(";", ","))):
-                continue
-            separator = ";"
-        try:
-            fields = fields_of(line, separator)
-            if found and separator == ";":
-                fields = [with_point(f) if _DECIMAL_COMMA.fullmatch(f) else f for f in fields]
-        except Malformed as problem:
-            if not found:
+    lines = ((row, line) for row, line in source.lines() if line.strip())
+    separator = ""
+    for row, line in lines:
+        if separator := _separator(line, first_column):
+            try:
+                yield row, fields_of(line, separator)
+            except Malformed as problem:
                 raise source.error(str(problem), row) from None
+            break
+    while together := list(islice(lines, _LINES_AT_ONCE)):
+        yield from _rows(source, together, separator)
+
+
+def _separator(line: str, first_column: re.Pattern[str]) -> str:
+    """Of the header row; '' for any other line."""
+    if first_column.search(line):
+        return ","
+    is_header = line.count(";") > line.count(",") and first_column.search(line.replace(";", ","))
+    return ";" if is_header else ""
+
+
+def _rows(source: Source, lines: list[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
+    together = _fields_of_all([line for _, line in lines], separator)
+    for at, (row, line) in enumerate(lines):
+        try:
+            fields = together[at] if together else fields_of(line, separator)
+        except Malformed as problem:
             source.reject(row, str(problem))
             continue
-        found = True
+        if " " in line or not (line.isascii() and line.isprintable()):
+            fields = [field.strip() for field in fields]
+        if separator == ";":
+            fields = [with_point(field) if _DECIMAL_COMMA.fullmatch(field) else field for field in fields]
         yield row, fields
+
+
+def _fields_of_all(lines: list[str], separator: str) -> list[list[str]] | None:
+    """The cells of each line; None where one is broken, or a cell goes on in the next line: `fields_of` tells which."""
+    try:
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error:
+        return None
+    return rows if len(rows) == len(lines) else None
 
 
 def cell_number(text: str, what: str) -> float:

@@ -54,6 +54,11 @@ FOREIGN = (
         re.compile(r"^#\s+(?:Children\s+Self|Overhead)\s+(?:Samples\s+)?Command\b"),
     ),
     Foreign(
+        "folded stacks, as FlameGraph draws them",
+        "they hold samples, no times; for functions by phase export `perf script`, for stalls `perf stat`",
+        re.compile(r"^[^;,\s\d][^;,]{0,200}(?:;[^;]{1,400}){1,100} \d{1,15}$"),
+    ),
+    Foreign(
         "the summary that an engine prints at its end",
         "it holds times, no counts; for verdicts record a capture with `q4engine run --capture FILE.csv`",
         re.compile(r"^\s{0,8}(?:[\w:]{1,40}\s{1,20})?(?:prompt eval|eval|load|total) time =\s{1,20}[\d.]{1,16} ms"),
@@ -69,7 +74,11 @@ FOREIGN = (
     Foreign(
         "a report by toplev (pmu-tools)",
         "it holds an Intel core's own verdict, in the column Bottleneck; the rules here are for `perf stat` on Arm",
-        re.compile(r"^(?:Timestamp|CPUs|Area)?[,;]?(?:CPUs[,;])?Area[,;]Value[,;]Unit[,;]Description"),
+        re.compile(
+            r"^(?:Timestamp|CPUs|Area)?[,;]?(?:CPUs[,;])?Area[,;]Value[,;]Unit[,;]Description"
+            r"|^# \d\.\d{1,2}-full\S{0,20} on "
+            r"|^(?:FE|BE|BAD|RET)(?:/\w{1,12})?\s{1,20}[A-Z][\w.]{1,60}\s{1,20}% Slots\b"
+        ),
     ),
     Foreign(
         "a table of functions by perf annotate, gprof or callgrind",
@@ -91,7 +100,7 @@ FOREIGN = (
     Foreign(
         "an answer of likwid-perfctr",
         "likwid is not read; record with `perf stat -x,` what it counts",
-        re.compile(r"^\|?\s{0,4}(?:Event|Metric)\s+\|\s+(?:Counter|HWThread|Core \d)|^CPU type:\s|^TABLE,Group \d"),
+        re.compile(r"^\|?\s{0,60}(?:Event|Metric)\s+\|\s+(?:Counter|HWThread|Core \d)|^CPU type:\s|^TABLE,Group \d"),
     ),
     Foreign(
         "a summary of VTune",

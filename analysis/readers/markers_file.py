@@ -17,7 +17,9 @@ CLOCK = "CLOCK_MONOTONIC_RAW"
 LARGEST = 1 << 63
 MOST_MARKERS = 300_000
 
-_PLAINEST = re.compile(r"(\d{1,18}),(\d{1,18}),(\d{1,18})(?:,([\w ]{0,40}))?", re.ASCII)
+_PLAINEST = re.compile(
+    r" {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}(?:,([\w \"]{0,40}))?", re.ASCII
+)
 _ANNOTATION = re.compile(r"\bpast (\d{1,12}), n_eval (\d{1,12})\b")
 
 

@@ -7,13 +7,14 @@ begins: at `# started on`, at a title, where the time starts anew, or where the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from analysis.events import canonical
+from analysis.metric_names import SLOTS_CLASSES
 from analysis.phase import METRIC_PREFIX, NOT_SUPPORTED, OK
 from analysis.readers.perf_groups import group_numbers
 from analysis.readers.perf_rows import PerfRow
@@ -79,31 +80,40 @@ class PerfBuilder:
         self.elapsed_s, self.summary, self._errors = NAN, {}, {}
 
     def add(self, row: PerfRow) -> None:
-        # In a capture with intervals a row without a time repeats the sums of all of them (`--summary`). Summaries
-        # without intervals are somebody's excerpt, and the counts.
-        has_time = not math.isnan(row.time_s)
-        if (row.is_summary and self.n_timed) or (not has_time and self.n_timed):
-            self.n_summary += 1
-            if row.status == OK:
-                self.summary[f"{row.scope} {row.event}".strip()] = row.value
-            return
-        self.n_timed += has_time
-        self.n_untimed += not has_time
-        if self.rows.n_rows % CHECK_EVERY == CHECK_EVERY - 1:
-            self.check_size()
-        is_metric = row.event.startswith(METRIC_PREFIX)
-        if row.error > 0:
-            self.add_error(row.scope, row.event, row.error)
-        self.rows.add(
-            row.event if is_metric else "",
-            row.value,
-            start_s=row.time_s,
-            scope=row.scope,
-            status=row.status,
-            running=0.0 if row.status == NOT_SUPPORTED else row.running,
-            unit=row.unit,
-            source=row.spelling if is_metric else row.event,
-        )
+        self.add_all([row])
+
+    def add_all(self, rows: Iterable[PerfRow], running: float = NAN) -> None:
+        """running: of rows that have no share of their own."""
+        added: list[tuple[Any, ...]] = []
+        for row in rows:
+            has_time = row.time_s == row.time_s
+            if added and has_time != (added[-1][0] == added[-1][0]):
+                self.add_rows(added)
+                added = []
+            if self._is_sum(row, has_time, bool(added)):
+                continue
+            if row.error > 0:
+                self.add_error(row.scope, row.event, row.error)
+            share = 0.0 if row.status == NOT_SUPPORTED else row.running if row.running == row.running else running
+            is_metric = row.event.startswith(METRIC_PREFIX)
+            event, spelling = (row.event, row.spelling or row.event) if is_metric else ("", row.event)
+            added.append((row.time_s, NAN, row.value, share, row.scope, "", event, row.status, row.unit, "", spelling))
+        if added:
+            self.add_rows(added)
+
+    def _is_sum(self, row: PerfRow, has_time: bool, are_waiting: bool) -> bool:
+        """Whether a row repeats the sums of all intervals, as one without a time does (`--summary`): it is set aside.
+
+        Summaries without intervals are somebody's excerpt, and the counts. are_waiting: whether rows like it are still
+        to be added.
+        """
+        n_timed = self.n_timed + (has_time and are_waiting)
+        if not n_timed or (has_time and not row.is_summary):
+            return False
+        self.n_summary += 1
+        if row.status == OK:
+            self.summary[f"{row.scope} {row.event}".strip()] = row.value
+        return True
 
     def add_error(self, scope: str, event: str, error: float) -> None:
         """The relative standard error of an event's count."""
@@ -160,6 +170,8 @@ class PerfBuilder:
             raise self.source.error(f"{len(runs)} runs of perf stat in one file, more than {MOST_RUNS}")
         for begin, end, meta in runs:
             self._intervals(begin, end, meta)
+        for begin, end, _ in runs:
+            self._percentages(begin, end)
         self._canonical_events()
         self._groups([(begin, end) for begin, end, _ in runs])
         return self._tables(runs)
@@ -222,6 +234,21 @@ class PerfBuilder:
         if math.isfinite(seconds):
             meta["elapsed_s"] = seconds
         stamps[:], durations[:] = 0.0, seconds
+
+    def _percentages(self, begin: int, end: int) -> None:
+        """Shares of slots that a tool printed without a unit, as fractions: four that add up to 1, not to 100."""
+        names, unit = self.rows.names["event"].codes, self.rows.column("unit")
+        events = self.rows.column("event")[begin:end]
+        codes = [names.get(METRIC_PREFIX + name, -1) for name in SLOTS_CLASSES]
+        if -1 in codes:
+            return
+        found = [np.flatnonzero((events == code) & (unit[begin:end] == 0)) + begin for code in codes]
+        values = self.rows.column("value")
+        n = len(found[0])
+        if n and all(len(at) == n for at in found) and 0.9 < sum(values[at].sum() for at in found) / n < 1.1:
+            at = np.concatenate(found)
+            values[at] *= 100
+            unit[at] = self.rows.names["unit"].code("%")
 
     def _duration_time(self, begin: int, end: int) -> float:
         """Seconds from perf's own event `duration_time` (ns), where it was asked for."""

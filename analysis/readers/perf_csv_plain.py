@@ -40,8 +40,7 @@ def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
     """The block in the one spelling; None for what only the careful parser understands. comma: see `Dialect`."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
-    if b'"' in block:
-        block = _without_quotes(block, separator)
+    block = without_quotes(block, separator)
     if not block.isascii() or any(odd in block for odd in (b"\0", b"\r", b"\n#", b"\n\n", b'"')) or block[:1] == b"#":
         return None
     mark = separator
@@ -57,8 +56,10 @@ def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
     return Plain(block, mark, separator)
 
 
-def _without_quotes(block: bytes, separator: str) -> bytes:
+def without_quotes(block: bytes, separator: str) -> bytes:
     """The block without a spreadsheet's quotes, where each stands at a field's edge and no separator between two."""
+    if b'"' not in block:
+        return block
     data = np.frombuffer(block, dtype=np.uint8)
     is_quote = data == ord('"')
     is_edge = (data == ord(separator[0])) | (data == ord("\n"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from analysis.readers import usual_rows
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_csv_row import Dialect, parse
 from analysis.readers.perf_rows import LONGEST_ROW, is_transcript, of_group
@@ -31,7 +32,8 @@ def shapes_of(dialect: Dialect) -> Shapes | None:
             metrics = tuple(metric._replace(running=NAN) for metric in metrics)  # which is the count's
         return TextLine(row, list(metrics), group, running if running == running else None)
 
-    return Shapes(_is_plain, Kind(number, parsed, has_errors=True))
+    cut = None if dialect.comma else usual_rows.of_csv(separator)
+    return Shapes(_is_plain, Kind(number, parsed, has_errors=True, cut=cut))
 
 
 def _is_plain(line: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from analysis.readers import usual_rows
 from analysis.readers.json_records import Pairs, records, unique
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_json_row import OTHER_KEYS, parse
@@ -49,7 +50,7 @@ class State:
 
 
 def new_shapes() -> Shapes:
-    return Shapes(_is_plain, Kind(_NUMBER, _parsed, has_errors=True, is_strict=True))
+    return Shapes(_is_plain, Kind(_NUMBER, _parsed, has_errors=True, is_strict=True, cut=usual_rows.of_json))
 
 
 def found_in(line: str) -> list[Pairs]:

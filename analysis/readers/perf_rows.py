@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from analysis.errors import printable
-from analysis.metric_names import is_known, metric_name
+from analysis.metric_names import SLOTS_CLASSES, is_known, metric_name
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK
 from analysis.table import NAN
 
@@ -165,7 +165,9 @@ def _unit_and_name(text: str) -> tuple[str, str]:
     """What stands behind a ratio's value, as unit and name; the name is '' where it has none."""
     words = text.split()
     at = next((i for i, word in enumerate(words) if _IDENTIFIER.fullmatch(word)), None)
-    if at is None:  # a name of one word, behind a unit that says what it is a share of
+    if at is None:  # a name of one word, behind a unit that says what it is a share of, or behind none
+        if len(words) == 1 and metric_name(words[0]) in SLOTS_CLASSES:
+            return "", words[0]
         unit = " ".join(words[:-1])
         if len(words) < 2 or not (_SHARE_UNIT.fullmatch(unit) and is_known(words[-1])):
             return "", ""

@@ -23,7 +23,7 @@ from analysis.readers.perf_text_row import TextLine, is_row_like, parse
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.shapes import Shape, Shapes, Values, added, pending_row
 from analysis.readers.source import Source
-from analysis.readers.surroundings import TITLE, bare, is_decoration
+from analysis.readers.surroundings import TITLE, bare, bare_block, is_decoration
 from analysis.table import NAN, Table
 
 FORMAT = "perf-text"
@@ -115,7 +115,10 @@ class _Reader:
             return False
         if running is None or shape.row is None:
             self._settle()
-            self._found(shape.line(values, running))
+            if running is None and time_s == self.time_s and self._continues(shape):
+                self.pending.metrics += shape.ratios(values, time_s)
+            else:
+                self._found(shape.line(values, running))
             return True
         if time_s != time_s and (self.builder.n_timed or self.time_s == self.time_s):
             return False
@@ -130,6 +133,12 @@ class _Reader:
         self.held = (shape, values, time_s, running)
         return True
 
+    def _continues(self, shape: Shape) -> bool:
+        """Whether ratios of that shape, of the same interval, belong to the row above as they are."""
+        pending = self.pending
+        above = pending.row or (pending.metrics[0] if pending.metrics else None)
+        return above is not None and not above.scope and not shape.group
+
     def _quick_values(self, line: str) -> bool:
         """Takes a line of values that is spelled like the one above."""
         if not self.is_inside or self.is_table_of_runs or self.pending.row or self.pending.metrics:
@@ -141,6 +150,9 @@ class _Reader:
     def _release(self) -> None:
         """The row that no line added to goes to the table."""
         if self.held:
+            shape, values, _, _ = self.held
+            if shape.row and shape.error >= 0 and (error := values[shape.error]) > 0:
+                self.builder.add_error(shape.row.scope, shape.row.event, error)
             rows = added(*self.held)
             self.builder.add_rows(rows)
             self.n_rows += len(rows)
@@ -185,8 +197,8 @@ class _Reader:
             while at < len(regions) and regions[at][0] < row + n:
                 first, last = max(regions[at][0], row), min(regions[at][1], row + n - 1)
                 self.source.skipped += sum(map(bool, raw[next_row - row : first - row]))
-                part = b"\n".join(raw[first - row : last - row + 1])
-                yield from self.lines.of_block(self.source, first, part + b"\n", exact=False)
+                part = bare_block(b"\n".join(raw[first - row : last - row + 1]) + b"\n")
+                yield from self.lines.of_block(self.source, first, part, exact=False)
                 next_row = last + 1
                 if regions[at][1] >= row + n:
                     break
@@ -350,13 +362,14 @@ class _Reader:
         """The count that is complete, with its metrics: they were counted for the same share of the time."""
         pending, self.pending = self.pending, _Pending()
         running = pending.row.running if pending.row else 1.0
-        metrics = [of_group(m, pending.group) for m in pending.metrics]
-        filled = [m if m.running == m.running else m._replace(running=running) for m in metrics]
-        self._add_all([*([pending.row] if pending.row else []), *filled])
+        metrics = pending.metrics
+        if pending.group.endswith(")"):
+            metrics = [of_group(m, pending.group) for m in metrics]
+        self._add_all([*([pending.row] if pending.row else []), *metrics], running)
 
-    def _add_all(self, rows: list[PerfRow]) -> None:
-        for row in rows:
-            self.builder.add(row)
+    def _add_all(self, rows: list[PerfRow], running: float = NAN) -> None:
+        """running: of ratios that have no share of their own."""
+        self.builder.add_all(rows, running)
         self.n_rows += len(rows)
 
 

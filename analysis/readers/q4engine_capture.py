@@ -95,12 +95,40 @@ def read(source: Source) -> Table:
     return Table(builder.frame(), meta, notes, calls=calls)
 
 
+class _Cells:
+    """The rows' cells by column. Lines without quotes and blanks wait until there are many to be cut at once."""
+
+    def __init__(self, n_columns: int) -> None:
+        self.columns: list[list[str]] = [[] for _ in range(n_columns)]
+        self._waiting: list[str] = []
+
+    def takes(self, line: str) -> bool:
+        """Whether the line was taken: it is a plain row of as many cells as there are columns."""
+        is_plain = line.isascii() and line.isprintable() and " " not in line and '"' not in line
+        if not is_plain or line.count(",") != len(self.columns) - 1:
+            return False
+        self._waiting.append(line)
+        return True
+
+    def add(self, fields: list[str]) -> None:
+        self.flush()
+        for column, field in zip(self.columns, fields, strict=True):
+            column.append(field)
+
+    def flush(self) -> None:
+        if self._waiting:
+            cells = ",".join(self._waiting).split(",")
+            for at, column in enumerate(self.columns):
+                column += cells[at :: len(self.columns)]
+            self._waiting = []
+
+
 def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[list[str]]]:
-    """Header, column names, row numbers and cells of the rows, all still text."""
+    """Header, column names, row numbers and each column's cells, all still text."""
     header: dict[str, Any] = {}
     columns: list[str] = []
     rows: list[int] = []
-    cells: list[list[str]] = []
+    cells = _Cells(0)
     for row, line in source.lines():
         if not columns and line.startswith("#"):
             match = _HEADER.fullmatch(line.strip())
@@ -112,6 +140,8 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
                     raise source.error(f"more than {MOST_KEYS} keys in the header", row)
             elif row > 1:
                 source.reject(row, f"expected '# key: value', found '{printable(line)}'")
+        elif columns and cells.takes(line):
+            rows.append(row)
         elif line.strip():
             try:
                 fields = fields_of(line)
@@ -120,16 +150,18 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
                 continue
             if not columns:
                 columns = _column_names(source, row, fields)
+                cells = _Cells(len(columns))
             elif len(fields) != len(columns):
                 source.reject(row, f"{len(fields)} fields, expected {len(columns)}")
             else:
                 rows.append(row)
-                cells.append(fields)
+                cells.add(fields)
     if not columns:
         raise source.error("the line of column names is missing")
     if not rows:
         raise source.error("no calls in it")
-    return header, columns, rows, cells
+    cells.flush()
+    return header, columns, rows, cells.columns
 
 
 def _column_names(source: Source, row: int, fields: list[str]) -> list[str]:
@@ -175,7 +207,7 @@ def _frame(
     row_numbers = np.array(rows)
     data: dict[str, Any] = {}
     good = np.ones(len(rows), dtype=bool)
-    for column, values in zip(columns, zip(*cells, strict=True), strict=True):
+    for column, values in zip(columns, cells, strict=True):
         is_number = column in NUMBERS or holds_numbers(column)
         whole = _whole(values, column not in WHOLE) if is_number else None
         if whole is not None:
@@ -206,11 +238,14 @@ def _frame(
 def _whole(texts: Sequence[str], may_be_empty: bool) -> pd.Series[int] | pd.Series[float] | None:
     """A column of plain whole numbers, and of cells without one if it may have some; None for any other."""
     digits = "".join(texts)
+    if not digits and may_be_empty:
+        return pd.Series(np.full(len(texts), np.nan))
     if not (digits.isascii() and digits.isdigit()) or max(map(len, texts)) > MOST_DIGITS:
         return None
     if "" not in texts:
-        return pd.Series(np.array(texts, dtype=bytes).astype(np.int64))
-    return pd.Series(np.array([text or "nan" for text in texts], dtype=bytes).astype(float)) if may_be_empty else None
+        return pd.Series(np.fromiter(map(int, texts), np.int64, len(texts)))
+    numbers = map(float, [text or "nan" for text in texts])
+    return pd.Series(np.fromiter(numbers, float, len(texts))) if may_be_empty else None
 
 
 def _canonical_columns(

@@ -49,7 +49,8 @@ class Lines:
         if self._found is None and not self._is_mixed:
             self._found = _found(self.shapes, self._block)
             self._is_mixed = self._found is None
-        return self._found[row - self._row] if self._found else self.shapes.find(line)
+        found = self._found[row - self._row] if self._found else self.shapes.find(line)
+        return found or self.shapes.by_words(line)
 
 
 class _Numbers(NamedTuple):

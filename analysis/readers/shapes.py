@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from analysis.phase import NOT_SUPPORTED
+from analysis.readers import usual_rows
 from analysis.readers.perf_rows import Malformed, PerfRow
 from analysis.readers.perf_text_row import TextLine, parse
+from analysis.readers.usual_rows import NUMBERS, Cut, Words
 from analysis.table import NAN
 
 MOST_SHAPES = 4096
@@ -25,6 +27,8 @@ TRIED, FEW_FOUND = 8192, 0.25
 """After so many lines of which fewer are of a known shape, no more are looked up: a look costs a fourth of a parse."""
 MOST_NUMBERS = 8
 MOST_DIGITS = 19
+MOST_OF_WORDS = 1 << 15
+METRIC = NUMBERS.index("metric 0")
 
 _NUMBER = re.compile("(?<![\\w./:,+'’-])(\\d[\\d.,'’\u00a0\u202f\u2009]*)(?![\\w/:-])")
 _TO_ZERO = str.maketrans("123456789", "000000000")
@@ -84,9 +88,11 @@ class Shape(NamedTuple):
 
     def line(self, values: Values, running: float | None) -> TextLine:
         """A line of ratios alone."""
-        time_s = self.time_s(values)
-        metrics = [row._replace(time_s=time_s, value=values[at]) for at, row in self.metrics]
-        return TextLine(None, metrics, self.group, running)
+        return TextLine(None, self.ratios(values, self.time_s(values)), self.group, running)
+
+    def ratios(self, values: Values, time_s: float) -> list[PerfRow]:
+        """The ratios of a line."""
+        return [PerfRow(time_s, row.scope, values[at], *row[3:]) for at, row in self.metrics]
 
 
 Values = Sequence[float]
@@ -108,16 +114,18 @@ class Kind(NamedTuple):
     """How a format is learnt.
 
     number: a pattern for what may differ, one group around it. parse: the careful parser. has_errors: whether the
-    reader takes a variance. is_strict: a number that begins with a needless 0 is for the careful parser.
+    reader takes a variance. is_strict: a number that begins with a needless 0 is for the careful parser. cut: into the
+    words and numbers of a usual row.
     """
 
     number: re.Pattern[str]
     parse: Callable[[str], TextLine | None]
     has_errors: bool = False
     is_strict: bool = False
+    cut: Callable[[str], Cut | None] | None = None
 
 
-TEXT = Kind(_NUMBER, _parsed_text)
+TEXT = Kind(_NUMBER, _parsed_text, has_errors=True, cut=usual_rows.of_text)
 
 
 class Shapes:
@@ -129,6 +137,7 @@ class Shapes:
         self._split = kind.number.split
         self._known: dict[Key, Shape | None] = {}
         self._seen: dict[Key, int] = {}  # how often, before it is learnt
+        self._of_words: dict[Words, Shape | None] = {}
         self._n_tried = self._n_found = 0
 
     def find(self, line: str) -> Found | None:
@@ -148,6 +157,24 @@ class Shapes:
         self._n_found += 1
         return shape, [reading.value(texts) for reading in shape.readings]
 
+    def by_words(self, line: str) -> Found | None:
+        """The same for a usual row, however it is spelled: the first with its words is read with care."""
+        cut = self.kind.cut(line) if self.kind.cut else None
+        if cut is None:
+            return None
+        words, values = cut
+        shape = self._of_words.get(words)
+        if shape is None:
+            if words in self._of_words or len(self._of_words) >= MOST_OF_WORDS or not self.is_plain(line):
+                return None
+            example = _parsed(line, self.kind)
+            if example and example.metrics and not values[METRIC] > 0:
+                return None  # 0 is 0 in any unit: the next one tells more
+            shape = self._of_words[words] = _of_words(example, values) if example else None
+            if shape is None:
+                return None
+        return shape, values
+
     def _seen_again(self, key: Key, line: str) -> Shape | None:
         sights = self._seen.get(key, 0) + 1
         if sights < SIGHTS:
@@ -158,6 +185,21 @@ class Shapes:
             return None
         shape = self._known[key] = _learned(line, self.kind) if self.is_plain(line) else None
         return shape
+
+
+def _of_words(example: TextLine, values: Values) -> Shape | None:
+    """The shape of rows with these words, where the careful parser finds the pattern's numbers in the example."""
+    found = dict(zip(NUMBERS, values, strict=True))
+    fields = _fields(example)
+    place = {name: at for at, name in enumerate(NUMBERS) if found[name] == found[name]}
+    told = {name: value for name, value in fields.items() if value == value and (name in place or name != "share")}
+    if example.row is None or any(found.get(name) != value for name, value in told.items()):
+        return None
+    if any(name not in told for name in place if name != "metric 0"):
+        return None
+    time, amount, share, error = (place.get(name, -1) for name in ("time", "count", "share", "error"))
+    metrics = tuple((METRIC, metric) for metric in example.metrics)
+    return Shape(example.row, (), time, amount, share, error, metrics, example.group, example.running)
 
 
 def _learned(line: str, kind: Kind) -> Shape | None:
@@ -264,5 +306,6 @@ def added(shape: Shape, values: Values, time_s: float, running: float) -> list[A
 def pending_row(shape: Shape, values: Values, time_s: float, running: float) -> tuple[PerfRow, list[PerfRow]]:
     """The count and the ratios of a line, for a reader whose next line may add to them."""
     assert shape.row
-    row = shape.row._replace(time_s=time_s, value=shape.value(values), running=running)
+    error = values[shape.error] if shape.error >= 0 else NAN
+    row = shape.row._replace(time_s=time_s, value=shape.value(values), running=running, error=error)
     return row, [metric._replace(time_s=time_s, value=values[at]) for at, metric in shape.metrics]

@@ -16,6 +16,7 @@ from analysis.errors import AnalysisError, printable
 from analysis.events import streamline_event
 from analysis.phase import NOT_COUNTED, Marker
 from analysis.readers.csv_rows import cell_number, numbers_of, rows_after, seconds
+from analysis.readers.perf_csv_plain import without_quotes
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import STDIN, Source
 from analysis.table import NAN, Table, TableBuilder, summarise
@@ -68,7 +69,7 @@ def _all_numbers(source: Source, header: int, names: list[str], columns: list[Co
             block = block[block.find(b"\n") + 1 :]
         if not block:
             continue
-        cells = numbers_of(block.replace(b"\r\n", b"\n"), len(names))
+        cells = numbers_of(without_quotes(block.replace(b"\r\n", b"\n"), ","), len(names))
         if cells is None:
             return None
         found.append(cells[:, used])

@@ -13,6 +13,8 @@ ELAPSED = "seconds time elapsed"
 
 _MOST_QUOTES = 20
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;:?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-9;:?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_QUOTES = re.compile(rb"\n(?:[ \t]{0,80}>){1,20}")
 _FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})[\w+-]{0,20}\s{0,12}|\s{0,12}</?(?:pre|code|details|summary)>\s{0,12}")
 _CUT = re.compile(r"\s*(?:\[?\(?(?:\.{2,}|…)\)?\]?|\[(?:snip|cut)\])\s*")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'", "&#x27;": "'", "&amp;": "&"}
@@ -37,6 +39,15 @@ def bare(line: str) -> str:
             break
         text = inner[1:]
     return text.rstrip()
+
+
+def bare_block(block: bytes) -> bytes:
+    """Whole lines without what `bare` would take off most of them, at once: colours, and quote marks at their begin."""
+    if b"\x1b" in block:
+        block = _ESCAPES.sub(b"", block)
+    if block[:1] == b">" or b"\n>" in block:
+        block = _QUOTES.sub(b"\n", b"\n" + block)[1:]
+    return block
 
 
 def is_decoration(text: str) -> bool:

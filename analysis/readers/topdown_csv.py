@@ -36,20 +36,26 @@ def read(source: Source) -> Table:
     builder.meta["clock"] = "topdown-tool"
     run_of: dict[tuple[str, str], str] = {}
     known: dict[tuple[str, ...], PerfRow] = {}
-    used = ("run", "time", "value", what, *_OF_A_ROW)
-    of_row = itemgetter(*(names.index(name) if name in names else len(names) for name in used))
+    of_row, of_key = (
+        itemgetter(*(names.index(name) if name in names else len(names) for name in used))
+        for used in (("run", "time", "value"), (what, *_OF_A_ROW))
+    )
     waiting: list[Added] = []
+    last, time_s = "", NAN
     for row, fields in rows:
         try:
             if len(fields) != len(names):
                 raise Malformed(f"{len(fields)} fields, expected {len(names)}")
-            run, time, value, name, *others = of_row([*fields, ""])
-            if run_of.setdefault((name, time), run) != run:
-                name = printable(name)
+            fields.append("")
+            run, time, value = of_row(fields)
+            key = of_key(fields)
+            if run_of.setdefault((key[0], time), run) != run:
+                name = printable(key[0])
                 raise source.error(f"holds several runs of topdown-tool, {name} in more than one; keep one", row)
-            time_s, number = _numbers(time, value, what)
-            key = (name, *others)
-            one = known[key] if key in known else _one(key, what)
+            if time != last:
+                last, time_s = time, _time(time)
+            number = _value(value, what)
+            one = known.get(key) or _one(key, what)
             if len(known) < MOST_KNOWN:
                 known[key] = one
             _add(builder, waiting, one, time_s, number)
@@ -67,14 +73,18 @@ def read(source: Source) -> Table:
     return table
 
 
-def _numbers(time: str, text: str, what: str) -> tuple[float, float]:
-    time_s = cell_number(time, "time")
+def _time(text: str) -> float:
+    time_s = cell_number(text, "time")
     if time_s < 0:
         raise Malformed("time is negative")
+    return time_s
+
+
+def _value(text: str, what: str) -> float:
     value = cell_number(text, "value")
     if what == "event" and value < 0:
         raise Malformed("the count is negative")
-    return time_s, value
+    return value
 
 
 def _one(cells: Sequence[str], what: str) -> PerfRow:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from analysis.errors import printable
 from analysis.phase import NOT_COUNTED, OK
-from analysis.readers.perf_rows import Malformed, PerfRow, check_length, named_metric, number
+from analysis.readers.perf_rows import KEPT, Malformed, PerfRow, check_length, named_metric, number
 from analysis.readers.source import Source
 from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table, TableBuilder
@@ -38,13 +39,24 @@ _METRIC = re.compile(
 
 @dataclass
 class _State:
-    """Of the file so far. columns: of the table that is open. node: the tree's last label. cpu: of the section."""
+    """Of the file so far. columns: of the table that is open. node: the tree's last label. cpu: of the section.
+
+    values: numbers of the columns that hold any. total: the one of all cores, -1 where it is not known.
+    """
 
     columns: list[str] = field(default_factory=list)
     node: str = ""
     cpu: str = ""
     is_inside: bool = False
     cores_set_aside: bool = False
+    values: list[int] = field(default_factory=list)
+    total: int = -1
+
+    def open_table(self, columns: list[str]) -> None:
+        self.columns, self.is_inside = columns, True
+        self.values = [at for at, column in enumerate(columns) if column not in ("Metric", "Unit")]
+        aggregated = (at for at in self.values if columns[at] == "Value" or columns[at].startswith("Aggregated"))
+        self.total = next(aggregated, self.values[0] if len(self.values) == 1 else -1)
 
 
 @dataclass
@@ -61,7 +73,7 @@ def read(source: Source) -> Table:
     for row, line in source.lines(exact=False):
         text = bare(line).strip()
         try:
-            if _RUN.fullmatch(text):
+            if text.startswith("Run ") and _RUN.fullmatch(text):
                 runs += [_Run()] if runs[-1].rows else []
                 if len(runs) > MOST_RUNS:
                     raise source.error(f"more than {MOST_RUNS} runs", row)
@@ -81,26 +93,27 @@ def read(source: Source) -> Table:
 
 def _line(text: str, state: _State, source: Source, row: int) -> PerfRow | None:
     """The ratio of a line, None where it has none."""
-    if not text or _RULE.fullmatch(text):
+    if not text or (not text[0].isalpha() and _RULE.fullmatch(text)):
         return None
     check_length(text)
-    cells = [cell.strip(_MARKS) for cell in _BARS.split(text.strip(_MARKS))]
-    if (len(cells) > 3 and "Value" in cells) or ("Metric" in cells and "Unit" in cells):
-        state.columns = [cell for cell in cells if cell]
-        state.is_inside = True
-        return None
-    if len(cells) > len(state.columns) and state.columns and text.strip(_MARKS)[-1:] in "┃│|":
-        return _cells(cells[:-1][-len(state.columns) :], state)
-    plain = text[_TREE.match(text).end() :] if _TREE.match(text) else text  # type: ignore[union-attr]
-    cpu = _CPU.fullmatch(plain)
+    if _BARS.search(text):
+        cells = [cell.strip(_MARKS) for cell in _BARS.split(text.strip(_MARKS))]
+        if (len(cells) > 3 and "Value" in cells) or ("Metric" in cells and "Unit" in cells):
+            state.open_table([cell for cell in cells if cell])
+            return None
+        if len(cells) > len(state.columns) and state.columns and text.strip(_MARKS)[-1:] in "┃│|":
+            return _cells(cells[:-1][-len(state.columns) :], state)
+    branch = _TREE.match(text)
+    plain = text[branch.end() :] if branch else text
+    cpu = _CPU.fullmatch(plain) if plain.startswith("CPU ") else None
     if cpu:
         state.cpu, state.columns, state.is_inside = cpu[1], [], True
-    elif _HEADING.fullmatch(plain):
+    elif plain.startswith(("Stage ", "[")) and _HEADING.fullmatch(plain):
         state.is_inside, state.columns = True, []
     elif plain != text:
         state.node, state.columns = re.sub(r"\s*\([^)]*\)$", "", plain), []
-    elif state.is_inside and (match := _METRIC.fullmatch(plain)):
-        return _metric(match["name"], match["value"], f"{match['percent']} {match['unit']}")
+    elif state.is_inside and (found := _dotted(plain)):
+        return found
     elif state.is_inside and (".." in plain or re.search(r"\d%", plain)) and not is_decoration(plain):
         raise Malformed(f"expected 'name.... value unit', found '{printable(plain)}'")
     else:
@@ -108,19 +121,23 @@ def _line(text: str, state: _State, source: Source, row: int) -> PerfRow | None:
     return None
 
 
-def _cells(cells: list[str], state: _State) -> PerfRow | None:
-    by_column = dict(zip(state.columns, cells, strict=True))
-    name = by_column.get("Metric", state.node)
-    total = next((c for c in state.columns if c == "Value" or c.startswith("Aggregated")), None)
-    values = [c for c in state.columns if c not in ("Metric", "Unit")]
-    if total is None and len(values) == 1:
-        total = values[0]
-    if total is None or not name:
-        raise Malformed(f"a table of topdown-tool without a value for all cores: {printable(', '.join(state.columns))}")
-    state.cores_set_aside |= len(values) > 1
-    return _metric(name, by_column[total], by_column.get("Unit", ""))
+@lru_cache(KEPT)
+def _dotted(text: str) -> PerfRow | None:
+    """The ratio of a line of the old form, `name.... value unit`."""
+    match = _METRIC.fullmatch(text)
+    return _metric(match["name"], match["value"], f"{match['percent']} {match['unit']}") if match else None
 
 
+def _cells(cells: list[str], state: _State) -> PerfRow:
+    columns = state.columns
+    name = cells[columns.index("Metric")] if "Metric" in columns else state.node
+    if state.total < 0 or not name:
+        raise Malformed(f"a table of topdown-tool without a value for all cores: {printable(', '.join(columns))}")
+    state.cores_set_aside |= len(state.values) > 1
+    return _metric(name, cells[state.total], cells[columns.index("Unit")] if "Unit" in columns else "")
+
+
+@lru_cache(KEPT)
 def _metric(name: str, value: str, unit: str) -> PerfRow:
     unit = " ".join(unit.split())
     percent = value.endswith("%")

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from synthetic_captures import Part, write_per_op  # noqa: E402
 
-from analysis import compare, roofline, scaling, stalls, timeline  # noqa: E402
+from analysis import compare, functions, roofline, scaling, stalls, timeline  # noqa: E402
 
 GHZ = 2.8e9
 # Weights of a 24-layer model in Q4_0, bytes: rows x columns x 4.5 / 8.
@@ -93,6 +93,34 @@ def slower(folder: Path) -> Path:
     return _write(folder / "synthetic-after.csv", changed, 4, 64)
 
 
+# Samples of a hundred that fall into each function.
+FUNCTIONS = {
+    "prefill": {"q4_gemm_q4_0": 81, "q4_attention": 7, "q4_quantize_columns": 5, "q4_swiglu": 3, "__GI___pthread": 4},
+    "decode": {
+        "q4_gemv_q4_0": 74,
+        "q4_barrier_wait": 13,
+        "q4_attention": 6,
+        "q4_rms_norm": 3,
+        "q4_swiglu": 2,
+        "q4_rope": 2,
+    },
+}
+
+
+def samples(folder: Path) -> tuple[Path, Path]:
+    """Text as `perf script` prints it, of a prompt and of tokens, and the markers file between them."""
+    lines, at = [], 100.0
+    for shares in FUNCTIONS.values():
+        for name in [name for name, count in shares.items() for _ in range(5 * count)]:
+            at += 0.001
+            lines.append(f"q4engine 4711 {at:.6f}: 1000000 cpu-clock: 7f00 {name}+0x10 (/usr/lib/_native.abi3.so)")
+    (folder / "synthetic-script.txt").write_text("\n".join(lines) + "\n")
+    (folder / "synthetic-markers.csv").write_text(
+        "time_ns,n_past,n_eval,phase\n100000500000,0,64,prefill\n100500500000,64,1,decode\n101100000000,65,0,\n"
+    )
+    return folder / "synthetic-script.txt", folder / "synthetic-markers.csv"
+
+
 def _write(path: Path, made_of: Sequence[Part], threads: int, prompt: int) -> Path:
     rates = _rates(0, 0, 0, 0, 0, 0)
     return write_per_op(
@@ -117,7 +145,9 @@ def main(folder: Path) -> None:
         timeline.main([one, "--plot", str(folder / "timeline.png")])
         scaling.main([str(made), "--plot", str(folder / "scaling.png")])
         compare.main([one, after, "--plot", str(folder / "compare.png")])
-    for name in ("stalls", "roofline", "timeline", "scaling", "compare"):
+        script, markers = map(str, samples(Path(scratch)))
+        functions.main([script, "--markers", markers, "--plot", str(folder / "functions.png")])
+    for name in ("stalls", "roofline", "timeline", "scaling", "compare", "functions"):
         _small(folder / f"{name}.png")
 
 

@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "examples"), str(ROOT / "tests" /
 import make  # noqa: E402
 from pages import browser  # noqa: E402
 
-from analysis import compare, roofline, scaling, stalls, timeline  # noqa: E402
+from analysis import compare, functions, roofline, scaling, stalls, timeline  # noqa: E402
 
 WIDTHS, HEIGHT = (1400, 390), 1500
 SCALE = 0.6
@@ -29,6 +29,7 @@ SCHEMES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 def pages(folder: Path) -> list[Path]:
     """One page of each command. Captures are named as seen from the folder, which is nobody's business on a page."""
     captures = make.captures(folder).relative_to(folder)
+    script, markers = (path.relative_to(folder) for path in make.samples(folder))
     before, after = captures / "synthetic-t4-p64.csv", make.slower(folder).relative_to(folder)
     commands = {
         "stalls": (stalls.main, [before]),
@@ -36,6 +37,7 @@ def pages(folder: Path) -> list[Path]:
         "roofline": (roofline.main, [before, "--compute-peak", "1600"]),
         "scaling": (scaling.main, [captures]),
         "compare": (compare.main, [before, after]),
+        "functions": (functions.main, [script, "--markers", markers]),
     }
     with chdir(folder):
         for name, (main, arguments) in commands.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from models.tiny import TINY_LLAMA, write_tiny
 
-from analysis import functions, model_bytes
+from analysis import function_shares, model_bytes
 from analysis.errors import AnalysisError
 from analysis.judging import load_runs
 from analysis.phase import METRIC_PREFIX
@@ -73,7 +73,7 @@ class Script(Reader):
     def case(self, rng: random.Random) -> None:
         self._write(rng)
         markers = self._markers if rng.random() < 0.5 else None
-        found, _ = functions.shares(self._path, markers, 0.0, rng.random() < LENIENT)
+        found, _ = function_shares.shares(self._path, markers, 0.0, rng.random() < LENIENT)
         for share in found:
             assert 0 <= share.share <= 1 + 1e-9, f"{share.symbol} has a share of {share.share}"
 

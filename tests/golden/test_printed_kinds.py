@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import functions
+from analysis import function_shares
 from analysis.errors import AnalysisError
 from analysis.judging import Options, load_runs
 from analysis.readers import formats
@@ -48,7 +48,7 @@ def test_every_file_has_its_answer() -> None:
     [("chains.txt", "q4_gemv"), ("insn.txt", "ggml_vec_dot_q4_0_q8_0"), ("task-events.txt", "dot")],
 )
 def test_samples(name: str, leaf: str) -> None:
-    found, _ = functions.shares(PRINTED / "perf-script" / name, None, 0.0, lenient=False)
+    found, _ = function_shares.shares(PRINTED / "perf-script" / name, None, 0.0, lenient=False)
     assert leaf in [share.symbol for share in found]
 
 

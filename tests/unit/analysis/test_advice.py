@@ -33,3 +33,11 @@ def test_every_outcome_has_a_next_step(outcome: Outcome, name: str) -> None:
 def test_waiting_by_its_cause(waits: Waits, said: str) -> None:
     evidence = Evidence(phase(), (), waits=waits)
     assert said in next_step(Verdict("combined", Outcome.WAITING, ""), evidence, Context())
+
+
+def test_slots_that_nobody_told() -> None:
+    whole = phase(STALL_SLOT_BACKEND=3.5)
+    evidence, verdict = Evidence(whole, tuple(whole.steps)), Verdict("combined", Outcome.NOT_MEASURED, "")
+    assert "--slots" in next_step(verdict, evidence, Context(cores.load("generic")))
+    assert "--slots" not in next_step(verdict, evidence, Context(cores.load("generic"), slots=5))
+    assert "--slots" not in next_step(verdict, evidence, Context(cores.load("neoverse-v2")))

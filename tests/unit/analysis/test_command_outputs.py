@@ -10,7 +10,7 @@ import synthetic_captures as captures
 from synthetic_captures import decode
 from synthetic_cases import counts
 
-from analysis import roofline, scaling, stalls, timeline
+from analysis import functions, roofline, scaling, stalls, timeline
 from analysis.errors import AnalysisError
 
 Main = Callable[[Sequence[str]], int]
@@ -67,3 +67,10 @@ def test_all_that_cannot_be_written_is_named(capture: Path) -> None:
         stalls.main([str(capture), "--plot", str(plot), "--html", str(page)])
     message = "cannot be written: No such file or directory"
     assert str(caught.value) == f"{plot}: {message}; {page}: {message}"
+
+
+def test_samples_are_never_written_over(tmp_path: Path) -> None:
+    samples = tmp_path / "script.txt"
+    samples.write_text("q4engine  7  10.1:  250000 cpu-clock:  7f00 gemm+0x10 (/lib/x.so)\n")
+    with pytest.raises(AnalysisError, match="is the file of the capture"):
+        functions.main([str(samples), "--html", str(samples)])

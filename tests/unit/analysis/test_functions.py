@@ -45,7 +45,9 @@ def test_functions_of_perf_script(tmp_path: Path, command: Run) -> None:
     assert found["notes"] == [named, "1 of 6 samples lie outside every phase"]
     assert [f["samples"] for f in found["functions"]] == [2, 1, 1, 1]
     shown = command(*arguments)[1]
-    assert "66.67 %  gemm_q4_0  (native.so)" in shown and "\nprefill, by cpu-clock, 3 samples\n" in shown
+    assert "prefill  66.7 % in gemm_q4_0: by cpu-clock, then rms_norm 33.3 %, 3 samples" in shown
+    (row,) = (line.split() for line in shown.splitlines() if "gemm_q4_0" in line and "native.so" in line)
+    assert row == ["gemm_q4_0", "66.67", "%", "2", "native.so"] and "\nprefill, by cpu-clock, 3 samples\n" in shown
     status, _, err = command(*arguments, "--offset", "1000")
     assert status == 1 and "--offset" in err
 

@@ -56,6 +56,11 @@ def test_a_row_with_broken_quotes_is_named_or_skipped(tmp_path: Path) -> None:
     assert lenient.closing_notes()[0].startswith("1 malformed row(s) skipped; the first is line 2: ")
 
 
+def test_a_cell_never_goes_on_in_the_next_line(tmp_path: Path) -> None:
+    source = Source(written(tmp_path, 'When,What\n0,"x, y"\n1,"x\n2,y"\n 3,z \n'), lenient=True)
+    assert list(rows_after(source, FIRST))[1:] == [(2, ["0", "x, y"]), (4, ["2", 'y"']), (5, ["3", "z"])]
+
+
 def test_a_broken_header_is_an_error_even_if_lenient(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="line 1: not comma-separated values"):
         list(rows_after(Source(written(tmp_path, '"When\n1,x\n'), lenient=True), FIRST))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from capture_tables import none_for_nan
 
-from analysis import functions
+from analysis import function_shares
 from analysis.readers import read
 from analysis.table import Table
 
@@ -143,5 +143,7 @@ def test_what_was_skipped_is_counted(shared_data: Path, name: str, note: str) ->
 
 
 def test_lines_of_source_are_no_frames(shared_data: Path) -> None:
-    found, _ = functions.shares(shared_data / "field" / "12-perf-script-srcline-flamegraph205.txt", None, 0.0, False)
+    found, _ = function_shares.shares(
+        shared_data / "field" / "12-perf-script-srcline-flamegraph205.txt", None, 0.0, False
+    )
     assert {share.symbol for share in found} == {"_dl_map_object"}

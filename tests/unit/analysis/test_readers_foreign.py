@@ -24,6 +24,7 @@ FILES = {
     "holds samples, no counts": "Flat profile:\n\nEach sample counts as 0.01 seconds.\n",
     "counts none": "List of pre-defined events (to be used in -e or -M):\n\n  cpu-cycles OR cycles\n",
     "use `simpleperf stat`": "Cmdline: /data/local/tmp/simpleperf record -p 1\nArch: arm64\n",
+    "as FlameGraph draws them": "llama-cli;main;llama_decode;dot 4123\nllama-cli;main 12\n",
     "likwid": "CPU type: ARM Neoverse V2\n",
     "VTune": "Elapsed Time: 3.861s\n    CPU Time: 3.1s\n",
     "q4engine run --capture": '{"text": "Hello", "tokens": [1], "stop_reason": "length"}\n',
@@ -36,6 +37,20 @@ def test_what_reads_it(tmp_path: Path, advice: str) -> None:
         read(written(tmp_path, FILES[advice]))
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("# 4.8-full-perf on Intel(R) Core(TM) [skl]\nFE   Frontend_Bound   % Slots    14.0   <\n", "toplev"),
+        ("BE/Mem   Backend_Bound.Memory_Bound  % Slots   41.0  <==\nRET  Retiring   % Slots    21.3\n", "toplev"),
+        ("+-----+-----+\n|               Event               | HWThread 0 |\n", "likwid"),
+        ("+-----+-----+\n| Metric | Core 1 |\n", "likwid"),
+    ],
+)
+def test_other_forms_of_these_tools(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(AnalysisError, match=name):
+        read(written(tmp_path, text))
 
 
 def test_no_capture_is_taken_for_another_commands() -> None:

@@ -120,3 +120,17 @@ def test_lines_that_continue_one_of_a_cpu_are_of_that_cpu(tmp_path: Path) -> Non
         ("cpu:1", "metric:backend_bound", 71.0),
         ("cpu:1", "metric:frontend_bound", 6.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "whole"), [("0.66 0.01 0.02 0.31", 1), ("66.0 % 1.0 % 2.0 % 31.0 %", 100), ("0.66", 0)]
+)
+def test_shares_of_slots_without_a_unit(tmp_path: Path, shown: str, whole: int) -> None:
+    """Four that add up to 1 are fractions; one alone may be anything."""
+    parts = shown.replace(" %", "%").split()
+    names = ("backend_bound", "bad_speculation", "frontend_bound", "retiring")
+    lines = [f"#  {part.replace('%', ' %')}  {name}\n" for part, name in zip(parts, names, strict=False)]
+    table = parsed(tmp_path, f" Performance counter stats for 'x':\n\n  TopdownL1  {'                '.join(lines)}")
+    found = dict(zip(table.frame["event"], table.frame["value"], strict=True))
+    assert found["metric:backend_bound"] == pytest.approx(66.0 if whole else 0.66)
+    assert set(table.frame["unit"]) == ({"%"} if whole else {""})

@@ -14,7 +14,7 @@ from analysis.readers.perf_csv_row import Dialect
 from analysis.readers.perf_csv_shapes import shapes_of
 from analysis.readers.perf_json_shapes import new_shapes
 from analysis.readers.shape_blocks import FEWEST, Lines
-from analysis.readers.shapes import Shape, Shapes
+from analysis.readers.shapes import TEXT, Shape, Shapes
 from analysis.readers.source import Source
 
 
@@ -90,6 +90,6 @@ def _told(shape: Shape, values: Sequence[float]) -> str:
 def test_blocks_of_which_no_two_lines_are_alike(tmp_path: Path) -> None:
     lines = [f"     1.000123456      {n:>17,}      event_of_{'x' * n}" for n in range(FEWEST)]
     source = Source(written(tmp_path, "\n".join(lines) + "\n"))
-    together = Lines(_of_text())
+    together = Lines(Shapes(lambda line: True, TEXT._replace(cut=None)))
     assert not any(together.find(row, line) for row, line in together.of_source(source))
     assert all(together.find(row, line) for row, line in together.of_source(source))

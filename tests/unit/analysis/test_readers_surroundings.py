@@ -10,7 +10,7 @@ from capture_tables import parsed, readings, written
 from analysis.errors import AnalysisError
 from analysis.readers import read
 from analysis.readers.perf_rows import is_transcript
-from analysis.readers.surroundings import bare, is_decoration
+from analysis.readers.surroundings import bare, bare_block, is_decoration
 
 TABLE = (
     " Performance counter stats for './a.out':\n\n"
@@ -62,6 +62,21 @@ def test_quoted_and_indented(tmp_path: Path, quote: str) -> None:
 def test_colours(tmp_path: Path) -> None:
     coloured = TABLE.replace("1.5 GHz", "\x1b[31m1.5\x1b[m GHz").replace("2,000", "\x1b[1;32m2,000\x1b[0m")
     assert readings(parsed(tmp_path, coloured)) == WANTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> 1 cycles\n>> 2\n> > 3\n>\n",
+        "1\n> 2\n    > 3\n>\x1b[31m 4\x1b[m  \n\x1b]0;title\x07 5\n",
+        "\x1b]0;open\n1 \x1b[1\n2\n",
+        ">" * 25 + " 1\n> \n",
+        "1 > 0\n\n",
+    ],
+)
+def test_a_block_is_bare_as_its_lines_are(text: str) -> None:
+    block = bare_block(text.encode()).decode()
+    assert [bare(line) for line in block.split("\n")] == [bare(bare(line)) for line in text.split("\n")]
 
 
 def test_a_mail_that_wrapped_its_lines(tmp_path: Path) -> None:
