@@ -180,7 +180,75 @@ class Plot:
         return log_ticks(low, high, most) if axis.log else nice_ticks(low, high, most)
 
 
-Chart = Bars | Plot
+@dataclass(frozen=True)
+class Box:
+    """values: least, first quarter, median, third quarter, largest.  note: what stands beside the label."""
+
+    label: str
+    values: tuple[float, float, float, float, float]
+    hue: str
+    tip: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """How values spread: boxes below each other along one axis, which is logarithmic where they lie far apart."""
+
+    title: str
+    unit: str
+    boxes: tuple[Box, ...]
+
+    @property
+    def log(self) -> bool:
+        low, high = self._reach
+        return low > 0 and high / low > 30
+
+    @property
+    def _reach(self) -> Point:
+        ends = [end for box in self.boxes for end in (box.values[0], box.values[-1])]
+        return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+    @property
+    def range(self) -> Point:
+        """Both ends of the axis, with some air."""
+        low, high = self._reach
+        if self.log:
+            return low / 1.15, high * 1.15
+        air = 0.06 * (high - low or abs(high) or 1.0)
+        return max(0.0, low - air) if low >= 0 else low - air, high + air
+
+    @property
+    def ticks(self) -> list[float]:
+        return log_ticks(*self.range, 5) if self.log else nice_ticks(*self.range, 5)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A number for each row and column, None where there is none; the darker, the larger.
+
+    unit: of the numbers, in words.  x, y: what columns and rows are.
+    """
+
+    title: str
+    unit: str
+    x: str
+    y: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    hue: str
+
+    def shade(self, value: float) -> float:
+        """0 to 1: where it lies between the least and the largest, by their ratio where they lie far apart."""
+        known = [each for row in self.values for each in row if each is not None]
+        low, high = min(known), max(known)
+        if not high > low:
+            return 0.5
+        return Placed(low, high, low > 0 and high / low > 30)(value)
+
+
+Chart = Bars | Plot | Boxes | Heat
 
 
 @dataclass

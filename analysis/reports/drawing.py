@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import palette
 from analysis.reports import figure as draw
-from analysis.reports.charts import Axis, Bands, Bar, Bars, Chart, Kind, Placed, Plot, Series, tick_label
+from analysis.reports.charts import (
+    Axis,
+    Bands,
+    Bar,
+    Bars,
+    Boxes,
+    Chart,
+    Heat,
+    Kind,
+    Placed,
+    Plot,
+    Series,
+    tick_label,
+)
 from analysis.reports.model import Card, Report
 
 if TYPE_CHECKING:
@@ -47,6 +60,10 @@ def _words(card: Card, across: int) -> list[str]:
 def _height(chart: Chart) -> float:
     if isinstance(chart, Plot):
         return 3.4
+    if isinstance(chart, Heat):
+        return 1.2 + 0.36 * max(1, len(chart.rows))
+    if isinstance(chart, Boxes):
+        return 1.1 + 0.36 * max(1, len(chart.boxes))
     return 1.15 + 0.2 * (len(chart.legend) > 4) + 0.58 * max(1, len(chart.bars))
 
 
@@ -94,10 +111,14 @@ def _chart(sub: SubFigure, chart: Chart, beside: int) -> None:
     axes.set_title(draw.label(chart.title, 90), loc="left", fontsize=11)
     if isinstance(chart, Bars):
         _bars(axes, chart)
+    elif isinstance(chart, Boxes):
+        _boxes(axes, chart)
+    elif isinstance(chart, Heat):
+        _heat(axes, chart)
     else:
         _plot(axes, chart)
     draw.tidy(axes)
-    parts = chart.legend if isinstance(chart, Bars) else chart.parts
+    parts = [] if isinstance(chart, Boxes | Heat) else chart.legend if isinstance(chart, Bars) else chart.parts
     if len(parts) > 1:
         draw.legend_below(sub, parts, 8 // beside)
 
@@ -141,6 +162,45 @@ def _bar(axes: Axes, row: int, bar: Bar, chart: Bars) -> None:
             }
             axes.text(at + part.value / 2, row, number, ha="center", va="center", **look)
         at += part.value
+
+
+def _boxes(axes: Axes, chart: Boxes) -> None:
+    from matplotlib.ticker import NullLocator
+
+    for row, box in enumerate(chart.boxes):
+        least, first, middle, third, most = box.values
+        colour = palette.colour(box.hue)
+        axes.hlines(row, least, most, color=colour, linewidth=1.5)
+        axes.barh(row, third - first, left=first, height=0.5, color=colour, edgecolor=colour, linewidth=1.2)
+        axes.vlines(middle, row - 0.34, row + 0.34, color=palette.PAGE["text"][0], linewidth=2)
+    axes.set_yticks(range(len(chart.boxes)), [draw.label(box.label, 44) for box in chart.boxes], fontsize=9)
+    axes.set_ylim(len(chart.boxes) - 0.4, -0.6)
+    axes.set_xscale("log" if chart.log else "linear")
+    axes.set_xlim(*chart.range)
+    axes.set_xticks(chart.ticks, [tick_label(tick) for tick in chart.ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(draw.label(chart.unit, 90))
+    axes.grid(axis="x", color=palette.PAGE["rule"][0])
+
+
+def _heat(axes: Axes, chart: Heat) -> None:
+    from matplotlib.patches import Rectangle
+
+    white = palette.PAGE["page"][0]
+    for row, values in enumerate(chart.values):
+        for column, value in enumerate(values):
+            if value is None:
+                axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center", color=draw.GREY)
+                continue
+            look: dict[str, Any] = {"facecolor": palette.colour(chart.hue), "edgecolor": white}
+            axes.add_patch(Rectangle((column, row), 1, 1, alpha=0.1 + 0.75 * chart.shade(value), **look))
+            axes.text(column + 0.5, row + 0.5, f"{value:.3g}", ha="center", va="center", fontsize=9)
+    axes.set_xticks([n + 0.5 for n in range(len(chart.columns))], [draw.label(name, 20) for name in chart.columns])
+    axes.set_yticks([n + 0.5 for n in range(len(chart.rows))], [draw.label(name, 36) for name in chart.rows])
+    axes.set(xlim=(0, len(chart.columns)), ylim=(len(chart.rows), 0))
+    axes.tick_params(length=0)
+    axes.set_xlabel(draw.label(f"{chart.x} ({chart.unit} in the cells)", 90))
+    axes.set_ylabel(draw.label(chart.y, 40))
 
 
 def _plot(axes: Axes, chart: Plot) -> None:

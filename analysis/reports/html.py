@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis import palette
 from analysis.reports import svg
-from analysis.reports.charts import Bars, Plot
+from analysis.reports.charts import Bars, Boxes, Heat, Plot
 from analysis.reports.model import Block, Card, Cell, Fact, Fold, Report, Section, Table, Warn
 from analysis.reports.page_style import DEFINITIONS, POLICY, SCRIPT, STYLE
 from analysis.reports.svg import text
@@ -99,7 +99,7 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
             yield "</details>"
         elif isinstance(block, Table):
             yield _table(block)
-        elif isinstance(block, Bars | Plot):
+        elif isinstance(block, Bars | Plot | Boxes | Heat):
             yield svg.figure(block)
     if facts:
         yield f"<dl>{''.join(facts)}</dl>"
@@ -131,7 +131,8 @@ def _table(table: Table) -> str:
         lines.append(f"<tr>{''.join(cells)}</tr>")
     caption = f"<caption>{text(table.title)}</caption>" if table.title else ""
     head, body = f"<thead><tr>{heads}</tr></thead>", f"<tbody>{''.join(lines)}</tbody>"
-    return f'<div class="scroll"><table>{caption}{head}{body}</table></div>'
+    kind = ' class="filtered"' if table.filtered else ""
+    return f'<div class="scroll"><table{kind}>{caption}{head}{body}</table></div>'
 
 
 def _kind(is_number: bool, secondary: bool) -> str:

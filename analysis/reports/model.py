@@ -70,13 +70,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as long as `columns`. hues: a row's colour, '' for none.  most: rows that the text shows, all if None."""
+    """Rows as long as `columns`. hues: a row's colour, '' for none.  most: rows that the text shows, all if None.
+
+    filtered: the page has a field whose words leave the rows that have them all.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[Cell]]
     hues: Sequence[str] = ()
     most: int | None = None
+    filtered: bool = False
 
     def shown(self, most: int | None = None) -> list[list[str]]:
         """The cells as text, without titles."""

@@ -55,6 +55,9 @@ th button:focus-visible, summary:focus-visible, svg:focus-visible { outline: 2px
 th button::after { content: ""; display: inline-block; width: .9em; margin-right: -.9em; text-align: center; }
 th[aria-sort=ascending] button::after { content: "↑"; }
 th[aria-sort=descending] button::after { content: "↓"; }
+.filter { font: inherit; color: inherit; background: var(--raised); border: 1px solid var(--rule); }
+.filter { border-radius: .35rem; padding: .3rem .6rem; width: min(100%, 26rem); margin-top: .8rem; }
+.median { stroke: var(--text); stroke-width: 2.5; fill: none; }
 .swatch { display: inline-block; width: .75em; height: .75em; border-radius: 2px; margin-right: .45em; }
 .swatch { background: var(--c); }
 td.named { white-space: nowrap; }
@@ -143,6 +146,21 @@ for (const chart of document.querySelectorAll("svg.chart")) {
     marks[at].classList.add("at");
     const box = marks[at].getBoundingClientRect();
     show(marks[at], box.left + box.width / 2, box.top);
+  });
+}
+for (const table of document.querySelectorAll("table.filtered")) {
+  const field = document.createElement("input"), rows = [...table.tBodies[0].rows];
+  field.type = "search"; field.className = "filter";
+  field.placeholder = "rows with these words, -without these";
+  field.setAttribute("aria-label", "filter the rows of the table below");
+  table.parentNode.before(field);
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\\s+/).filter(word => word.length);
+    for (const row of rows) {
+      const said = row.textContent.toLowerCase().replaceAll("\\u00a0", " ");
+      const has = word => word[0] === "-" && word.length > 1 ? !said.includes(word.slice(1)) : said.includes(word);
+      row.hidden = !words.every(has);
+    }
   });
 }
 for (const table of document.querySelectorAll("table")) {

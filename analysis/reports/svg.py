@@ -10,7 +10,22 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 
 from analysis.errors import printable
-from analysis.reports.charts import Axis, Bands, Bar, Bars, Chart, Kind, Placed, Plot, Point, Series, tick_label
+from analysis.reports.charts import (
+    Axis,
+    Bands,
+    Bar,
+    Bars,
+    Box,
+    Boxes,
+    Chart,
+    Heat,
+    Kind,
+    Placed,
+    Plot,
+    Point,
+    Series,
+    tick_label,
+)
 from analysis.terminal import shortened
 
 Place = Callable[[Point], Point]
@@ -40,6 +55,10 @@ def _svg(chart: Chart, size: str) -> str:
     width = WIDTHS[size]
     if isinstance(chart, Bars):
         height, shapes = _bars(chart, width)
+    elif isinstance(chart, Boxes):
+        height, shapes = _boxes(chart, width)
+    elif isinstance(chart, Heat):
+        height, shapes = _heat(chart, width)
     else:
         height, shapes = _HEIGHTS[size], list(_plot(chart, width, _HEIGHTS[size]))
     head = f'class="chart {size}" viewBox="0 0 {width} {height}" role="img" aria-label="{text(chart.title)}"'
@@ -48,6 +67,8 @@ def _svg(chart: Chart, size: str) -> str:
 
 def _legend(chart: Chart) -> Iterator[str]:
     """Names of hues, where there is more than one to tell apart."""
+    if isinstance(chart, Boxes | Heat):
+        return
     if isinstance(chart, Bars):
         entries = [f'<i class="swatch {hue}"></i>{text(name)}' for name, hue in chart.legend]
     else:
@@ -100,6 +121,70 @@ def _bars(chart: Bars, width: int) -> tuple[int, list[str]]:
         shapes += _bar(bar, chart, step * row, x, (left, right))
     shapes.append(_label(width / 2, bottom + 33, _fit(chart.unit, width), "middle"))
     return bottom + 40, shapes
+
+
+def _boxes(chart: Boxes, width: int) -> tuple[int, list[str]]:
+    """(height, shapes)."""
+    left, right = 14.0, width - 14.0
+    across = Placed(*chart.range, chart.log)
+    step = _LINE + _BAR + 6
+    bottom = step * len(chart.boxes)
+
+    def x(value: float) -> float:
+        return left + (right - left) * min(1.0, max(0.0, across(value)))
+
+    shapes = []
+    for tick in chart.ticks:
+        shapes.append(f'<path class="grid" d="M{_n(x(tick))} 0V{bottom}"/>')
+        shapes.append(_label(x(tick), bottom + 15, tick_label(tick), "middle", "tick"))
+    for row, box in enumerate(chart.boxes):
+        shapes += _box(box, step * row, x, (left, right))
+    shapes.append(_label(width / 2, bottom + 33, _fit(chart.unit, width), "middle"))
+    return bottom + 40, shapes
+
+
+def _box(box: Box, top: float, x: Callable[[float], float], sides: Point) -> Iterator[str]:
+    room = sides[1] - sides[0]
+    label = _fit(box.label, room * (0.6 if box.note else 1))
+    yield _label(sides[0], top + 13, label, style="said")
+    if box.note:
+        yield _label(sides[1], top + 13, _fit(box.note, room - _LETTER * (len(label) + 2)), "end", "said")
+    least, first, middle, third, most = map(x, box.values)
+    y, tall = top + _LINE, 16
+    yield f'<g class="mark {box.hue}"><title>{text(box.tip)}</title>'
+    yield f'<path class="line" d="M{_n(least)} {_n(y + tall / 2)}H{_n(most)}"/>'
+    yield f'<rect x="{_n(first)}" y="{_n(y)}" width="{_n(max(1.5, third - first))}" height="{tall}"/>'
+    yield f'<path class="median" d="M{_n(middle)} {_n(y - 2)}V{_n(y + tall + 2)}"/></g>'
+
+
+def _heat(chart: Heat, width: int) -> tuple[int, list[str]]:
+    """(height, shapes)."""
+    left = 14 + _LETTER * min(24, max([len(name) for name in chart.rows], default=1))
+    top, tall = 40.0, 30
+    wide = (width - 4 - left) / max(1, len(chart.columns))
+    shapes = [_label(2, 14, _fit(f"{chart.y} below, {chart.x} across: {chart.unit}", width))]
+    for column, name in enumerate(chart.columns):
+        shapes.append(_label(left + (column + 0.5) * wide, top - 6, _fit(name, wide), "middle", "tick"))
+    for row, (name, values) in enumerate(zip(chart.rows, chart.values, strict=True)):
+        y = top + row * tall
+        shapes.append(_label(left - 8, y + tall / 2 + 4, _fit(name, left - 8), "end", "tick"))
+        for column, value in enumerate(values):
+            shapes += _cell(chart, (left + column * wide, y, wide, tall), value, f"{name}, {chart.columns[column]}")
+    return int(top + tall * len(chart.rows) + 8), shapes
+
+
+def _cell(chart: Heat, place: tuple[float, float, float, float], value: float | None, name: str) -> Iterator[str]:
+    x, y, wide, tall = place
+    size = f'x="{_n(x)}" y="{_n(y)}" width="{_n(wide)}" height="{_n(tall)}"'
+    if value is None:
+        yield f'<rect class="none" {size}/>'
+        return
+    shade = 0.1 + 0.75 * chart.shade(value)
+    yield f'<g class="mark {chart.hue}"><title>{text(f"{name}: {value:.4g} {chart.unit}")}</title>'
+    yield f'<rect {size} fill-opacity="{shade:.2f}"/>'
+    if wide > _LETTER * 4:
+        yield _label(x + wide / 2, y + tall / 2 + 4, f"{value:.3g}", "middle", "said")
+    yield "</g>"
 
 
 def _bar(bar: Bar, chart: Bars, top: float, x: Callable[[float], float], sides: Point) -> Iterator[str]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from q4engine import cpu_time
+from q4engine import __version__, cpu_time
 from q4engine.cpu_time import MachineTime
-from q4engine.machine import CPU_ROOT, governors, read_text
+from q4engine.machine import CPU_ROOT, commit, cpu_name, governors, huge_pages, read_text
 
 THERMAL_ROOT = Path("/sys/class/thermal")
 _CPUINFO = Path("/proc/cpuinfo")
@@ -53,6 +56,23 @@ def read_state(processes: tuple[int, ...] = ()) -> State:
         own_seconds=usage.ru_utime + usage.ru_stime,
         children={pid: seconds for pid in processes if (seconds := _process_seconds(pid)) is not None},
     )
+
+
+def machine_facts(cpu_mask: Sequence[int] | None) -> dict[str, Any]:
+    """What figures depend on besides the model. Keys are short: they are printed."""
+    from q4engine import _native  # states are read without it, in tests and where it is not built
+
+    return {
+        "q4engine": __version__,
+        "commit": commit(),
+        "cpu": cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "pinned": None if cpu_mask is None else ",".join(map(str, cpu_mask)),
+        "features": _native.cpu_features(os.environ.get("Q4_CPU_FEATURES")),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "governors": governors(),
+        "huge pages": huge_pages(),
+    }
 
 
 def others_percent(before: State, after: State, seconds: float) -> float | None:

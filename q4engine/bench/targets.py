@@ -32,41 +32,44 @@ def random_tokens(n: int, vocab_size: int, seed: int) -> list[int]:
 
 
 class Own:
-    """q4engine itself. ``migrations`` counts how often a thread was found on another CPU than the last time."""
+    """q4engine itself, on ``session``.
+
+    ``migrations`` counts how often a thread was found on another CPU than the last time.
+    """
 
     name = "q4engine"
 
     def __init__(self, engine: Engine, n_ctx: int, n_batch: int) -> None:
-        self._session = engine.session(n_ctx=n_ctx, n_batch=n_batch)
+        self.session = engine.session(n_ctx=n_ctx, n_batch=n_batch)
         self._depth = 0
         self.migrations = 0
         self._cpus: dict[int, int] = {}
-        if self._session.recorder is not None:
-            self._session.recorder.record(int(Level.CALLS), [])
+        if self.session.recorder is not None:
+            self.session.recorder.record(int(Level.CALLS), [])
 
     def prepare(self, depth: Sequence[int]) -> None:
-        self._session.truncate(0)
+        self.session.truncate(0)
         if depth:
-            self._session.decode(depth)
+            self.session.decode(depth)
         self._depth = len(depth)
         self._count_migrations()
         self.migrations = 0
 
     def run(self, prompt: Sequence[int], generated: Sequence[int]) -> float:
-        decode = self._session.decode
+        decode = self.session.decode
         start = time.perf_counter()
         if prompt:
             decode(prompt)
         for token in generated:
             decode([token])
         seconds = time.perf_counter() - start
-        self._session.truncate(self._depth)
+        self.session.truncate(self._depth)
         self._count_migrations()
         return seconds
 
     def _count_migrations(self) -> None:
         """Reads what was recorded, when no clock is running."""
-        recorder = self._session.recorder
+        recorder = self.session.recorder
         facts = b"".join(call["facts"] for call in recorder.recorded()) if recorder is not None else b""
         for row in np.frombuffer(facts, np.int64).reshape(-1, len(Facts._fields)).tolist():
             thread = Facts(*row)

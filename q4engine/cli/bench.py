@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.terminal import columns, fitted
-from q4engine import __version__
 from q4engine.cli import options
 from q4engine.cli.loading import note_long_context, tuned_for, uncrowded
 from q4engine.cli.options import note
@@ -179,6 +176,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sustain(args: argparse.Namespace, paths: list[Path]) -> int:
+    from q4engine.bench.conditions import machine_facts
+
     ((path, choice),) = _choices(args, paths)
     meter = sensors_of(args)
     with _engine(path, choice, _Quiet()) as engine:
@@ -324,6 +323,8 @@ class _Printer:
     """Prints a row when it is there (Markdown, CSV, lines of JSON, SQL), or all at the end (JSON)."""
 
     def __init__(self, args: argparse.Namespace, rows: list[Row]) -> None:
+        from q4engine.bench.conditions import machine_facts
+
         self._args = args
         self._rows = rows
         self._machine = machine_facts(args.cpu_mask)
@@ -355,23 +356,6 @@ class _Printer:
         elif self._args.output == "md" and self._rows:
             facts = {key: value for key, value in self._machine.items() if value not in (None, [])}
             print("\n" + "\n".join(fitted([", ".join(f"{key}: {value}" for key, value in facts.items())])))
-
-
-def machine_facts(cpu_mask: list[int] | None) -> dict[str, Any]:
-    """What figures depend on besides the model. Keys are short: they are printed."""
-    from q4engine import _native, machine
-
-    return {
-        "q4engine": __version__,
-        "commit": machine.commit(),
-        "cpu": machine.cpu_name(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "pinned": None if cpu_mask is None else ",".join(map(str, cpu_mask)),
-        "features": _native.cpu_features(os.environ.get("Q4_CPU_FEATURES")),
-        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "governors": machine.governors(),
-        "huge pages": machine.huge_pages(),
-    }
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ Layers = Sequence[tuple[str, ...]]
 Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
+    ("sweep/*",),
     ("bench/*", "diagnosis.py", "tuned.py", "watch/*"),
     ("llm.py",),
     ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
@@ -70,6 +71,7 @@ STANDARD_LIBRARY_ALONE = ("analysis/events.py", "analysis/outputs.py", "analysis
 ACROSS = (
     ("q4engine/cli/*", ("annotate/*", "analysis/*")),
     ("q4engine/bench/*", ("annotate/*", "analysis/*")),
+    ("q4engine/sweep/*", ("analysis/*",)),
     ("q4engine/*", ("annotate/*", *STANDARD_LIBRARY_ALONE)),
     ("toolchains/*", ("q4engine/*", "analysis/*", "annotate/*")),
     ("analysis/*", ()),

@@ -1,0 +1,89 @@
+"""Medians of few repeated measurements with their intervals, and those of comparisons.
+
+NumPy's alone, so that a sweep can ask while it runs whether it knows enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+LEVEL = 0.95
+COMPARED = 0.96
+"""Of comparisons: a little more, so that of equals at least 95 in 100 show no difference whatever the noise is."""
+LEAST = 6
+"""Values from which on an interval of the median reaches 95 %: from the least to the largest of five it is 93.75 %."""
+
+Interval = tuple[float, float]
+Values = Sequence[float] | np.ndarray
+
+
+def middle(values: Values) -> float:
+    """The median."""
+    return float(np.median(values))
+
+
+def interval(values: Values) -> Interval | None:
+    """The 95 % interval of the median that the values are drawn around; None with fewer than `LEAST`."""
+    if len(values) < LEAST:
+        return None
+    low, high = intervals(np.asarray(values, dtype=np.float64))
+    return float(low), float(high)
+
+
+def intervals(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the interval of the median along the last axis, at least `LEAST` values long.
+
+    Between two order statistics that would be too wide and too narrow, in the proportion of Hettmansperger and Sheather
+    (1986): whatever the distribution, the interval covers its median nearly as often as it says.
+    """
+    n = values.shape[-1]
+    k = _rank(n, level)
+    wide, narrow = _coverage(n, k), _coverage(n, k + 1)
+    part = (wide - level) / (wide - narrow)
+    share = (n - k) * part / (k + (n - 2 * k) * part)
+    ordered = np.sort(values, axis=-1)
+    low = (1 - share) * ordered[..., k - 1] + share * ordered[..., k]
+    high = (1 - share) * ordered[..., n - k] + share * ordered[..., n - k - 1]
+    return low, high
+
+
+def _rank(n: int, level: float) -> int:
+    """The largest rank from either end at which the interval still covers as much."""
+    k = 1
+    while 2 * (k + 1) <= n and _coverage(n, k + 1) >= level:
+        k += 1
+    return k
+
+
+def _coverage(n: int, k: int) -> float:
+    """How often the interval from the k-th least of n values to the k-th largest holds their median."""
+    return 1.0 - 2.0 * sum(math.comb(n, i) for i in range(k)) / 2.0**n
+
+
+def ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of values in the same blocks along the last axis: how many times the one the other is, as logarithms.
+
+    Within a block, what changed the machine since the block before has changed both: `intervals` of these respect
+    blocks. A bootstrap of whole blocks would be the usual thing, but of so few it promises too much: of a median of
+    seven blocks its 95 % hold 88 % of the time.
+    """
+    found: np.ndarray = np.log(other) - np.log(one)
+    return found
+
+
+def interval_of_difference(one: Values, other: Values) -> Interval | None:
+    """The 95 % interval of one's median less other's, of values that have no blocks in common; None of too few.
+
+    From both medians' own intervals, as Zou and Donner (2008) put such together.
+    """
+    first, second = interval(one), interval(other)
+    if first is None or second is None:
+        return None
+    middles = middle(one), middle(other)
+    difference = middles[0] - middles[1]
+    below = math.hypot(middles[0] - first[0], second[1] - middles[1])
+    above = math.hypot(first[1] - middles[0], middles[1] - second[0])
+    return difference - below, difference + above

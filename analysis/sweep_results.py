@@ -1,0 +1,205 @@
+"""What `q4engine sweep` left in its file (docs/experiments.md has the schema): setups, their times by block."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+
+APPLICATION = 0x71347377
+FORMAT = 1
+AXES = ("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch")
+PHASES = ("prefill", "decode", "whole", "load")
+USABLE = ("done", "noisy")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One combination. ``values``: of each axis, None where its engine is not told of one. ``known_by``: its hash."""
+
+    known_by: str
+    values: Mapping[str, Any]
+    model_size: int | None = None
+
+    def name(self, axes: Sequence[str]) -> str:
+        """By these axes: "native, threads 2, prompt 64"."""
+        return ", ".join(said(axis, self.values[axis]) for axis in axes if self.values[axis] is not None) or "all"
+
+
+def said(axis: str, value: object) -> str:
+    """An axis' value in words."""
+    if axis == "model":
+        return str(value).rpartition("/")[2].removesuffix(".gguf")
+    if axis in ("type", "mask", "features") and value == "":
+        return {"type": "as it is", "mask": "not pinned", "features": "all features"}[axis]
+    return str(value) if axis in ("engine", "type") else f"{axis} {value}"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one phase. ``seconds``: [setups, blocks], a token's, the median of a run's samples; NaN where there is none.
+
+    ``samples``: every one of a setup, seconds a token. ``tokens``: that a sample evaluates.
+    """
+
+    phase: str
+    setups: list[Setup]
+    seconds: np.ndarray
+    samples: list[list[float]]
+    tokens: list[int]
+
+    def of(self, row: int) -> np.ndarray:
+        """A setup's values that there are."""
+        found: np.ndarray = self.seconds[row][np.isfinite(self.seconds[row])]
+        return found
+
+
+@dataclass
+class SweepResults:
+    """A file's content. ``states``: runs of each state. ``reasons``: why runs failed or are doubtful, with their count.
+
+    ``components``: seconds a token by (setup's hash, phase) and operation, the median of its runs.
+    """
+
+    path: Path
+    name: str
+    settings: Mapping[str, Any]
+    times: dict[str, Times]
+    components: dict[tuple[str, str], dict[str, float]]
+    states: dict[str, int]
+    reasons: dict[str, int]
+    machines: list[Mapping[str, Any]]
+    commits: list[str]
+    noisy: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def setups(self) -> list[Setup]:
+        """All of which there is a time."""
+        return list({setup.known_by: setup for times in self.times.values() for setup in times.setups}.values())
+
+    def varied(self) -> list[str]:
+        """Axes with more than one value."""
+        setups = self.setups
+        return [axis for axis in AXES if len({setup.values[axis] for setup in setups}) > 1]
+
+
+def read(path: Path) -> SweepResults:
+    """The file's content; of runs that were repeated the latest attempt. AnalysisError where it is no such file."""
+    if not path.is_file():
+        raise AnalysisError("no such file", path=path)
+    try:
+        # for writing only so that SQLite takes back what a killed sweep had begun to write
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as base:
+            _check(base, path)
+            return _read(base, path)
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        raise AnalysisError(f"cannot be read: {error}", path=path) from None
+
+
+def _check(base: sqlite3.Connection, path: Path) -> None:
+    (application,) = base.execute("PRAGMA application_id").fetchone()
+    (version,) = base.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION:
+        raise AnalysisError("is no file of results of q4engine sweep", path=path)
+    if version != FORMAT:
+        raise AnalysisError(f"has version {version} of the results' format, expected {FORMAT}", path=path)
+
+
+_LATEST = (
+    "FROM runs AS run WHERE NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.combination = run.combination "
+    "AND later.block = run.block AND later.attempt > run.attempt)"
+)
+
+
+def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
+    about = dict(base.execute("SELECT key, value FROM about"))
+    facts = {number: json.loads(text) for number, text in base.execute("SELECT id, json FROM facts")}
+    states: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    noisy: dict[str, int] = {}
+    usable: dict[int, tuple[int, int]] = {}
+    engines: dict[int, Mapping[str, Any]] = {}
+    machines: dict[int, None] = {}
+    for run, combination, block, state, reason, machine, engine in base.execute(
+        f"SELECT id, combination, block, state, reason, machine, engine {_LATEST} ORDER BY id"
+    ):
+        states[state] = states.get(state, 0) + 1
+        if reason:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        if state in USABLE:
+            usable[run] = combination, block
+            machines.setdefault(machine)
+            engines[combination] = facts.get(engine, {})
+    setups = dict(_setups(base, engines))
+    for run, combination, state in base.execute(f"SELECT id, combination, state {_LATEST}"):
+        if state == "noisy" and run in usable:
+            known_by = setups[combination].known_by
+            noisy[known_by] = noisy.get(known_by, 0) + 1
+    commits = dict.fromkeys(str(each.get("commit")) for each in engines.values() if each.get("commit"))
+    times, components = _times(base, usable, setups), _components(base, usable, setups)
+    known = [facts[number] for number in machines if number in facts]
+    settings = json.loads(about.get("settings", "{}"))
+    return SweepResults(
+        path, about.get("name", path.stem), settings, times, components, states, reasons, known, list(commits), noisy
+    )
+
+
+def _setups(base: sqlite3.Connection, engines: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, Setup]]:
+    for number, known_by, *values in base.execute(f"SELECT id, hash, {', '.join(AXES)} FROM combinations"):
+        size = engines.get(number, {}).get("model_size")
+        yield number, Setup(known_by, dict(zip(AXES, values, strict=True)), size)
+
+
+def _times(
+    base: sqlite3.Connection, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
+) -> dict[str, Times]:
+    """By phase, setups in the order of their axes."""
+    found: dict[str, dict[int, dict[int, list[float]]]] = {}
+    tokens: dict[tuple[str, int], int] = {}
+    for run, phase, n, seconds in base.execute("SELECT run, phase, tokens, seconds FROM samples ORDER BY run, number"):
+        if run in usable and n > 0 and seconds > 0:
+            combination, block = usable[run]
+            found.setdefault(phase, {}).setdefault(combination, {}).setdefault(block, []).append(seconds / n)
+            tokens[phase, combination] = n
+    return {phase: _table(phase, found[phase], tokens, setups) for phase in PHASES if phase in found}
+
+
+def _table(
+    phase: str,
+    found: Mapping[int, Mapping[int, list[float]]],
+    tokens: Mapping[tuple[str, int], int],
+    setups: Mapping[int, Setup],
+) -> Times:
+    numbers = sorted(found, key=lambda number: _place(setups[number]))
+    blocks = 1 + max(block for by_block in found.values() for block in by_block)
+    seconds = np.full((len(numbers), blocks), np.nan)
+    for row, number in enumerate(numbers):
+        for block, values in found[number].items():
+            seconds[row, block] = np.median(values)
+    samples = [[value for values in found[number].values() for value in values] for number in numbers]
+    return Times(phase, [setups[number] for number in numbers], seconds, samples, [tokens[phase, n] for n in numbers])
+
+
+def _place(setup: Setup) -> tuple[tuple[bool, object], ...]:
+    """Numbers by their size, texts by the alphabet, what an engine is not told of last."""
+    values = (setup.values[axis] for axis in AXES)
+    return tuple((value is None, 0 if value is None else value) for value in values)
+
+
+def _components(
+    base: sqlite3.Connection, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
+) -> dict[tuple[str, str], dict[str, float]]:
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for run, phase, name, tokens, seconds in base.execute("SELECT run, phase, name, tokens, seconds FROM components"):
+        if run in usable and tokens > 0:
+            of_setup = found.setdefault((setups[usable[run][0]].known_by, phase), {})
+            of_setup.setdefault(name, []).append(seconds / tokens)
+    return {key: {name: float(np.median(values)) for name, values in by_name.items()} for key, by_name in found.items()}

@@ -1,0 +1,257 @@
+"""A plan: TOML to axes, constraints and how runs are repeated; docs/experiments.md has every key."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
+from q4engine.errors import Q4Error, shown
+from q4engine.gguf.mixtures import TARGETS
+from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
+from q4engine.sweep.constraint import Constraint
+from q4engine.sweep.engines import Build, Engine, builds_of, engines_of
+
+MOST_COMBINATIONS = 100_000
+MOST_BLOCKS = 10_000
+_MOST_BYTES = 1 << 20
+_MOST_SECONDS = 30 * 86400.0
+_CPUS = "cpus"
+_TABLES = ("axes", "engines", "builds")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How runs are repeated and how each is made.
+
+    ``blocks``: of them at most, without a target exactly. ``target``: half-width of the interval of each median, as a
+    share of it. ``budget``: seconds of all runs together. ``samples``: measurements within a run, whose median is its
+    value. ``components``: time by operation, in one pass more that is not among the samples.
+    """
+
+    blocks: int = 10
+    target: float | None = None
+    budget: float | None = None
+    samples: int = 3
+    seed: int = 1
+    warm_up: bool = True
+    cooldown: float = 0.0
+    timeout: float = 3600.0
+    components: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``skipped``: how many combinations each constraint took out. ``folder``: from which models are named."""
+
+    name: str
+    pace: Pace
+    combinations: tuple[Combination, ...]
+    skipped: tuple[tuple[str, int], ...] = ()
+    engines: Mapping[str, Engine] = field(default_factory=lambda: engines_of({}))
+    builds: Mapping[str, Build] = field(default_factory=lambda: builds_of({}))
+    folder: Path = Path()
+
+    def settings(self) -> dict[str, Any]:
+        """What results must have in common to stand in one file, as data; axes and blocks may grow."""
+        pace = self.pace
+        used = {str(each["engine"]) for each in self.combinations}
+        builds = sorted({each.text("build") for each in self.combinations} - {""})
+        commands = {name: self.engines[name].as_data() for name in sorted(used)}
+        return {
+            "seed": pace.seed, "samples": pace.samples, "warm_up": pace.warm_up, "cooldown": pace.cooldown,
+            "components": pace.components, "engines": commands,
+            "builds": {name: self.builds[name].as_data() for name in builds},
+        }  # fmt: skip
+
+    def model_path(self, combination: Combination) -> Path | None:
+        """The file that the plan names; None where the engine is not told of one."""
+        name = combination.text("model")
+        return self.folder / name if name else None
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan file. Q4Error names what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
+            raise Q4Error(f"{path}: is larger than {_MOST_BYTES >> 20} MiB, expected a plan")
+        data = tomllib.loads(raw.decode("utf-8"))
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Q4Error(f"{path}: is no TOML: {error}") from None
+    try:
+        return plan_of(data, path.stem, path.parent)
+    except Q4Error as error:
+        raise Q4Error(f"{path}: {error}") from None
+
+
+def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
+    """The plan of a parsed file, whose models are named from ``folder``. Q4Error names the key that is wrong."""
+    known = ("name", "skip", *_TABLES, *_PACE)
+    for key in data:
+        if key not in known:
+            raise Q4Error(f"there is no {shown(key)}, expected {', '.join(known)}")
+    tables = {key: data.get(key, {}) for key in _TABLES}
+    for key, table in tables.items():
+        if not isinstance(table, dict):
+            raise Q4Error(f"{key}: found {shown(table)}, expected a table: [{key}]")
+    pace = Pace(
+        **{key if key != "repetitions" else "blocks": _PACE[key](key, data[key]) for key in _PACE if key in data}
+    )
+    if pace.target is not None and "repetitions" not in data:
+        pace = Pace(**{**vars(pace), "blocks": 100})
+    engines, builds = engines_of(tables["engines"]), builds_of(tables["builds"])
+    values = _values_of_axes(tables["axes"])
+    _check_names(values, engines, builds)
+    found, skipped = _expanded(values, engines, _constraints(data.get("skip", [])))
+    if not found:
+        raise Q4Error("the plan has no runs: " + ("every combination is skipped" if skipped else "give [axes]"))
+    title = data.get("name", name)
+    if not isinstance(title, str):
+        raise Q4Error(f"name: found {shown(title)}, expected a text")
+    return Plan(title, pace, tuple(found), tuple(skipped.items()), engines, builds, folder)
+
+
+def _number(low: float, high: float, whole: bool = False) -> Any:
+    def checked(key: str, value: object) -> float:
+        kinds: tuple[type, ...] = (int,) if whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:  # type: ignore[operator]
+            kind = "a whole number" if whole else "a number"
+            raise Q4Error(f"{key}: found {shown(value)}, expected {kind} from {low:g} to {high:g}")
+        return value  # type: ignore[return-value]
+
+    return checked
+
+
+def _truth(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Q4Error(f"{key}: found {shown(value)}, expected true or false")
+    return value
+
+
+_PACE = {
+    "repetitions": _number(1, MOST_BLOCKS, whole=True),
+    "target": _number(1e-6, 1.0),
+    "budget": _number(0.001, _MOST_SECONDS),
+    "samples": _number(1, 10_000, whole=True),
+    "seed": _number(0, 2**63 - 1, whole=True),
+    "warm_up": _truth,
+    "cooldown": _number(0, 86400),
+    "timeout": _number(0.001, _MOST_SECONDS),
+    "components": _truth,
+}
+"""Keys that say how runs are made, each with its check."""
+
+
+def _constraints(given: object) -> list[Constraint]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise Q4Error(f'skip: found {shown(given)}, expected constraints, as ["threads > cpus"]')
+    return [Constraint(text, (*NAMES, _CPUS)) for text in texts]
+
+
+def _values_of_axes(table: Mapping[str, Any]) -> dict[str, list[Value]]:
+    if unknown := sorted(set(table) - set(NAMES)):
+        raise Q4Error(f"[axes]: there is no {shown(unknown[0])}, expected {', '.join(NAMES)}")
+    found: dict[str, list[Value]] = {}
+    for axis in AXES:
+        given = table.get(axis.name)
+        if given is None:
+            found[axis.name] = [default_thread_count() if axis.name == "threads" else axis.default]
+            continue
+        values = given if isinstance(given, list) else [given]
+        if not values:
+            raise Q4Error(f"[axes]: {axis.name} is empty")
+        found[axis.name] = list(dict.fromkeys(_one_value(axis, value) for value in values))
+    return found
+
+
+def _one_value(axis: Axis, value: object) -> Value:
+    if axis.is_number:
+        whole: int = _number(axis.low or 0, axis.high, whole=True)(f"[axes]: {axis.name}", value)
+        return whole
+    if not isinstance(value, str) or "\0" in value:
+        raise Q4Error(f"[axes]: {axis.name}: found {shown(value)}, expected a text")
+    try:
+        if axis.name == "mask" and value:
+            parse_cpu_mask(value)
+    except Q4Error as error:
+        raise Q4Error(f"[axes]: mask: {error}") from None
+    if axis.name == "type" and value and value.lower() not in TARGETS:
+        raise Q4Error(
+            f'[axes]: type: there is no {shown(value)}, expected {", ".join(TARGETS)}, or "" for the file as it is'
+        )
+    return value.lower() if axis.name == "type" else value
+
+
+def _check_names(
+    values: Mapping[str, Sequence[Value]], engines: Mapping[str, Engine], builds: Mapping[str, Build]
+) -> None:
+    for axis, known in (("engine", engines), ("build", builds)):
+        for name in values[axis]:
+            if name not in known:
+                expected = f"expected {', '.join(known)}, or a table [{axis}s.{name}]"
+                raise Q4Error(f"[axes]: {axis}: there is no {shown(name)}, {expected}")
+    needing = [name for name in values["engine"] if "model" in engines[str(name)].axes]
+    if needing and not all(values["model"]):
+        raise Q4Error(f"[axes]: give model = [GGUF files], which {needing[0]} needs")
+
+
+def _expanded(
+    values: Mapping[str, list[Value]], engines: Mapping[str, Engine], constraints: Sequence[Constraint]
+) -> tuple[list[Combination], dict[str, int]]:
+    """Combinations that remain, each once, and how many each constraint took."""
+    found: dict[Combination, None] = {}
+    skipped: dict[str, dict[Combination, None]] = {}
+    for combination in _product(values, engines):
+        known = {**combination.as_dict(), _CPUS: _cpus(combination)}
+        hit = next((each.text for each in constraints if each.holds(known)), None)
+        if hit is not None:
+            skipped.setdefault(hit, {})[combination] = None
+        elif combination.number("prompt") or combination.number("generate") or not _drives(engines, combination):
+            found[combination] = None
+        if len(found) > MOST_COMBINATIONS:
+            raise Q4Error(f"the plan has more than {MOST_COMBINATIONS} combinations")
+    return list(found), {text: len(taken) for text, taken in skipped.items()}
+
+
+def _product(values: Mapping[str, list[Value]], engines: Mapping[str, Engine]) -> Iterator[Combination]:
+    """What an engine is not told of has no value, so that there is one run of it, not one a value."""
+    for name in values["engine"]:
+        told = engines[str(name)].axes
+        axes = [[name] if axis == "engine" else values[axis] if axis in told else [None] for axis in NAMES]
+        yield from map(Combination, itertools.product(*axes))
+
+
+def _drives(engines: Mapping[str, Engine], combination: Combination) -> bool:
+    """Whether q4engine runs the measurement: without tokens there is nothing to measure then."""
+    return not engines[combination.text("engine")].command
+
+
+def _cpus(combination: Combination) -> int:
+    mask = combination.text("mask")
+    return len(parse_cpu_mask(mask)) if mask else len(os.sched_getaffinity(0))
+
+
+def crowded(plan: Plan) -> list[str]:
+    """Combinations whose threads would take turns on their CPUs."""
+    found = []
+    for each in plan.combinations:
+        cpus = parse_cpu_mask(each.text("mask")) if each.text("mask") else None
+        if without_crowd(each.number("threads") or 1, cpus)[1]:
+            found.append(str(each))
+    return found
+
+
+def as_text(plan: Plan) -> str:
+    """The plan as one JSON text, to be kept with its results."""
+    return json.dumps({"name": plan.name, "pace": vars(plan.pace), "settings": plan.settings()}, sort_keys=True)

@@ -1,0 +1,142 @@
+"""Runs in the process of one run: loads a model by some engine, measures it, answers with one JSON line.
+
+The request is one JSON object on stdin. It needs of q4engine what `bench` has, so that a build's interpreter may have
+an older q4engine than the sweep's. Nothing else is printed on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries may print: it must not get among the answers
+    request = json.load(sys.stdin)
+    try:
+        answer = _ENGINES[request["engine"]](request)
+    except Exception as error:
+        answer = {"error": str(error) or type(error).__name__}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _own(request: dict[str, Any]) -> dict[str, Any]:
+    """q4engine's backends."""
+    from q4engine import __version__, machine
+    from q4engine.bench.targets import Own
+    from q4engine.engine import Engine
+
+    backend: Any = request["engine"]
+    with Engine.load(request["model"], request["threads"], request["cpus"], backend) as engine:
+        target = Own(engine, _context(request), request["batch"])
+        rows, migrations = _measured(request, target, engine.config.vocab_size)
+        facts = {
+            "engine": f"q4engine {__version__}",
+            "commit": machine.commit(),
+            "kernels": engine.variant,
+            "model": engine.config.architecture,
+            "model_size": sum(tensor.n_bytes for tensor in engine.gguf.tensors.values()),
+            "model_n_params": sum(tensor.n_elements for tensor in engine.gguf.tensors.values()),
+        }
+        per_op = request["components"] and backend == "native" and hasattr(target, "session")
+        components = _components(request, target, engine) if per_op else []
+        samples = [["load", 1, engine.load_seconds], *rows]
+        moved = migrations if backend == "native" else None
+        return {"samples": samples, "facts": facts, "migrations": moved, "components": components}
+
+
+def _llama_cpp(request: dict[str, Any]) -> dict[str, Any]:
+    """llama.cpp, in the interpreter that has llama-cpp-python."""
+    from pathlib import Path
+
+    from q4engine.bench.peer import Peer
+    from q4engine.gguf.reader import GGUFFile
+    from q4engine.models import read_model
+
+    with GGUFFile.open(Path(request["model"])) as file:
+        vocabulary = read_model(file)[0].vocab_size
+        size = sum(tensor.n_bytes for tensor in file.tensors.values())
+        n_params = sum(tensor.n_elements for tensor in file.tensors.values())
+    python = request["python"] or sys.executable
+    with Peer(python, Path(request["model"]), _context(request), request["batch"], request["threads"]) as peer:
+        samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
+        facts = {
+            "engine": f"{peer.facts['name']} {peer.facts['version']}",
+            "system": peer.facts["system"],
+            "model_size": size,
+            "model_n_params": n_params,
+        }
+        return {"samples": samples, "facts": facts, "migrations": None, "components": []}
+
+
+_ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _llama_cpp}
+
+
+def _context(request: dict[str, Any]) -> int:
+    return max(1, int(request["depth"] + request["prompt"] + request["generate"]))
+
+
+def _measured(request: dict[str, Any], target: Any, vocabulary: int) -> tuple[list[list[Any]], int]:
+    """Rows of (phase, tokens, seconds): the prompt behind the depth, then the text behind the prompt; migrations."""
+    from q4engine.bench.targets import random_tokens
+
+    sizes = (request["depth"], request["prompt"], request["generate"])
+    depth, prompt, generated = (random_tokens(n, vocabulary, seed) for seed, n in enumerate(sizes, 1))
+    rows: list[list[Any]] = []
+    migrations = 0
+    for phase, behind, work in (("prefill", depth, (prompt, [])), ("decode", depth + prompt, ([], generated))):
+        if not any(work):
+            continue
+        target.prepare(behind)
+        if request["warm_up"]:
+            target.run(work[0], work[1][:1])
+        for _ in range(request["samples"]):
+            rows.append([phase, len(work[0]) + len(work[1]), target.run(*work)])
+        migrations += getattr(target, "migrations", 0)
+    return rows, migrations
+
+
+def _components(request: dict[str, Any], target: Any, engine: Any) -> list[list[Any]]:
+    """Rows of (phase, operation, tokens, seconds): each operation's part of the time, of one more pass.
+
+    Seconds of all threads, divided by their number, so that the parts of a phase add up to its time.
+    """
+    from q4engine.bench.targets import random_tokens
+    from q4engine.profiling.counters import Counters
+    from q4engine.profiling.observer import Observer
+    from q4engine.profiling.recording import Level, Record, operations
+
+    plan, spent, tokens = operations(engine), dict[tuple[str, str], float](), dict[str, int]()
+
+    class Sum:
+        def write(self, record: Record) -> None:
+            phase = record.call.phase
+            tokens[phase] = tokens.get(phase, 0) + record.call.n_eval
+            for marks in record.marks():
+                for span in record.spans(plan, marks):
+                    key = (phase, span.name)
+                    spent[key] = spent.get(key, 0.0) + (span.end_ns - span.start_ns) / 1e9 / record.n_threads
+
+    session, vocabulary = target.session, engine.config.vocab_size
+    session.truncate(0)
+    if request["depth"]:
+        session.decode(random_tokens(request["depth"], vocabulary, 1))
+    observer = Observer(session, Level.OPERATIONS, Counters(state="not asked for"))
+    observer.start()
+    observer.late.append(Sum())
+    observer.attach()
+    if request["prompt"]:
+        session.decode(random_tokens(request["prompt"], vocabulary, 2))
+    for token in random_tokens(request["generate"], vocabulary, 3):
+        session.decode([token])
+    observer.finish()
+    observer.stop()
+    return [[phase, name, tokens[phase], seconds] for (phase, name), seconds in spent.items()]
+
+
+if __name__ == "__main__":
+    main()
