@@ -27,6 +27,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="python -m analysis.sweep",
         description="Tables and pictures of what q4engine sweep measured; every comparison with its interval.",
+        examples=(
+            "sweep.sqlite",
+            "sweep.sqlite --html sweep.html --plot sweep.png",
+            "new.sqlite --against old.sqlite",
+            "sweep.sqlite --json",
+        ),
     )
     parser.add_argument("results", type=file, metavar="RESULTS", help="the file of q4engine sweep")
     parser.add_argument(
