@@ -60,7 +60,7 @@ OFFERED = (  # what is typed, and what is offered for its last word
     (("analyse", "st"), ["stalls"]),
     (("analyse", "a-f"), []),
     (("analyse", "stalls", "a-f"), ["a-file.txt"]),
-    (("bench", "-o", ""), ["csv", "json", "md"]),
+    (("bench", "-o", ""), ["csv", "json", "jsonl", "md", "sql"]),
     (("completion", ""), ["bash", "fish", "zsh"]),
 )
 
