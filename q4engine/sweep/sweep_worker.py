@@ -62,7 +62,8 @@ def _llama_cpp(request: dict[str, Any]) -> dict[str, Any]:
         size = sum(tensor.n_bytes for tensor in file.tensors.values())
         n_params = sum(tensor.n_elements for tensor in file.tensors.values())
     python = request["python"] or sys.executable
-    with Peer(python, Path(request["model"]), _context(request), request["batch"], request["threads"]) as peer:
+    threads = (request["threads"], request["threads"])
+    with Peer(python, Path(request["model"]), _context(request), request["batch"], threads) as peer:
         samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
         facts = {
             "engine": f"{peer.facts['name']} {peer.facts['version']}",
