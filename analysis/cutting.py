@@ -85,7 +85,7 @@ def _on_clock_of(table: Table, markers: list[Marker], offset_s: float | None, gi
                 path=table.meta.get("path"),
             )
         return markers
-    return [replace(m, time_s=m.time_s - offset_s) for m in markers]
+    return [m._replace(time_s=m.time_s - offset_s) for m in markers]
 
 
 # Captures of our own: every call has its counts.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 OK = "ok"
 NOT_COUNTED = "not counted"
@@ -197,8 +198,7 @@ class StepFacts:
     migrations: float = 0.0
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(NamedTuple):
     """`past N, n_eval M` at a time of the capture's clock. n_eval 0 marks the end of the call before."""
 
     time_s: float

@@ -70,15 +70,19 @@ def _separator(line: str, first_column: re.Pattern[str]) -> str:
 
 
 def _rows(source: Source, lines: list[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
-    together = _fields_of_all([line for _, line in lines], separator)
+    has_quotes = any('"' in line for _, line in lines)
+    together = _fields_of_all([line for _, line in lines], separator) if has_quotes else None
     for at, (row, line) in enumerate(lines):
-        try:
-            fields = together[at] if together else fields_of(line, separator)
-        except Malformed as problem:
-            source.reject(row, str(problem))
-            continue
-        if " " in line or not (line.isascii() and line.isprintable()):
-            fields = [field.strip() for field in fields]
+        if together:
+            fields = together[at]
+            if " " in line or not (line.isascii() and line.isprintable()):
+                fields = [field.strip() for field in fields]
+        else:
+            try:
+                fields = fields_of(line, separator)
+            except Malformed as problem:
+                source.reject(row, str(problem))
+                continue
         if separator == ";":
             fields = [with_point(field) if _DECIMAL_COMMA.fullmatch(field) else field for field in fields]
         yield row, fields

@@ -85,7 +85,8 @@ def row_of(found: Found) -> PerfRow:
     shape, values = found
     running = shape.running(values)
     assert shape.row and running is not None
-    return shape.row._replace(value=shape.value(values), running=running)
+    row = shape.row
+    return PerfRow(row.time_s, row.scope, shape.value(values), row.status, row.unit, row.event, running)
 
 
 def is_known(found: Found | None) -> TypeGuard[Found]:
