@@ -189,8 +189,21 @@ def conflict(
     return None
 
 
+@contextlib.contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """A folder of a short name for this block alone, which goes with all that is in it; where its process is killed, at
+    the next output there. OSError where there can be none."""
+    remove_abandoned(parent)
+    descriptor, path = _folder_beside(parent)
+    try:
+        yield path
+    finally:
+        _remove_folder(path)
+        os.close(descriptor)
+
+
 def remove_abandoned(folder: Path) -> None:
-    """Removes what killed writers left in the folder: files of our short names that nobody has locked."""
+    """Removes what killed writers left in the folder: files and folders of our short names that nobody has locked."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if _BESIDE_NAMES.fullmatch(entry.name):
@@ -199,13 +212,33 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _remove_unless_locked(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    access = os.O_RDONLY if Path(path).is_dir() else os.O_RDWR
+    descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            Path(path).unlink()
+            _remove_folder(path) if stat.S_ISDIR(mode) else Path(path).unlink()
     finally:
         os.close(descriptor)
+
+
+def _remove_folder(path: str | Path) -> None:
+    import shutil  # and with it all compressions that there are
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _folder_beside(parent: Path) -> tuple[int, Path]:
+    """A new folder that is locked, and its name."""
+    while True:
+        path = parent / _BESIDE.format(secrets.token_hex(4))
+        try:
+            path.mkdir(0o700)
+        except FileExistsError:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            return _locked(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)), path
 
 
 def _opened_beside(folder: Path) -> tuple[int, Path]:
@@ -216,11 +249,18 @@ def _opened_beside(folder: Path) -> tuple[int, Path]:
             descriptor = os.open(path, _FLAGS, 0o666)
         except FileExistsError:
             continue
-        with contextlib.suppress(OSError):  # file systems without locks: what is abandoned there is not told apart
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:  # else another writer took it for an abandoned one before it was locked
-            return descriptor, path
-        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            return _locked(descriptor), path
+
+
+def _locked(descriptor: int) -> int:
+    """FileNotFoundError where another writer took it for an abandoned one before it was locked."""
+    with contextlib.suppress(OSError):  # file systems without locks: what is abandoned there is not told apart
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError
 
 
 def _mode_of(target: Path) -> int | None:

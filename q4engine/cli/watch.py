@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.outputs import conflict
+from analysis.outputs import conflict, working_folder
 from q4engine.cli import options
 from q4engine.cli.options import note, printable
 from q4engine.errors import Q4Error
@@ -84,23 +85,19 @@ def run(args: argparse.Namespace) -> int:
         program.end_as(program.run(args.command, None))
     what = _outputs(args)
     code, trouble = 0, ""
-    with program.loadable(program.library()) as preload:
-        records = _records_folder(args)
+    with program.loadable(program.library()) as preload, _records_folder(args) as records:
+        groups = _groups_text(what.counters)
+        per_op = what.per_op or what.trace is not None
+        variables = program.environment(records, per_op, groups, preload)
+        taken = Taken(records)
+        looks = [] if args.capture is None else [taken.meanwhile()]
+        looks += [] if args.annotate == "off" else [streamline(records, args.annotate, phase_of)]
+        code = program.run(args.command, variables, program.together(looks) if looks else None)
         try:
-            groups = _groups_text(what.counters)
-            per_op = what.per_op or what.trace is not None
-            variables = program.environment(records, per_op, groups, preload)
-            taken = Taken(records)
-            looks = [] if args.capture is None else [taken.meanwhile()]
-            looks += [] if args.annotate == "off" else [streamline(records, args.annotate, phase_of)]
-            code = program.run(args.command, variables, program.together(looks) if looks else None)
-            try:
-                if _convert(records, replace(what, taken=taken.percents()), args.command[0]) and args.html:
-                    _write_page(args.capture, args.html)
-            except Q4Error as error:
-                trouble = str(error)
-        finally:
-            shutil.rmtree(records, ignore_errors=True)
+            if _convert(records, replace(what, taken=taken.percents()), args.command[0]) and args.html:
+                _write_page(args.capture, args.html)
+        except Q4Error as error:
+            trouble = str(error)
     if trouble:
         note(f"error: {printable(trouble)}")
     program.end_as(code)
@@ -127,14 +124,17 @@ def _check(args: argparse.Namespace) -> None:
         args.parser.error(found)
 
 
-def _records_folder(args: argparse.Namespace) -> Path:
+@contextlib.contextmanager
+def _records_folder(args: argparse.Namespace) -> Iterator[Path]:
     """Beside the first output, where there is room for that too."""
     first = next((path for path in (args.capture, args.trace, args.markers) if path is not None), None)
     beside = Path(tempfile.gettempdir()) if first is None else first.absolute().parent
-    try:
-        return Path(tempfile.mkdtemp(prefix=".q4engine-watch-", dir=beside))
-    except OSError as error:
-        raise Q4Error(f"{beside}: records cannot be kept there: {error.strerror}") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(working_folder(beside))
+        except OSError as error:
+            raise Q4Error(f"{beside}: records cannot be kept there: {error.strerror}") from None
+        yield folder
 
 
 def _outputs(args: argparse.Namespace) -> Outputs:

@@ -11,12 +11,12 @@ import signal
 import stat
 import struct
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
+from analysis.outputs import working_folder
 from q4engine.errors import Q4Error, shown
 
 LIBRARY = "_watch.so"
@@ -121,8 +121,8 @@ def loadable(path: Path) -> Iterator[Path]:
     if not set(str(path)) & set(" :\t\n$"):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="q4engine-watch-", dir="/tmp") as folder:
-        link = Path(folder) / LIBRARY
+    with working_folder(Path("/tmp")) as folder:
+        link = folder / LIBRARY
         link.symlink_to(path)
         yield link
 

@@ -262,6 +262,23 @@ def test_usage(options: list[str], said: str, tmp_path: Path) -> None:
     assert said in result.stderr
 
 
+def test_what_a_killed_watch_left_goes_with_the_next(stand_in: Path, tmp_path: Path) -> None:
+    """The program does not end with it."""
+    program = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(1000)"]
+    words = [*command("--capture", tmp_path / "run.csv"), "--", *program]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        running = int(killed.stdout.readline())
+        try:
+            killed.kill()
+            killed.wait()
+            assert len(list(tmp_path.iterdir())) == 1
+            assert watched(stand_in, "plain", 1, "--capture", tmp_path / "run.csv").returncode == 7
+            assert [path.name for path in tmp_path.iterdir()] == ["run.csv"]
+        finally:
+            os.kill(running, signal.SIGKILL)
+
+
 # ---- what cannot be watched ---------------------------------------------------------------------
 
 

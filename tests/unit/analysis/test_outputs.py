@@ -130,13 +130,53 @@ def test_what_a_killed_writer_left_goes_with_the_next_output(tmp_path: Path) -> 
     assert names(tmp_path) == ["other", "out"] and path.read_text() == "earlier"
 
 
+KILLED_IN_A_FOLDER = """
+import sys
+from pathlib import Path
+from analysis.outputs import working_folder
+with working_folder(Path(sys.argv[1])) as folder:
+    (folder / "below").mkdir()
+    (folder / "below" / "file").write_text("x")
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_to_work_in(tmp_path: Path) -> None:
+    with outputs.working_folder(tmp_path) as folder:
+        assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
+        (folder / "file").write_text("x")
+        outputs.write(tmp_path / "out", "x")
+        assert (folder / "file").exists(), "it is no abandoned one"
+    assert names(tmp_path) == ["out"]
+    with pytest.raises(FileNotFoundError), outputs.working_folder(tmp_path / "absent"):
+        pass
+    with pytest.raises(NotADirectoryError), outputs.working_folder(tmp_path / "out"):
+        pass
+
+
+def test_a_folder_of_a_killed_process_goes_with_the_next_output(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_IN_A_FOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"there\n"
+        process.kill()
+    (left,) = names(tmp_path)
+    assert (tmp_path / left / "below" / "file").exists()
+    outputs.write(tmp_path / "out", "x")
+    assert names(tmp_path) == ["out"]
+
+
 def test_other_files_of_such_a_name_stay(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".q4-00000000.part")
     (tmp_path / ".q4-00000001.part").symlink_to("/nowhere")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("")
+    (tmp_path / ".q4-00000002.part").symlink_to(tmp_path / "folder")
     (tmp_path / ".q4-0000000z.part").write_text("")
     before = names(tmp_path)
     outputs.remove_abandoned(tmp_path)
-    assert names(tmp_path) == before
+    assert names(tmp_path) == before and names(tmp_path / "folder") == ["file"]
 
 
 def test_rows_appear_with_the_first_and_end_with_a_whole_one(tmp_path: Path) -> None:
