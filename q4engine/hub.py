@@ -1,11 +1,13 @@
 """Models by the names that they have on Hugging Face: ``user/repo[:QUANT]``.
 
 What lies in the cache that Hugging Face's own tools share is taken from there, without a network and without a package.
-What does not is downloaded by the huggingface_hub package, which goes on where an earlier download ended.
+What does not is downloaded by the huggingface_hub package. What a killed download left goes with the next.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -100,6 +102,17 @@ def _snapshot(folder: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
+def _remove_abandoned(cache: Path, repo: str) -> None:
+    """Parts of files that killed downloads left. Newer releases of huggingface_hub give each a name of its own, and
+    never go on with it; downloads under way hold a lock."""
+    folder = f"models--{repo.replace('/', '--')}"
+    for part in (cache / folder / "blobs").glob("*.*.incomplete"):
+        lock = cache / ".locks" / folder / f"{part.name.partition('.')[0]}.lock"
+        with contextlib.suppress(OSError), lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
 def _download(model: HubModel, say: Callable[[str], None]) -> Path:
     try:
         from huggingface_hub import HfApi, hf_hub_download
@@ -114,6 +127,7 @@ def _download(model: HubModel, say: Callable[[str], None]) -> Path:
             raise Q4Error(f"{model.repo} names the file {shown(name)}, expected one of its own")
         say(f"downloading {name} of {model.repo}")
         cache = _cache()
+        _remove_abandoned(cache, model.repo)
         paths = [
             Path(hf_hub_download(model.repo, str(part), revision=_REVISION, cache_dir=cache))
             for part in paths_of(Path(name))

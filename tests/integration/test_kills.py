@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from killed_commands import COMMANDS, LAST_QUESTION, Command
+from hub_server import serving
+from killed_commands import COMMANDS, LAST_QUESTION, SIGNALS, WIDE, Command
 from models.tiny import write_tiny
-from started import Started
+from started import SECONDS, Started
 
 from q4engine.gguf import GGUFFile
 
@@ -37,10 +39,15 @@ def killed(command: Command, rng: random.Random, seconds: float, at_work: bool) 
 def completed(command: Command) -> float:
     """Seconds that the command takes undisturbed."""
     start = time.monotonic()
-    started = Started(command.last, typed=command.typed_last, environment=command.environment)
+    what_is_said(command.last, command.environment, command.typed_last)
+    return time.monotonic() - start
+
+
+def what_is_said(words: Sequence[str], environment: Mapping[str, str], typed: bytes = b"") -> str:
+    started = Started(words, typed=typed, environment=environment)
     said = started.ended()
     assert started.process.returncode == 0, said
-    return time.monotonic() - start
+    return said
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -87,6 +94,36 @@ def set_earlier(command: Command, there: bool) -> dict[Path, bytes | None]:
         else:
             path.write_bytes(content)
     return earlier
+
+
+def test_a_download_that_is_killed(tmp_path: Path) -> None:
+    """The next one goes on with what is there, and leaves the model and nothing else of it."""
+    rng = random.Random("download")
+    model = write_tiny(tmp_path / "tiny.gguf", WIDE).read_bytes()
+    words = ["tokenize", "-hf", "me/tiny", "-p", "abc", "--count"]
+    codes = set()
+    with serving("me/tiny", {"tiny-Q4_0.gguf": model}) as server:
+        server.pause = 0.02
+        for at in range(KILLS):
+            home = tmp_path / str(at // 3)  # the first of three begins
+            environment = {"HF_ENDPOINT": server.endpoint, "HF_HUB_CACHE": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+            environment |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1")
+            started = Started(words, environment=environment)
+            until = time.monotonic() + SECONDS
+            while started.is_running() and time.monotonic() < until and not any(home.rglob("*.incomplete")):
+                started.wait(0.01)
+            started.wait(rng.uniform(0, 0.03 * len(model) / 65536))
+            started.end_by(rng.choice(SIGNALS))
+            started.ended()
+            codes.add(started.process.returncode)
+            assert all(path.read_bytes() == model for path in home.rglob("*.gguf"))
+            if at % 3 == 2 or at == KILLS - 1:
+                server.pause = 0.0
+                said = what_is_said(words, environment)
+                server.pause = 0.02
+                assert said.endswith("2\n") and [path.read_bytes() for path in home.rglob("*.gguf")] == [model]
+                assert not list(home.rglob("*.incomplete"))
+    assert codes - {0}, "no download was cut short"
 
 
 def test_the_source_of_a_killed_quantize_is_untouched(tmp_path: Path) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_PIECE = 1 << 16
 
 
 class HubServer(ThreadingHTTPServer):
-    """Serves ``files`` of ``repo``; ``cut`` drops the connection after so many bytes of a file, once."""
+    """Serves ``files`` of ``repo``; ``cut`` drops the connection after so many bytes of a file, once; ``pause`` is in
+    seconds, before each piece of a file."""
 
     daemon_threads = True
 
@@ -23,6 +26,7 @@ class HubServer(ThreadingHTTPServer):
         self.repo, self.files = repo, files
         self.requests: list[tuple[str, str, str | None]] = []
         self.cut: int | None = None
+        self.pause = 0.0
 
     @property
     def endpoint(self) -> str:
@@ -89,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        self.wfile.write(content)
+        for at in range(0, len(content), _PIECE):
+            time.sleep(self.server.pause)
+            self.wfile.write(content[at : at + _PIECE])
 
 
 @contextmanager
