@@ -16,8 +16,11 @@ _LAST = 0x10FFFF
 _SURROGATES = (0xD800, 0xDFFF)  # no characters of their own
 _MOST_REPETITIONS = 2000  # llama.cpp's
 _MOST_NESTED = 100
+_MOST_RULES = 2000  # llguidance follows one into the other, on the stack
+_MOST_PARTS = 50_000  # characters and elements: llguidance numbers its symbols with 16 bits
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "[": "[", "]": "]"}
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
+_BLANKS, _BLANKS_AND_LINES, _COMMENT = re.compile(r"[ \t]+"), re.compile(r"[ \t\r\n]+"), re.compile(r"#[^\r\n]*")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN = re.compile(r"<(?:\[([0-9]{1,9})\]|([^<>\s]+))>")
 _REPEATED = re.compile(r"\{\s*([0-9]{1,9})?\s*(,)?\s*([0-9]{1,9})?\s*\}")
@@ -107,11 +110,15 @@ class _Parser:
         self._token_id = token_id
         self._at = 0
         self._used: dict[str, int] = {}  # where a rule is named first
+        self._stacked = 0  # repetitions of repetitions
+        self._parts = 0
 
     def rules(self) -> Rules:
         found: Rules = {}
         self._skip(lines=True)
         while self._at < len(self._text):
+            if len(found) == _MOST_RULES:
+                raise self._error(f"more than {_MOST_RULES} rules")
             name = self._rule_name()
             self._skip()
             self._expect("::=")
@@ -160,6 +167,7 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def _element(self, char: str, nested: int) -> Node:
+        self._count()
         if char == '"':
             return self._literal()
         if char == "[":
@@ -181,6 +189,9 @@ class _Parser:
         return Rule(name)
 
     def _repeated(self, node: Node) -> Node:
+        self._stacked += isinstance(node, Repeat)
+        if self._stacked > _MOST_NESTED:
+            raise self._error(f"more than {_MOST_NESTED} repetitions of repetitions")
         char = self._text[self._at]
         if char != "{":
             self._at += 1
@@ -231,19 +242,21 @@ class _Parser:
 
     def _code(self) -> int:
         """One character, maybe an escape."""
+        self._count()
         char = self._text[self._at]
         if char != "\\":
             self._at += 1
             return ord(char)
         kind = self._text[self._at + 1 : self._at + 2]
-        digits = self._text[self._at + 2 :][: _HEX_DIGITS.get(kind, 0)]
+        digits = self._text[self._at + 2 : self._at + 2 + _HEX_DIGITS.get(kind, 0)]
         if kind in _HEX_DIGITS and re.fullmatch(f"[0-9A-Fa-f]{{{_HEX_DIGITS[kind]}}}", digits):
             if int(digits, 16) > _LAST or _SURROGATES[0] <= int(digits, 16) <= _SURROGATES[1]:
                 raise self._error(f"\\{kind}{digits} is no character")
             self._at += 2 + len(digits)
             return int(digits, 16)
         if kind not in _ESCAPES:
-            raise self._error(f'the escape \\{kind} is none of \\n \\r \\t \\\\ \\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH')
+            named = kind.encode("unicode_escape").decode()
+            raise self._error(f'the escape \\{named} is none of \\n \\r \\t \\\\ \\" \\[ \\] \\xHH \\uHHHH \\UHHHHHHHH')
         self._at += 2
         return ord(_ESCAPES[kind])
 
@@ -265,6 +278,11 @@ class _Parser:
         self._at = match.end()
         return match[0]
 
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise self._error(f"more than {_MOST_PARTS} characters and elements")
+
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
 
@@ -275,10 +293,9 @@ class _Parser:
 
     def _skip(self, lines: bool = False) -> None:
         """White space and comments, and line ends where ``lines`` go on."""
-        pattern = r"(?:[ \t\r\n]|#[^\r\n]*)*" if lines else r"(?:[ \t]|#[^\r\n]*)*"
-        match = re.compile(pattern).match(self._text, self._at)
-        assert match is not None
-        self._at = match.end()
+        blanks = _BLANKS_AND_LINES if lines else _BLANKS
+        while match := blanks.match(self._text, self._at) or _COMMENT.match(self._text, self._at):
+            self._at = match.end()
 
     def _error(self, message: str, at: int | None = None) -> Q4Error:
         at = self._at if at is None else at

@@ -7,6 +7,8 @@ llama.cpp does. So a model that keeps to the form by itself costs next to nothin
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _JSON = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
 """Between the parts, as llama.cpp has it: without an end to it small models write nothing else."""
+_MOST_CHARS = 1 << 18
+_STACK_BYTES = 256 << 20  # a chain of as many definitions as fit takes a third of it, and memory for that alone
+_PIECE = 4096  # characters that are tokenised at once: patterns can make words of a length that is refused
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
 
 
@@ -37,6 +42,7 @@ class Grammar:
     def from_gbnf(cls, text: str, tokenizer: Tokenizer, name: str = "the grammar") -> Grammar:
         """Of a grammar in llama.cpp's notation. Q4Error with the name and the line where it is none."""
         llguidance = _library()
+        _check_length(text, name)
         rules = gbnf.parse(text, name, tokenizer.vocabulary.ids.get)
         lark = llguidance.LLMatcher.grammar_from_lark(gbnf.to_lark(rules))
         return cls(_matcher(llguidance, lark, tokenizer), tokenizer.stop_ids, name)
@@ -45,6 +51,7 @@ class Grammar:
     def from_json_schema(cls, text: str, tokenizer: Tokenizer, name: str = "the JSON schema") -> Grammar:
         """Of JSON that a schema describes; ``{}`` is any JSON. Q4Error where it is no schema."""
         llguidance = _library()
+        _check_length(text, name)
         try:
             schema = llguidance.LLMatcher.grammar_from_json_schema(json.loads(text), overrides=_JSON)
         except (ValueError, RecursionError) as error:
@@ -108,7 +115,13 @@ class _Words:
 
     def __call__(self, text: bytes | str) -> list[int]:
         plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        return self._tokenizer.encode(plain, add_bos=False, parse_special=False)
+        pieces = (plain[at : at + _PIECE] for at in range(0, len(plain), _PIECE))
+        return [token for piece in pieces for token in self._tokenizer.encode(piece, False, False)]
+
+
+def _check_length(text: str, name: str) -> None:
+    if len(text) > _MOST_CHARS:
+        raise Q4Error(f"{name}: has {len(text)} characters, expected at most {_MOST_CHARS}")
 
 
 def _library() -> Any:
@@ -120,8 +133,25 @@ def _library() -> Any:
 
 
 def _matcher(llguidance: Any, grammar: str, tokenizer: Tokenizer) -> Any:
+    """Made on a thread with room for the recursion of long chains of rules."""
     words = llguidance.TokenizerWrapper(_Words(tokenizer))
-    return llguidance.LLMatcher(llguidance.LLTokenizer(words, n_vocab=len(tokenizer)), grammar, log_level=0)
+    tokens = llguidance.LLTokenizer(words, n_vocab=len(tokenizer))
+    made: Future[Any] = Future()
+
+    def make() -> None:
+        try:
+            made.set_result(llguidance.LLMatcher(tokens, grammar, log_level=0))
+        except BaseException as error:
+            made.set_exception(error)
+
+    usual = threading.stack_size(_STACK_BYTES)
+    try:
+        threading.Thread(target=make, daemon=True).start()
+    except RuntimeError:
+        raise Q4Error(f"a grammar needs {_STACK_BYTES >> 20} MB of address space for a thread's stack") from None
+    finally:
+        threading.stack_size(usual)
+    return made.result()
 
 
 def _first_line(text: str) -> str:

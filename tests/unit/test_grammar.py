@@ -152,6 +152,16 @@ def test_grammars_that_lead_nowhere(engine: Engine) -> None:
 # ---- the command -----------------------------------------------------------------------------------------------------
 
 
+def test_a_long_chain_of_definitions(engine: Engine) -> None:
+    """Which llguidance follows on the stack, and on the main thread's to its end."""
+    chain = {f"a{i}": {"type": "object", "properties": {"x": {"$ref": f"#/$defs/a{i + 1}"}}} for i in range(1500)}
+    schema = json.dumps({"$defs": {**chain, "a1500": {"type": "string"}}, "$ref": "#/$defs/a0"})
+    grammar = Grammar.from_json_schema(schema, engine.tokenizer)
+    assert grammar.allows(engine.tokenizer.encode("{", add_bos=False)[0])
+    with pytest.raises(Q4Error, match="has 300000 characters, expected at most 262144"):
+        Grammar.from_json_schema(" " * 300_000, engine.tokenizer)
+
+
 def test_the_command(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     def run(*words: object) -> str:
         result = q4("run", tiny, "-p", "abc", "-n", "24", "-t", "1", "-s", "5", "--no-chat", *words)
