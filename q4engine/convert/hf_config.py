@@ -85,7 +85,7 @@ def read_shape(config: JsonObject) -> Shape:
 def family_of(config: JsonObject) -> Family:
     """By ``architectures``. Q4Error for one that has no row here."""
     names = config.list("architectures")
-    if len(names) != 1 or names[0] not in FAMILIES:
+    if len(names) != 1 or not isinstance(names[0], str) or names[0] not in FAMILIES:
         raise config.error("architectures", f"is {told(names)}, expected one of {', '.join(FAMILIES)}")
     return FAMILIES[names[0]]
 

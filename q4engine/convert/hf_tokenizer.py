@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from q4engine.convert.json_file import JsonObject, told
+from q4engine.convert.json_file import MOST_BYTES, MOST_TOKENIZER_BYTES, JsonObject, told
 from q4engine.convert.pre_tokenizer_match import match_pre_tokenizer
 from q4engine.convert.sentencepiece_model import read_pieces
 from q4engine.errors import Q4Error, shown
@@ -16,7 +16,7 @@ from q4engine.tokenizer.vocabulary import PREFIX, TokenType
 
 _BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 _MAX_TEMPLATE_BYTES = 1 << 20
-_MAX_TOKENS = 1 << 24
+_MAX_TOKENS = 1 << 20
 _ID_KEYS = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
@@ -60,8 +60,8 @@ class _Tokens:
 def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> tuple[list[bytes], list[str]]:
     """The keys of the vocabulary and the chat template, and lines for the user about what is left out."""
     size = config.integer("vocab_size", most=_MAX_TOKENS)
-    settings = _optional(folder / "tokenizer_config.json")
-    whole = _optional(folder / "tokenizer.json")
+    settings = _optional(folder / "tokenizer_config.json", MOST_BYTES)
+    whole = _optional(folder / "tokenizer.json", MOST_TOKENIZER_BYTES)
     model = whole.object("model") if whole is not None else None
     tokens = _Tokens(folder, [None] * size, [TokenType.UNUSED] * size, [-1e4] * size)
     if whole is not None:
@@ -80,8 +80,8 @@ def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> tupl
     return [*pairs, *special, *_template(folder, settings)], tokens.notes
 
 
-def _optional(path: Path) -> JsonObject | None:
-    return JsonObject.read(path) if path.is_file() else None
+def _optional(path: Path, most: int) -> JsonObject | None:
+    return JsonObject.read(path, most) if path.is_file() else None
 
 
 # ---- the kinds -------------------------------------------------------------------------------------------------------
@@ -238,6 +238,6 @@ def _template(folder: Path, settings: JsonObject | None) -> list[bytes]:
     else:
         source = settings.values.get("chat_template") if settings is not None else None
     if isinstance(source, list):  # several by name
-        named = {each.get("name"): each.get("template") for each in source if isinstance(each, dict)}
-        source = named.get("default")
+        named = (each for each in source if isinstance(each, dict) and each.get("name") == "default")
+        source = next((each.get("template") for each in named), None)
     return [pair("tokenizer.chat_template", ValueType.STRING, source)] if isinstance(source, str) else []

@@ -30,8 +30,11 @@ def read_folder(folder: Path) -> Conversion:
     be left out or changed."""
     config = JsonObject.read(folder / "config.json")
     family, shape = family_of(config), read_shape(config)
-    vocabulary, notes = tokenizer_pairs(folder, config, family.architecture)
-    pairs = model_pairs(config, folder.resolve().name) + vocabulary
+    try:
+        vocabulary, notes = tokenizer_pairs(folder, config, family.architecture)
+        pairs = model_pairs(config, folder.resolve().name) + vocabulary
+    except UnicodeEncodeError as error:  # JSON can name half a character of two
+        raise Q4Error(f"{folder}: the string {shown(error.object)} is no text that UTF-8 has") from None
     tensors = _tensors(folder, family, shape)
     if config.values.get("tie_word_embeddings") is False and all(each.name != "output.weight" for each in tensors):
         raise Q4Error(

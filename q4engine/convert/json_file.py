@@ -10,13 +10,21 @@ from typing import Any
 
 from q4engine.errors import Q4Error, shown
 
-MAX_BYTES = 1 << 28
+MOST_BYTES = 1 << 22
+MOST_TOKENIZER_BYTES = 1 << 26
 _MISSING: Any = object()
 
 
 def told(value: Any) -> str:
     """A value of a file for an error line: strings in quotes, all else as JSON has it."""
     return shown(value) if isinstance(value, str) else shown(json.dumps(value, default=str))[1:-1]
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # an integer that no float is near
+        return False
 
 
 class JsonObject:
@@ -28,11 +36,11 @@ class JsonObject:
         self._prefix = prefix
 
     @classmethod
-    def read(cls, path: Path) -> JsonObject:
-        """A whole file. Q4Error where it cannot be read or is no object."""
+    def read(cls, path: Path, most: int = MOST_BYTES) -> JsonObject:
+        """A whole file of at most so many bytes. Q4Error where it cannot be read or is no object."""
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise Q4Error(f"{path}: has more than {MAX_BYTES >> 20} MiB")
+            if path.stat().st_size > most:
+                raise Q4Error(f"{path}: has more than {most >> 20} MiB")
             values = json.loads(path.read_bytes())
         except OSError as error:
             raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
@@ -56,7 +64,7 @@ class JsonObject:
 
     def real(self, key: str, default: float = _MISSING) -> float:
         value = self._value(key, default, "a number")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not _is_finite(value):
             raise self.error(key, f"is {told(value)}, expected a finite number")
         return float(value)
 
@@ -74,7 +82,7 @@ class JsonObject:
 
     def reals(self, key: str) -> list[float]:
         values = self.list(key)
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        if not all(map(_is_finite, values)):
             raise self.error(key, "is no list of finite numbers")
         return [float(value) for value in values]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import regex
 
 from q4engine.convert.json_file import JsonObject
@@ -18,12 +20,19 @@ CHECK_TEXT = (
     "😀👍🏽 \u00a0nbsp\u3000wide ___ '' \"q\" «x» …، 。 end/\n!\n\n/x  "
 )
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_SECONDS = 2.0  # for a file's own patterns, on the text above
+# What a file's own patterns may ask for: they are compiled with all repetitions written out, and tried on the text
+# above.
+_MOST_CHARS, _MOST_REPETITIONS, _SECONDS = 10_000, 1000, 2.0
 
 
 def match_pre_tokenizer(tokenizer: JsonObject, whole_words: bool) -> str:
     """The name of ``tokenizer.ggml.pre``. Q4Error where no rule of the table cuts words as the file does."""
     stages = tuple(_stages(tokenizer, "pre_tokenizer"))
+    if sum(map(len, stages)) > _MOST_CHARS:
+        raise tokenizer.error("pre_tokenizer", f"has patterns of more than {_MOST_CHARS} characters")
+    counts = (count for stage in stages for count in regex.findall(r"\{([0-9]{1,9})", stage))
+    if math.prod(max(int(count), 1) for count in counts) > _MOST_REPETITIONS:
+        raise tokenizer.error("pre_tokenizer", f"has patterns with more than {_MOST_REPETITIONS} repetitions")
     try:
         patterns = [regex.compile(stage) for stage in stages]
         words = list(split_at_stages(patterns, CHECK_TEXT, timeout=_SECONDS))

@@ -16,7 +16,7 @@ from q4engine.gguf.decoders import bf16
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
-_MAX_HEAD_BYTES = 100_000_000  # the library's own limit
+_MOST_TENSORS = 1 << 16  # as of a GGUF file
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ def _read_file(path: Path) -> list[StoredTensor]:
             head_bytes = int.from_bytes(file.read(8), "little")
         with safe_open(path, "np") as opened:  # which checks that the tensors cover the file, one after the other
             offset = 8 + head_bytes
-            for name in opened.offset_keys():
+            names = opened.offset_keys()
+            if len(names) > _MOST_TENSORS:
+                raise Q4Error(f"{path}: has {len(names)} tensors, expected at most {_MOST_TENSORS}")
+            for name in names:
                 view = opened.get_slice(name)
                 kind, shape = view.get_dtype(), tuple(view.get_shape())
                 if kind not in _TYPES:

@@ -20,6 +20,8 @@ _CALL = struct.Struct("<QQQQQqQQ")
 _END = struct.Struct("<QqQQQ")
 _NUMBER = struct.Struct("<Q")
 
+_MOST_NS = 1 << 62  # of a clock
+
 BLOCK_HEAD_BYTES = _BLOCK.size
 MAGIC, VERSION = b"q4watch\0", 1
 SUFFIX = ".q4watch"
@@ -193,7 +195,7 @@ def _read_log(process: Process, slot: int, log: bytes) -> None:
             present.counts = np.frombuffer(content[_NUMBER.size :], "<u8").tolist()
         elif present is not None and kind == _Entry.END and len(content) == _END.size:
             ended, status, ns, ticks, own = _END.unpack(content)
-            if ended == number:
+            if ended == number and present.start_ns <= ns < _MOST_NS:
                 present.end_ns, present.end_ticks, present.status, present.own_ticks = ns, ticks, status, own
                 present.described, described = described, {}
                 process.calls.append(present)

@@ -95,7 +95,7 @@ def _threads(call: WatchedCall, found: dict[int, np.ndarray], nodes: dict[int, N
 def _spans(call: WatchedCall, done: np.ndarray, nodes: dict[int, Node], alone: bool) -> Iterator[Span]:
     """Waiting within an operation is told behind it, together with that at its end."""
     starts = _to_ns(call, done["start"])
-    ends = [*starts[1:], _to_ns(call, done["end"][-1:])[0]]
+    ends = [*starts[1:], max(starts[-1], *_to_ns(call, done["end"][-1:]))]
     waits = np.zeros(len(done), np.uint64) if alone else np.minimum(done["wait"], done["end"] - done["start"])
     worked = _to_ns(call, done["end"] - waits)
     yield Span(BEGIN, None, call.start_ns, starts[0])
@@ -113,6 +113,6 @@ def _spans(call: WatchedCall, done: np.ndarray, nodes: dict[int, Node], alone: b
 def _to_ns(call: WatchedCall, ticks: np.ndarray) -> list[int]:
     """Nanoseconds of the clock, within the call."""
     since = (ticks - np.uint64(call.start_ticks)).astype(np.int64)
-    ns = np.rint(since * call.ns_per_tick).astype(np.int64) + call.start_ns
-    ordered: list[int] = np.clip(ns, call.start_ns, call.end_ns).tolist()
+    ns = np.clip(np.rint(since * call.ns_per_tick), 0, call.end_ns - call.start_ns).astype(np.int64) + call.start_ns
+    ordered: list[int] = ns.tolist()
     return ordered

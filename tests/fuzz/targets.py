@@ -9,11 +9,14 @@ from fuzz import native_plans
 from fuzz.calls import Calls
 from fuzz.captures import Captures
 from fuzz.gguf_files import GgufFiles
+from fuzz.grammars import Grammars
 from fuzz.harness import CPU_SECONDS, Outcome, Target, run_for
 from fuzz.lines import Lines
 from fuzz.model_files import ModelFiles
 from fuzz.plans import Plans
 from fuzz.readers import READERS
+from fuzz.side_files import SideFiles
+from fuzz.sources import Sources
 from fuzz.templates import Templates
 from fuzz.texts import Texts
 
@@ -24,6 +27,9 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "lines": Lines,
     "captures": Captures,
     "templates": Templates,
+    "grammars": Grammars,
+    "sources": Sources,
+    "side-files": SideFiles,
     "calls": Calls,
     "plans": Plans,
     **READERS,

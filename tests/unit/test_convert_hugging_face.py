@@ -146,6 +146,8 @@ CONFIGS = {
     "layers that are true": ({"num_hidden_layers": True}, "'num_hidden_layers' is true, expected an integer"),
     "absurd heads": ({"num_attention_heads": 1 << 40}, "'num_attention_heads' is 1099511627776"),
     "other heads": ({"num_attention_heads": 8}, "self_attn.q_proj.weight' has shape (64, 64), expected 128 rows"),
+    "an epsilon that no float holds": ({"rms_norm_eps": 10**400}, "0000…, expected a finite number"),
+    "an architecture that is a list": ({"architectures": [[]]}, "'architectures' is [[]], expected one of"),
     "an epsilon in words": ({"rms_norm_eps": "small"}, "'rms_norm_eps' is 'small', expected a finite number"),
     "another activation": ({"hidden_act": "relu"}, "'hidden_act' is 'relu', expected silu"),
     "RoPE of another kind": (
@@ -167,6 +169,13 @@ def test_broken_configs(folder: Path, name: str) -> None:
     changes, expected = CONFIGS[name]
     change(folder / "config.json", **changes)
     assert expected in refusal(folder)
+
+
+def test_half_a_character(folder: Path) -> None:
+    change(folder / "tokenizer_config.json", chat_template="\ud800", bos_token=[])
+    assert "the string '\\ud800' is no text that UTF-8 has" in refusal(folder)
+    change(folder / "tokenizer_config.json", chat_template=[{"name": []}, {"name": "default", "template": "x"}])
+    assert read_folder(folder).pairs
 
 
 def test_json_that_is_none(folder: Path) -> None:

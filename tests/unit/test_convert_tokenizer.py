@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 import regex
+from sentencepiece_bytes import AS_IT_IS, SPM, message, piece, pieces, varint
 
 from q4engine.convert.hf_tokenizer import tokenizer_pairs
 from q4engine.convert.json_file import JsonObject
@@ -21,9 +21,6 @@ from q4engine.tokenizer import Tokenizer
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer, split_at_stages
 
 SLOW = r"(?s).*.*.*.*.*.*.*.*(?<=[\uE000-\uE001])"  # at least seven places in the text to try, in all combinations
-BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-SPM = ["<unk>", "<s>", "</s>", *BYTES, "\u2581", "a", "b", "ab", "\u2581a"]
-SCORES = [0.0] * 259 + [-5.0, -6.0, -7.0, -1.0, -2.0]
 
 
 def tokenizer_of(folder: Path, size: int, architecture: str = "llama") -> Tokenizer:
@@ -36,32 +33,6 @@ def tokenizer_of(folder: Path, size: int, architecture: str = "llama") -> Tokeni
 
 def write(folder: Path, name: str, content: Any) -> None:
     (folder / name).write_text(json.dumps(content))
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
-    return out + bytes([value])
-
-
-def message(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def piece(text: str, score: float, kind: int) -> bytes:
-    raw = message(1, text.encode()) + varint(2 << 3 | 5) + struct.pack("<f", score)
-    return message(1, raw + varint(3 << 3) + varint(kind))
-
-
-AS_IT_IS = varint(4 << 3) + varint(False)  # spaces are kept
-
-
-def pieces(model_type: int = 2, dummy_prefix: bool = True, trainer: bytes = b"", normalizer: bytes = AS_IT_IS) -> bytes:
-    types = [2, 3, 3] + [6] * 256 + [1] * 5
-    raw = b"".join(piece(*words) for words in zip(SPM, SCORES, types, strict=True))
-    raw += message(2, varint(3 << 3) + varint(model_type) + trainer)
-    return raw + message(3, varint(3 << 3) + varint(dummy_prefix) + normalizer)
 
 
 def spm_json(**changes: Any) -> dict[str, Any]:
@@ -203,6 +174,8 @@ def test_other_spellings() -> None:
 ODD = {
     "a way of its own": ({"type": "Split", "pattern": {"Regex": "a"}}, "cuts words in a way of its own"),
     "no pattern": ({"type": "Split", "pattern": {"Regex": "("}}, "has a pattern that cannot be used"),
+    "much to compile": ({"type": "Split", "pattern": {"Regex": "(?:a{99}){99}"}}, "has patterns with more than 1000"),
+    "a long pattern": ({"type": "Split", "pattern": {"Regex": "a" * 10_001}}, "has patterns of more than 10000 char"),
     "another kind": ({"type": "BertPreTokenizer"}, "the pre-tokenizer 'BertPreTokenizer' is not known"),
     "a space in front": ({"type": "ByteLevel", "add_prefix_space": True}, "which GGUF has no key for"),
     "what is left out": (

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, head, node, operation
 
 from q4engine.watch.nodes import UNKNOWN, parse
 from q4engine.watch.records import CallKind, Process, read
 from q4engine.watch.spans import walk
-
-BLOCK = 4096
-
-
-def head(operation_bytes: int = 32) -> bytes:
-    return struct.pack("<8s6IQ", b"q4watch\0", 1, 64, BLOCK, operation_bytes, 4711, 0, 25_000).ljust(64, b"\0")
-
-
-def block(kind: int, slot: int, content: bytes, used: int | None = None) -> bytes:
-    header = struct.pack("<QIIQ40x", len(content) if used is None else used, kind, slot, 0)
-    return (header + content).ljust(BLOCK, b"\0")
-
-
-def entry(kind: int, content: bytes) -> bytes:
-    return struct.pack("<II", kind, len(content)) + content.ljust((len(content) + 7) // 8 * 8, b"\0")
-
-
-def call(number: int, ns: int, kind: int = 0, n_past: int = 0, n_eval: int = 1, context: int = 1) -> bytes:
-    return entry(1, struct.pack("<QQQQQqQQ", number, kind, context, ns, 10 * ns, n_past, n_eval, 1))
-
-
-def end(number: int, ns: int) -> bytes:
-    return entry(2, struct.pack("<QqQQQ", number, 0, ns, 10 * ns, 50))
-
-
-def node(address: int, *lines: str) -> bytes:
-    return entry(3, struct.pack("<Q", address) + "".join(line + "\n" for line in lines).encode())
-
-
-def operation(address: int, start: int, until: int, wait: int = 0) -> bytes:
-    return struct.pack("<4Q", address, 10 * start, 10 * until, 10 * wait)
 
 
 def process(tmp_path: Path, *blocks: bytes) -> Process:
@@ -49,11 +18,6 @@ def process(tmp_path: Path, *blocks: bytes) -> Process:
     found = read(path)
     assert found is not None
     return found
-
-
-PRODUCT = "node\tMUL_MAT\tQcur-7\tf32\t576\t1\t1\t1\t2304"
-WEIGHT = "from\tNONE\tblk.7.attn_q.weight\tq4_0\t576\t576\t1\t1\t186624"
-INPUT = "from\tMUL\tattn_norm-7\tf32\t576\t1\t1\t1\t2304"
 
 
 def test_two_threads_of_a_call(tmp_path: Path) -> None:
