@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from analysis import outputs
@@ -81,6 +82,8 @@ def sustained(args: argparse.Namespace, engine: Engine, meter: Meter | None, mac
     from q4engine.bench.conditions import others_percent, read_state
     from q4engine.bench.sustained import judge, read_machine, sustain
 
+    if args.plot is not None:
+        _drawing()  # what it lacks is told before, and what a Ctrl-C leaves is drawn at once
     samples: list[Sample] = []
     before, start = read_state(), time.monotonic()
     interrupted: KeyboardInterrupt | None = None
@@ -132,16 +135,20 @@ def _print(args: argparse.Namespace, samples: list[Sample], others: float | None
         print(f"\n{text}")
 
 
-def _draw(path: Path, engine: Engine, samples: list[Sample], verdict: Any) -> None:
-    from q4engine.bench import sustained_report
-
+def _drawing() -> ModuleType:
     try:
         from analysis.reports import drawing
     except ImportError:
         raise Q4Error("--plot needs matplotlib: pip install 'q4engine[analysis]'") from None
+    return drawing
+
+
+def _draw(path: Path, engine: Engine, samples: list[Sample], verdict: Any) -> None:
+    from q4engine.bench import sustained_report
+
     title = f"{engine.gguf.path.name}, {engine.n_threads} thread{'s' * (engine.n_threads > 1)}"
     form = path.suffix.lower().removeprefix(".")
-    picture = drawing.picture(sustained_report.report(title, samples, verdict), form)
+    picture = _drawing().picture(sustained_report.report(title, samples, verdict), form)
     try:
         outputs.write(path, picture)
     except OSError as error:

@@ -1,6 +1,6 @@
 """Every command ends soon after SIGINT or SIGTERM, whenever it comes: while it starts, loads, quantises, converts,
-inspects, tokenises, scores, chats, renders a template, reads a large capture or draws. Q4_SIGNALS says how often each
-is asked to.
+inspects, tokenises, scores, chats, watches, renders a template, reads a large capture or draws. Q4_SIGNALS says how
+often each is asked to.
 
 On a machine of its own a command would end within a second: what is asserted of the time until then is what it did not
 spend waiting for a CPU that others had.
@@ -72,6 +72,11 @@ COMMANDS = {
     "roofline": "analysis.roofline capture.csv --read-peak 20 --plot out.svg",
     "scaling": "analysis.scaling capture.csv --plot out.svg",
     "functions": "analysis.functions script.txt",
+    "analyse": "analyse stalls perf.csv --html out.html",
+    "a long measurement": "bench endless.gguf --sustain 900 --plot out.svg",
+    "completion": "completion zsh",
+    "manual": "manual run",
+    "watch": "watch --capture out.csv --events none -- sleep 900",
 }
 TYPED = {"an answer in a chat": b"hello\r", "a chat at its mark": b"hello\rhal"}
 
