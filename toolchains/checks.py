@@ -36,6 +36,7 @@ class Check:
     command: Sequence[str | Path]
     counts: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = REPO  # where it runs
 
     def run(self, show: bool = True) -> Result:
         """Runs it and prints its output: while it runs, or (not `show`) all at once at the end."""
@@ -46,7 +47,7 @@ class Check:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         process = subprocess.Popen(
             [os.fspath(word) for word in self.command],
-            cwd=REPO,
+            cwd=self.folder,
             env={**inherited, **self.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

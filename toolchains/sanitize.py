@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,21 @@ MODEL = REPO / ".models" / "smollm2-135m-instruct-q4_0.gguf"
 SOURCE = REPO / ".models" / "smollm2-135m-instruct-q4_1.gguf"
 PROMPT = "One two three one two three one two"  # which repeats itself, for --lookup
 _RUN = ("run", MODEL, "-p", PROMPT, "-t", "2", "--temp", "0", "-n", "6")
-COMMANDS: dict[str, tuple[str | Path, ...]] = {
-    "run, a chat with a capture": (*_RUN, "--capture", FOLDER / "capture.csv", "--trace", FOLDER / "trace.json"),
-    "run, operations one by one": (*_RUN, "--no-chat", "--capture", FOLDER / "per_op.csv", "--per-op", "--no-peak"),
+COMMANDS: dict[str, tuple[str | Path, ...]] = {  # in a folder of each build
+    "run, a chat with a capture": (*_RUN, "--capture", "capture.csv", "--trace", "trace.json"),
+    "run, operations one by one": (*_RUN, "--no-chat", "--capture", "per_op.csv", "--per-op", "--no-peak"),
     "run --lookup 3": (*_RUN, "--no-chat", "--lookup", "3"),
-    "quantize": ("quantize", SOURCE, FOLDER / "out.gguf", "--type", "q4_0"),
+    "quantize": ("quantize", SOURCE, "out.gguf", "--type", "q4_0"),
     "perplexity": ("perplexity", MODEL, "-p", PROMPT, "-c", "8", "-t", "2"),
 }
 FUZZED = ("plans", "calls")
-COUNTS = FOLDER / "fuzz-counts.json"
+# Unit tests that never enter the native core, or only to open a model's file, as many others do.
+ELSEWHERE = (
+    "annotate*", "chat_template*", "cli", "cli_co*", "cli_llama_cpp", "conversion", "convert*", "cpu*", "doctor",
+    "gbnf", "hf_config", "house_rules", "hub", "memory_nodes", "power", "sustained", "tokenizer*",
+)  # fmt: skip
+# … and of those with many cases so many, spread over them: each takes ten times its time.
+MOST_CASES = {"Q4_MOST_CASES": "6"}
 # Of the unit tests those that start threads, in all ways there are.
 TESTS_OF_THREADS = (
     "engine",
@@ -53,6 +60,7 @@ OPTIONS_OF_PYTHON = {
     # refuses is no memory, as without sanitizers, and not the end.
     "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1",
     "PYTHONMALLOC": "malloc",
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's own threads are not looked at, so what they hand over looks like a race
     "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
 }
 
@@ -105,13 +113,13 @@ def preloaded_libraries(compiler: str, runtime: str) -> str:
     return " ".join(paths)
 
 
-def check_kernels(build: Build) -> Result:
+def check_kernels(build: Build, show: bool = True) -> Result:
     """The C test program, built so."""
     gcc()
     say(f"building the C test program with -fsanitize={build.sanitizers}")
     cmake_build(build.folder, "q4_kernel_test", [f"-DQ4_SANITIZE={build.sanitizers}"])
     command = [*build.launcher(), build.folder / "q4_kernel_test", *build.arguments]
-    return Check(f"C kernel tests, {build.name} sanitized", command, env=OPTIONS).run()
+    return Check(f"C kernel tests, {build.name} sanitized", command, env=OPTIONS).run(show)
 
 
 @dataclass(frozen=True)
@@ -153,31 +161,33 @@ class Python:
 
     def pytest(self, arguments: Sequence[str | Path]) -> Result:
         command = [*self.command, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        return Check(f"unit tests, {self.build.name} sanitized", command, env=self.env).run()
+        return Check(f"unit tests, {self.build.name} sanitized", command, env=self.env | MOST_CASES).run(show=False)
 
     def commands(self) -> list[Result]:
         """Commands from end to end, and the fuzzers of what the core takes."""
         folders = (self.env["PYTHONPATH"], *(str(REPO / folder) for folder in ("tests", "toolchains", "tests/support")))
         env = {**self.env, "PYTHONPATH": ":".join(folders)}
         commands = {f"q4engine {name}": ["-m", "q4engine", *words] for name, words in COMMANDS.items()}
-        commands[f"fuzz {' '.join(FUZZED)}"] = ["-m", "fuzz", *FUZZED, "--minutes", "0.5", "--counts", COUNTS]
-        return [
-            Check(f"{name}, {self.build.name} sanitized", [*self.command, *words], counts=False, env=env).run()
-            for name, words in commands.items()
-        ]
+        commands[f"fuzz {' '.join(FUZZED)}"] = ["-m", "fuzz", *FUZZED, "--minutes", "0.5", "--counts", "counts.json"]
+        return [self._ends_well(name, words, env) for name, words in commands.items()]
+
+    def _ends_well(self, name: str, words: Sequence[str | Path], env: dict[str, str]) -> Result:
+        name, command = f"{name}, {self.build.name} sanitized", [*self.command, *words]
+        return Check(name, command, counts=False, env=env, folder=self.build.folder).run(show=False)
+
+
+def check(build: Build) -> list[Result]:
+    """All that is run on a build; each part is shown when it has ended, since another build's run meanwhile."""
+    elsewhere = ["--ignore=tests/unit/analysis", *(f"--ignore-glob=tests/unit/test_{name}.py" for name in ELSEWHERE)]
+    threads = [f"tests/unit/test_{name}.py" for name in TESTS_OF_THREADS]
+    tests = threads if build is THREAD else [*elsewhere, "tests/unit"]
+    python = Python.install(build)
+    return [check_kernels(build, show=False), python.pytest([*tests, *sys.argv[1:]]), *python.commands()]
 
 
 def sanitize() -> int:
-    # analysis and annotate never enter the native core
-    elsewhere = ["--ignore=tests/unit/analysis", "--ignore-glob=tests/unit/test_annotate*"]
-    unit = {
-        MEMORY: [*elsewhere, "tests/unit", *sys.argv[1:]],
-        THREAD: [*(f"tests/unit/test_{name}.py" for name in TESTS_OF_THREADS), *sys.argv[1:]],
-    }
-    results = []
-    for build, tests in unit.items():
-        python = Python.install(build)
-        results += [check_kernels(build), python.pytest(tests), *python.commands()]
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        results = [result for of_build in pool.map(check, (MEMORY, THREAD)) for result in of_build]
     print(*results, summary(results), sep="\n")
     return 1 if any(result.failed for result in results) else 0
 
