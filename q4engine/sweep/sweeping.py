@@ -143,7 +143,8 @@ class Sweep:
         found = [run for run in self._runs.values() if run.block == block]
         others = [f"{n} {state}" for state in STATES[1:] if (n := sum(run.state == state for run in found))]
         doubtful = f", {', '.join(others)}" if others else ""
-        return f"block {block + 1} of {self._plan.pace.blocks}: {len(found)} runs{doubtful}; {self._left()} left"
+        left = f"; {self._left()} left" if block + 1 < self._plan.pace.blocks else ""
+        return f"block {block + 1} of {self._plan.pace.blocks}: {len(found)} runs{doubtful}{left}"
 
     def _summary(self, ended: str) -> Summary:
         mine = set(self._plan.combinations)

@@ -93,7 +93,7 @@ def test_a_sweep_of_a_program(q4: Cli, tmp_path: Path) -> None:
     assert not log.exists() and not (tmp_path / "plan.sqlite").exists()
     done = q4("sweep", path)
     assert (done.code, done.out) == (0, "")
-    assert re.search(r"^block 2 of 2: 4 runs.*; .* left$", done.err, re.MULTILINE)
+    assert re.search(r"^block 1 of 2: 4 runs.*; .* left\nblock 2 of 2: 4 runs", done.err, re.MULTILINE)
     runs = read_results(tmp_path / "plan.sqlite")
     assert in_order(plan, runs) and len(log.read_text().splitlines()) == 8
     assert {(sample.phase, sample.tokens / run.combination.number("prompt"), sample.seconds)
