@@ -42,7 +42,7 @@ _EPILOG = """\
 examples:
   q4engine run model.gguf -p "What is the capital of France?"
   q4engine run model.gguf                    chat in the terminal
-  q4engine inspect model.gguf --kernels      what the file holds and which kernels would run it
+  q4engine inspect model.gguf                what the file holds, with --kernels: what runs it
   q4engine quantize model-f16.gguf model-q4_0.gguf --type q4_0
   q4engine COMMAND --help                    options and examples of a command
 

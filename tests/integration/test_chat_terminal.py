@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import shlex
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from models.tiny import write_tiny
+from screens import TMUX, Screen, short_folder
 
-TMUX = shutil.which("tmux")
-EMPTY = r"\n>\s*\Z"  # the mark of a question of which nothing is typed yet
-SECONDS = 90  # that a screen may take to come on a busy machine
+from q4engine import Engine
+
 pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux (make setup brings it)")
-
-
-class Screen:
-    """A terminal of its own in which one command runs."""
-
-    def __init__(self, folder: Path, command: list[str], **environment: str) -> None:
-        self._tmux = [str(TMUX), "-S", str(folder / "socket"), "-f", os.devnull]
-        variables = {"XDG_STATE_HOME": str(folder.parent / "state"), **environment}
-        words = ["env", *(f"{name}={value}" for name, value in variables.items()), *command]
-        line = f"trap : INT; {shlex.join(words)}; echo ended $?; exec sleep 1000"
-        self._run("new-session", "-d", "-x", "100", "-y", "40", "sh", "-c", line)
-
-    def _run(self, *words: str) -> str:
-        return subprocess.run([*self._tmux, *words], check=True, capture_output=True, text=True).stdout
-
-    def type(self, *keys: str) -> None:
-        """Keys in tmux's names; other words are typed as they are."""
-        for key in keys:
-            known = re.fullmatch(r"(C|M)-\w+|Enter|Up|Escape|Tab", key)
-            self._run("send-keys", *(() if known else ("-l",)), key)
-
-    def paste(self, text: str) -> None:
-        """As a terminal pastes: in brackets where the program asks for them."""
-        self._run("set-buffer", text)
-        self._run("paste-buffer", "-p")
-
-    def text(self, colours: bool = False) -> str:
-        return self._run("capture-pane", "-p", "-S", "-500", *(("-e",) if colours else ()))
-
-    def wait(self, pattern: str, count: int = 1) -> str:
-        """The screen once the pattern stands on it so many times."""
-        end = time.monotonic() + SECONDS
-        while len(re.findall(pattern, screen := self.text(), re.MULTILINE)) < count:
-            assert time.monotonic() < end, f"no {pattern!r} within {SECONDS} s on\n{screen.rstrip()}"
-            time.sleep(0.05)
-        return screen
-
-    def ready(self) -> None:
-        """Waits for the mark of the next question: what is pasted into an answer is no one question."""
-        self.wait(EMPTY)
-
-    def recall(self, pattern: str) -> None:
-        """The last question, which is there once its file has been read."""
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end and re.search(EMPTY, self.text()):
-            self.type("Up")
-            time.sleep(0.5)
-        self.wait(pattern)
-
-    def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -85,24 +31,25 @@ class Chats:
         self.screens: list[Screen] = []
 
     def __call__(self, *options: str, **environment: str) -> Screen:
-        folder = self.folder / str(len(self.screens))
-        folder.mkdir()
         words = [sys.executable, "-m", "q4engine", "run", str(self.model), "-t", "1", "--temp", "0", *options]
-        screen = Screen(folder, words, **environment)
-        self.screens.append(screen)
+        screen = self.start(words, **environment)
         screen.wait(r"^>")
         return screen
+
+    def start(self, words: list[str], **environment: str) -> Screen:
+        folder = self.folder / str(len(self.screens))
+        folder.mkdir()
+        self.screens.append(Screen(folder, words, **environment))
+        return self.screens[-1]
 
 
 @pytest.fixture
 def chats(model: Path) -> Iterator[Chats]:
-    # a socket's path has at most about a hundred characters
-    folder = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
-    started = Chats(folder, model)
-    yield started
-    for screen in started.screens:
-        screen.close()
-    shutil.rmtree(folder)
+    with short_folder() as folder:
+        started = Chats(folder, model)
+        yield started
+        for screen in started.screens:
+            screen.close()
 
 
 def answer(model: Path, question: str, n: int) -> str:
@@ -196,6 +143,113 @@ def test_a_full_context_is_announced_and_the_talk_goes_on(chats: Chats) -> None:
         talk.ready()
     screen = talk.wait("the context of 96 tokens is full: .* forgotten")
     assert re.search("tokens of context are used; once it is full", screen.replace("\n", ""))
+    talk.type("/quit", "Enter")
+    talk.wait("^ended 0$")
+
+
+GRAMMAR = "root ::= [a-z]{4}"  # so that an answer is a word, and a screen can be foretold
+BEGIN = "chat: /help lists commands, Ctrl-C stops an answer, Ctrl-D ends the chat"
+
+
+def test_every_command_and_the_screen_that_follows(chats: Chats, model: Path) -> None:
+    pytest.importorskip("llguidance", reason="llguidance is not installed (the extra grammar)")
+    file = chats.folder / "talk.json"
+    engine = Engine.load(model, n_threads=1)
+
+    def said(*questions: str, system: str | None = "be brief") -> str:
+        talk = [{"role": "system", "content": system}] if system else []
+        for question in questions[:-1]:
+            talk += [{"role": "user", "content": question}, {"role": "assistant", "content": said(question)}]
+        talk += [{"role": "user", "content": questions[-1]}]
+        return engine.chat(talk, temperature=0, grammar=GRAMMAR)
+
+    steps = [
+        ("/system be brief", "system message: be brief"),
+        ("one", said("one")),
+        (f"/save {file}", f"3 messages are in {file}"),
+        ("/new", "a new talk with the same system message"),
+        ("two", said("two")),
+        (f"/load {file}", f"3 messages from {file}", f"the last one: {said('one')}"),
+        ("three", said("one", "three")),
+        ("/undo", "taken back: three"),
+        ("four", said("one", "four")),
+        ("/regen", "note: with --temp 0 the same question has the same answer", said("one", "four")),
+        ("/system", "system message: be brief"),
+        ("/system none", "system message: none"),
+        ("/new", "a new talk"),
+        ("two", said("two", system=None)),
+        ("/load nowhere.json", "error: nowhere.json: cannot be read: No such file or directory"),
+        ("/undo now", "error: /undo takes nothing behind it, 'now' was given"),
+    ]
+    engine.close()
+    talk = chats("--grammar", GRAMMAR, "-c", "512")
+    screen = [BEGIN]
+    for typed, *follows in steps:
+        talk.type(typed, "Enter")
+        screen += [f"> {typed}", *follows]
+        talk.show([*screen, ">"])
+    talk.type("/stats", "Enter")
+    shown = talk.wait(r"^\d+ of 512 tokens of context are used\n.*load time.*\n(.*\n)+>\s*\Z")
+    assert shown.startswith("\n".join([*screen, "> /stats\n"]))
+    talk.type("/quit", "Enter")
+    assert re.search("total time", talk.wait("^ended 0$"))
+    assert [message["role"] for message in json.loads(file.read_text())["messages"]] == ["system", "user", "assistant"]
+
+
+def test_ctrl_c_at_the_mark(chats: Chats) -> None:
+    talk = chats("-n", "4")
+    talk.type("half a question")
+    talk.wait("^> half a question$")
+    talk.type("C-c")  # of a question that is begun takes it away
+    talk.show([BEGIN, ">"])
+    talk.type("C-c")
+    talk.wait(r"^\(Ctrl-C once more, Ctrl-D or /quit ends the chat\)$")
+    talk.ready()
+    talk.type("C-c")
+    talk.wait("^ended 130$")
+
+
+def test_an_answer_that_the_context_cuts_short_and_the_next_question(chats: Chats) -> None:
+    talk = chats("-c", "64", "--ignore-eos")
+    talk.type("abc", "Enter")
+    talk.wait("note: the answer ends here: the context of 64 tokens is full")
+    talk.ready()
+    talk.type("def", "Enter")
+    talk.wait("note: the context of 64 tokens is full: the oldest turn is forgotten")
+    talk.wait("note: the answer ends here: ", 2)
+    talk.ready()
+    talk.type("/new", "Enter")
+    talk.wait("^a new talk$")
+    talk.ready()
+    talk.type("C-d")
+    talk.wait("^ended 0$")
+
+
+WAITING = """\
+import os, sys, time
+from q4engine.cli import main
+from q4engine.engine import Engine
+load, gate = Engine.load, sys.argv[1]
+def slow(*given):
+    while not os.path.exists(gate):
+        time.sleep(0.05)
+    return load(*given)
+Engine.load = slow
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_something_moves_while_a_model_is_loaded(chats: Chats, model: Path, environment: dict[str, str]) -> None:
+    gate = chats.folder / "gate"
+    words = [sys.executable, "-c", WAITING, str(gate), "run", str(model), "-t", "1", "-n", "1"]
+    talk = chats.start(words, **environment)
+    if environment.get("TERM") != "dumb":  # where nothing could move
+        first = talk.wait("loading synthetic-tiny.gguf")
+        while talk.text() == first:
+            pass
+    gate.touch()
+    talk.show([BEGIN, ">"])
     talk.type("/quit", "Enter")
     talk.wait("^ended 0$")
 
