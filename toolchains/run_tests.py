@@ -4,8 +4,8 @@ lint: ruff, mypy, clang-format. kernels: the C test program on this machine. pyt
 tests/arm on every emulated CPU (on an Arm host: natively), and tests/emulated, which start emulated runs and look at
 them from here.
 
-Slower ones, of `make test-long`: long: what pytest has marked so. sanitizers: the C test program under
-AddressSanitizer and UndefinedBehaviorSanitizer, and under ThreadSanitizer.
+Slower ones, of `make test-long`: long: what pytest has marked so, more kills, more texts by grammars. sanitizers: the C
+test program under AddressSanitizer and UndefinedBehaviorSanitizer, and under ThreadSanitizer.
 
 All parts run even where one fails; the last line counts the tests of all parts, and is left in build/test-summary.txt
 or build/test-long-summary.txt, for .ci/run to add up.
@@ -28,6 +28,7 @@ from host import BUILD, NATIVE_ARM, REPO, ToolError, main, run, say
 from qemu import require_qemu
 
 KILLS = "40"  # of each command that writes
+GRAMMAR_SEEDS = "100"  # of each grammar
 # Plugins that only slow the emulated interpreter down.
 _GUEST_PYTEST = ("-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib --strict-markers -ra -q")
 
@@ -60,6 +61,11 @@ def run_long() -> list[Result]:
     return [
         Check("pytest, long tests", [*pytest, "-m", "long"]).run(),
         Check("pytest, many kills", [*pytest, "tests/integration/test_kills.py"], env={"Q4_KILLS": KILLS}).run(),
+        Check(
+            "pytest, many texts by grammars",
+            [*pytest, "tests/unit/test_grammar.py", "-k", "what_is_generated"],
+            env={"Q4_GRAMMAR_SEEDS": GRAMMAR_SEEDS},
+        ).run(),
     ]
 
 
