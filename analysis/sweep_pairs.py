@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -44,8 +44,11 @@ class Pair:
 
     @property
     def axes(self) -> list[str]:
-        """In which the two differ."""
-        return [axis for axis in AXES if self.one.values[axis] != self.other.values[axis]]
+        """In which the two differ, of those that both engines are told of."""
+        sides = self.one.values, self.other.values
+        return [
+            axis for axis in AXES if sides[0][axis] != sides[1][axis] and None not in (sides[0][axis], sides[1][axis])
+        ]
 
 
 def pairs(times: Times, only_neighbours: bool = False) -> Iterator[Pair]:
@@ -63,14 +66,37 @@ def pairs(times: Times, only_neighbours: bool = False) -> Iterator[Pair]:
 
 
 def _neighbours(setups: Sequence[Setup]) -> Iterator[tuple[int, int]]:
-    """Numbers of setups that differ in one axis alone."""
+    """Numbers of setups that differ in one axis alone, of those that both engines are told of."""
     for axis in AXES:
-        groups: dict[tuple[object, ...], list[int]] = {}
-        for number, setup in enumerate(setups):
-            others = tuple(value for name, value in setup.values.items() if name != axis)
-            groups.setdefault(others, []).append(number)
-        for group in groups.values():
+        for group in _grouped(range(len(setups)), setups, [name for name in AXES if name != axis]).values():
             yield from combinations(group, 2)
+    kinds = _grouped(range(len(setups)), [Setup("", _told(setup)) for setup in setups], AXES)
+    for one, other in combinations(kinds.values(), 2):
+        if setups[one[0]].values["engine"] != setups[other[0]].values["engine"]:
+            told = [_told(setups[group[0]]) for group in (one, other)]
+            common = [axis for axis in AXES[1:] if told[0][axis] and told[1][axis]]
+            matching = _grouped(other, setups, common)
+            for number in one:
+                key = tuple(setups[number].values[axis] for axis in common)
+                yield from (_ordered(number, each) for each in matching.get(key, []))
+
+
+def _told(setup: Setup) -> dict[str, object]:
+    """Its engine, and of which axes that is told."""
+    return {axis: value if axis == "engine" else value is not None for axis, value in setup.values.items()}
+
+
+def _grouped(
+    numbers: Iterable[int], setups: Sequence[Setup], axes: Sequence[str]
+) -> dict[tuple[object, ...], list[int]]:
+    found: dict[tuple[object, ...], list[int]] = {}
+    for number in numbers:
+        found.setdefault(tuple(setups[number].values[axis] for axis in axes), []).append(number)
+    return found
+
+
+def _ordered(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)
 
 
 def _compared(times: Times, numbers: Sequence[tuple[int, int]]) -> Iterator[Pair]:

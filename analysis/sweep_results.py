@@ -34,6 +34,11 @@ class Setup:
         return ", ".join(said(axis, self.values[axis]) for axis in axes if self.values[axis] is not None) or "all"
 
 
+def varied(setups: Sequence[Setup]) -> list[str]:
+    """Axes with more than one value among these; that an engine is not told of one is none."""
+    return [axis for axis in AXES if len({setup.values[axis] for setup in setups} - {None}) > 1]
+
+
 def said(axis: str, value: object) -> str:
     """An axis' value in words."""
     if axis == "model":
@@ -87,8 +92,7 @@ class SweepResults:
 
     def varied(self) -> list[str]:
         """Axes with more than one value."""
-        setups = self.setups
-        return [axis for axis in AXES if len({setup.values[axis] for setup in setups}) > 1]
+        return varied(self.setups)
 
 
 def read(path: Path) -> SweepResults:

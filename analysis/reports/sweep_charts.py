@@ -11,7 +11,7 @@ from analysis import palette
 from analysis.calls import WAITING
 from analysis.reports.charts import Axis, Bar, Bars, Box, Boxes, Heat, Kind, Part, Plot, Series
 from analysis.reports.model import fixed
-from analysis.sweep_results import AXES, Setup, SweepResults, Times, said
+from analysis.sweep_results import SweepResults, Times, said, varied
 
 NUMBERS = ("threads", "prompt", "generate", "depth", "batch")
 _MOST_LINES = 8
@@ -37,11 +37,6 @@ def groups(times: Times, without: Sequence[str]) -> dict[tuple[Any, ...], list[i
     for row, setup in enumerate(times.setups):
         found.setdefault(tuple(value for axis, value in setup.values.items() if axis not in without), []).append(row)
     return found
-
-
-def varied(setups: Sequence[Setup]) -> list[str]:
-    """Axes with more than one value among these."""
-    return [axis for axis in AXES if len({setup.values[axis] for setup in setups}) > 1]
 
 
 def speed_ups(times: Times) -> Iterator[Plot]:

@@ -11,7 +11,7 @@ from analysis.reports import sweep_charts as charts
 from analysis.reports.charts import Chart
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, Warn, fixed
 from analysis.sweep_pairs import Change, Pair, pairs
-from analysis.sweep_results import SweepResults, Times, said
+from analysis.sweep_results import SweepResults, Times, said, varied
 
 _MOST_ROWS = 60
 _MOST_PAGE_ROWS = 1500
@@ -48,8 +48,8 @@ def _facts(results: SweepResults) -> list[str]:
 
 def _details(results: SweepResults) -> list[str]:
     constant = results.setups[0].values if results.setups else {}
-    varied = results.varied()
-    same = [said(axis, value) for axis, value in constant.items() if axis not in varied and value not in (None, "")]
+    several = results.varied()
+    same = [said(axis, value) for axis, value in constant.items() if axis not in several and value not in (None, "")]
     reasons = sorted(results.reasons.items(), key=lambda item: -item[1])[:6]
     found = [f"the same in all: {', '.join(same)}"] if same else []
     return found + [f"{count} × {reason}" for reason, count in reasons]
@@ -73,7 +73,7 @@ def _warnings(results: SweepResults) -> list[str]:
 
 def _card(times: Times, found: Sequence[Pair]) -> Card:
     """The fastest setup, and how many comparisons show something."""
-    axes = charts.varied(times.setups)
+    axes = varied(times.setups)
     best = max(range(len(times.setups)), key=lambda row: charts.rate(times, row))
     setup, values = times.setups[best], times.of(best)
     ends = medians.interval(values)
@@ -106,7 +106,7 @@ def _section(results: SweepResults, times: Times, found: Sequence[Pair]) -> Sect
 
 def table(times: Times, noisy: dict[str, int] | None = None) -> Table:
     """Every setup: the median speed with its interval, how far samples spread, how many runs it has."""
-    axes = charts.varied(times.setups)
+    axes = varied(times.setups)
     rows: list[list[Cell]] = []
     for row, setup in enumerate(times.setups):
         values = times.of(row)
@@ -144,7 +144,7 @@ def comparisons(found: Sequence[Pair]) -> Fold:
     """Pairs that differ in one axis, those that show something first."""
     ordered = sorted(found, key=lambda pair: (not pair.differs, pair.axes, -abs(np.log(pair.ratio))))
     setups = [setup for pair in found for setup in (pair.one, pair.other)]
-    axes = charts.varied(setups)
+    axes = varied(setups)
     rows: list[list[Cell]] = []
     for pair in ordered[:_MOST_PAGE_ROWS]:
         (axis,) = pair.axes
@@ -174,7 +174,7 @@ def comparisons(found: Sequence[Pair]) -> Fold:
 
 def _changes(changes: Sequence[Change], against: str) -> Section:
     setups = [change.setup for change in changes]
-    axes = charts.varied(setups)
+    axes = varied(setups)
     rows: list[list[Cell]] = []
     for change in sorted(changes, key=lambda change: (not change.is_shown, change.ratio)):
         low, high = change.interval or (None, None)

@@ -11,7 +11,7 @@ from swept import setup, synthetic_plan, write_results
 
 from analysis.errors import AnalysisError
 from analysis.sweep_pairs import MOST_PAIRS, against, pairs
-from analysis.sweep_results import Setup, SweepResults, Times, read
+from analysis.sweep_results import Setup, SweepResults, Times, read, varied
 
 AXES = {"threads": [1, 2], "prompt": [16, 64]}
 
@@ -77,6 +77,20 @@ def test_of_many_setups_only_neighbours_are_compared() -> None:
     setups = [setup(str(n), threads=n // 20, prompt=n % 20) for n in range(240)]
     times = Times("prefill", setups, np.ones((240, 6)), [[1.0]] * 240, [1] * 240)
     assert MOST_PAIRS < 240 * 239 // 2 and len(list(pairs(times))) == 12 * 190 + 20 * 66
+
+
+def test_engines_are_compared_by_what_both_are_told_of() -> None:
+    setups = [
+        *(setup(f"n{n}", engine="native", build="this", threads=n, features="") for n in (1, 2)),
+        *(setup(f"l{n}", engine="llama.cpp", threads=n) for n in (1, 2)),
+        setup("mine", engine="mine"),
+    ]
+    times = Times("decode", setups, np.ones((5, 6)), [[1.0]] * 5, [1] * 5)
+    found = {(pair.one.known_by, pair.other.known_by): pair.axes for pair in pairs(times, only_neighbours=True)}
+    threads = {("n1", "n2"): ["threads"], ("l1", "l2"): ["threads"]}
+    engines = [("n1", "l1"), ("n2", "l2"), *((name, "mine") for name in ("n1", "n2", "l1", "l2"))]
+    assert found == threads | {pair: ["engine"] for pair in engines}
+    assert varied(setups) == ["engine", "threads"]
 
 
 def test_a_regression_is_shown_and_equals_are_not(tmp_path: Path) -> None:
