@@ -79,9 +79,8 @@ def choose_threads(
     ``available``: CPUs that the process may use (its affinity, and with it cpusets). The rest says where to look.
     """
     numbers = sorted(os.sched_getaffinity(0) if available is None else available)
-    speed, share = speeds(numbers, cpus)
+    speed, taken = fast_ones(numbers, cpus)
     fastest = max(speed.values())
-    taken = [cpu for cpu in numbers if speed[cpu] >= share * fastest]
     n, why = len({siblings(cpu, cpus) for cpu in taken}), None
     if slow := [speed[cpu] for cpu in numbers if cpu not in set(taken)]:
         range_of = f"{min(slow) / fastest:.0%}" if min(slow) == max(slow) else f"{min(slow) / fastest:.0%} at least"
@@ -92,6 +91,13 @@ def choose_threads(
     if quota is not None and quota < n - 0.5:
         n, why = max(1, int(quota + 0.5)), f"the control group has {quota:.2g} CPUs' time for it"
     return Threads(n, why)
+
+
+def fast_ones(numbers: Sequence[int], cpus: Path = SYSFS_CPU) -> tuple[dict[int, int], list[int]]:
+    """Relative speeds of these CPUs, and those of them that are not much slower than the fastest."""
+    speed, share = speeds(numbers, cpus)
+    fastest = max(speed.values())
+    return speed, [cpu for cpu in numbers if speed[cpu] >= share * fastest]
 
 
 def default_thread_count() -> int:
@@ -105,8 +111,29 @@ def cpu_quota(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> float |
     return min(found, default=None)
 
 
+def throttled_seconds(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> float | None:
+    """For how long the process's control groups were stopped since they exist because their quota was used up, the
+    longest of them; None where none tells."""
+    found = []
+    for folder, _ in _groups(cgroups, own_cgroup):
+        words = _words(folder / "cpu.stat")
+        told = dict(zip(words[::2], words[1::2], strict=False))
+        for key, unit in (("throttled_usec", 1e-6), ("throttled_time", 1e-9)):
+            if re.fullmatch("[0-9]{1,18}", told.get(key, "")):
+                found.append(int(told[key]) * unit)
+    return max(found, default=None)
+
+
 def _quotas(cgroups: Path, own_cgroup: Path) -> Iterator[tuple[int, int]]:
     """(quota, period) of each group that the process is in, the innermost first."""
+    for folder, names in _groups(cgroups, own_cgroup):
+        words = [word for name in names for word in _words(folder / name)]
+        if len(words) == 2 and all(re.fullmatch("[0-9]{1,15}", word) for word in words):
+            yield int(words[0]), int(words[1])
+
+
+def _groups(cgroups: Path, own_cgroup: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders of the groups that the process is in, the innermost first, and the files that tell their quota."""
     try:
         lines = own_cgroup.read_text().splitlines()
     except (OSError, ValueError):
@@ -123,9 +150,7 @@ def _quotas(cgroups: Path, own_cgroup: Path) -> Iterator[tuple[int, int]]:
             continue
         folder = root / path.lstrip("/")
         for group in (folder, *folder.parents):
-            words = [word for name in names for word in _words(group / name)]
-            if len(words) == 2 and all(re.fullmatch("[0-9]{1,15}", word) for word in words):
-                yield int(words[0]), int(words[1])
+            yield group, names
             if group == root:
                 break
 

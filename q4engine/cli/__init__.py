@@ -25,8 +25,8 @@ from q4engine.cli.signals import ended_by_signals
 from q4engine.errors import Q4Error
 
 COMMANDS = (
-    "run", "watch", "bench", "tune", "sweep", "analyse", "inspect", "convert", "quantize", "perplexity", "tokenize",
-    "fingerprint", "doctor", "completion", "manual",
+    "run", "watch", "bench", "explain", "tune", "sweep", "analyse", "inspect", "convert", "quantize", "perplexity",
+    "tokenize", "fingerprint", "doctor", "completion", "manual",
 )  # fmt: skip
 
 EXIT_ERROR = 1

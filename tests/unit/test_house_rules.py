@@ -25,7 +25,7 @@ Layers = Sequence[tuple[str, ...]]
 Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
-    ("sweep/*",),
+    ("explain/*", "sweep/*"),
     ("bench/*", "diagnosis.py", "tuned.py", "watch/*"),
     ("llm.py",),
     ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
