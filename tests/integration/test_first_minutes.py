@@ -34,6 +34,7 @@ PRINTED = {
     "q4engine bench": r"(?s)\bpp128\b.*\btg32\b",
     "q4engine analyse stalls": r"(?s)\bprefill\b.*\bdecode\b",
     "q4engine doctor": r"(?m)^(ok|no|--)  ",
+    "q4engine explain": r"(?ms)^prefill .*^decode .*^ruled out$",
     "python - ": r"\bParis\b",
 }
 LEFT = {
