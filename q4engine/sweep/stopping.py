@@ -20,7 +20,7 @@ def enough(pace: Pace, block: int, runs: Iterable[Run]) -> str:
         return f"{pace.blocks} repetitions are made"
     if pace.target is None or block % 2 or block < LEAST:
         return ""
-    widest = widest_half_width(runs)
+    widest = widest_half_width(run for run in runs if run.block < block)  # a resumed sweep has later ones too
     if widest <= pace.target:
         return f"every median is known to ± {100 * widest:.2g} %, the target is {100 * pace.target:.2g} %"
     return ""

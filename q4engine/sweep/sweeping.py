@@ -119,9 +119,8 @@ class Sweep:
         self._listener.at(len(self._runs), self._n_planned(), self._left(), f"block {block + 1}: {combination}")
         time.sleep(self._plan.pace.cooldown)
         run = make_run(self._plan, combination, model, block, attempt, self._machine)
-        if model is not None and not model.is_file():  # removed meanwhile: the run says nothing
-            self._model(combination)
-            return
+        if model is not None and not model.is_file() and self._model(combination) is None:
+            return  # removed meanwhile: the run says nothing
         self._results.add(run)
         self._runs[combination, block] = run
 

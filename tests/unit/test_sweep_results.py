@@ -198,6 +198,8 @@ def test_a_target_is_for_all_and_asked_after_pairs_of_blocks() -> None:
     pace = Pace(blocks=100, target=0.01)
     assert stopping.enough(pace, 8, known).startswith("every median is known to ± 0.26 %")
     assert stopping.enough(pace, 7, known) == "" == stopping.enough(pace, 4, known[:4])
+    scattered = [run(0, block, samples=[Sample("prefill", 10, 1 + 0.1 * (block < 6) * block)]) for block in range(40)]
+    assert stopping.enough(pace, 6, scattered) == "" != stopping.enough(pace, 40, scattered)
     wide = [run(1, block, samples=[Sample("prefill", 10, 1 + 0.1 * block)]) for block in range(8)]
     assert stopping.enough(pace, 8, known + wide) == ""
     failing = [run(1, block, "failed", samples=[]) for block in range(8)]
