@@ -69,6 +69,7 @@ class Sweep:
             ended = enough(self._plan.pace, block, self._runs.values())
             if ended:
                 break
+            n_before = len(self._runs)
             for combination in block_order(self._plan.combinations, self._plan.pace.seed, block):
                 if (combination, block) in self._runs or combination in self._absent:
                     continue
@@ -77,7 +78,8 @@ class Sweep:
                 self._run(combination, block, 0)
             if ended:
                 break
-            self._listener.note(self._told_of(block))
+            if len(self._runs) > n_before:
+                self._listener.note(self._told_of(block))
         return self._summary(ended)
 
     def _prepare(self) -> None:

@@ -100,7 +100,7 @@ def test_a_sweep_of_a_program(q4: Cli, tmp_path: Path) -> None:
             for run in runs for sample in run.samples} == {("prefill", 1.0, 0.25)}  # fmt: skip
     assert all(run.machine["cpu"] and run.started and run.conditions for run in runs)
     again = q4("sweep", path)
-    assert again.code == 0 and len(log.read_text().splitlines()) == 8
+    assert again.code == 0 and len(log.read_text().splitlines()) == 8 and len(again.err.splitlines()) == 1
     assert "8 of them made" in q4("sweep", path, "--dry-run").out
     path.write_text(path.read_text().replace("repetitions = 2", "repetitions = 4"))
     assert q4("sweep", path).code == 0
