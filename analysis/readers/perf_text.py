@@ -33,11 +33,10 @@ EVER = 1 << 62
 BEHIND = 20
 """Lines behind a table's end in which its `seconds user` and `sys` stand."""
 
-# A title, the header of intervals and `# started on` begin a table, the first group ends it.
-_MARKS = re.compile(
-    rb"(seconds time elapsed)|Performance counter stats for |^[> \t]{0,40}#(?:[ \t]{1,40}time[ \t]| started on )",
-    re.MULTILINE,
-)
+# A title, the header of intervals and `# started on` begin a table. Apart, since a search for a literal is fast.
+_END, _TITLE = re.compile(rb"seconds time elapsed"), re.compile(rb"Performance counter stats for ")
+_HEADER = re.compile(rb"#(?:[ \t]{1,40}time[ \t]| started on )")
+_MOST_BEFORE = 40
 _SECONDS = re.compile(
     rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b"
     r"(?:\s{0,20}\(\s{0,8}\+-\s{0,12}(\d{1,6}(?:[.,]\d{1,6})?)\s?%)?"
@@ -168,10 +167,13 @@ class _Reader:
     def _find_tables(self) -> None:
         """Where tables begin and end, so that a table knows whether its end is still to come."""
         for row, block in self.source.blocks():
-            found = [(match.start(), match[1] is None) for match in _MARKS.finditer(block)]
-            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) if found else np.empty(0)
-            for at, is_title in found:
-                (self.titles if is_title else self.ends).append(row + int(np.searchsorted(ends, at)))
+            found = [match.start() for match in _END.finditer(block)]
+            titles = [match.start() for match in _TITLE.finditer(block)]
+            titles += [match.start() for match in _HEADER.finditer(block) if _begins_line(block, match.start())]
+            lines = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) if found or titles else None
+            if lines is not None:
+                self.ends += (row + np.searchsorted(lines, found)).tolist()
+                self.titles += (row + np.searchsorted(lines, sorted(titles))).tolist()
             if len(self.titles) + len(self.ends) > MOST_MARKS:
                 raise self.source.error(f"more than {MOST_MARKS} tables of perf stat in one file")
         self.ends.reverse()
@@ -371,6 +373,12 @@ class _Reader:
         """running: of ratios that have no share of their own."""
         self.builder.add_all(rows, running)
         self.n_rows += len(rows)
+
+
+def _begins_line(block: bytes, at: int) -> bool:
+    """Whether nothing but quote marks and blanks stands before that place in its line."""
+    end_above = block.rfind(b"\n", max(0, at - _MOST_BEFORE - 1), at)
+    return (end_above >= 0 or at <= _MOST_BEFORE) and not block[end_above + 1 : at].strip(b"> \t")
 
 
 def _is_plain(line: str) -> bool:
