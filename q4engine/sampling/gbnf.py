@@ -23,7 +23,7 @@ _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 _BLANKS, _BLANKS_AND_LINES, _COMMENT = re.compile(r"[ \t]+"), re.compile(r"[ \t\r\n]+"), re.compile(r"#[^\r\n]*")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TOKEN = re.compile(r"<(?:\[([0-9]{1,9})\]|([^<>\s]+))>")
-_REPEATED = re.compile(r"\{\s*([0-9]{1,9})?\s*(,)?\s*([0-9]{1,9})?\s*\}")
+_REPEATED = re.compile(r"\{\s*+([0-9]{1,9})?\s*+(,)?\s*+([0-9]{1,9})?\s*+\}")  # no blank is tried twice
 
 
 @dataclass(frozen=True)

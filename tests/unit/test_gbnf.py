@@ -74,6 +74,7 @@ def test_tokens_by_their_texts_and_line_ends() -> None:
         ("\n".join(f"r{i} ::= ." for i in range(2001)), "g: line 2001: more than 2000 rules, at 'r2000 ::= .'"),
         ("root ::= *", "g: line 1: expected something before *, at '*'"),
         ('root ::= "a"{x}', "g: line 1: expected {N}, {N,}, {,N} or {N,N}, at '{x}'"),
+        ('root ::= "a"{' + " " * 50_000, "g: line 1: expected {N}, {N,}, {,N} or {N,N}, at '{"),
         ('root ::= "a"{}', "g: line 1: expected {N}, {N,}, {,N} or {N,N}, at '{}'"),
         ('root ::= "a"{3,2}', "g: line 1: expected at most 2000 repetitions, the lesser number first, at '{3,2}'"),
         ('root ::= "a"{9999}', "g: line 1: expected at most 2000 repetitions, the lesser number first, at '{9999}'"),
