@@ -61,6 +61,8 @@ def check_sustaining(args: argparse.Namespace) -> None:
     if args.output in ("jsonl", "sql"):
         args.parser.error(f"-o {args.output} has a line a test, and --sustain has none: give md, csv or json")
     if args.plot is not None:
+        if not args.plot.absolute().parent.is_dir():  # told before the measurement
+            args.parser.error(f"--plot: {args.plot.parent} is no folder")
         models = [("the model", path) for path in args.model_position + args.model]
         if refused := outputs.conflict([("--plot", args.plot)], models):
             args.parser.error(refused)

@@ -195,6 +195,7 @@ def test_the_command(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.Mo
     [
         ["--sustain", "0"], ["--sustain", "9", "-p", "4"], ["--sustain", "9", "-t", "1,2"], ["--plot", "a.svg"],
         ["--sustain", "9", "--plot", "a.pdf"], ["--sustain", "9", "other.gguf"], ["--sustain", "9", "-r", "3"],
+        ["--sustain", "9", "--plot", "absent/a.svg"],
     ],
 )  # fmt: skip
 def test_mistakes(q4: Cli, tiny: Path, words: list[str]) -> None:
