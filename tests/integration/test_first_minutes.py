@@ -43,7 +43,12 @@ LEFT = {
 }
 
 
-OTHERWISE = (("~/q4engine", '"$HERE"/environment'), ("/tmp/", '"$HERE"/'), ("--seconds 30", "--seconds 3"))
+OTHERWISE = (
+    ("~/q4engine", '"$HERE"/environment'),
+    ("/tmp/", '"$HERE"/'),
+    ("--seconds 30", "--seconds 3"),
+    ("-p 16,64 -n 16 -t 1,2", "-p 16 -n 4 -t 1,2"),
+)
 """What is typed otherwise than it stands there: folders of this test's own, and less time."""
 
 
