@@ -27,7 +27,7 @@ COMPLETED = (
     ("q4engine run a-f", "q4engine run a-file.txt"),
     ("q4engine analyse st", "q4engine analyse stalls"),
     ("q4engine analyse stalls a-f", "q4engine analyse stalls a-file.txt"),
-    ("q4engine bench -o j", "q4engine bench -o json"),
+    ("q4engine bench -o m", "q4engine bench -o md"),
 )
 
 
