@@ -19,6 +19,9 @@ from q4engine.engine import Backend, Engine, Session
 from q4engine.errors import Q4Error
 
 TOKENS = [1, 2, 3, 4, 5]
+NO_THREADS_BEHIND_A_FORK = pytest.mark.skipif(
+    "libtsan" in os.environ.get("LD_PRELOAD", ""), reason="ThreadSanitizer starts none in a process that was forked"
+)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,7 @@ del session, engine
 """
 
 
+@NO_THREADS_BEHIND_A_FORK
 def test_a_forked_process_goes_on(path: Path) -> None:
     """The team's threads are the parent's alone: a child that waited for them would wait for ever."""
     done = subprocess.run([sys.executable, "-c", FORKED, path], capture_output=True, text=True, timeout=60)
@@ -144,6 +148,7 @@ thread.join()
 """
 
 
+@NO_THREADS_BEHIND_A_FORK
 def test_a_fork_while_another_thread_decodes(path: Path) -> None:
     """The child cannot go on with a cache that is half written; it says so, and all else works."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED_IN_A_CALL, path]
@@ -188,6 +193,7 @@ os._exit(0)
 """
 
 
+@NO_THREADS_BEHIND_A_FORK
 def test_a_fork_by_a_signals_handler_in_a_call(path: Path) -> None:
     """The handler runs in the middle of the call, whose other threads the child has not: it says so, and goes on."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED_BY_A_HANDLER, path]
