@@ -37,7 +37,7 @@ def test_kernels_are_counted_by_equal_choices(q4: Cli, tiny: Path, monkeypatch: 
 
 def test_the_engine_and_session_that_options_ask_for(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = argparse.Namespace(
-        threads=1, cpu_mask=None, backend="native", ctx_size=600, batch_size=16, numa=None, prio=0
+        threads=1, threads_batch=None, cpu_mask=None, backend="native", ctx_size=600, batch_size=16, numa=None, prio=0
     )
     engine = load_engine(args, tiny)
     assert engine.n_threads == 1 and len(kernel_rows(engine)) <= len(engine.kernels)

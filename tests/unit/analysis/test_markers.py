@@ -85,4 +85,4 @@ def test_they_cut_samples_into_phases(tmp_path: Path, command: Run) -> None:
     line = "llama-cli  41  {:.3f}:  250 cycles:  7f00 {}+0x18 (/lib/x.so)\n"
     samples = written(tmp_path, line.format(10.1, "gemm") + line.format(11.1, "gemv"), "samples.txt")
     out = command(functions.main, samples, "--markers", output)[1]
-    assert "prefill, by CPU_CYCLES, 1 samples" in out and "decode, by CPU_CYCLES, 1 samples" in out
+    assert "prefill, by CPU_CYCLES, 1 sample\n" in out and "decode, by CPU_CYCLES, 1 sample\n" in out
