@@ -44,7 +44,14 @@ def test_the_cpu_of_a_process(tmp_path: Path) -> None:
 
 
 def args(**changes: object) -> argparse.Namespace:
-    usual = {"numa": None, "prio": 0, "cpu_mask": None, "threads": None, "parser": argparse.ArgumentParser()}
+    usual = {
+        "numa": None,
+        "prio": 0,
+        "cpu_mask": None,
+        "threads": None,
+        "threads_batch": None,
+        "parser": argparse.ArgumentParser(),
+    }
     return argparse.Namespace(**usual | changes)
 
 
