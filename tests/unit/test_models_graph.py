@@ -71,4 +71,4 @@ def test_what_makes_no_sense_to_the_native_core_is_refused(
     at = next(i for i, op in enumerate(graph.ops) if op.kind == kind)
     graph.ops[at] = replace(graph.ops[at], fields=graph.ops[at].fields | {name: value})
     with pytest.raises(Q4Error, match=f"{re.escape(graph.ops[at].name)}: {reason}"):
-        engine_module._build_native(engine.gguf, graph, engine.config.n_layers, 1, None)
+        engine_module._build_native(engine.gguf, graph, engine.config.n_layers, (1, 1), None)

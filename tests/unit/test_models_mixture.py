@@ -233,7 +233,7 @@ def test_what_the_native_core_refuses(tmp_path: Path, kind: str, name: str, valu
         at = next(i for i, op in enumerate(graph.ops) if op.kind == kind)
         graph.ops[at] = replace(graph.ops[at], fields=graph.ops[at].fields | {name: value})
         with pytest.raises(Q4Error) as caught:
-            engine_module._build_native(engine.gguf, graph, engine.config.n_layers, 1, None)
+            engine_module._build_native(engine.gguf, graph, engine.config.n_layers, (1, 1), None)
         assert re.search(reason, str(caught.value)), str(caught.value)
 
 
