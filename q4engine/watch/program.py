@@ -144,10 +144,8 @@ def run(command: Sequence[str], variables: Mapping[str, str] | None, meanwhile: 
     try:
         program = _started(command, variables)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
-        for came in early:
-            _send(program, came)
         with meanwhile or contextlib.nullcontext() as look:
-            return _wait(program, waited, look)
+            return _wait(program, waited, early, look)
     finally:
         if mask is not None:
             while signal.sigtimedwait(waited, 0) is not None:  # what came at its end was meant for it
@@ -177,9 +175,15 @@ def _started(command: Sequence[str], variables: Mapping[str, str] | None) -> sub
         raise Q4Error(f"{shown(command[0])} cannot be started: {error.strerror}") from None
 
 
-def _wait(program: subprocess.Popen[bytes], waited: set[signal.Signals], look: Callable[[], None] | None) -> int:
+def _wait(
+    program: subprocess.Popen[bytes], waited: set[signal.Signals], early: list[int], look: Callable[[], None] | None
+) -> int:
+    """early: signals that a handler takes. Other threads of this process, as NumPy's, do not block them, and one of
+    them gets what comes while this one does not wait: handlers run when the wait is over, so it is never long."""
     while (code := program.poll()) is None:
-        told = signal.sigwaitinfo(waited) if look is None else signal.sigtimedwait(waited, LOOK_SECONDS)
+        while early:
+            _send(program, early.pop(0))
+        told = signal.sigtimedwait(waited, LOOK_SECONDS)
         if look is not None:
             look()
         if told is not None and told.si_signo != signal.SIGCHLD and told.si_code <= 0:  # by a process, not the kernel

@@ -8,6 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -212,6 +214,21 @@ def test_signals_go_to_the_program(stand_in: Path, tmp_path: Path) -> None:
         out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, err) == (21, f"heard {int(signal.SIGTERM)}\n", "")
     assert calls(tmp_path / "run.csv") == CALLS
+
+
+def test_a_signal_that_another_thread_gets_goes_to_the_program(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+
+    def send() -> None:
+        while not ready.exists():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()  # before `run` blocks anything
+    code = program.run(["sh", "-c", f"trap 'exit 5' TERM; : > '{ready}'; while :; do sleep 0.05; done"], None)
+    sender.join()
+    assert code == 5
 
 
 def test_a_path_with_a_blank(stand_in: Path, tmp_path: Path) -> None:
