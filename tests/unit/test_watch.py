@@ -222,11 +222,14 @@ def test_a_signal_that_another_thread_gets_goes_to_the_program(tmp_path: Path) -
     def send() -> None:
         while not ready.exists():
             time.sleep(0.01)
+        time.sleep(0.5)  # until it waits
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
     sender = threading.Thread(target=send)
     sender.start()  # before `run` blocks anything
-    code = program.run(["sh", "-c", f"trap 'exit 5' TERM; : > '{ready}'; while :; do sleep 0.05; done"], None)
+    code = program.run(
+        ["sh", "-c", f"trap 'exit 5' TERM; : > '{ready}'; for i in $(seq 400); do sleep 0.05; done"], None
+    )
     sender.join()
     assert code == 5
 
