@@ -25,7 +25,7 @@ FOLDER, OPERATIONS, GROUPS = "Q4_WATCH", "Q4_WATCH_OPERATIONS", "Q4_WATCH_GROUPS
 
 Meanwhile = AbstractContextManager[Callable[[], None]]
 LOOK_SECONDS = 0.1
-"""How often `run` calls what it is to call meanwhile."""
+"""How long `run` waits at most before it looks for what its handlers took, and calls what it is to call meanwhile."""
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _MACHINES = {62: "x86_64", 183: "aarch64"}

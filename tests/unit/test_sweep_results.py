@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_runs import Cli
+from file_limits import files_of_at_most
 from swept import MACHINE, synthetic_plan, write_results
 
 from q4engine.bench.conditions import State
@@ -42,17 +40,6 @@ def begun(path: Path, plan: Plan = PLAN) -> Results:
 def tried(path: Path, plan: Plan) -> None:
     with Results(path) as results:
         results.begin(plan.name, plan.settings(), {})
-
-
-@contextmanager
-def files_of_at_most(n_bytes: int) -> Iterator[None]:
-    """Writing further fails, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def run(number: int, block: int = 0, state: str = "done", seconds: float = 0.5, **others: object) -> Run:
