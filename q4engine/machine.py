@@ -9,6 +9,7 @@ from pathlib import Path
 
 CPU_ROOT = Path("/sys/devices/system/cpu")
 CPUINFO = Path("/proc/cpuinfo")
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 # MIDR_EL1's implementer and part numbers. Source: Arm's technical reference manuals of these cores.
 ARM_PARTS = {
@@ -86,9 +87,9 @@ def governors() -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
-def huge_pages() -> str | None:
+def huge_pages(setting: Path = HUGE_PAGES) -> str | None:
     """The kernel's setting for transparent huge pages: always, madvise or never."""
-    match = re.search(r"\[(\w+)\]", read_text(Path("/sys/kernel/mm/transparent_hugepage/enabled")) or "")
+    match = re.search(r"\[(\w+)\]", read_text(setting) or "")
     return match[1] if match else None
 
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "calls.h"
 
+#include "op_counts.h"
 #include "real_functions.h"
 #include "slots.h"
 #include "tensors.h"
@@ -101,8 +102,10 @@ static void log_end(uint64_t call, int status, uint64_t own) {
     struct q4_watch_operation *open = q4_watch_here.operation;
     if (open && !q4_watch_here.waited)
         open->end = end.ticks;
-    q4_watch_here.operation = NULL;
     struct q4_watch_slot *slot = q4_watch_here.slot;
+    if (open && slot && slot->readings)
+        q4_watch_count_end(slot, q4_watch_here.waited);
+    q4_watch_here.operation = NULL;
     if (slot && slot->counts && q4_watch_here.call)
         log_counts(call, slot->counts);
     end.own = own + q4_stamp(q4_watch.ticking) - end.ticks;
@@ -175,6 +178,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
         outer.n_done += call.n_eval;
     }
     outer.n_graphs++;
+    q4_watch_next_graph(slot);
     q4_watch_refresh(&slot->log, Q4_WATCH_LOG, slot->number);
     call.call = q4_watch_here.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1;
     q4_watch_here.operation = NULL;

@@ -3,6 +3,7 @@
 // nothing.
 #define _GNU_SOURCE
 #include "calls.h"
+#include "op_counts.h"
 #include "real_functions.h"
 #include "slots.h"
 #include "tensors.h"
@@ -21,7 +22,10 @@ static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) 
     struct q4_watch_slot *slot = q4_watch_slot_here();
     if (slot == NULL)
         return NULL;
+    slot->counted = NULL;
     q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number);
+    if (slot->readings)
+        q4_watch_refresh(&slot->op_counts, Q4_WATCH_OP_COUNTS, slot->number);
     return slot;
 }
 
@@ -31,6 +35,7 @@ static struct q4_watch_operation *add(struct q4_watch_slot *slot, struct q4_watc
     if (room) {
         *room = operation;
         q4_watch_done(slot->operations, sizeof operation);
+        slot->n_operations++;
     }
     return room;
 }
@@ -59,6 +64,8 @@ static void begin(const void *node, const void *second) {
     }
     uint64_t address = here->call ? q4_watch_node(slot, node, second) : (uintptr_t)node | (second != NULL);
     here->operation = add(slot, (struct q4_watch_operation){address, start, start, 0});
+    if (slot->readings && here->operation)
+        q4_watch_count_operation(slot, before && here->waited);
     here->waited = false;
 }
 
@@ -94,8 +101,13 @@ EXPORT void ggml_barrier(void *pool) {
         real(pool);
         return;
     }
+    struct q4_watch_slot *slot = q4_watch_here.slot;
     q4_ticks entered = q4_stamp(q4_watch.ticking);
+    if (slot->readings)
+        q4_watch_count_wait(slot);
     real(pool);
+    if (slot->readings)
+        q4_watch_count_waited(slot);
     operation->end = q4_stamp(q4_watch.ticking);
     operation->wait += operation->end - entered;
     q4_watch_here.waited = true;

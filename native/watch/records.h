@@ -1,8 +1,8 @@
 // What the watching library (docs/watch.md) leaves in its file, to be read by q4engine/watch/records.py.
 //
-// A head, then blocks. Each belongs to a slot, which one thread has at a time, and holds operations, all of one size,
-// or log entries. `used` grows after what it counts was written, and the file is mapped: whatever ends the process, the
-// kernel keeps what was written.
+// A head, then blocks. Each belongs to a slot, which one thread has at a time, and holds operations or their counts,
+// all of one size, or log entries. `used` grows after what it counts was written, and the file is mapped: whatever ends
+// the process, the kernel keeps what was written.
 #ifndef Q4_WATCH_RECORDS_H
 #define Q4_WATCH_RECORDS_H
 
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define Q4_WATCH_MAGIC "q4watch"
-#define Q4_WATCH_VERSION 1
+#define Q4_WATCH_VERSION 2
 #define Q4_WATCH_HEAD_BYTES 4096
 #define Q4_WATCH_BLOCK_BYTES (512 << 10)
 
@@ -19,9 +19,10 @@ struct q4_watch_head {
     uint32_t version, head_bytes, block_bytes, operation_bytes;
     uint32_t process, error; // error: errno of what ended the recording before the program did, else 0
     uint64_t operation_cost; // nanoseconds that 1000 operations' records take
+    uint64_t count_words;    // of a reading of the counters
 };
 
-enum q4_watch_kind { Q4_WATCH_OPERATIONS = 1, Q4_WATCH_LOG };
+enum q4_watch_kind { Q4_WATCH_OPERATIONS = 1, Q4_WATCH_LOG, Q4_WATCH_OP_COUNTS };
 
 struct q4_watch_block {
     _Atomic uint64_t used; // bytes behind this head
@@ -35,6 +36,13 @@ struct q4_watch_block {
 struct q4_watch_operation {
     uint64_t node; // address; the lowest bit is set of a norm that is done with the multiplication that follows it
     uint64_t start, end, wait;
+};
+
+// What the thread's counters counted in an operation: for each group the number of events (0: not known), ns enabled,
+// ns running, counts.
+struct q4_watch_op_count {
+    uint64_t operation; // number of its record among those of the slot, from 0
+    uint64_t words[];   // [2][count_words]: while it worked, while it waited
 };
 
 // Log entries: a head, then `bytes` of content, rounded up to 8.

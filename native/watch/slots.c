@@ -50,6 +50,8 @@ static void open_counters(struct q4_watch_slot *slot) {
     pthread_mutex_lock(&counters_lock);
     slot->pmu = pmu;
     pthread_mutex_unlock(&counters_lock);
+    if (q4_watch.op_counts)
+        slot->readings = calloc(Q4_WATCH_READINGS_KEPT * q4_watch.n_words, sizeof *slot->readings);
 }
 
 static void add_counts(uint64_t *sum, const uint64_t *words) {
@@ -74,6 +76,9 @@ static void close_counters(struct q4_watch_slot *slot) {
         slot->pmu = NULL;
     }
     pthread_mutex_unlock(&counters_lock);
+    free(slot->readings);
+    slot->readings = NULL;
+    slot->counted = NULL;
 }
 
 void q4_watch_counts(uint64_t *sum) {
@@ -178,9 +183,12 @@ bool q4_watch_start(void) {
         return false;
     pthread_mutex_lock(&lock);
     if (!atomic_load(&q4_watch.ready)) {
-        q4_watch.operations = getenv("Q4_WATCH_OPERATIONS") != NULL;
+        const char *operations = getenv("Q4_WATCH_OPERATIONS");
+        q4_watch.operations = operations != NULL;
         q4_watch.ticking = q4_counter_is_the_clock();
         parse_groups(getenv("Q4_WATCH_GROUPS"));
+        q4_watch.op_counts = operations && strcmp(operations, "counted") == 0 && q4_watch.n_groups;
+        q4_watch_file_head()->count_words = q4_watch.n_words;
         atomic_store(&q4_watch.ready, true);
     }
     pthread_mutex_unlock(&lock);

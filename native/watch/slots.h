@@ -8,6 +8,7 @@
 
 #define Q4_WATCH_SLOTS 256
 #define Q4_WATCH_POSITIONS ((size_t)1 << 14)
+#define Q4_WATCH_READINGS_KEPT 4
 
 struct q4_watch_seen { // a node as it was last described
     uint64_t node, content;
@@ -16,13 +17,16 @@ struct q4_watch_seen { // a node as it was last described
 struct q4_watch_slot {
     _Atomic bool taken;
     unsigned number;
-    struct q4_watch_block *operations, *log;
-    struct q4_watch_seen *seen; // [Q4_WATCH_SEEN], of a slot that makes calls
-    size_t n_seen;
-    struct q4_pmu *pmu;    // counters on the thread that has the slot
-    uint64_t *past_counts; // of threads that had it before
-    uint64_t *counts;      // of all threads when the call began
-    int32_t *positions;    // [Q4_WATCH_POSITIONS], of a call's tokens
+    struct q4_watch_block *operations, *op_counts, *log;
+    uint64_t n_operations;      // recorded
+    struct q4_watch_seen *seen; // of a slot that makes calls: nodes by their addresses, then in the order of a graph
+    size_t n_seen, n_order, at; // n_order: nodes of the graph before, at: of the present one so far
+    struct q4_pmu *pmu;         // counters on the thread that has the slot
+    uint64_t *past_counts;      // of threads that had it before
+    uint64_t *counts;           // of all threads when the call began
+    uint64_t *readings;         // [Q4_WATCH_READINGS_KEPT][n_words], NULL: operations are not counted (op_counts.c)
+    struct q4_watch_op_count *counted; // the record of the present operation
+    int32_t *positions;                // [Q4_WATCH_POSITIONS], of a call's tokens
 };
 
 // What the calling thread is doing.
@@ -42,6 +46,7 @@ struct q4_watch_state {
     _Atomic bool ready;
     _Atomic bool noted; // what the process is
     bool operations;    // a record of each
+    bool op_counts;     // and what it counted
     bool ticking;
     _Atomic uint64_t n_calls, n_graphs;
     struct q4_pmu_group groups[Q4_PMU_MAX_GROUPS];

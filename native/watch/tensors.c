@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "tensors.h"
 
+#include "op_counts.h"
 #include "real_functions.h"
 
 #include <stdio.h>
@@ -8,8 +9,9 @@
 #include <string.h>
 
 #define SEEN ((size_t)1 << 15) // a power of two
-#define SOURCES 3              // that are described: no operation of a language model has more that matter
-#define TENSOR_BYTES 1024      // no tensor is longer
+#define ORDER ((size_t)1 << 14)
+#define SOURCES 3         // that are described: no operation of a language model has more that matter
+#define TENSOR_BYTES 1024 // no tensor is longer
 
 // ggml_init takes this by value. Source: ggml.h, the same since 2023.
 struct init_params {
@@ -137,10 +139,7 @@ static uint64_t content(const char *node) {
     return sum;
 }
 
-// Whether the slot's log has the node as it is now; it is taken to have it from here on.
 static bool is_described(struct q4_watch_slot *slot, uint64_t node, uint64_t now) {
-    if (slot->seen == NULL && (slot->seen = calloc(SEEN, sizeof *slot->seen)) == NULL)
-        return true;
     if (slot->n_seen > SEEN / 2) {
         memset(slot->seen, 0, SEEN * sizeof *slot->seen);
         slot->n_seen = 0;
@@ -152,6 +151,19 @@ static bool is_described(struct q4_watch_slot *slot, uint64_t node, uint64_t now
     slot->n_seen += slot->seen[at].node == 0;
     slot->seen[at] = (struct q4_watch_seen){node, now};
     return known;
+}
+
+// Whether the slot's log has the node as it is now; it is taken to have it from here on. A graph is mostly like the one
+// before, so the node is looked for at its place there: by its address it stands anywhere, and in no cache any more.
+static bool is_known(struct q4_watch_slot *slot, uint64_t node, uint64_t now) {
+    if (slot->seen == NULL && (slot->seen = calloc(SEEN + ORDER, sizeof *slot->seen)) == NULL)
+        return true;
+    struct q4_watch_seen *here = slot->at < ORDER ? &slot->seen[SEEN + slot->at++] : NULL;
+    if (here && here->node == node && here->content == now)
+        return true;
+    if (here)
+        *here = (struct q4_watch_seen){node, now};
+    return is_described(slot, node, now);
 }
 
 static size_t line(char *text, size_t size, const char *role, const char *tensor) {
@@ -185,7 +197,7 @@ uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void 
     uint64_t now = content(node);
     if (second)
         now = mixed(now, content(second));
-    if (is_described(slot, address, now))
+    if (is_known(slot, address, now))
         return address;
     char text[4096];
     size_t n = lines(text, sizeof text / 2, "node", node);
@@ -193,6 +205,13 @@ uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void 
         n += lines(text + n, sizeof text / 2, "then", second);
     q4_watch_log(Q4_WATCH_NODE, &address, sizeof address, text, n);
     return address;
+}
+
+void q4_watch_next_graph(struct q4_watch_slot *slot) {
+    if (slot->at < slot->n_order) // its rest is not of the last graph, and may have changed since
+        memset(&slot->seen[SEEN + slot->at], 0, (slot->n_order - slot->at) * sizeof *slot->seen);
+    slot->n_order = slot->at;
+    slot->at = 0;
 }
 
 // ---- inputs -------------------------------------------------------------------------------------
@@ -238,14 +257,16 @@ static void measure(struct q4_watch_slot *slot) {
     uint64_t start = q4_now_ns();
     for (int i = 0; i < COST_ROUNDS; i++) {
         uint64_t sum = content(node);
-        is_described(slot, 2, sum);
+        slot->at = 0;
+        is_known(slot, 2, sum);
         record.start = q4_stamp(q4_watch.ticking);
         record.end = q4_stamp(q4_watch.ticking);
         record.wait += record.end - record.start;
         sink = record.wait;
     }
     (void)sink;
-    q4_watch_file_head()->operation_cost = (q4_now_ns() - start) * 1000 / COST_ROUNDS;
+    uint64_t cost = (q4_now_ns() - start) * 1000 / COST_ROUNDS;
+    q4_watch_file_head()->operation_cost = cost + (slot->readings ? q4_watch_count_cost(slot) : 0);
 }
 
 void q4_watch_learn_tensors(const void *caller) {

@@ -11,6 +11,9 @@ void q4_watch_learn_tensors(const void *caller);
 // together with a norm, else NULL. The address that its operations have.
 uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void *second);
 
+// The nodes to come are those of another graph.
+void q4_watch_next_graph(struct q4_watch_slot *slot);
+
 // What a graph evaluates: n_eval tokens, the first of them at position n_past; n_past -1 where positions are not known,
 // n_eval 0 where it evaluates none.
 void q4_watch_inputs(struct q4_watch_slot *slot, void *graph, int64_t *n_past, uint64_t *n_eval);

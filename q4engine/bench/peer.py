@@ -20,7 +20,7 @@ _PATIENCE_ALONE, _PATIENCE = 5, 600
 class Peer:
     """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
 
-    before: a command that runs it, such as ``q4engine watch … --``.
+    before: a command that runs it, such as ``q4engine watch … --``. cpu_seconds: of all its threads in the last run.
 
     Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
     """
@@ -47,6 +47,7 @@ class Peer:
             self._log.close()
             raise Q4Error(f"--vs-python {shown(python)}: cannot be started: {error.strerror}") from None
         self._python = python
+        self.cpu_seconds = 0.0
         try:
             self.facts = self._answer()
         except BaseException:
@@ -61,7 +62,9 @@ class Peer:
         self._ask({"prepare": list(depth)})
 
     def run(self, prompt: Sequence[int], generated: Sequence[int]) -> float:
-        return float(self._ask({"prompt": list(prompt), "generated": list(generated)})["seconds"])
+        answer = self._ask({"prompt": list(prompt), "generated": list(generated)})
+        self.cpu_seconds = float(answer.get("cpu_seconds", 0.0))
+        return float(answer["seconds"])
 
     def close(self) -> None:
         """End the process."""

@@ -31,7 +31,9 @@ def main(model: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: 
                 timeline.prepare(request["prepare"])
                 _say(answers, {})
             else:
-                _say(answers, {"seconds": timeline.run(request["prompt"], request["generated"])})
+                before = time.process_time()
+                seconds = timeline.run(request["prompt"], request["generated"])
+                _say(answers, {"seconds": seconds, "cpu_seconds": time.process_time() - before})
         except Exception as error:
             _say(answers, {"error": f"{type(error).__name__}: {error}"})
 

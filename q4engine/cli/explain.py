@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     n_threads = args.threads or (len(mask) if mask else default_thread_count())
     way, plan, places = Way(n_threads, mask), Plan(args.n_prompt, args.n_gen, args.repetitions), Places()
     around = Surroundings.now(places)
-    measured = measure(path, way, plan, places)
+    n_cpus = len(around.available)
+    measured = measure(path, way, plan, places, 0 if mask else min(max(n_threads, around.best), n_cpus))
     found, ruled_out = causes(measured, around)
     checks = [check(path, way, cause, plan, places) for cause in found] if args.check else []
     if args.json:
@@ -94,6 +95,9 @@ def lines(
     told = [f"{path.name}, {n} thread{'s' * (n > 1)}"]
     for name, phase in measured.phases.items():
         told.append(f"{name:<8} {phase.rate:10.2f} tokens/s  {bound(measured, name)}")
+    if measured.peaks:
+        rates = ", ".join(f"{count}: {rate:.3g}" for count, rate in measured.peaks.items())
+        told.append(f"read peak by threads, GB/s  {rates}")
     if not found:
         told += ["", "no fault found"]
     for number, cause in enumerate(found):
@@ -157,6 +161,9 @@ def as_data(
             "quota": around.quota,
             "huge_pages": around.huge_pages,
             "governors": around.governors,
+            "clocks": {str(cpu): asdict(clock) for cpu, clock in around.clocks.items()},
+            "pages": None if measured.pages is None else asdict(measured.pages),
+            "read_peaks": {str(count): rate for count, rate in measured.peaks.items()},
         },
     }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from analysis.outputs import conflict, working_folder
 from q4engine.cli import options
@@ -26,10 +27,17 @@ _EPILOG = """\
 examples:
   q4engine watch --capture run.csv --per-op -- llama-cli -m model.gguf -p "Once upon a time" -n 32
   q4engine watch --capture run.csv --markers markers.csv -- python with_llama_cpp.py
+  sudo q4engine watch --capture run.csv --uprobe llama_decode -- ./static-llama-cli -m model.gguf
   python -m analysis.stalls run.csv
 
 The program's output, its exit code and the signals that it gets are as without. docs/watch.md says what is seen.
 """
+
+
+_NOTHING = (
+    "evaluated nothing through llama.cpp's shared libraries, so there is nothing to capture (a static build, or "
+    "another engine?)"
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,8 +66,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add(
         "--events",
         metavar="LIST",
-        help="what to count in each call: Arm's names, perf's, raw codes, the presets default, stalls, mix, cache, or "
-        "none",
+        help="what to count in each call, with --per-op in each operation: Arm's names, perf's, raw codes, the presets "
+        "default, stalls, mix, cache, or none",
     )
     add(
         "--warmup-calls",
@@ -67,6 +75,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=options.integer(0, options.MAX_COUNT),
         default=0,
         help="the first N calls of each context warm it up: they are labelled so, and set apart by the analysis",
+    )
+    add(
+        "--uprobe",
+        metavar="[FILE:]FUNCTION",
+        help="load nothing into the program (a static build, another engine): its calls are those of this function, by "
+        "the kernel's probes, which root may use",
     )
     add("command", metavar="-- COMMAND", nargs="+", help="the program and its arguments")
 
@@ -76,28 +90,60 @@ def run(args: argparse.Namespace) -> int:
     from q4engine.watch import program
     from q4engine.watch.live import streamline
     from q4engine.watch.outputs import phase_of
+    from q4engine.watch.records import SUFFIX, read
     from q4engine.watch.taken import Taken
 
     _check(args)
+    if args.uprobe is not None:
+        return _probe(args)
     unwatched = program.why_unwatched(args.command[0])
     if unwatched is not None:
         note(f"note: {printable(args.command[0])} cannot be watched: {unwatched}")
         program.end_as(program.run(args.command, None))
-    what = _outputs(args)
-    code, trouble = 0, ""
+    what = _outputs(args, _counters(args))
     with program.loadable(program.library()) as preload, _records_folder(args) as records:
         groups = _groups_text(what.counters)
         per_op = what.per_op or what.trace is not None
-        variables = program.environment(records, per_op, groups, preload)
+        counted = what.per_op and any(group.names for group in what.counters.groups)
+        variables = program.environment(records, per_op, groups, preload, counted)
         taken = Taken(records)
         looks = [] if args.capture is None else [taken.meanwhile()]
         looks += [] if args.annotate == "off" else [streamline(records, args.annotate, phase_of)]
         code = program.run(args.command, variables, program.together(looks) if looks else None)
-        try:
-            if _convert(records, replace(what, taken=taken.percents()), args.command[0]) and args.html:
-                _write_page(args.capture, args.html)
-        except Q4Error as error:
-            trouble = str(error)
+        found = [read(path) for path in sorted(records.glob(f"*{SUFFIX}"))]
+        processes = [process for process in found if process is not None]
+        trouble = _leave(args, processes, replace(what, taken=taken.percents()), _NOTHING)
+    return _end(code, trouble)
+
+
+def _probe(args: argparse.Namespace) -> int:
+    """The same with a probe: calls alone."""
+    from q4engine.profiling.counters import Counters
+    from q4engine.watch import probe, program
+
+    at = probe.target(args.uprobe, shutil.which(args.command[0]))
+    what = _outputs(args, Counters(state="not by a probe"))
+    with probe.opened(at) as hits:
+        code = program.run(args.command, None, hits.meanwhile())
+    if hits.n_lost:
+        note(f"note: {hits.n_lost} records of the probe were lost, so calls are missing, and positions behind them")
+    nothing = f"never called {printable(at.function)}, so there is nothing to capture"
+    return _end(code, _leave(args, hits.processes(), what, nothing))
+
+
+def _leave(args: argparse.Namespace, processes: list[Process], what: Outputs, nothing: str) -> str:
+    """Writes the files; what went wrong."""
+    try:
+        if _convert(processes, what, f"{printable(args.command[0])} {nothing}") and args.html:
+            _write_page(args.capture, args.html)
+    except Q4Error as error:
+        return str(error)
+    return ""
+
+
+def _end(code: int, trouble: str) -> NoReturn:
+    from q4engine.watch import program
+
     if trouble:
         note(f"error: {printable(trouble)}")
     program.end_as(code)
@@ -117,6 +163,8 @@ def _check(args: argparse.Namespace) -> None:
         args.parser.error("--no-peak needs --capture")
     if args.events is not None and args.capture is None:
         args.parser.error("--events needs --capture")
+    if args.uprobe is not None and (args.per_op or args.events not in (None, "none") or args.annotate == "on"):
+        args.parser.error("--uprobe sees calls when the program has ended: no --per-op, --events or --annotate on")
     options.check_events(args)
     streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
     named = [(f"--{name}", path) for name, path in outputs.items() if path is not None]
@@ -137,7 +185,7 @@ def _records_folder(args: argparse.Namespace) -> Iterator[Path]:
         yield folder
 
 
-def _outputs(args: argparse.Namespace) -> Outputs:
+def _outputs(args: argparse.Namespace, counters: Counters) -> Outputs:
     from q4engine.profiling.read_peak import memory_peak_gbps
     from q4engine.watch.outputs import Outputs
 
@@ -147,7 +195,7 @@ def _outputs(args: argparse.Namespace) -> Outputs:
         markers=args.markers,
         trace=args.trace,
         command=args.command_line,
-        counters=_counters(args),
+        counters=counters,
         read_peak=memory_peak_gbps if args.peak else None,
         n_warmup=args.warmup_calls,
     )
@@ -189,19 +237,14 @@ def _write_page(capture: Path, path: Path) -> None:
         raise Q4Error(f"{path}: the page cannot be written: {error.strerror}") from None
 
 
-def _convert(records: Path, what: Outputs, command: str) -> bool:
-    """Writes the files, and says in a line what is not as it should be; whether there was something to capture."""
+def _convert(processes: list[Process], what: Outputs, nothing: str) -> bool:
+    """Writes the files, and says in a line what is not as it should be; whether there was something to capture.
+    nothing: what is said where there was not."""
     from q4engine.watch.outputs import contexts, write
-    from q4engine.watch.records import SUFFIX, read
 
-    found = [read(path) for path in sorted(records.glob(f"*{SUFFIX}"))]
-    processes = [process for process in found if process is not None]
     written = write(what, processes)
     if not any(contexts(process) for process in processes):
-        note(
-            f"note: {printable(command)} evaluated nothing through llama.cpp's shared libraries, so there is nothing "
-            "to capture (a static build, or another engine?)"
-        )
+        note(f"note: {nothing}")
         return False
     if len(written) > 1:
         note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}")

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from q4engine.bench.statistics import median
 from q4engine.bench.sustained import judge
+from q4engine.explain.granted import Clock
 from q4engine.explain.measuring import Measured, Way
 from q4engine.explain.surroundings import Surroundings
 
@@ -19,6 +21,13 @@ STOPPED, DELAYED, STOLEN = 0.05, 0.05, 0.05
 """Shares of the time from which on a control group's stops, waiting for a CPU and the hypervisor are faults."""
 NEAR_LIMIT = 0.7
 """Share of a limit from which on it bounds a phase."""
+LOWER_CLOCK = 0.9
+"""Share of a clock below which another one is lower: they swing by some percent."""
+WALK_NS = 20.0
+"""That a thread may lose for each small page which it reads: its place is looked up in tables that the caches hold."""
+PAGE = 4096
+CHEAP_GAIN, DEAR_GAIN = 1.01, 1.05
+"""Computed gains from which on small pages are a fault: where a setting changes them, and where memory must be had."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +103,18 @@ def _threads(measured: Measured, around: Surroundings) -> Found:
         return Cause("threads", evidence, change, n / cpus * 2)
     if n < around.best and measured.way.cpus is None:
         gain = around.best / n
-        change = Change(
-            f"{around.best} threads",
-            Way(around.best),
-            gain,
-            "at most: in proportion to the threads, if memory keeps up",
-        )
+        change = Change(f"{around.best} threads", Way(around.best), gain, _more_threads(measured, around.best))
         return Cause("threads", f"{n} of {around.best} cores are used", change, gain)
     return f"{n} thread{'s' * (n > 1)} on {cpus} CPUs"
+
+
+def _more_threads(measured: Measured, more: int) -> str:
+    """How the gain was computed: memory is shared, so a generation gains what the read peak does."""
+    peaks, n = measured.peaks, measured.way.n_threads
+    if n not in peaks or more not in peaks:
+        return "at most: in proportion to the threads, if memory keeps up"
+    read = f"{peaks[n]:.3g} to {peaks[more]:.3g} GB/s"
+    return f"at most, of prompts; generation {peaks[more] / peaks[n]:.2f} times by what so many threads read: {read}"
 
 
 def _unlike_cores(measured: Measured, around: Surroundings) -> Found:
@@ -170,6 +183,84 @@ def _throttling(measured: Measured, around: Surroundings) -> Found:
     return Cause("throttling", verdict.text, change, verdict.first / verdict.last)
 
 
+def _huge_pages(measured: Measured, around: Surroundings) -> Found:
+    pages, decode = measured.pages, measured.decode
+    if pages is None or pages.setting is None or (pages.huge is None and pages.setting != "never"):
+        return "this kernel has none, or does not tell"
+    had = f"{(pages.huge or 0) / 1e6:.0f} MB in huge pages, a token reads {pages.weights / 1e6:.0f} MB"
+    seconds = median(decode.seconds) / decode.test.n_tokens
+    walks = pages.small * pages.weights / PAGE * WALK_NS * 1e-9 / min(measured.way.n_threads, len(around.available))
+    gain = 1 / (1 - min(0.5, walks / seconds))
+    never = pages.setting == "never"
+    if gain < (CHEAP_GAIN if never else DEAR_GAIN):
+        return f"{had}; the rest costs {100 * (gain - 1):.1f} % at most"
+    change = Change(
+        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled, then load it again"
+        if never
+        else "more memory in whole pieces (echo 1 | sudo tee /proc/sys/vm/compact_memory), then load it again",
+        None,
+        gain,
+        f"at most, of generation: {WALK_NS:.0f} ns for each page of 4 KB that a thread reads",
+    )
+    return Cause("huge pages", f"{had}; the kernel's setting is {pages.setting}", change, gain)
+
+
+def _clock_limit(measured: Measured, around: Surroundings) -> Found:
+    clocks = _clocks_used(measured, around)
+    limited = [c for c in clocks if c.highest and c.allowed and c.allowed < LOWER_CLOCK * c.highest]
+    if not limited:
+        return (
+            "the CPUs may run at their highest clock" if clocks else "the kernel sets no clocks here, or does not tell"
+        )
+    one = min(limited, key=lambda clock: _ratio(clock.allowed, clock.highest))
+    of = f"{(one.allowed or 0) / 1e3:.0f} of {(one.highest or 0) / 1e3:.0f} MHz"
+    evidence = f"{len(limited)} of {len(clocks)} CPUs may run at {of} at most (scaling_max_freq)"
+    cooled = any(sample.reading.cooling for sample in measured.samples)
+    text = (
+        "cool the machine: the kernel's cooling has lowered it"
+        if cooled
+        else f"echo {one.highest} | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq"
+    )
+    gain = 1 / _ratio(one.allowed, one.highest)
+    return Cause("clock limit", evidence, Change(text, None, gain, _BY_CLOCK), gain)
+
+
+def _governor(measured: Measured, around: Surroundings) -> Found:
+    clocks = [clock for clock in _clocks_used(measured, around) if clock.governor and clock.allowed]
+    names = ", ".join(dict.fromkeys(str(clock.governor) for clock in clocks))
+    if not clocks or all(clock.chooses for clock in clocks):
+        return f"the CPUs choose their clocks themselves ({names})" if clocks else "the kernel tells of none"
+    if all(clock.governor == "performance" for clock in clocks):
+        return "performance"
+    told = [sample.reading.mhz for sample in measured.samples if sample.reading.mhz is not None]
+    allowed = max(clock.allowed or 0 for clock in clocks) / 1e3
+    ran = median(told) if told else _slowest_mhz(clocks)
+    if ran is None or ran >= LOWER_CLOCK * allowed:
+        return f"{names}: the CPUs ran at " + ("clocks that nothing tells" if ran is None else f"{ran:.0f} MHz")
+    evidence = f"the governor {names} had the CPUs at {ran:.0f} of {allowed:.0f} MHz"
+    text = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    return Cause("governor", evidence, Change(text, None, allowed / ran, _BY_CLOCK), allowed / ran)
+
+
+_BY_CLOCK = "at most: in proportion to the clock, if memory keeps up"
+
+
+def _clocks_used(measured: Measured, around: Surroundings) -> list[Clock]:
+    used = measured.way.cpus or around.fast[: max(1, measured.way.n_threads)]
+    return [around.clocks[cpu] for cpu in used if cpu in around.clocks]
+
+
+def _ratio(one: int | None, other: int | None) -> float:
+    return (one or 1) / (other or 1)
+
+
+def _slowest_mhz(clocks: list[Clock]) -> float | None:
+    """The governor powersave is that of the lowest clock, where the CPU does not choose it."""
+    if any(clock.governor != "powersave" or clock.chooses or not clock.lowest for clock in clocks):
+        return None
+    return max(clock.lowest or 0 for clock in clocks) / 1e3
+
+
 _RULES: dict[str, Callable[[Measured, Surroundings], Found]] = {
     "quota": _quota,
     "threads": _threads,
@@ -177,6 +268,9 @@ _RULES: dict[str, Callable[[Measured, Surroundings], Found]] = {
     "load": _load,
     "hypervisor": _hypervisor,
     "throttling": _throttling,
+    "clock limit": _clock_limit,
+    "governor": _governor,
+    "huge pages": _huge_pages,
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from q4engine.bench.statistics import median
+from q4engine.errors import Q4Error
 from q4engine.explain.causes import Cause
 from q4engine.explain.measuring import Measured, Plan, Way, in_turns
 from q4engine.explain.surroundings import Places
@@ -27,10 +29,16 @@ class Check:
 
 
 def check(path: Path, way: Way, cause: Cause, plan: Plan, places: Places) -> Check:
-    """Tries the change of a cause. Q4Error where the model cannot be loaded so."""
+    """Tries the change of a cause, where it can be tried here."""
     if cause.change.way is None:
         return Check({}, {}, None, "not tried: it is not in this program's hands")
-    before, after = in_turns(path, [way, cause.change.way], plan, places)
+    here = os.sched_getaffinity(0) if places.available is None else places.available
+    if gone := sorted(set(cause.change.way.cpus or ()) - set(here)):
+        return Check({}, {}, None, f"not tried: CPU {gone[0]} is not available here")
+    try:
+        before, after = in_turns(path, [way, cause.change.way], plan, places)
+    except Q4Error as error:  # no room for the model twice
+        return Check({}, {}, None, f"not tried: {error}")
     return judged(before, after)
 
 

@@ -16,7 +16,10 @@ from q4engine.bench.statistics import median
 from q4engine.bench.sustained import Sample, read_machine
 from q4engine.bench.targets import Own, random_tokens
 from q4engine.engine import Engine
+from q4engine.explain.granted import Pages, read_pages
 from q4engine.explain.surroundings import Places
+from q4engine.profiling.read_peak import memory_peak_gbps
+from q4engine.profiling.recording import weight_bytes_per_token
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Phase:
 @dataclass
 class Measured:
     """taken: what others took, in percent, by the keys of a capture's header. stopped: share of the time in which the
-    control group was stopped, None where that is not told. samples: speeds and clocks over time."""
+    control group was stopped, None where that is not told. samples: speeds and clocks over time. pages: of the weights.
+    peaks: 10⁹ bytes a second that so many threads read at most."""
 
     way: Way
     prefill: Phase
@@ -66,6 +70,8 @@ class Measured:
     taken: dict[str, float] = field(default_factory=dict)
     stopped: float | None = None
     samples: list[Sample] = field(default_factory=list)
+    pages: Pages | None = None
+    peaks: dict[int, float] = field(default_factory=dict)
 
     @property
     def phases(self) -> dict[str, Phase]:
@@ -109,6 +115,7 @@ class Runner:
         self._limits = [Limits(engine, test) for test in tests]
         self._own.prepare([])
         self._own.run(self._prompt, self._generated[:1])
+        self.measured.pages = read_pages(weight_bytes_per_token(engine))
         self._began, self._before = time.monotonic(), self._moment()
         self._stopped = self._stops()
 
@@ -143,13 +150,24 @@ class Runner:
         return cpus.throttled_seconds(self._places.cgroups, self._places.own_cgroup)
 
 
-def measure(path: Path, way: Way, plan: Plan, places: Places) -> Measured:
-    """Loads the model and runs it in this way. Q4Error where it cannot be loaded."""
+def measure(path: Path, way: Way, plan: Plan, places: Places, most_threads: int = 0) -> Measured:
+    """Loads the model and runs it in this way, then looks how much 1 to `most_threads` threads read. Q4Error where it
+    cannot be loaded."""
     with loaded(path, way) as engine:
         runner = Runner(engine, way, plan, places)
         for _ in plan.turns():
             runner.repeat()
-        return runner.finish()
+        measured = runner.finish()
+        n_bytes = weight_bytes_per_token(engine)
+    measured.peaks = read_peaks(n_bytes, most_threads)
+    return measured
+
+
+def read_peaks(n_bytes: int, most_threads: int) -> dict[int, float]:
+    """10⁹ bytes a second of memory as large as what a token reads, by 1, 2, … threads, from 8 on by powers of two."""
+    counts = [n for n in range(1, most_threads + 1) if n <= 8 or n == most_threads or n & (n - 1) == 0]
+    found = {n: memory_peak_gbps(n_bytes, n) for n in counts}
+    return {n: rate for n, rate in found.items() if rate is not None}
 
 
 def in_turns(path: Path, ways: Sequence[Way], plan: Plan, places: Places) -> list[Measured]:

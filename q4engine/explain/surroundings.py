@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from q4engine import cpus, machine
+from q4engine.explain.granted import Clock, read_clocks
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Places:
 @dataclass(frozen=True)
 class Surroundings:
     """available: CPUs that may be used. speeds: of each, relative to each other. fast: those that are not much slower
-    than the fastest. best: as many threads as make it faster. quota: CPUs' worth of time, None without a limit."""
+    than the fastest. best: as many threads as make it faster. quota: CPUs' worth of time, None without a limit.
+    clocks: of the CPUs that tell."""
 
     available: tuple[int, ...]
     speeds: dict[int, int]
@@ -32,6 +34,7 @@ class Surroundings:
     quota: float | None
     huge_pages: str | None
     governors: list[str]
+    clocks: dict[int, Clock] = field(default_factory=dict)
 
     @classmethod
     def now(cls, places: Places) -> Surroundings:
@@ -40,7 +43,8 @@ class Surroundings:
         best = cpus.choose_threads(available, places.sysfs, places.cgroups, places.own_cgroup).n
         quota = cpus.cpu_quota(places.cgroups, places.own_cgroup)
         pages, governors = machine.huge_pages(), machine.governors()
-        return cls(tuple(available), speeds, tuple(fast), best, quota, pages, governors)
+        clocks = read_clocks(available, places.sysfs)
+        return cls(tuple(available), speeds, tuple(fast), best, quota, pages, governors, clocks)
 
     @property
     def slow(self) -> tuple[int, ...]:

@@ -107,13 +107,17 @@ class Counters:
         both: np.ndarray = whole[:, 1:] & whole[:, :-1]
         return both
 
-    def of_words(self, words: Sequence[int]) -> Counts:
-        """Counts of a difference of readings of all groups, threads already added; none of what does not fit."""
+    def of_words(self, words: Sequence[int], more: Sequence[int] = ()) -> Counts:
+        """Counts of a difference of readings of all groups, threads already added; none of what does not fit. more: of
+        another interval, which is added."""
         if not words or len(words) != sum(group.words for group in self.groups):
             return Counts.none()
-        heads = np.cumsum([0, *(group.words for group in self.groups[:-1])])
-        complete = [words[at] == len(group.events) for at, group in zip(heads, self.groups, strict=True)]
-        return self._counts(range(len(self.groups)), list(words), complete)
+        complete, at = [], 0
+        for group in self.groups:
+            complete.append(words[at] == len(group.events) and (not more or more[at] == words[at]))
+            at += group.words
+        deltas = [one + other for one, other in zip(words, more, strict=True)] if more else list(words)
+        return self._counts(range(len(self.groups)), deltas, complete)
 
     def _readings(self, record: Record) -> np.ndarray | None:
         """None where nothing was counted, or on a thread that the counters are not on."""

@@ -109,10 +109,11 @@ def _header(what: Outputs, process: Process, calls: list[WatchedCall]) -> dict[s
     libraries = [Path(path).name for path in process.noted("library")]
     others = [call for call in process.calls if call.kind == CallKind.OTHER]
     keys: dict[str, object] = {
-        "engine": "llama.cpp",
+        "engine": next(iter(process.noted("engine")), "llama.cpp"),
         "engine_version": " ".join(process.noted("ggml_version") + process.noted("ggml_commit")) or None,
         "engine_library": ",".join(libraries) or None,
         "process": process.number,
+        "probe": next(iter(process.noted("probe")), None),
         **describe_model(process, calls),
         **machine_header(what.command),
     }
@@ -162,7 +163,9 @@ class _Capture:
                 for span in of_thread.spans:
                     head, tail = self._cells(span, watched.call.n_eval)
                     took = f"{span.start_ns},{span.end_ns - span.start_ns}"
-                    rows.append(f"{lead}{head},{thread},{cpu},{took},,,,{self._blank}{tail}\n")
+                    counted = self._counters.of_words(*span.counts) if span.counts else None
+                    cells = self._blank if counted is None else self._file.count_cells(counted)
+                    rows.append(f"{lead}{head},{thread},{cpu},{took},,,,{cells}{tail}\n")
         self._file.write_rows(rows)
 
     def close(self, cut_off: bool) -> None:

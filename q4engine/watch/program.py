@@ -101,15 +101,15 @@ def _why_not_elf(path: Path, start: bytes) -> str | None:
     return "it is statically linked"
 
 
-def environment(records: Path, per_op: bool, groups: str, preload: Path) -> dict[str, str]:
-    """The program's environment."""
+def environment(records: Path, per_op: bool, groups: str, preload: Path, counted: bool = False) -> dict[str, str]:
+    """The program's environment. counted: operations too, with the groups."""
     before = os.environ.get("LD_PRELOAD", "")
     found = {name: value for name, value in os.environ.items() if name not in (FOLDER, OPERATIONS, GROUPS)}
     # behind others: a sanitizer's runtime has to be the first
     found["LD_PRELOAD"] = f"{before}:{preload}" if before else str(preload)
     found[FOLDER] = str(records)
     if per_op:
-        found[OPERATIONS] = "1"
+        found[OPERATIONS] = "counted" if counted else "1"
     if groups:
         found[GROUPS] = groups
     return found

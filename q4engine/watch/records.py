@@ -5,15 +5,16 @@ A process may have ended at any moment, so whatever is cut off or does not fit i
 
 from __future__ import annotations
 
+import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 
-_HEAD = struct.Struct("<8s6IQ")
+_HEAD = struct.Struct("<8s6IQQ")
 _BLOCK = struct.Struct("<QIIQ40x")
 _ENTRY = struct.Struct("<II")
 _CALL = struct.Struct("<QQQQQqQQ")
@@ -23,16 +24,20 @@ _NUMBER = struct.Struct("<Q")
 _MOST_NS = 1 << 62  # of a clock
 
 BLOCK_HEAD_BYTES = _BLOCK.size
-MAGIC, VERSION = b"q4watch\0", 1
+MAGIC, VERSION = b"q4watch\0", 2
 SUFFIX = ".q4watch"
 OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
 """One thread's part of a node, in ticks. Of node 0, a thread's first look at a graph, `end` is its thread id and `wait`
 the CPU that it was on."""
+_NUMBERED = np.dtype([*OPERATION.descr, ("number", "<u8")])
+_MOST_COUNT_WORDS = 32 * (3 + 16)
+"""Of a reading: groups, each with a head and events."""
 
 
 class _Kind(IntEnum):
     OPERATIONS = 1
     LOG = 2
+    OP_COUNTS = 3
 
 
 class _Entry(IntEnum):
@@ -86,9 +91,30 @@ class WatchedCall:
         return self.own_ticks * self.ns_per_tick
 
 
+class OpCounts:
+    """What the operations of a slot counted, looked up where it is wanted: there may be much of it."""
+
+    def __init__(self, blocks: Sequence[np.ndarray]) -> None:
+        self._blocks = sorted((block for block in blocks if len(block)), key=lambda block: int(block["operation"][0]))
+        self._firsts = np.array([block["operation"][0] for block in self._blocks], "<u8")
+
+    def of(self, numbers: np.ndarray) -> list[Sequence[Sequence[int]]]:
+        """Of each of these operations the words of two readings, of its work and of its waiting; () where unknown."""
+        found: list[Sequence[Sequence[int]]] = [()] * len(numbers)
+        of_block = np.searchsorted(self._firsts, numbers, side="right") - 1
+        for index in np.unique(of_block[of_block >= 0]).tolist():
+            block, mine = self._blocks[index], np.flatnonzero(of_block == index)
+            at = np.minimum(np.searchsorted(block["operation"], numbers[mine]), len(block) - 1)
+            known = block["operation"][at] == numbers[mine]
+            for place, words in zip(mine[known].tolist(), block["words"][at[known]].tolist(), strict=True):
+                found[place] = words
+        return found
+
+
 @dataclass
 class Process:
-    """calls: complete ones, by their start. unfinished: those that were cut off. operations: by slot, by their start.
+    """calls: complete ones, by their start. unfinished: those that were cut off. operations: by slot, by their start,
+    with the number of each in its slot. counts: by slot, where operations were counted.
 
     error: errno of what ended the recording before the program, else 0. operation_ns: what a record of an operation
     takes.
@@ -101,6 +127,7 @@ class Process:
     calls: list[WatchedCall]
     unfinished: int
     operations: dict[int, np.ndarray]
+    counts: dict[int, OpCounts] = field(default_factory=dict)
 
     def noted(self, key: str) -> list[str]:
         return [value for name, value in self.notes if name == key]
@@ -108,15 +135,18 @@ class Process:
 
 def read(path: Path) -> Process | None:
     """A process's records; None of a file that holds none."""
-    data = path.read_bytes()
-    if len(data) < _HEAD.size:
-        return None
-    magic, version, head_bytes, block_bytes, operation_bytes, number, error, cost = _HEAD.unpack_from(data)
+    with path.open("rb") as file:
+        if len(file.read(_HEAD.size)) < _HEAD.size:
+            return None
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    magic, version, head_bytes, block_bytes, operation_bytes, number, error, cost, words = _HEAD.unpack_from(data)
     if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes <= _BLOCK.size:
         return None
     process = Process(number, error, cost / 1000, [], [], 0, {})
     logs: dict[int, list[bytes]] = {}
     parts: dict[int, list[np.ndarray]] = {}
+    counts: dict[int, list[np.ndarray]] = {}
+    count = np.dtype([("operation", "<u8"), ("words", "<u8", (2, min(words, _MOST_COUNT_WORDS)))])
     for at in range(head_bytes, len(data) - _BLOCK.size + 1, block_bytes):
         used, kind, slot, _ = _BLOCK.unpack_from(data, at)
         content = data[at + _BLOCK.size : at + min(_BLOCK.size + used, block_bytes)]
@@ -124,12 +154,19 @@ def read(path: Path) -> Process | None:
             logs.setdefault(slot, []).append(content)
         elif kind == _Kind.OPERATIONS:
             parts.setdefault(slot, []).append(np.frombuffer(content, OPERATION, len(content) // OPERATION.itemsize))
+        elif kind == _Kind.OP_COUNTS:
+            n = len(content) // count.itemsize
+            counts.setdefault(slot, []).append(np.frombuffer(data, count, n, at + _BLOCK.size))
     for slot, log in logs.items():
         _read_log(process, slot, b"".join(log))
     process.calls.sort(key=lambda call: call.start_ns)
     for slot, arrays in parts.items():
-        joined = np.concatenate(arrays)
+        joined = np.empty(sum(map(len, arrays)), _NUMBERED)
+        for name in OPERATION.names or ():
+            joined[name] = np.concatenate([array[name] for array in arrays])
+        joined["number"] = np.arange(len(joined))
         process.operations[slot] = joined[np.argsort(joined["start"], kind="stable")]
+    process.counts = {slot: OpCounts(blocks) for slot, blocks in counts.items()}
     return process
 
 

@@ -13,12 +13,14 @@ from q4engine.watch.records import Process, WatchedCall
 
 
 class Span(NamedTuple):
-    """name: the operation's, or barrier, begin or end. node: None of the last two."""
+    """name: the operation's, or barrier, begin or end. node: None of the last two. counts: readings that are added
+    to what it counted, () where nobody did."""
 
     name: str
     node: Node | None
     start_ns: int
     end_ns: int
+    counts: Sequence[Sequence[int]] = ()
 
 
 class ThreadSpans(NamedTuple):
@@ -55,7 +57,7 @@ def walk(process: Process) -> Iterator[Watched]:
                 found[slot] = array[low:high]
         if index in busy:
             found = _own(call, found, {process.calls[other].slot for other in busy[index]})
-        yield Watched(call, list(_threads(call, found, known)))
+        yield Watched(call, list(_threads(process, call, found, known)))
 
 
 def _overlapping(calls: Sequence[WatchedCall]) -> dict[int, list[int]]:
@@ -82,31 +84,37 @@ def _own(call: WatchedCall, found: dict[int, np.ndarray], callers: set[int]) -> 
     return {call.slot: mine, **{slot: array for slot, array in kept.items() if (array["node"] != 0).any()}}
 
 
-def _threads(call: WatchedCall, found: dict[int, np.ndarray], nodes: dict[int, Node]) -> Iterator[ThreadSpans]:
+def _threads(
+    process: Process, call: WatchedCall, found: dict[int, np.ndarray], nodes: dict[int, Node]
+) -> Iterator[ThreadSpans]:
     alone = len(found) == 1
     for slot in sorted(found, key=lambda slot: (slot != call.slot, slot)):
         looks = found[slot][found[slot]["node"] == 0]
         done = found[slot][found[slot]["node"] != 0]
         if len(done):
             tid, cpu = (int(looks["end"][0]), int(looks["wait"][0])) if len(looks) else (-1, -1)
-            yield ThreadSpans(tid, cpu, list(_spans(call, done, nodes, alone)))
+            counts = process.counts.get(slot)
+            counted = [()] * len(done) if counts is None else counts.of(done["number"])
+            yield ThreadSpans(tid, cpu, list(_spans(call, done, nodes, counted, alone)))
 
 
-def _spans(call: WatchedCall, done: np.ndarray, nodes: dict[int, Node], alone: bool) -> Iterator[Span]:
+def _spans(
+    call: WatchedCall, done: np.ndarray, nodes: dict[int, Node], counts: Sequence[Sequence[Sequence[int]]], alone: bool
+) -> Iterator[Span]:
     """Waiting within an operation is told behind it, together with that at its end."""
     starts = _to_ns(call, done["start"])
     ends = [*starts[1:], max(starts[-1], *_to_ns(call, done["end"][-1:]))]
     waits = np.zeros(len(done), np.uint64) if alone else np.minimum(done["wait"], done["end"] - done["start"])
     worked = _to_ns(call, done["end"] - waits)
     yield Span(BEGIN, None, call.start_ns, starts[0])
-    for address, start, until, end, waited in zip(
-        done["node"].tolist(), starts, worked, ends, waits.tolist(), strict=True
+    for address, start, until, end, waited, counted in zip(
+        done["node"].tolist(), starts, worked, ends, waits.tolist(), counts, strict=True
     ):
         node = nodes.get(address, UNKNOWN)
         until = min(max(start, until), end) if waited else end
-        yield Span(node.op, node, start, until)
+        yield Span(node.op, node, start, until, counted if alone else counted[:1])
         if end > until:
-            yield Span(BARRIER, node, until, end)
+            yield Span(BARRIER, node, until, end, counted[1:])
     yield Span(END, None, ends[-1], call.end_ns)
 
 

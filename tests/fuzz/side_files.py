@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from accuracy.make_imatrix import write_gguf, write_legacy
 from models.tiny import write_tiny
-from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, node, operation
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, node, op_count, operation
 
 from fuzz.harness import Folder
 from fuzz.mutations import NUMBERS, mutated_bytes
@@ -18,6 +18,7 @@ from q4engine import prompt_cache
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 from q4engine.gguf.imatrix import ImportanceMatrix
+from q4engine.profiling.counters import SOFTWARE, Counters, Group
 from q4engine.watch import outputs, records
 
 
@@ -71,14 +72,16 @@ class SideFiles:
         self._path.write_bytes(mutated_bytes(_records(rng), rng, 5))
         process = records.read(self._path)
         if process is not None:
-            what = outputs.Outputs(self._out, True, self._out.with_suffix(".m"), self._out.with_suffix(".t"), "case")
+            files = self._out, True, self._out.with_suffix(".m"), self._out.with_suffix(".t")
+            group = Group("sw", SOFTWARE, ("task-clock",), ((1, 1, True),))
+            what = outputs.Outputs(*files, "case", Counters([group]))
             for name in outputs.write(what, [process]):
                 self._out.with_name(name).unlink(missing_ok=True)
 
 
 def _records(rng: random.Random) -> bytes:
     """Of a process with two threads."""
-    log, first, second = b"", operation(0, 1100, 0), b""
+    log, first, second, counted = b"", operation(0, 1100, 0), b"", b""
     for number in range(1, rng.randint(2, 5)):
         at = 1000 * number
         log += entry(4, b"library=/lib/libllama.so")
@@ -86,4 +89,6 @@ def _records(rng: random.Random) -> bytes:
         log += node(64, PRODUCT, WEIGHT, INPUT) + end(number, at + 900)
         first += operation(64, at + 100, at + 500, 100)
         second += operation(64, at + 120, at + 510, rng.choice((0, 10, 5000)))
-    return head() + block(2, 3, log) + block(1, 3, first) + block(1, 1, second)
+        counted += op_count(number, [1, 300, 300, rng.choice((7, 1 << 63))], [rng.choice((0, 1)), 100, 0, 2])
+    operations = block(1, 3, first) + block(1, 1, second) + block(3, 3, counted)
+    return head(count_words=4) + block(2, 3, log) + operations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 TENSOR = """
@@ -278,8 +279,9 @@ def compiler() -> str | None:
     return next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
 
 
-def build(folder: Path) -> Path:
-    """The program; the libraries lie beside it."""
+def build(folder: Path, cross: Sequence[str] = ()) -> Path:
+    """The program; the libraries lie beside it. cross: the compiler's words for another machine."""
+    words = cross or [str(compiler())]
     texts = {"libggml-base.so": BASE, "libggml-cpu-synthetic.so": CPU, "libllama.so": LLAMA, "program": PROGRAM}
     for name, text in texts.items():
         source = folder / f"{name}.c"
@@ -291,6 +293,6 @@ def build(folder: Path) -> Path:
         }.get(name, [])
         flags = ["-std=c11", "-D_GNU_SOURCE", "-O1", "-fsemantic-interposition", *shared]
         where = [f"-L{folder}", f"-Wl,-rpath,{folder}", "-Wl,--no-as-needed"]
-        command = [str(compiler()), *flags, str(source), "-o", str(folder / name), *where, *uses, "-ldl", "-pthread"]
+        command = [*words, *flags, str(source), "-o", str(folder / name), *where, *uses, "-ldl", "-pthread"]
         subprocess.run(command, check=True, capture_output=True, text=True)
     return folder / "program"

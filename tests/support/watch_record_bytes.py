@@ -7,8 +7,9 @@ import struct
 BLOCK = 4096
 
 
-def head(operation_bytes: int = 32) -> bytes:
-    return struct.pack("<8s6IQ", b"q4watch\0", 1, 64, BLOCK, operation_bytes, 4711, 0, 25_000).ljust(64, b"\0")
+def head(operation_bytes: int = 32, count_words: int = 0) -> bytes:
+    known = (2, 64, BLOCK, operation_bytes, 4711, 0, 25_000, count_words)
+    return struct.pack("<8s6IQQ", b"q4watch\0", *known).ljust(64, b"\0")
 
 
 def block(kind: int, slot: int, content: bytes, used: int | None = None) -> bytes:
@@ -34,6 +35,10 @@ def node(address: int, *lines: str) -> bytes:
 
 def operation(address: int, start: int, until: int, wait: int = 0) -> bytes:
     return struct.pack("<4Q", address, 10 * start, 10 * until, 10 * wait)
+
+
+def op_count(number: int, work: list[int], wait: list[int]) -> bytes:
+    return struct.pack(f"<{1 + len(work) + len(wait)}Q", number, *work, *wait)
 
 
 PRODUCT = "node\tMUL_MAT\tQcur-7\tf32\t576\t1\t1\t1\t2304"

@@ -17,6 +17,7 @@ from q4engine.cli import main
 from q4engine.cpus import throttled_seconds
 from q4engine.explain import checking, measuring, surroundings
 from q4engine.explain.causes import bound, causes
+from q4engine.explain.granted import Clock, Pages, read_clocks, read_pages
 from q4engine.explain.measuring import Measured, Phase, Way
 from q4engine.explain.surroundings import Places, Surroundings
 
@@ -58,7 +59,9 @@ def names(one: Measured, where: Surroundings) -> list[str]:
 def test_no_fault_where_nothing_tells_of_one() -> None:
     found, ruled_out = causes(measured(), around())
     assert found == []
-    assert set(ruled_out) == {"quota", "threads", "unlike cores", "load", "hypervisor", "throttling"}
+    assert set(ruled_out) == {
+        "quota", "threads", "unlike cores", "load", "hypervisor", "throttling", "clock limit", "governor", "huge pages",
+    }  # fmt: skip
     assert ruled_out["quota"] == "the control groups have no limit"
     assert names(measured(n_threads=2, cpus=(0, 1)), around()) == []  # who pins knows why
 
@@ -125,6 +128,167 @@ def test_the_cores_of_a_phone(tmp_path: Path) -> None:
     assert names(measured(n_threads=4), where) == []
     assert names(measured(n_threads=4, cpus=(4, 5, 6, 7)), where) == []
     assert names(measured(n_threads=4, cpus=(2, 3, 4, 5)), where) == ["unlike cores"]
+
+
+def test_the_phones_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both ways on the phone: the fast cores alone are what the check says that they are."""
+    where = Surroundings.now(phone(tmp_path))
+    (cause,) = causes(measured(n_threads=8), where)[0]
+    for factor, confirmed in ((0.3, True), (1.0, False), (1.5, False)):
+
+        def runs(path: Path, ways: list[Way], plan: object, places: object, times: float = factor) -> list[Measured]:
+            before, after = (measured(one.n_threads, one.cpus) for one in ways)
+            after.prefill.seconds = [second * times for second in after.prefill.seconds]
+            after.decode.seconds = [second * times for second in after.decode.seconds]
+            return [before, after]
+
+        monkeypatch.setattr(checking, "in_turns", runs)
+        places = Places(tmp_path, NOTHING, NOTHING, range(8))
+        found = checking.check(NOTHING, Way(8), cause, measuring.Plan(1, 1, 5), places)
+        assert found.confirmed is confirmed and found.gains["decode"] == pytest.approx(1 / factor)
+
+
+def test_cores_that_are_told_to_differ_are_tried(
+    tiny: Path, short_looks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a made-up sysfs of this machine's CPUs, the fast one of which the change is really tried on."""
+    available = Surroundings.now(Places()).available
+    if len(available) < 2:
+        pytest.skip("one CPU has none to differ from")
+    for cpu in available:
+        (tmp_path / f"cpu{cpu}").mkdir()
+        (tmp_path / f"cpu{cpu}/cpu_capacity").write_text("1024\n" if cpu == available[-1] else "250\n")
+    monkeypatch.setattr(surroundings, "Places", lambda: Places(tmp_path, NOTHING, NOTHING))
+    assert main(["explain", str(tiny), "-t", str(len(available)), *SHORT, "--check", "--json"]) == 0
+    (cause,) = [one for one in json.loads(capsys.readouterr().out)["causes"] if one["name"] == "unlike cores"]
+    assert cause["way"] == {"n_threads": 1, "cpus": [available[-1]]}
+    assert cause["check"]["confirmed"] in (True, False)
+
+
+def test_cpus_that_are_not_here(tiny: Path) -> None:
+    (cause,) = causes(measured(n_threads=1, cpus=(0,)), replace(around(), speeds={0: 250, 1: 1000}, fast=(1,)))[0]
+    gone = replace(cause, change=replace(cause.change, way=Way(1, (1023,))))
+    found = checking.check(tiny, Way(1), gone, measuring.Plan(2, 2, 2), Places())
+    assert found.confirmed is None and found.text == "not tried: CPU 1023 is not available here"
+    (tiny.parent / "broken.gguf").write_bytes(b"GGUF")
+    broken = checking.check(
+        tiny.parent / "broken.gguf",
+        Way(2),
+        replace(cause, change=replace(cause.change, way=Way(1))),
+        measuring.Plan(2, 2, 2),
+        Places(),
+    )
+    assert broken.confirmed is None and broken.text.startswith("not tried: ") and "broken.gguf" in broken.text
+
+
+SMAPS = """7f0000000000-7f0004000000 rw-p 00000000 00:00 0
+Rss:               65536 kB
+AnonHugePages:     49152 kB
+FilePmdMapped:         0 kB
+VmFlags: rd wr mr mw me ac hg sd
+7f0008000000-7f000c000000 r--s 00000000 08:01 77 /models/model.gguf
+AnonHugePages:         0 kB
+FilePmdMapped:      2048 kB
+"""
+
+
+def test_huge_pages(tmp_path: Path) -> None:
+    smaps, setting = tmp_path / "smaps", tmp_path / "enabled"
+    smaps.write_text(SMAPS)
+    setting.write_text("always [madvise] never\n")
+    pages = read_pages(64 << 20, smaps, setting)
+    assert pages == Pages("madvise", 64 << 20, 50 << 20)
+    assert pages.small == pytest.approx(14 / 64)
+    assert read_pages(7, NOTHING, NOTHING) == Pages(None, 7, None)
+    one = replace(measured(n_threads=1), pages=pages)  # a token takes 1/32 s: 3584 pages of 20 ns are nothing
+    assert "huge pages" not in names(one, around())
+    assert causes(one, around())[1]["huge pages"] == (
+        "52 MB in huge pages, a token reads 67 MB; the rest costs 0.2 % at most"
+    )
+
+
+@pytest.mark.parametrize(("setting", "said"), [("never", "echo madvise"), ("madvise", "compact_memory")])
+def test_weights_in_small_pages(setting: str, said: str) -> None:
+    """A token of 1/32 s that reads 512 MB: 125000 pages of 20 ns are 8 % of it."""
+    one = replace(measured(), pages=Pages(setting, 512_000_000, 0), way=Way(1, (0,)))
+    (cause,) = causes(one, around())[0]
+    assert cause.name == "huge pages" and said in cause.change.text
+    assert cause.evidence == f"0 MB in huge pages, a token reads 512 MB; the kernel's setting is {setting}"
+    assert cause.change.gain == pytest.approx(1 / (1 - 125_000 * 20e-9 * 32))
+    assert cause.change.computed.startswith("at most, of generation: 20 ns")
+
+
+def clocks(folder: Path, **files: str) -> dict[int, Clock]:
+    for cpu in range(4):
+        (folder / f"cpu{cpu}/cpufreq").mkdir(parents=True)
+        for name, text in files.items():
+            (folder / f"cpu{cpu}/cpufreq/{name}").write_text(text + "\n")
+    return read_clocks(range(6), folder)
+
+
+def test_a_clock_that_somebody_limits(tmp_path: Path) -> None:
+    found = clocks(tmp_path, cpuinfo_max_freq="3000000", scaling_max_freq="1500000", scaling_governor="performance")
+    assert sorted(found) == [0, 1, 2, 3]
+    assert found[0] == Clock("performance", None, 3_000_000, None, 1_500_000)
+    (cause,) = causes(measured(), replace(around(), clocks=found))[0]
+    assert cause.name == "clock limit" and cause.change.gain == pytest.approx(2)
+    assert cause.evidence == "4 of 4 CPUs may run at 1500 of 3000 MHz at most (scaling_max_freq)"
+    assert cause.change.text == "echo 3000000 | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq"
+    cooled = measured()
+    cooled.samples = [replace(one, reading=replace(one.reading, cooling=2)) for one in cooled.samples]
+    assert causes(cooled, replace(around(), clocks=found))[0][0].change.text.startswith("cool the machine")
+
+
+@pytest.mark.parametrize(
+    ("governor", "driver", "mhz", "gain"),
+    [
+        ("performance", "cppc_cpufreq", 1000.0, None),
+        ("schedutil", "cppc_cpufreq", 2900.0, None),
+        ("schedutil", "cppc_cpufreq", 1500.0, 2.0),
+        ("powersave", "cppc_cpufreq", None, 3.0),
+        ("powersave", "intel_pstate", 1500.0, None),
+        ("ondemand", "cppc_cpufreq", None, None),
+    ],
+)
+def test_a_governor(tmp_path: Path, governor: str, driver: str, mhz: float | None, gain: float | None) -> None:
+    files = {"cpuinfo_max_freq": "3000000", "scaling_max_freq": "3000000", "scaling_min_freq": "1000000"}
+    found = clocks(tmp_path, scaling_governor=governor, scaling_driver=driver, **files)
+    one = measured()
+    one.samples = [replace(sample, reading=Reading(mhz=mhz)) for sample in one.samples]
+    faults, ruled_out = causes(one, replace(around(), clocks=found))
+    if gain is None:
+        assert faults == [] and governor in ruled_out["governor"]
+    else:
+        (cause,) = faults
+        assert cause.name == "governor" and cause.change.gain == pytest.approx(gain)
+        assert governor in cause.evidence and "echo performance" in cause.change.text
+
+
+def test_clocks_that_nobody_tells(tmp_path: Path) -> None:
+    (tmp_path / "cpu0/cpufreq").mkdir(parents=True)
+    (tmp_path / "cpu0/cpufreq/scaling_max_freq").write_text("<unknown>\n")
+    assert read_clocks([0, 1], tmp_path) == {0: Clock()}
+    assert names(measured(), replace(around(), clocks={0: Clock()})) == []
+
+
+def test_more_threads_by_the_read_peaks() -> None:
+    few = replace(measured(n_threads=1), peaks={1: 10.0, 2: 14.0, 3: 15.0, 4: 15.0})
+    (cause,) = causes(few, around())[0]
+    assert (cause.change.way, cause.change.gain) == (Way(4), 4.0)
+    assert (
+        cause.change.computed
+        == "at most, of prompts; generation 1.50 times by what so many threads read: 10 to 15 GB/s"
+    )
+    assert any(
+        line == "read peak by threads, GB/s  1: 10, 2: 14, 3: 15, 4: 15"
+        for line in command.lines(NOTHING, few, [], {}, [])
+    )
+
+
+def test_which_peaks_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "memory_peak_gbps", lambda n_bytes, n: None if n == 3 else float(n))
+    assert list(measuring.read_peaks(1, 20)) == [1, 2, 4, 5, 6, 7, 8, 16, 20]
+    assert measuring.read_peaks(1, 0) == {}
 
 
 def test_several_faults_the_gravest_first() -> None:

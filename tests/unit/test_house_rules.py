@@ -43,7 +43,7 @@ NATIVE: Layers = (
     ("build.[ch]", "watch/calls.[ch]"),
     ("execute/[!o]*.[ch]",),
     ("session.[ch]",),
-    ("kv_cache.[ch]", "fuse.[ch]", "pack.c", "watch/tensors.[ch]"),
+    ("kv_cache.[ch]", "fuse.[ch]", "pack.c", "watch/tensors.[ch]", "watch/op_counts.[ch]"),
     ("model.[ch]", "plan.c", "watch/slots.[ch]"),
     ("plan.h", "execute/operations.[ch]"),  # the list of classes: who walks a plan needs no more of execute/
     ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "sampling.[ch]", "watch/re*.[ch]"),

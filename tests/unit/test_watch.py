@@ -370,6 +370,33 @@ def test_counters_of_the_programs_own_threads(stand_in: Path, tmp_path: Path) ->
     assert (counted <= enabled * 1.01 + 1_000_000).all()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_counters_of_operations(stand_in: Path, tmp_path: Path, threads: int) -> None:
+    """Software events stand for the hardware's: what they count in the parts of a call is no more than in the call, on
+    threads that come with each call and go with it."""
+    capture = tmp_path / "run.csv"
+    events = ["--events", "task-clock,page-faults", "--capture", str(capture), "--per-op", "--no-peak"]
+    words = [sys.executable, "-m", "q4engine", "watch", *events, "--", str(stand_in), str(stand_in.parent)]
+    result = subprocess.run([*words, str(threads), "plain"], capture_output=True, text=True, timeout=SECONDS)
+    assert (result.returncode, result.stdout) == (7, "text of the program\n")
+    table = rows(capture)
+    if "task-clock@sw" not in table:
+        pytest.skip(f"no counters here: {result.stderr.strip()}")
+    assert (table["task-clock@sw"][table["op"].isin(["begin", "end"])] == "").all()
+    counted = table[~table["op"].isin(["begin", "end"])].astype({"task-clock@sw": int, "page-faults@sw": int})
+    whole = counted[counted["op"] == ""].set_index("call")
+    work = counted[~counted["op"].isin(["", "barrier"])]
+    assert (work["task-clock@sw"] > 0).all()
+    for call, parts in counted[counted["op"] != ""].groupby("call"):
+        for event in ("task-clock@sw", "page-faults@sw"):
+            assert parts[event].min() >= 0
+            assert parts[event].sum() <= whole[event][call]
+    # behind the first call, which describes the nodes, much of one is in its operations, which do nothing but work
+    later = counted[counted["call"] != "0"]
+    assert later["task-clock@sw"][later["op"] != ""].sum() > later["task-clock@sw"][later["op"] == ""].sum() / 4
+    assert float(header_of(capture)["observer_cost_percent"]) > 0
+
+
 def test_markers_for_streamline(stand_in: Path, tmp_path: Path) -> None:
     """They carry the times that the calls have in the records; a shift has none."""
     variables = program.environment(tmp_path, False, "", program.library())

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, head, node, operation
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, head, node, op_count, operation
 
 from q4engine.watch.nodes import UNKNOWN, parse
 from q4engine.watch.records import CallKind, Process, read
 from q4engine.watch.spans import walk
 
 
-def process(tmp_path: Path, *blocks: bytes) -> Process:
+def process(tmp_path: Path, *blocks: bytes, count_words: int = 0) -> Process:
     path = tmp_path / "1-0.q4watch"
-    path.write_bytes(head() + b"".join(blocks))
+    path.write_bytes(head(count_words=count_words) + b"".join(blocks))
     found = read(path)
     assert found is not None
     return found
@@ -37,6 +37,24 @@ def test_two_threads_of_a_call(tmp_path: Path) -> None:
         ("begin", 1000, 1200), ("gemv", 1200, 1500), ("barrier", 1500, 1510), ("gemv", 1510, 1510),
         ("barrier", 1510, 1890), ("end", 1890, 2000),
     ]  # fmt: skip
+
+
+def test_counts_of_operations(tmp_path: Path) -> None:
+    """By the number of the operation's record; waiting has its own, and one thread alone none."""
+    log = call(1, 1000) + node(64, PRODUCT, WEIGHT, INPUT) + end(1, 2000)
+    first = operation(0, 1100, 0) + operation(64, 1100, 1500, 100) + operation(64, 1500, 1900)
+    counted = op_count(1, [1, 300, 300, 7], [1, 100, 100, 2]) + op_count(99, [1, 1, 1, 1], [1, 1, 1, 1])
+    blocks = [block(2, 3, log), block(1, 3, first), block(3, 3, counted)]
+    (watched,) = walk(process(tmp_path, *blocks, count_words=4))
+    spans = watched.threads[0].spans
+    assert [(span.name, span.counts) for span in spans] == [
+        ("begin", ()), ("gemv", [[1, 300, 300, 7], [1, 100, 100, 2]]), ("gemv", ()), ("end", ()),
+    ]  # fmt: skip
+    other = block(1, 1, operation(64, 1200, 1500))
+    (watched,) = walk(process(tmp_path, *blocks, other, count_words=4))
+    found = {span.name: span.counts for span in watched.threads[0].spans[:3]}
+    assert found == {"begin": (), "gemv": [[1, 300, 300, 7]], "barrier": [[1, 100, 100, 2]]}
+    assert [span.counts for span in watched.threads[1].spans] == [(), (), ()]
 
 
 def test_a_node_that_changes(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import arm64_python
 from arm import DEFAULT_CPU, set_up
 from cross import CrossBuild, add_build_options, build_of, prepare
-from host import BUILD, NATIVE_ARM, ToolError, find_program, main, run, say
+from host import BUILD, NATIVE_ARM, ToolError, apt_install, find_program, main, run, say
 from qemu import require_qemu
 
 from emulate import plugin
@@ -59,13 +59,13 @@ def libraries() -> Path:
     if not target.exists():
         npm = find_program("npm")
         if npm is None:
-            raise ToolError(f"npm is missing, which fetches {PACKAGE}; Debian's package is npm")
+            apt_install(["npm"], f"npm is missing, which fetches {PACKAGE}")
         HOME.mkdir(parents=True, exist_ok=True)
         say(f"fetching llama.cpp's libraries ({PACKAGE} {VERSION}, 7 MB)")
         with tempfile.TemporaryDirectory(dir=HOME) as folder:
-            run(
-                [npm, "pack", "--silent", "--cache", HOME / "npm", f"{PACKAGE}@{VERSION}", "--pack-destination", folder]
-            )
+            patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000"]
+            options = ["--silent", *patience, "--cache", str(HOME / "npm"), "--pack-destination", folder]
+            run([npm or "npm", "pack", *options, f"{PACKAGE}@{VERSION}"])
             packed = next(Path(folder).glob("*.tgz"))
             found = hashlib.sha256(packed.read_bytes()).hexdigest()
             if found != SHA256:
