@@ -20,7 +20,10 @@ int q4_team_size(const q4_team *team);
 // Runs work(context, member) on every member, or on the part's where fewer `members` than all are asked for, and
 // returns when all of them have returned; the others sleep on. One run at a time: callers queue.
 void q4_team_run(q4_team *team, int members, void (*work)(void *context, int member), void *context);
-// Inside a run: how many members walk it.
+// The same for work that members may leave (q4_team_leaves). One that left a run before and is not back yet is not
+// waited for.
+void q4_team_run_present(q4_team *team, int members, void (*work)(void *context, int member), void *context);
+// Inside a run: how many members walk it, those included that have left.
 int q4_team_active(const q4_team *team);
 
 // Inside a run, on member 0, which leaves it: where it has forked this process, whose other members stayed behind, they
@@ -32,9 +35,25 @@ struct q4_prefetch {
     const uint8_t *at, *end;
 };
 
-// Inside a run: waits until every member is here. Brief spinning, then sleep. next: used up as far as time allowed;
-// may be NULL.
-void q4_team_barrier(q4_team *team, struct q4_prefetch *next);
+// Inside a run: waits until every member is here that has not left. Brief spinning, then sleep. next: used up as far as
+// time allowed; may be NULL. place: where the work goes on behind the barrier; members name the same.
+void q4_team_barrier(q4_team *team, int member, size_t place, struct q4_prefetch *next);
+
+// A member whose CPU another program is about to get leaves the run, so that the others wait for nothing that it holds,
+// and comes back when it has the CPU again: work is called anew, at the place that the others have come to.
+
+// Inside a run, before units are taken, where the member holds nothing: true when it has left, and must return from
+// work at once without touching what belongs to the run. At least one member stays.
+bool q4_team_leaves(q4_team *team, int member);
+// Inside a run: whether another program has the member's CPU in turns with it. It takes little at a time then.
+bool q4_team_shares_cpu(const q4_team *team, int member);
+// Inside a run: where the member's work begins. 0, or behind which barrier a member comes in that had left.
+size_t q4_team_place(const q4_team *team, int member);
+// Inside a run: the member that does what is one member's, the same from one barrier to the next. Member 0, or another
+// while that one is away.
+int q4_team_lead(const q4_team *team);
+// For tests, before the first run: members leave at every so manieth question, whoever else has their CPUs.
+void q4_team_set_restless(q4_team *team, uint32_t every);
 
 // Units of work: first, first + 1, …, first + n - 1.
 struct q4_units {

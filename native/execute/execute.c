@@ -13,40 +13,55 @@ static size_t count_units(const struct q4_run *r, const struct q4_op *op, struct
     return class ? class->units(r, op, range) : 0;
 }
 
-// The member's part of an operation; false where there was none.
-static bool work(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t units, int member) {
+// What a member has had to do with an operation.
+enum part { NONE, SOME, LEFT };
+
+// The member's part of an operation. LEFT: it has left the call, and touches nothing of it any more.
+static enum part work(struct q4_run *r, const struct q4_op *op, struct q4_range range, size_t units, int member) {
     const struct q4_op_class *class = q4_step_of(r, op, range)->class;
+    q4_team *team = r->m->team;
     struct q4_units taken = {0, 1};
-    bool busy = units == 1 && member == 0;
-    if (busy)
+    enum part part = units == 1 && member == q4_team_lead(team) ? SOME : NONE;
+    if (part)
         class->work(r, op, range, taken, member);
     if (units <= 1)
-        return busy;
+        return part;
     size_t most = class->most ? class->most(r, op, range) : 1;
     bool asks = class->lasts && range.n > 1; // a single token's attention counts the units that are done
-    while (!(asks && q4_call_ends(r, op, member)) && q4_team_take(r->m->team, member, units, most, &taken)) {
+    while (!(asks && q4_call_ends(r, op, member))) {
+        if (q4_team_leaves(team, member))
+            return LEFT;
+        bool little = !q4_few(r, range) && q4_team_shares_cpu(team, member);
+        if (!q4_team_take(team, member, units, little ? 1 : most, &taken))
+            break;
         class->work(r, op, range, taken, member);
-        busy = true;
+        part = SOME;
     }
-    return busy;
+    return part;
 }
 
-// An operation of a single unit is member 0's, so a run of such operations needs no barrier in between.
+// An operation of a single unit is one member's, so a run of such operations needs no barrier in between. A member that
+// has left comes in behind the last barrier.
 static void walk(void *context, int member) {
     struct q4_run *r = context;
     const struct q4_model *m = r->m;
+    const struct q4_op *op = m->plan + q4_team_place(m->team, member), *end = m->plan + m->n_ops;
+    if (op > m->plan && (op == end || q4_call_ended(r, op - 1)))
+        return;
     struct q4_recorder *recorder = r->call->phase ? r->s->recorder : NULL;
     struct q4_thread_record *record = recorder ? &recorder->threads[member] : NULL;
     uint64_t fp = q4_fp_enter();
     struct q4_prefetch next = {0};
     if (record)
         q4_record_start(recorder, record);
-    struct q4_range range = q4_token_range(r, m->plan);
-    size_t units = count_units(r, m->plan, range);
-    for (const struct q4_op *op = m->plan, *end = op + m->n_ops; op < end; op++) {
-        bool busy = work(r, op, range, units, member);
+    struct q4_range range = q4_token_range(r, op);
+    size_t units = count_units(r, op, range);
+    for (; op < end; op++) {
+        enum part part = work(r, op, range, units, member);
+        if (part == LEFT)
+            break;
         if (record) // of emulated instructions even the few around operations are told apart
-            q4_record_mark(recorder, record, busy || recorder->emulated);
+            q4_record_mark(recorder, record, part || recorder->emulated);
         if (op->kind == Q4_OP_MATMUL)
             next = q4_next_weights(r, op, member);
         size_t next_units = 0;
@@ -57,7 +72,7 @@ static void walk(void *context, int member) {
         bool barrier = units > 1 || (units == 1 && next_units != 1);
         if (barrier) {
             q4_call_ends(r, op, member);
-            q4_team_barrier(m->team, &next);
+            q4_team_barrier(m->team, member, (size_t)(op + 1 - m->plan), &next);
         }
         if (record)
             q4_record_mark(recorder, record, barrier && recorder->present.n_threads > 1);
@@ -112,7 +127,8 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     for (size_t i = 0; i < m->n_tallies; i++)
         atomic_store_explicit(&s->tallies[i], 0, memory_order_relaxed);
     struct q4_run r = {.s = s, .m = m, .call = call, .last = m->n_ops, .fault = UINT64_MAX};
-    q4_team_run(m->team, n_threads, walk, &r);
+    // a call that is recorded is left by nobody: its rows tell who waited for whom
+    (recorder ? q4_team_run : q4_team_run_present)(m->team, n_threads, walk, &r);
     if (atomic_load(&r.last) < m->n_ops) {
         snprintf(error, Q4_ERROR_SIZE, "the call past %zu, n_eval %zu was interrupted", call->n_past, call->n_tokens);
         return false;

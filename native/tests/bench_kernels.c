@@ -64,7 +64,7 @@ static void work_kernel(void *context, int member) {
         t.scratch = job->scratch + (size_t)member * job->scratch_bytes;
         q4_run_kernel(job->kernel, &t);
     }
-    q4_team_barrier(team, NULL);
+    q4_team_barrier(team, member, 0, NULL);
 }
 
 static double timed(void (*work)(void *, int), struct job *job) {

@@ -82,6 +82,8 @@ static bool interrupt_case(struct rng *r, const void *subject, char *what, size_
     if (ok) {
         ok = q4_session_init(&session, &model, text.n, text.n, error);
         if (ok) {
+            if (rng_next(r) & 1)
+                q4_team_set_restless(model.team, (uint32_t)rng_range(r, 1, 20));
             ok = leave_early(&session, &text, r, what, size);
             q4_session_clear(&session);
         }

@@ -42,10 +42,12 @@ static bool compare_variant(const struct decoder *d, const struct text *text, st
     spec.n_threads_batch = (int)rng_range(r, 0, 4);
     spec.unfused = rng_next(r) % 4 == 0;
     size_t most = rng_range(r, 1, rng_next(r) & 1 ? 8 : 260), n = text->n * d->vocabulary;
+    uint32_t restless = rng_next(r) % 3 ? 0 : (uint32_t)rng_range(r, 1, 20);
     bool all = rng_next(r) & 1;
     size_t used = strlen(what);
-    snprintf(what + used, size - used, "; features %s, %d and %d threads, %s, batches up to %zu%s",
-             spec.features ? spec.features : "all", spec.n_threads, spec.n_threads_batch,
+    snprintf(what + used, size - used,
+             "; features %s, %d and %d threads, one in %u questions leaves, %s, batches up to %zu%s",
+             spec.features ? spec.features : "all", spec.n_threads, spec.n_threads_batch, restless,
              spec.unfused ? "unfused" : "fused", most, all ? ", all logits" : "");
     float *logits = malloc(n * sizeof *logits);
     if (logits == NULL)
@@ -53,6 +55,7 @@ static bool compare_variant(const struct decoder *d, const struct text *text, st
     memcpy(logits, text->logits, n * sizeof *logits); // what a call leaves out stays
     bool ok = q4_model_build(&model, &spec, error);
     if (ok) {
+        q4_team_set_restless(model.team, restless);
         ok = run_text(d, &model, text, r, most, all, logits, error);
         q4_model_clear(&model);
     }

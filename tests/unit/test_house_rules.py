@@ -50,7 +50,17 @@ NATIVE: Layers = (
     ("types/[!t]*", "types/types.c", "matmul/*", "arm/*", "x86/*"),  # but see KERNELS
     ("ops/*",),
     ("types/types.h", "acts.[ch]"),  # what a type and a form of activations are; the types themselves stand above
-    ("cpu.[ch]", "emulator.[ch]", "memory.[ch]", "pages.[ch]", "peak.[ch]", "pmu.[ch]", "q4.[ch]", "threads.[ch]"),
+    (
+        "cpu.[ch]",
+        "emulator.[ch]",
+        "memory.[ch]",
+        "pages.[ch]",
+        "peak.[ch]",
+        "pmu.[ch]",
+        "q4.[ch]",
+        "slice.[ch]",
+        "threads.[ch]",
+    ),
     ("interrupt.[ch]",),
     ("clock.[ch]",),
 )
