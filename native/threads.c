@@ -205,7 +205,7 @@ static bool come_back(q4_team *team, struct member *self, uint32_t *run) {
     for (;;) {
         // while all but the last step of a barrier is done, nobody comes in: what is read here holds if the word does
         while (!(seen & OVER) && arrived_of(seen) == expected_of(seen)) {
-            q4_relax();
+            sched_yield();
             seen = atomic_load(&team->meeting);
         }
         *run = atomic_load(&team->runs[0].value); // of a run that begins after this, the member is told as all are
@@ -366,8 +366,10 @@ static void follow_fork(q4_team *team) {
 }
 
 void q4_team_forked(q4_team *team) {
-    if (team->process != getpid())
-        team->size = team->active = 1;
+    if (team->process == getpid())
+        return;
+    team->size = team->active = 1;
+    team->leaving = false;
 }
 
 // Where part and others sleep apart, none leaves; nor where the members themselves share CPUs, and yield as they wait.
