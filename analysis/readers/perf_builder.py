@@ -140,7 +140,11 @@ class PerfBuilder:
         for column, of_row in texts.items():
             codes = [self.rows.names[column].code(getattr(one, of_row)) for one in ones]
             columns[column] = np.tile(np.array(codes, dtype=np.int32), n)
-        self.n_timed += n * len(ones)
+        self.add_columns(columns)
+
+    def add_columns(self, columns: dict[str, np.ndarray]) -> None:
+        """Rows that have a time, as columns (`TableBuilder.add_arrays`)."""
+        self.n_timed += len(columns["start_s"])
         before = self.rows.n_rows
         self.rows.add_arrays(columns)
         if self.rows.n_rows // CHECK_EVERY != before // CHECK_EVERY:

@@ -10,6 +10,7 @@ from analysis.readers.perf_csv_shapes import add_known, shapes_of
 from analysis.readers.perf_rows import Malformed, check_length, is_transcript, of_group
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.source import Source
+from analysis.readers.usual_runs import Runs
 from analysis.table import NAN, Table
 
 FORMAT = "perf-csv"
@@ -26,13 +27,13 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, FORMAT)
     builder.meta["separator"] = dialect.separator
     shapes = shapes_of(dialect)
-    lines = Lines(shapes) if shapes else None
+    runs = Runs(Lines(shapes), builder) if shapes else None
     for row, block in source.blocks():
         row, block = _without_header(builder, row, block)
         if len(block) > RESERVE_FROM and not builder.rows.n_rows:
             builder.rows.reserve(int(source.size / len(block) * block.count(b"\n") * 1.05))
         if not perf_csv_fast.add_block(builder, dialect, row, block):
-            add_lines(builder, dialect, row, block, lines)
+            add_lines(builder, dialect, row, block, runs)
     return builder.table()
 
 
@@ -48,15 +49,16 @@ def _without_header(builder: PerfBuilder, row: int, block: bytes) -> tuple[int, 
     return row, block[at:]
 
 
-def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, lines: Lines | None = None) -> None:
+def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, runs: Runs | None = None) -> None:
     """The careful way: line by line. Lines with no count in them are another program's output: skipped, counted.
 
-    lines: with the shapes that are known, None where none are looked for.
+    runs: with the shapes that are known, None where none are looked for.
     """
     running, group = NAN, ""  # of the metrics whose ratios follow
     source = builder.source
-    for number_of_line, line in lines.of_block(source, row, block) if lines else source.decode_block(row, block):
-        found = lines.find(number_of_line, line) if lines else None
+    lines = runs.besides(runs.lines.of_block(source, row, block)) if runs else source.decode_block(row, block)
+    for number_of_line, line in lines:
+        found = runs.lines.find(number_of_line, line) if runs else None
         if found and (state := add_known(builder, found, running, group)):
             running, group = state
             continue

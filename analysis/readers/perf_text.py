@@ -24,6 +24,7 @@ from analysis.readers.shape_blocks import Lines
 from analysis.readers.shapes import Shape, Shapes, Values, added, pending_row
 from analysis.readers.source import Source
 from analysis.readers.surroundings import TITLE, bare, bare_block, is_decoration
+from analysis.readers.usual_runs import Run, Runs
 from analysis.table import NAN, Table
 
 FORMAT = "perf-text"
@@ -71,6 +72,7 @@ class _Reader:
         self.is_inside, self.has_titles = True, False
         self.is_table_of_runs = False
         self.lines = Lines(Shapes(_is_plain))
+        self.runs = Runs(self.lines, self.builder)
         self.values = MetricLines(self.builder)
         self.held: tuple[Shape, Values, float, float] | None = None  # a row that the next line may add to
         self.is_mail = False
@@ -103,7 +105,7 @@ class _Reader:
         """Takes a row of a shape that has been seen before. False for any other line."""
         if self.columns:
             return self._quick_values(line)
-        if not self.is_inside or self.unread or self.is_table_of_runs or self.is_mail:
+        if not self.may_take():
             return False
         found = self.lines.find(row, line)
         if found is None:
@@ -131,6 +133,22 @@ class _Reader:
             self.in_interval.add((shape.row.scope, shape.row.event))
         self.held = (shape, values, time_s, running)
         return True
+
+    def may_take(self) -> bool:
+        """Whether a row is one of the table, and as it stands."""
+        return self.is_inside and not (self.columns or self.unread or self.is_table_of_runs or self.is_mail)
+
+    def take(self, run: Run) -> None:
+        """Takes rows of the table that have a time."""
+        self._flush()
+        self._release()
+        self.n_rows += self.runs.add(run)
+        intervals = np.flatnonzero(np.diff(run.times, prepend=self.time_s))
+        if len(intervals):
+            self.in_interval.clear()
+        self.time_s = float(run.times[-1])
+        rows = (self.runs.shapes[code].row for code in set(run.codes[intervals.max(initial=0) :].tolist()))
+        self.in_interval.update((row.scope, row.event) for row in rows if row)
 
     def _continues(self, shape: Shape) -> bool:
         """Whether ratios of that shape, of the same interval, belong to the row above as they are."""
@@ -200,7 +218,7 @@ class _Reader:
                 first, last = max(regions[at][0], row), min(regions[at][1], row + n - 1)
                 self.source.skipped += sum(map(bool, raw[next_row - row : first - row]))
                 part = bare_block(b"\n".join(raw[first - row : last - row + 1]) + b"\n")
-                yield from self.lines.of_block(self.source, first, part, exact=False)
+                yield from self.runs.besides(self.lines.of_block(self.source, first, part, exact=False), self)
                 next_row = last + 1
                 if regions[at][1] >= row + n:
                     break

@@ -46,11 +46,15 @@ class Lines:
 
     def find(self, row: int, line: str) -> Found | None:
         """What `Shapes.find` says of the line in that row, the last that was read."""
+        found = self.shapes.find(line) if self.is_mixed() or not self._found else self._found[row - self._row]
+        return found or self.shapes.by_words(line)
+
+    def is_mixed(self) -> bool:
+        """Whether hardly two lines of the block are spelled alike."""
         if self._found is None and not self._is_mixed:
             self._found = _found(self.shapes, self._block)
             self._is_mixed = self._found is None
-        found = self._found[row - self._row] if self._found else self.shapes.find(line)
-        return found or self.shapes.by_words(line)
+        return self._is_mixed
 
 
 class _Numbers(NamedTuple):

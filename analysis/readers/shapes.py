@@ -16,7 +16,7 @@ from analysis.phase import NOT_SUPPORTED
 from analysis.readers import usual_rows
 from analysis.readers.perf_rows import Malformed, PerfRow
 from analysis.readers.perf_text_row import TextLine, parse
-from analysis.readers.usual_rows import NUMBERS, Cut, Words
+from analysis.readers.usual_rows import NUMBERS, Cutter, Words
 from analysis.table import NAN
 
 MOST_SHAPES = 4096
@@ -122,7 +122,7 @@ class Kind(NamedTuple):
     parse: Callable[[str], TextLine | None]
     has_errors: bool = False
     is_strict: bool = False
-    cut: Callable[[str], Cut | None] | None = None
+    cut: Cutter | None = None
 
 
 TEXT = Kind(_NUMBER, _parsed_text, has_errors=True, cut=usual_rows.of_text)
@@ -163,17 +163,20 @@ class Shapes:
         if cut is None:
             return None
         words, values = cut
-        shape = self._of_words.get(words)
-        if shape is None:
-            if words in self._of_words or len(self._of_words) >= MOST_OF_WORDS or not self.is_plain(line):
-                return None
-            example = _parsed(line, self.kind)
-            if example and example.metrics and not values[METRIC] > 0:
-                return None  # 0 is 0 in any unit: the next one tells more
-            shape = self._of_words[words] = _of_words(example, values) if example else None
-            if shape is None:
-                return None
-        return shape, values
+        shape = self.of_words(words, values, line)
+        return (shape, values) if shape else None
+
+    def of_words(self, words: Words, values: Values, line: str) -> Shape | None:
+        """The shape of rows with these words; line: one of them, with its numbers."""
+        if (shape := self._of_words.get(words)) or words in self._of_words:
+            return shape
+        if len(self._of_words) >= MOST_OF_WORDS or not self.is_plain(line):
+            return None
+        example = _parsed(line, self.kind)
+        if example and example.metrics and not values[METRIC] > 0:
+            return None  # 0 is 0 in any unit: the next one tells more
+        shape = self._of_words[words] = _of_words(example, values) if example else None
+        return shape
 
     def _seen_again(self, key: Key, line: str) -> Shape | None:
         sights = self._seen.get(key, 0) + 1

@@ -7,8 +7,10 @@ words are read in the same way, whatever their numbers. A pattern takes only num
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Sequence
 from operator import itemgetter
+
+import numpy as np
 
 from analysis.table import NAN
 
@@ -50,23 +52,27 @@ _CSV = (
 _SEPARATORS = (",", ";", "\t", "|")
 
 
-def _cutter(pattern: re.Pattern[str]) -> Callable[[str], Cut | None]:
-    named = pattern.groupindex
-    numbers = itemgetter(*(named[name.partition(" ")[0]] - 1 for name in NUMBERS))
-    are_words = {*range(1, pattern.groups + 1)} - {named[name.partition(" ")[0]] for name in NUMBERS}
-    words = itemgetter(*(at - 1 for at in sorted(are_words)))
-    second = named.get("second", 1) - 1
+class Cutter:
+    """Takes rows of one pattern apart: one at a time, or many as columns."""
 
-    def cut(line: str) -> Cut | None:
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        named = pattern.groupindex
+        are_numbers = [named[name.partition(" ")[0]] - 1 for name in NUMBERS]
+        self._fullmatch = pattern.fullmatch
+        self._numbers = itemgetter(*are_numbers)
+        self._words = itemgetter(*sorted({*range(pattern.groups)} - {*are_numbers}))
+        self._second = named.get("second", 1) - 1
+        self._nothing = (None,) * pattern.groups
+
+    def __call__(self, line: str) -> Cut | None:
         """None for a line that is spelled in another way."""
-        match = pattern.fullmatch(line)
+        match = self._fullmatch(line)
         if not match:
             return None
         groups = match.groups()
-        time, count, share, metric, error = numbers(groups)
-        # a count with a unit, which is the first of two words, may have a comma for its decimals
-        spelled = "." if "." in count else count.count(",") if groups[second] else 0
-        return (words(groups), spelled, time is None, share is None, metric is None, error is None), [
+        time, count, share, metric, error = self._numbers(groups)
+        spelled = _spelled(count) if groups[self._second] else 0
+        return (*self._words(groups), spelled, time is None, share is None, metric is None, error is None), [
             float(time) if time else NAN,
             float(count.replace(",", "")),
             float(share) / 100 if share else NAN,
@@ -74,14 +80,31 @@ def _cutter(pattern: re.Pattern[str]) -> Callable[[str], Cut | None]:
             float(error) / 100 if error else NAN,
         ]
 
-    return cut
+    def columns(self, lines: Sequence[str]) -> tuple[list[Words], np.ndarray]:
+        """The words of each line, and its numbers: [lines, NUMBERS]. The count is NaN where a line is no such row."""
+        groups = [match.groups() if match else self._nothing for match in map(self._fullmatch, lines)]
+        columns = list(zip(*groups, strict=True))
+        time, count, share, metric, error = self._numbers(columns)
+        spelled = [_spelled(text or "") if word else 0 for text, word in zip(count, columns[self._second], strict=True)]
+        are_missing = [[text is None for text in column] for column in (time, share, metric, error)]
+        numbers = np.empty((len(lines), len(NUMBERS)))
+        numbers[:, 1] = [float(text.replace(",", "")) if text else NAN for text in count]
+        for at, column, scale in ((0, time, 1), (2, share, 100), (3, metric, 1), (4, error, 100)):
+            numbers[:, at] = [float(text) if text else NAN for text in column]
+            numbers[:, at] /= scale
+        return list(zip(*self._words(columns), spelled, *are_missing, strict=True)), numbers
 
 
-of_text, of_json = _cutter(_TEXT), _cutter(_JSON)
+def _spelled(count: str) -> Hashable:
+    """Of a count with a unit, which is the first of two words: it may have a comma for its decimals."""
+    return "." if "." in count else count.count(",")
 
 
-def of_csv(separator: str) -> Callable[[str], Cut | None] | None:
+of_text, of_json = Cutter(_TEXT), Cutter(_JSON)
+
+
+def of_csv(separator: str) -> Cutter | None:
     """None for a separator that may stand within an event's name."""
     if separator not in _SEPARATORS:
         return None
-    return _cutter(re.compile(_CSV.replace(";", re.escape(separator)), re.ASCII))
+    return Cutter(re.compile(_CSV.replace(";", re.escape(separator)), re.ASCII))

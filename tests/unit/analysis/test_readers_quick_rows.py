@@ -1,5 +1,5 @@
-"""Rows that are taken quickly, by their shape (`perf_csv_shapes`, `perf_json_shapes`, `shapes`) or by their words
-(`usual_rows`): tables, notes and errors are those of the careful parsers alone."""
+"""Rows that are taken quickly, by their shape (`perf_csv_shapes`, `perf_json_shapes`, `shapes`), by their words
+(`usual_rows`) or many at once (`usual_runs`): tables, notes and errors are those of the careful parsers alone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import AnalysisError
-from analysis.readers import perf_csv, perf_json, perf_text, shapes, usual_rows
+from analysis.readers import perf_csv, perf_json, perf_text, shapes, usual_rows, usual_runs
 from analysis.readers.perf_csv_row import Dialect
 from analysis.readers.perf_csv_shapes import shapes_of
 from analysis.readers.perf_json_shapes import new_shapes
+from analysis.readers.shape_blocks import Lines
 from analysis.readers.shapes import Shapes
 from analysis.readers.source import Source
 from analysis.table import Table
@@ -122,9 +123,9 @@ def _read(path: Path, rows: Rows, lenient: bool) -> object:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.data(), st.booleans(), st.booleans())
+@given(st.data(), st.booleans(), st.sampled_from(["find", "by_words", "runs"]))
 def test_the_careful_parser_says_the_same(
-    tmp_path: Path, dialect: str, data: st.DataObject, lenient: bool, by_words: bool
+    tmp_path: Path, dialect: str, data: st.DataObject, lenient: bool, way: str
 ) -> None:
     rows = DIALECTS[dialect]
     point = "." if dialect == "text" else data.draw(st.sampled_from(".,"))
@@ -137,9 +138,15 @@ def test_the_careful_parser_says_the_same(
     path.write_text("\n".join(lines) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shapes, "SIGHTS", 1)
-        patch.setattr(Shapes, "find" if by_words else "by_words", lambda self, line: None)
+        patch.setattr(Shapes, "by_words" if way == "find" else "find", lambda self, line: None)
+        if way == "runs":
+            patch.setattr(Lines, "is_mixed", lambda self: True)
+            patch.setattr(usual_runs, "AT_ONCE", 5)
+            patch.setattr(usual_runs, "FEWEST", 1)
+            patch.setattr(usual_runs, "SHORTEST", 1)
         quick = _read(path, rows, lenient)
-        patch.setattr(Shapes, "by_words" if by_words else "find", lambda self, line: None)
+        patch.setattr(usual_runs, "FEWEST", 1 << 20)
+        patch.setattr(Shapes, "find" if way == "find" else "by_words", lambda self, line: None)
         assert quick == _read(path, rows, lenient)
 
 
