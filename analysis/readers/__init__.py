@@ -48,6 +48,8 @@ def read(path: str | Path | Source, format: str | None = None, lenient: bool = F
         raise source.error(f"no known capture format, it begins '{printable(first, 80)}'; known are {known}")
     source.least = chosen.least
     table: Table = import_module(f"analysis.readers.{chosen.module}").read(source)
+    if others := formats.beside(source.head, chosen):
+        table.notes.append(f"{' and '.join(others)} beside perf's table is not read: give it as a file of its own")
     return table
 
 

@@ -70,7 +70,7 @@ _TEXT_ROW = re.compile(
 
 def _is_row_of_text(line: str) -> bool:
     """A row of perf's table; where it does not stand aside, as pasted ones do not, of an event that we know."""
-    row = _TEXT_ROW.match(line)
+    row = _TEXT_ROW.match(line.expandtabs())
     return row is not None and (len(row[1]) > 1 or is_known_event(row[2]))
 
 
@@ -83,7 +83,8 @@ def _is_object(line: str) -> bool:
     return line.lstrip().startswith('{"') or line.strip() == "{"
 
 
-# In order of how sure a match is: the first that matches any of the file's first lines wins.
+# In order of how sure a match is: the first that matches any of the file's first lines wins. Counts come before ratios,
+# where somebody's notes hold both.
 FORMATS = (
     Format(
         "q4engine-capture", "# q4engine capture", "q4engine_capture", _fits(r"^\ufeff?# q4engine capture\s*$"), least=40
@@ -135,17 +136,6 @@ FORMATS = (
         tells_running=False,
     ),
     Format(
-        "topdown-text",
-        "Stage 1 (Topdown metrics)",
-        "topdown_text",
-        _fits(r"\bStage \d{1,3} \([\w ]+\)\s*$|^[\s│]*CPU .{1,60} (?:metrics|topdown)\s*$"),
-        _fits(
-            r"[┃│|] *Metric *[┃│|].*[┃│|] *Unit|^\[(?:Cycle Accounting|Topdown|Speculative Operation Mix|General)\b.*\]"
-        ),
-        tells_running=False,
-        least=12,
-    ),
-    Format(
         "pmu-ratio-table",
         "|Ratio               |   geomean|       p10|",
         "ratio_table",
@@ -167,6 +157,17 @@ FORMATS = (
         lambda line: TITLE in line or ELAPSED in line or _is_interval_header(line),
         _is_row_of_text,
         least=36,
+    ),
+    Format(
+        "topdown-text",
+        "Stage 1 (Topdown metrics)",
+        "topdown_text",
+        _fits(r"\bStage \d{1,3} \([\w ]+\)\s*$|^[\s│]*CPU .{1,60} (?:metrics|topdown)\s*$"),
+        _fits(
+            r"[┃│|] *Metric *[┃│|].*[┃│|] *Unit|^\[(?:Cycle Accounting|Topdown|Speculative Operation Mix|General)\b.*\]"
+        ),
+        tells_running=False,
+        least=12,
     ),
     Format(
         "perf-json",
@@ -197,6 +198,15 @@ def recognise(head: Sequence[str]) -> Format | None:
         if candidate.likely and any(candidate.likely(line) for line in lines):
             return candidate
     return None
+
+
+def beside(head: Sequence[str], chosen: Format) -> list[str]:
+    """Names of formats whose lines stand around perf's tables, as in somebody's notes."""
+    if chosen.name != "perf-text":
+        return []
+    lines = [bare(line[:MOST_CHARACTERS]) for line in head[:MOST_LINES]]
+    others = (candidate for candidate in FORMATS if candidate.name in ("topdown-text", "perf-json"))
+    return [other.name for other in others if any(other.sure(line) for line in lines)]
 
 
 def named(name: str | None) -> Format | None:

@@ -54,6 +54,7 @@ _PHRASES = re.compile(
     r"|(?:(?:front|back)end )?(?:cycles )?idle|(?:of )?all (?:branches|[\w-]{1,40} (?:hits|accesses|refs))"
 )
 _GROUP = re.compile(r"[A-Za-z][\w.-]{0,80}(?: \([\w.-]{1,60}\))?")
+_THREAD_ALONE = re.compile(rf"(\S[^#]{{0,64}}?-\d{{1,10}})(?:\s+({_GROUP.pattern}))?")
 _LONGEST_BRACKET, _MOST_BRACKETS = 60, 3
 
 
@@ -88,6 +89,8 @@ def parse(line: str) -> TextLine | None:
         return TextLine(None, _metrics(comment, time_s, scope), "", running)
     match = _VALUE.match(text)
     if not match or not text[match.end() :].strip():
+        if mark and (of := _THREAD_ALONE.fullmatch(text)):
+            return TextLine(None, _metrics(comment, time_s, f"thread:{of[1]}"), of[2] or "", running)
         if mark and _GROUP.fullmatch(text):
             return TextLine(None, _metrics(comment, time_s, scope), text, running)
         if match and not re.search(r"[^\W\d_]", text):

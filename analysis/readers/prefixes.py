@@ -82,7 +82,7 @@ def find(head: Sequence[str]) -> Prefix | None:
 
 
 def _may_be_a_logs(before: str, is_row: bool) -> bool:
-    if len(before) > _LONGEST or before.rstrip(" ")[-1:] in (",", ";"):
+    if len(before) > _LONGEST or (before.rstrip(" ")[-1:] in (",", ";") and before.strip(" ;")):
         return False
     if is_row and before[-1].isalnum():
         return False

@@ -52,6 +52,7 @@ def read(source: Source) -> Table:
             blocks[-1].end_s = number(total[1], "the total test time")
             is_inside = False
         elif is_decoration(text):
+            is_inside = not text.startswith(("```", "~~~"))
             source.skip(number_of_line)
         elif "event_name" in text and text.startswith("#") and not _HEADER.match(text):
             raise source.error("columns in an unknown order: the count stands before the event", number_of_line)

@@ -30,7 +30,7 @@ _MARKS = " »«*→←>"
 _TREE = re.compile(r"[\s│|├└─`+-]*")
 _CPU = re.compile(r"CPU (.{1,60}?)(?: metrics| topdown)?")
 _RUN = re.compile(r"Run \d{1,9}")
-_HEADING = re.compile(r"Stage \d{1,3} \(.*\)|\[[^\]]*\](?:\s{1,40}\[[^\]]*\])?")
+_HEADING = re.compile(r"Stage (\d{1,3}) \(.*\)|\[[^\]]*\](?:\s{1,40}\[[^\]]*\])?")
 _METRIC = re.compile(
     r"(?P<name>[A-Za-z][^.%]{0,100}?)(?:\.{1,80}| )\s{0,80}(?P<value>\d[\d.]{0,30}|nan(?= \())(?P<percent>%?)"
     r"(?P<unit>(?: [^.]*)?)"
@@ -39,7 +39,8 @@ _METRIC = re.compile(
 
 @dataclass
 class _State:
-    """Of the file so far. columns: of the table that is open. node: the tree's last label. cpu: of the section.
+    """Of the file so far. columns: of the table that is open. node: the tree's last label. cpu: of the section, stage:
+    its last.
 
     values: numbers of the columns that hold any. total: the one of all cores, -1 where it is not known.
     """
@@ -47,6 +48,7 @@ class _State:
     columns: list[str] = field(default_factory=list)
     node: str = ""
     cpu: str = ""
+    stage: int = 0
     is_inside: bool = False
     cores_set_aside: bool = False
     values: list[int] = field(default_factory=list)
@@ -73,12 +75,13 @@ def read(source: Source) -> Table:
     for row, line in source.lines(exact=False):
         text = bare(line).strip()
         try:
-            if text.startswith("Run ") and _RUN.fullmatch(text):
+            is_title = text.startswith("Run ") and _RUN.fullmatch(text) is not None
+            if is_title or _begins_anew(text, state, runs[-1]):
                 runs += [_Run()] if runs[-1].rows else []
+                state.stage = 0
                 if len(runs) > MOST_RUNS:
                     raise source.error(f"more than {MOST_RUNS} runs", row)
-                continue
-            found = _line(text, state, source, row)
+            found = None if is_title else _line(text, state, source, row)
             if found:
                 _keep(runs[-1], state.cpu, found)
                 if len(runs[-1].rows) > MOST_METRICS:
@@ -91,11 +94,24 @@ def read(source: Source) -> Table:
     return _tables(source, runs, state)
 
 
+def _begins_anew(text: str, state: _State, run: _Run) -> bool:
+    """Whether a heading is one that the run has had: the output of another command follows in the same file."""
+    plain = text.lstrip("│|├└─`+- ")
+    if plain.startswith("CPU ") and (cpu := _CPU.fullmatch(plain)):
+        return any(known == cpu[1] for known, _ in run.rows)
+    stage = _HEADING.fullmatch(plain) if plain.startswith("Stage ") else None
+    return stage is not None and stage[1] is not None and int(stage[1]) <= state.stage
+
+
 def _line(text: str, state: _State, source: Source, row: int) -> PerfRow | None:
     """The ratio of a line, None where it has none."""
     if not text or (not text[0].isalpha() and _RULE.fullmatch(text)):
         return None
     check_length(text)
+    if text.startswith(("```", "~~~", "$ ")):
+        state.is_inside = False  # prose follows, or another command
+        source.skip(row)
+        return None
     if _BARS.search(text):
         cells = [cell.strip(_MARKS) for cell in _BARS.split(text.strip(_MARKS))]
         if (len(cells) > 3 and "Value" in cells) or ("Metric" in cells and "Unit" in cells):
@@ -107,9 +123,10 @@ def _line(text: str, state: _State, source: Source, row: int) -> PerfRow | None:
     plain = text[branch.end() :] if branch else text
     cpu = _CPU.fullmatch(plain) if plain.startswith("CPU ") else None
     if cpu:
-        state.cpu, state.columns, state.is_inside = cpu[1], [], True
-    elif plain.startswith(("Stage ", "[")) and _HEADING.fullmatch(plain):
+        state.cpu, state.columns, state.is_inside, state.stage = cpu[1], [], True, 0
+    elif plain.startswith(("Stage ", "[")) and (heading := _HEADING.fullmatch(plain)):
         state.is_inside, state.columns = True, []
+        state.stage = int(heading[1]) if heading[1] else state.stage
     elif plain != text:
         state.node, state.columns = re.sub(r"\s*\([^)]*\)$", "", plain), []
     elif state.is_inside and (found := _dotted(plain)):

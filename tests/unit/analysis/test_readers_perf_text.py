@@ -134,3 +134,15 @@ def test_shares_of_slots_without_a_unit(tmp_path: Path, shown: str, whole: int) 
     found = dict(zip(table.frame["event"], table.frame["value"], strict=True))
     assert found["metric:backend_bound"] == pytest.approx(66.0 if whole else 0.66)
     assert set(table.frame["unit"]) == ({"%"} if whole else {""})
+
+
+def test_tabs_between_columns_and_a_negative_ratio(tmp_path: Path) -> None:
+    """As mails have them."""
+    lines = ["After:", "", "  65,811\tarmv8_pmuv3_0/event=0x8/\t# 18.87 push_branch", "  \t\t# -40.19 other_branch"]
+    text = "\n".join([*lines, "  3,564\tBR_MIS_PRED\t# 0.5 x", ""])
+    found = readings(parsed(tmp_path, text))
+    assert [row[1:3] for row in found if not row[1].startswith("metric:")] == [
+        ("INST_RETIRED", 65811.0),
+        ("BR_MIS_PRED", 3564.0),
+    ]
+    assert not any("other_branch" in row[1] for row in found)

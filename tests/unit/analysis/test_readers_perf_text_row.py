@@ -75,6 +75,19 @@ def test_ratios(line: str, name: str, value: float, unit: str, group: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("line", "scope", "group"),
+    [
+        ("   bench-21276                  #     70.2 %  tma_backend_bound", "thread:bench-21276", ""),
+        ("   my task-21328      TopdownL1     #     70.2 %  tma_backend_bound", "thread:my task-21328", "TopdownL1"),
+    ],
+)
+def test_ratios_of_a_thread(line: str, scope: str, group: str) -> None:
+    found = parse(line)
+    assert found is not None and found.row is None and found.group == group
+    assert [(metric.scope, metric.value) for metric in found.metrics] == [(scope, 70.2)]
+
+
+@pytest.mark.parametrize(
     "line", ["   (0.00%)", "   [83.33%]", "  cycles idle    (66.33%)", "CPU3      #     0.13  stalled cycles per insn"]
 )
 def test_what_continues_the_line_above(line: str) -> None:

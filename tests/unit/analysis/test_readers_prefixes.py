@@ -75,6 +75,12 @@ def test_taken_off_and_told(tmp_path: Path, text: str, name: str) -> None:
     assert int(note.split()[0]) >= sum(bool(line.strip()) for line in text.splitlines())
 
 
+@pytest.mark.parametrize("mark", [";", ";;  "])
+def test_an_assemblers_comment(tmp_path: Path, mark: str) -> None:
+    found = parsed(tmp_path, f"{mark}perf says:\n" + logged(TEXT, lambda n, line: f"{mark}{line}") + "mov x0, x1\n")
+    assert readings(found) == readings(parsed(tmp_path, TEXT))
+
+
 @pytest.mark.parametrize("name", LOGS)
 def test_lines_of_others_between_stay_what_they_are(tmp_path: Path, name: str) -> None:
     text = "building\nbuilt\n" + logged(TEXT, LOGS[name]) + "done\n"

@@ -52,3 +52,10 @@ def test_a_table_without_its_title(tmp_path: Path) -> None:
     other = "#        count  thread_name  pid  tid  event_name  # count / runtime\n   5  x  1  1  cpu-cycles\n"
     with pytest.raises(AnalysisError, match="columns in an unknown order"):
         parsed(tmp_path, "Performance counter statistics:\n" + other)
+
+
+def test_a_fence_ends_a_table_without_its_total(tmp_path: Path) -> None:
+    text = (
+        "Odd:\n```\n#  count  event_name  # count / runtime\n  1,000  cpu-cycles  # 1 GHz\n```\nTo confirm 5 of them,\n"
+    )
+    assert readings(parsed(tmp_path, text)) == [("", "CPU_CYCLES", 1000.0, "ok", 100.0)]

@@ -56,9 +56,21 @@ def test_two_clusters_are_apart_and_runs_follow_each_other(tmp_path: Path) -> No
 
 
 def test_a_metric_in_two_nodes_is_one_and_two_values_of_it_are_refused(tmp_path: Path) -> None:
-    assert len(parsed(tmp_path, TREE + TREE).frame) == 3
+    again = TREE.partition("\n")[2].partition("\n")[2].replace("Stage 1", "Stage 2")
+    assert len(parsed(tmp_path, TREE + again).frame) == 3
     with pytest.raises(AnalysisError, match=r"Backend Bound is 73\.28 and 20 in one run"):
-        read(written(tmp_path, TREE + TREE.replace("73.28", "20.00")))
+        read(written(tmp_path, TREE + again.replace("73.28", "20.00")))
+
+
+def test_outputs_of_two_commands_in_one_file_are_runs(tmp_path: Path) -> None:
+    runs = parsed(tmp_path, f"$ topdown-tool a\n{TREE}\nslower:\n{TREE.replace('73.28', '20.00')}")
+    assert [r.frame["value"].iloc[0] for r in (runs, *runs.runs)] == [73.28, 20.0]
+    stage = "Stage 2 (uarch metrics)\n[Miss Ratio]\nL1D Cache Miss Ratio................ 0.046 per cache access\n"
+    runs = parsed(tmp_path, OLD + stage + "and then\n" + OLD.replace("12.50", "22.50"))
+    assert [len(r.frame) for r in (runs, *runs.runs)] == [2, 1]
+    fenced = f"```\n{OLD}```\nIt is 90% of what we want...\n```\nrunning 10...\n{OLD.replace('12.50', '22.50')}```\n"
+    runs = parsed(tmp_path, fenced)
+    assert [r.frame["value"].iloc[0] for r in (runs, *runs.runs)] == [12.5, 22.5]
 
 
 OLD = "Done. Result 5\nStage 1 (Topdown metrics)\n===========\n[Topdown Level 1]\nFrontend Bound... 12.50% slots\n"
