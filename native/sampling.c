@@ -10,8 +10,11 @@
 #include "ops/q4math.h"
 
 #include <float.h>
+#include <string.h>
 
 #define WEIGHT_ONE 0x1p32f // weight of the likeliest token; n < 2^21 of them stay below 2^53, exact in a double
+#define LANES 16
+#define BLOCK 128 // logits that are looked at together
 #define PCG_MULTIPLIER 6364136223846793005u
 #define PCG_INCREMENT (54u << 1 | 1u)
 
@@ -71,13 +74,40 @@ static inline void make_heap(struct q4_candidate *candidates, int32_t n, int bes
         sift_down(candidates, n, at, best);
 }
 
-// Moves the k likeliest to the front, in no order: in a heap of the best so far, a better one replaces the worst.
-static void select_top_k(struct q4_candidate *candidates, int32_t n, int32_t k) {
-    make_heap(candidates, k, 0);
-    for (int32_t i = k; i < n; i++) {
-        if (before(candidates[i], candidates[0])) {
-            candidates[0] = candidates[i];
-            sift_down(candidates, k, 0, 0);
+// The highest of n logits, n a multiple of LANES. Lanes, so that compilers make vectors of them.
+static inline float highest_of(const float *logits, int32_t n) {
+    float best[LANES];
+    for (int l = 0; l < LANES; l++)
+        best[l] = logits[l];
+    for (int32_t i = LANES; i < n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            best[l] = logits[i + l] > best[l] ? logits[i + l] : best[l];
+    for (int l = 1; l < LANES; l++)
+        best[0] = best[l] > best[0] ? best[l] : best[0];
+    return best[0];
+}
+
+// Whether none of the BLOCK logits from there on is above a bound; where fewer are left, that is not looked into.
+static inline int none_above(const float *logits, int32_t start, int32_t n, float bound) {
+    return n - start >= BLOCK && highest_of(logits + start, BLOCK) <= bound;
+}
+
+// The k likeliest of n, in no order: in a heap of the best so far, a better one replaces the worst. Of equal ones the
+// first stays, whose id is lower.
+static void select_top_k(const float *logits, int32_t n, struct q4_candidate *heap, int32_t k) {
+    for (int32_t i = 0; i < k; i++)
+        heap[i] = (struct q4_candidate){logits[i], i};
+    if (k < n)
+        make_heap(heap, k, 0);
+    for (int32_t start = k; start < n; start += BLOCK) {
+        if (none_above(logits, start, n, heap[0].logit))
+            continue;
+        int32_t end = n - start < BLOCK ? n : start + BLOCK;
+        for (int32_t i = start; i < end; i++) {
+            if (logits[i] > heap[0].logit) {
+                heap[0] = (struct q4_candidate){logits[i], i};
+                sift_down(heap, k, 0, 0);
+            }
         }
     }
 }
@@ -144,9 +174,12 @@ static float clamped(float x) { return x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -F
 
 static float penalised(float logit, float penalty) { return clamped(logit > 0.0f ? logit / penalty : logit * penalty); }
 
-// Each by itself, so that one that is off changes no bit. A candidate is marked by its id's complement.
+// Each by itself, so that one that is off changes no bit. Of the candidates those that are recent alone are written;
+// one is marked by its id's complement.
 static void apply_penalties(struct q4_candidate *candidates, const float *logits, const int32_t *recent, size_t n,
                             const struct q4_sampling *settings) {
+    for (size_t i = 0; i < n; i++)
+        candidates[recent[i]] = (struct q4_candidate){logits[recent[i]], recent[i]};
     for (size_t i = 0; i < n && settings->repeat_penalty != 1.0f; i++)
         candidates[recent[i]].logit = penalised(logits[recent[i]], settings->repeat_penalty);
     for (size_t i = 0; i < n && settings->frequency != 0.0f; i++)
@@ -162,30 +195,48 @@ static void apply_penalties(struct q4_candidate *candidates, const float *logits
         candidates[recent[i]].id = recent[i];
 }
 
-static int32_t likeliest(const struct q4_candidate *candidates, int32_t n) {
-    struct q4_candidate best = candidates[0];
-    for (int32_t i = 1; i < n; i++)
-        if (before(candidates[i], best))
-            best = candidates[i];
-    return best.id;
+// The lowest id of the highest logit.
+static int32_t likeliest(const float *logits, int32_t n) {
+    int32_t best = 0;
+    for (int32_t start = 0; start < n; start += BLOCK) {
+        if (none_above(logits, start, n, logits[best]))
+            continue;
+        int32_t end = n - start < BLOCK ? n : start + BLOCK;
+        for (int32_t i = start; i < end; i++)
+            best = logits[i] > logits[best] ? i : best;
+    }
+    return best;
+}
+
+// The index of the first logit that is not finite, n where there is none.
+static int32_t first_not_finite(const float *logits, int32_t n) {
+    uint32_t found = 0; // an exponent of ones carries into the sign
+    for (int32_t i = 0; i < n; i++)
+        found |= (q4_float_bits(logits[i]) & 0x7f800000u) + 0x00800000u;
+    int32_t at = found >> 31 ? 0 : n;
+    while (at < n && (q4_float_bits(logits[at]) & 0x7f800000u) != 0x7f800000u)
+        at++;
+    return at;
 }
 
 int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t n_recent,
                   const struct q4_sampling *settings, uint64_t *state, struct q4_candidate *scratch, int32_t *bad) {
-    for (int32_t i = 0; i < n; i++) {
-        if ((q4_float_bits(logits[i]) & 0x7f800000u) == 0x7f800000u) {
-            *bad = i;
-            return -1;
-        }
-        scratch[i] = (struct q4_candidate){logits[i], i};
+    *bad = first_not_finite(logits, n);
+    if (*bad < n)
+        return -1;
+    if (n_recent > 0) {
+        float *changed = (float *)(scratch + n);
+        apply_penalties(scratch, logits, recent, n_recent, settings);
+        memcpy(changed, logits, (size_t)n * sizeof *changed);
+        for (size_t i = 0; i < n_recent; i++)
+            changed[recent[i]] = scratch[recent[i]].logit;
+        logits = changed;
     }
-    apply_penalties(scratch, logits, recent, n_recent, settings);
     if (settings->temperature <= 0.0f)
-        return likeliest(scratch, n);
+        return likeliest(logits, n);
 
     int32_t kept = settings->top_k > 0 && settings->top_k < n ? settings->top_k : n;
-    if (kept < n)
-        select_top_k(scratch, n, kept);
+    select_top_k(logits, n, scratch, kept);
     make_heap(scratch, kept, 1);
     struct order order = {scratch, kept, 0};
     float highest = ranked(&order, 0).logit;

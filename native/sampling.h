@@ -26,8 +26,8 @@ uint64_t q4_random_seed(uint64_t seed);
 uint32_t q4_random_next(uint64_t *state);
 
 // The id of the chosen token, or -1 where a logit is not finite, with its index in *bad. recent: ids below n whose
-// logits the penalties lower, repeats allowed. scratch: n candidates. *state moves on by two numbers where a choice is
-// random.
+// logits the penalties lower, repeats allowed. scratch: n candidates, and n floats behind them. *state moves on by two
+// numbers where a choice is random.
 int32_t q4_sample(const float *logits, int32_t n, const int32_t *recent, size_t n_recent,
                   const struct q4_sampling *settings, uint64_t *state, struct q4_candidate *scratch, int32_t *bad);
 

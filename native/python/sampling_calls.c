@@ -39,7 +39,7 @@ static int32_t checked_sample(const Py_buffer *logits, Py_ssize_t n, const Py_bu
             return -1;
         }
     }
-    struct q4_candidate *scratch = malloc((size_t)n * sizeof *scratch);
+    struct q4_candidate *scratch = malloc((size_t)n * (sizeof *scratch + sizeof(float)));
     if (scratch == NULL) {
         PyErr_NoMemory();
         return -1;

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ class Sampler:
         self._native = _native
         self._random: Random = Random(_native.random_state(self.seed))
         self._chain: Chain | None = None if settings.is_native else _chain(settings, tokenizer)
+        self._biases = _biases(settings.logit_bias)
         self._grammar = grammar
 
     def begin(self) -> None:
@@ -109,15 +110,22 @@ class Sampler:
         """A copy with the biases added in fp32; what would leave its range, and what is excluded, stays at its end."""
         import numpy as np
 
-        lowest, highest = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
-        values = logits.copy()
-        for token, bias in self.settings.logit_bias.items():
-            if not 0 <= token < len(values):
-                raise Q4Error(f"there is no token {token} to bias, the vocabulary has {len(values)}")
-            if math.isfinite(values[token]):
-                with np.errstate(over="ignore"):
-                    values[token] = np.clip(values[token] + np.float32(bias), lowest, highest)
+        tokens, biases = self._biases
+        absent = tokens[(tokens < 0) | (tokens >= len(logits))]
+        if len(absent):
+            raise Q4Error(f"there is no token {absent[0]} to bias, the vocabulary has {len(logits)}")
+        bounds, values = np.finfo(np.float32), logits.copy()
+        found = values[tokens]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values[tokens] = np.where(np.isfinite(found), np.clip(found + biases, bounds.min, bounds.max), found)
         return values
+
+
+def _biases(given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens, and what is added to their logits in fp32."""
+    import numpy as np
+
+    return np.fromiter(given, np.int64, len(given)), np.fromiter(given.values(), np.float32, len(given))
 
 
 def _not_finite(logits: np.ndarray, history: Sequence[int]) -> Q4Error:
