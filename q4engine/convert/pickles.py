@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from q4engine.errors import Q4Error
+from q4engine.gguf.foreign import PICKLES
 
-_STARTS = {b"PK\x03\x04": "a zip archive, as PyTorch writes pickles", b"\x80\x02": "a pickle", b"\x80\x03": "a pickle"}
-_STARTS |= {b"\x80\x04": "a pickle", b"\x80\x05": "a pickle"}
+_STARTS = {b"PK\x03\x04": "a zip archive, as PyTorch writes pickles"} | dict.fromkeys(PICKLES, "a pickle")
 PICKLED_NAMES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 

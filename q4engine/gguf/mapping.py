@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from q4engine.errors import Q4Error
+from q4engine.gguf.foreign import in_folder, why_missing
 
 
 class MappedFile:
@@ -26,7 +27,7 @@ class MappedFile:
         try:
             mode = path.stat().st_mode
             if stat.S_ISDIR(mode):
-                raise Q4Error(f"{path}: is a directory, expected a GGUF file")
+                raise Q4Error(f"{path}: {in_folder(path)}")
             if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
                 raise Q4Error(f"{path}: is no regular file, expected a GGUF file")
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -35,7 +36,7 @@ class MappedFile:
                 raise Q4Error(f"{path}: the file is empty, expected a GGUF file")
             self._mapping = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
         except FileNotFoundError:
-            raise Q4Error(f"{path}: no such file") from None
+            raise Q4Error(f"{path}: {why_missing(path)}") from None
         except (OSError, ValueError) as error:
             raise Q4Error(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.cursor import MAX_NAME_BYTES, Cursor
+from q4engine.gguf.foreign import HEAD_BYTES, joined, what_it_is
 from q4engine.gguf.mapping import MappedFile
 from q4engine.gguf.metadata import GGUFArray, Metadata
 from q4engine.gguf.split import check_part, other_parts
@@ -202,7 +203,7 @@ class GGUFFile:
             fault = (
                 f"tensor {shown(info.name)} of shape {info.shape} ({info.type_name}) lies at bytes {info.offset} "
                 f"to {info.offset + info.n_bytes}, past the end of the file ({cursor.end} bytes); "
-                f"{self.missing_bytes} bytes are missing"
+                f"{self.missing_bytes} bytes are missing{joined(self.path)}"
             )
             if not tolerant:
                 raise cursor.error(fault)
@@ -245,7 +246,8 @@ def _read_header(cursor: Cursor) -> tuple[int, int, int]:
     cursor.need(8, "the header")
     magic = cursor.data[:4]
     if magic != MAGIC:
-        raise cursor.error(f"starts with the bytes {magic!r}, expected {MAGIC!r} (is this a GGUF file?)")
+        known = what_it_is(cursor.path, cursor.data[:HEAD_BYTES])
+        raise cursor.error(known or f"starts with the bytes {magic!r}, expected {MAGIC!r} (is this a GGUF file?)")
     cursor.position = 4
     version = cursor.u32("the version")
     if version not in VERSIONS:
