@@ -67,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "-m", "--model", metavar="MODEL", action="append", default=[], type=options.file, help="one more"
     )
+    options.add_hub(parser, action="append")
     lists: tuple[tuple[str, str, int, str, str], ...] = (
         ("-p", "--n-prompt", 0, "512", "prompt lengths; 0: none"),
         ("-n", "--n-gen", 0, "128", "tokens to generate; 0: none"),
@@ -147,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
     """Tables go to stdout, warnings and progress to stderr. What was measured before Ctrl-C or an error is printed."""
     from q4engine.bench.cases import cases
 
+    args.model += [options.hub_model(name) for name in args.hf_repo or []]
     paths: list[Path] = args.model_position + args.model
     if not paths:
         args.parser.error("give at least one MODEL")

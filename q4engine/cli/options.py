@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analysis.help_pages import Help
+from q4engine import __version__
 from q4engine.cpus import MAX_THREADS, parse_cpu_mask
 from q4engine.errors import Q4Error, shown
 
@@ -131,8 +132,11 @@ def add_command(
         epilog=epilog,
         formatter_class=Help,
         allow_abbrev=False,
+        add_help=False,
         aliases=aliases,
     )
+    parser.add_argument("-h", "--help", "--usage", action="help", help="show this help message and exit")
+    parser.add_argument("--version", action="version", version=f"q4engine {__version__}", help="show the version")
     parser.set_defaults(run=run, parser=parser)
     return parser
 
@@ -140,14 +144,27 @@ def add_command(
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model_position", metavar="MODEL", nargs="?", type=file, help="GGUF file")
     parser.add_argument("-m", "--model", metavar="MODEL", type=file, help="the same, as an option")
+    add_hub(parser)
+
+
+def add_hub(parser: argparse.ArgumentParser, action: str = "store") -> None:
+    """-hf; with ``action="append"`` for several models."""
     parser.add_argument(
         "-hf",
         "-hfr",
         "--hf-repo",
         metavar="USER/REPO[:QUANT]",
         type=text,
+        action=action,
         help="a model by its name on Hugging Face: out of the cache, else downloaded (pip install 'q4engine[hub]')",
     )
+
+
+def hub_model(name: str) -> Path:
+    """The file of a model named by -hf, found or downloaded. Q4Error where it is neither."""
+    from q4engine.hub import HubModel, find_model
+
+    return find_model(HubModel.parse(name), note)
 
 
 def model_path(args: argparse.Namespace) -> Path:
@@ -156,9 +173,7 @@ def model_path(args: argparse.Namespace) -> Path:
     if len(given) != 1:
         args.parser.error("give one MODEL" if not given else "give MODEL once: in its place, with -m or with -hf")
     if args.hf_repo is not None:
-        from q4engine.hub import HubModel, find_model
-
-        args.model, args.hf_repo = find_model(HubModel.parse(args.hf_repo), note), None
+        args.model, args.hf_repo = hub_model(args.hf_repo), None
         given = [args.model]
     path: Path = given[0]
     tell_of_truncation(path)
@@ -170,7 +185,7 @@ def add_prompt(parser: argparse.ArgumentParser) -> None:
     source.add_argument("-p", "--prompt", metavar="TEXT", help=r"the prompt; \n, \t, \xHH and the like are escapes")
     source.add_argument("-f", "--file", metavar="FILE", type=file, help="read the prompt from a file, - for stdin")
     parser.add_argument("--no-escape", dest="escape", action="store_false", help="take backslashes in -p as they are")
-    parser.add_argument("-e", "--escape", dest="escape", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-e", "--escape", dest="escape", action="store_true", help="the contrary, which is the default")
     parser.set_defaults(escape=True)
 
 

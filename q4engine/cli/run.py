@@ -96,7 +96,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="take this for the file's metadata (TYPE: int, float, bool, str): tokenizer.ggml.add_bos_token=bool:false",
     )
     parser.add_argument("--verbose-prompt", action="store_true", help="show the prompt and its tokens one by one")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more about the model, kernels and tokens")
+    parser.add_argument(
+        "-v", "--verbose", "--log-verbose", action="store_true", help="say more about the model, kernels and tokens"
+    )
     for kind in RUN_IGNORED:
         for names in kind:
             parser.add_argument(

@@ -21,7 +21,7 @@ FLAGS = [
     for command in llama_flags.COMMANDS
     for names, _ in llama_flags.options_of(command)
     for name in names
-    if name not in ("-h", "--help", "--vs", "--explain", "--power", "--imatrix")
+    if name not in ("--vs", "--explain", "--power", "--imatrix")
 ]
 """Without what needs another engine, sensors or a file of another kind: tests of their own have stand-ins."""
 

@@ -23,7 +23,7 @@ ABSENT = [
 
 def test_the_document_is_that_of_the_parsers() -> None:
     assert llama_flags.DOCUMENT.read_text(encoding="utf-8") == llama_flags.document()
-    assert len(IGNORED) + len(ABSENT) > 250
+    assert len(IGNORED) + len(ABSENT) > 600
 
 
 @pytest.mark.parametrize(("name", "kind"), IGNORED)
@@ -33,14 +33,32 @@ def test_what_changes_nothing_is_said(q4: Cli, name: str, kind: llama_cpp.Flags)
     assert result.err == f"note: without effect here: {name}\nerror: nowhere.gguf: no such file\n"
 
 
+PARSERS = {command: parser_of(command) for command in llama_cpp.ABSENT}
+
+
+def refusal(command: str, name: str, kind: llama_cpp.Flags) -> str:
+    line = f"{name} is llama.cpp's option for {kind.what}, which is not there: {kind.advice}"
+    return f"error: {line}; `q4engine {command} --help` lists the options\n"
+
+
 @pytest.mark.parametrize(("command", "name", "kind"), ABSENT)
-def test_what_is_not_there_is_named(q4: Cli, command: str, name: str, kind: llama_cpp.Flags) -> None:
-    assert name not in parser_of(command)._option_string_actions
+def test_what_is_not_there_is_named(
+    command: str, name: str, kind: llama_cpp.Flags, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = PARSERS[command]
+    assert name not in parser._option_string_actions
     for words in ([name], [name, "1"], [f"{name}=1"], [name.replace("-", "_").replace("_", "-", 2)]):
-        result = q4(command, "nowhere.gguf", *(("out.gguf",) if command == "quantize" else ("-p", "1")), *words)
-        assert (result.code, result.out) == (2, "")
-        line = f"{name} is llama.cpp's option for {kind.what}, which is not there: {kind.advice}"
-        assert result.err == f"error: {line}; `q4engine {command} --help` lists the options\n"
+        with pytest.raises(SystemExit) as left:
+            parser.parse_args(["nowhere.gguf", *(("out.gguf",) if command == "quantize" else ("-p", "1")), *words])
+        assert left.value.code == 2 and capsys.readouterr() == ("", refusal(command, name, kind))
+
+
+@pytest.mark.parametrize("command", llama_cpp.ABSENT)
+def test_a_command_says_so(q4: Cli, command: str) -> None:
+    kind = llama_cpp.ABSENT[command][0]
+    name = next(iter(kind))[0]
+    result = q4(command, "nowhere.gguf", name)
+    assert (result.code, result.out, result.err) == (2, "", refusal(command, name, kind))
 
 
 def test_no_option_is_in_two_places() -> None:
