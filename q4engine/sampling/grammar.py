@@ -31,8 +31,10 @@ _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
 class Grammar:
     """What may come next. Use :meth:`from_gbnf` or :meth:`from_json_schema`."""
 
-    def __init__(self, matcher: Any, stop_ids: frozenset[int], name: str) -> None:
+    def __init__(self, matcher: Any, stop_ids: frozenset[int], name: str, unused: Any = None) -> None:
+        """``unused``: another matcher at its beginning, where this one cannot be reset."""
         self._matcher = matcher
+        self._unused = unused
         self._stop_ids = stop_ids
         self._stops = np.array(sorted(stop_ids), np.int64)
         self._name = name
@@ -45,7 +47,9 @@ class Grammar:
         _check_length(text, name)
         rules = gbnf.parse(text, name, tokenizer.vocabulary.ids.get)
         lark = llguidance.LLMatcher.grammar_from_lark(gbnf.to_lark(rules))
-        return cls(_matcher(llguidance, lark, tokenizer), tokenizer.stop_ids, name)
+        matcher = _matcher(llguidance, lark, tokenizer)
+        unused = matcher.deep_copy() if "<[" in lark else None  # single tokens are longer than what a reset takes back
+        return cls(matcher, tokenizer.stop_ids, name, unused)
 
     @classmethod
     def from_json_schema(cls, text: str, tokenizer: Tokenizer, name: str = "the JSON schema") -> Grammar:
@@ -60,11 +64,14 @@ class Grammar:
 
     def begin(self) -> None:
         """Another text begins."""
-        self._matcher.reset()
+        if self._unused is None:
+            self._matcher.reset()
+        else:
+            self._matcher = self._unused.deep_copy()
 
     def fork(self) -> Grammar:
         """Another one at the same place."""
-        return Grammar(self._matcher.deep_copy(), self._stop_ids, self._name)
+        return Grammar(self._matcher.deep_copy(), self._stop_ids, self._name, self._unused)
 
     def allows(self, token: int) -> bool:
         """Whether a token may come next; one that ends the text may where the text is whole."""

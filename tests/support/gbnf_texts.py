@@ -8,7 +8,12 @@ from q4engine.sampling.gbnf import Chars, Choice, Node, Repeat, Rule, Rules, Seq
 
 GRAMMARS = {
     "yes or no": 'root ::= "yes" | "no" | "it depends"',
-    "a list": 'root ::= item+\nitem ::= "- " [^\\r\\n]{1,12} "\\n"',
+    "a list": """
+        root ::= item+
+
+        # without what ends lines
+        item ::= "- " [^\\r\\n\\x0b\\x0c\\x85\\u2028\\U00002029]{1,12} "\\n"
+    """,
     "a date": 'root ::= year "-" two "-" two\nyear ::= [12] digit{3}\ntwo ::= digit{2} # not checked\ndigit ::= [0-9]',
     "sums": """
         root ::= (sum "=" ws number "\\n")+
@@ -35,6 +40,43 @@ GRAMMARS = {
         castle ::= "O-O" "-O"?
     """,
     "kana": 'root ::= (kana | "\\u30FC" | "、" | "\\n")+ "。"\nkana ::= [ぁ-んァ-ヶ]',
+    "Japanese": """
+        root ::= char+ ([ \\t\\n] char+)*
+        char ::= hiragana | katakana | mark | kanji
+        hiragana ::= [ぁ-ゟ]
+        katakana ::= [ァ-ヿ]
+        mark ::= [、-〾]
+        kanji ::= [一-鿿] | [\\U00020000-\\U0002A6DF]
+    """,
+    "English": """
+        root  ::= char+ ([ \\t\\n] char+)*
+        char  ::= letter | digit | mark
+        letter ::= [a-zA-Z]
+        digit ::= [0-9]
+        mark  ::= [!"#$%&'()*+,-./:;<=>?@[\\\\\\]^_`{|}~]
+    """,
+    "a program": """
+        root ::= (function)*
+
+        function ::= typeName name "(" parameter? ")" "{" statement* "}"
+        typeName ::= "int" gap | "float" gap
+        name     ::= [a-zA-Z_] [a-zA-Z_0-9]{0,5}
+        parameter ::= typeName name
+        statement ::=
+            ( typeName name gap "=" gap value ";" ) |
+            ( name gap "(" (value ("," gap value)*)? ")" ";" ) |
+            ( "return" gap value ";" ) |
+            ( "while" "(" test ")" "{" statement* "}" ) |
+            ( "if" "(" test ")" "{" statement* "}" ("else" "{" statement* "}")? ) |
+            ( remark )
+
+        test ::= value ("<=" | "<" | "==" | "!=") value
+        value ::= term (("+" | "-") term)*
+        term ::= factor(("*" | "/") factor)*
+        factor ::= name | [0-9]+ | "-" factor | "(" gap value gap ")"
+        remark ::= "//" [^\\n]* "\\n" | "/*" ( [^*] | ("*" [^/]) )* "*/"
+        gap ::= ([ \\t\\n]+)
+    """,
     "left recursion": 'root ::= root "," word | word\nword ::= [a-f]+',
     "the same on both sides": 'root ::= "(" root ")" | "[" root "]" | ""',
     "overlapping words": 'root ::= ("ab" | "a" | "b" "c" | [a-c]{3})+ ("abc" | "z") .',

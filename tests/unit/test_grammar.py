@@ -110,6 +110,25 @@ def test_the_share_of_what_fits_is_kept(engine: Engine) -> None:
     assert set(drawn) == set(letters[1:]) and abs(drawn.count(letters[1]) / 4000 - 0.4) < 0.03
 
 
+def test_single_tokens(engine: Engine) -> None:
+    """By their ids, whatever text they stand for."""
+    tokenizer = engine.tokenizer
+    first, last = (tokenizer.encode(letter, add_bos=False)[0] for letter in "ab")
+    stop = next(iter(tokenizer.stop_ids))
+    for text in (
+        f"root ::= <[{first}]> inner <[{last}]>\ninner ::= !<[{last}]>{{2}} # any but that one",
+        f"root ::= <[{first}]> (!<[{last}]> !<[{last}]>) <[{last}]>",
+    ):
+        grammar = Grammar.from_gbnf(text, tokenizer)
+        for seed in range(6):
+            sampler = Sampler(replace(SETTINGS[0], seed=seed), tokenizer, grammar)
+            sampler.begin()
+            answer = generate(engine.session(n_ctx=64), PROMPT, sampler, 9, tokenizer.stop_ids)
+            tokens = list(answer)
+            assert answer.stop_reason == "stop token" and (tokens[0], tokens[-1]) == (first, last)
+            assert len(tokens) == 4 and last not in tokens[:-1] and stop not in tokens
+
+
 @pytest.mark.parametrize("settings", [replace(how, seed=7) for how in SETTINGS])
 @pytest.mark.parametrize("name", ["JSON", "sums", "a list"])
 def test_speculation_changes_nothing(engine: Engine, name: str, settings: SamplerSettings) -> None:
