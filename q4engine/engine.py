@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -197,6 +198,9 @@ class Engine:
         if self._closed:
             raise Q4Error(f"{self.gguf.path}: the engine was closed")
         context = min(self.config.n_ctx_train, DEFAULT_CONTEXT) if n_ctx is None else n_ctx
+        for value in (context, n_batch):
+            if not isinstance(value, Integral):
+                raise Q4Error(f"a context of {context!r} tokens in batches of {n_batch!r}: expected integers")
         if context < 1 or n_batch < 1:
             raise Q4Error(f"a context of {context} tokens in batches of {n_batch}: both must be at least 1")
         return Session(self, context, min(n_batch, context))
@@ -340,9 +344,12 @@ class Session:
         """As int32; Q4Error where one is not in the vocabulary. first: the position of the first."""
         if isinstance(tokens, (str, bytes)):
             raise TypeError("expected token ids, got text: engine.tokenizer.encode(text) gives its ids")
-        ids = np.asarray(tokens, np.int64)
-        if ids.ndim != 1 or len(ids) == 0:
+        ids = np.asarray(tokens)
+        if ids.ndim == 1 and len(ids) == 0:
             raise Q4Error("there are no tokens to evaluate")
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            what = f"an array of {ids.ndim} dimensions" if ids.ndim > 1 else f"{type(tokens).__name__} of {ids.dtype}"
+            raise TypeError(f"expected token ids, a list of integers or an array of one dimension, got {what}")
         bad = np.flatnonzero((ids < 0) | (ids >= self.engine.config.vocab_size))
         if len(bad):
             at = int(bad[0])

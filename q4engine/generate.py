@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from q4engine.errors import ContextFullError, Q4Error
@@ -170,7 +171,10 @@ def generate(
     """Tokens that continue ``prompt``: all that the session is to hold before them. It evaluates what it lacks.
 
     ``n_predict``: how many at most; -1 goes on until a stop token or a full context. A number that the context cannot
-    hold raises the session's ContextFullError when it is reached: nothing is ever forgotten silently.
+    hold raises the session's ContextFullError when it is reached: nothing is ever forgotten silently. Q4Error for what
+    is no such number.
     ``timings`` are added to; the prompt's tokens are those that were evaluated.
     """
-    return Generation(session, prompt, sampler, n_predict, stop_tokens, timings)
+    if not isinstance(n_predict, Integral) or n_predict < -1:
+        raise Q4Error(f"n_predict is {n_predict!r}, expected an integer, -1 or more")
+    return Generation(session, prompt, sampler, int(n_predict), stop_tokens, timings)

@@ -13,12 +13,13 @@ engine's threads. In asyncio, ``await asyncio.to_thread(engine.chat, question)``
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from q4engine import engine as below
 from q4engine.conversation import Conversation, Message
+from q4engine.errors import Q4Error, shown
 from q4engine.generate import Generation, StopReason, Timings
 from q4engine.sampling import Sampler, SamplerSettings
 from q4engine.sampling.grammar import Grammar
@@ -40,6 +41,8 @@ class Engine(below.Engine):
     """
 
     def __init__(self, *loaded: Any) -> None:
+        if len(loaded) < 2:
+            raise TypeError("an engine comes from a file: Engine.load(path)")
         super().__init__(*loaded)
         self._idle: list[below.Session] = []
         self._template: ChatTemplate | None = None
@@ -48,14 +51,15 @@ class Engine(below.Engine):
         """What comes after a text, which is used as it is."""
         return self.stream(prompt, **how).read()
 
-    def chat(self, messages: str | Sequence[Message], **how: Any) -> str:
+    def chat(self, messages: str | Iterable[Message], **how: Any) -> str:
         """The answer to a question, or to messages with ``role`` (system, user, assistant) and ``content``."""
-        talk = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-        return self.stream(talk, **how).read()
+        return self.stream(
+            [{"role": "user", "content": messages}] if isinstance(messages, str) else messages, **how
+        ).read()
 
     def stream(
         self,
-        prompt: str | Sequence[Message],
+        prompt: str | Iterable[Message],
         *,
         n_predict: int = -1,
         stop: str | Sequence[str] = (),
@@ -67,25 +71,32 @@ class Engine(below.Engine):
         **sampling: Any,
     ) -> Stream:
         """The answer piece by piece as it comes: to a text that goes on, or to the messages of a talk."""
-        tokenizer = self.tokenizer
-        kept: Grammar | None = None
-        if grammar is not None:
-            kept = Grammar.from_gbnf(grammar, tokenizer)
-        elif json_schema is not None:
-            schema = json_schema if isinstance(json_schema, str) else json.dumps(json_schema)
-            kept = Grammar.from_json_schema(schema, tokenizer)
-        sampler = Sampler(replace(settings or SamplerSettings(), **sampling), tokenizer, kept)
-        template = None if isinstance(prompt, str) else self._template_of(chat_template)
+        tokenizer, ends = self.tokenizer, _texts(stop)
+        talk = None if isinstance(prompt, str) else _messages(prompt)
+        sampler = Sampler(
+            replace(settings or SamplerSettings(), **sampling), tokenizer, self._grammar(grammar, json_schema)
+        )
+        template = None if talk is None else self._template_of(chat_template)
         conversation = Conversation(self, self._session(n_ctx), tokenizer, template, sampler)
         try:
-            if isinstance(prompt, str):
-                generation = conversation.complete(prompt, n_predict)
+            if talk is None:
+                generation = conversation.complete(str(prompt), n_predict)
             else:
-                generation = conversation.answer(prompt, n_predict)
+                generation = conversation.answer(talk, n_predict)
         except BaseException:
             self._idle.append(conversation.session)
             raise
-        return Stream(self, conversation, generation, (stop,) if isinstance(stop, str) else tuple(stop))
+        return Stream(self, conversation, generation, ends)
+
+    def _grammar(self, gbnf: str | None, json_schema: str | Mapping[str, Any] | None) -> Grammar | None:
+        if gbnf is not None and json_schema is not None:
+            raise Q4Error("an answer keeps to a grammar or to a json_schema, both are given")
+        if gbnf is not None:
+            return Grammar.from_gbnf(gbnf, self.tokenizer)
+        if json_schema is None:
+            return None
+        schema = json_schema if isinstance(json_schema, str) else json.dumps(json_schema)
+        return Grammar.from_json_schema(schema, self.tokenizer)
 
     def _template_of(self, name: str | None) -> ChatTemplate:
         if name is not None:
@@ -96,6 +107,8 @@ class Engine(below.Engine):
 
     def _session(self, n_ctx: int | None) -> below.Session:
         """One that nobody uses: what it holds of the prompt is not evaluated again."""
+        if self._closed:
+            return self.session(n_ctx)  # which says so
         wanted = n_ctx or min(self.config.n_ctx_train, below.DEFAULT_CONTEXT)
         for session in list(self._idle):
             if session.n_ctx == wanted:
@@ -175,8 +188,35 @@ class Stream:
             if held:
                 yield self._said(held)
         finally:
-            self._engine._idle.append(self._conversation.session)
+            if not self._engine._closed:
+                self._engine._idle.append(self._conversation.session)
 
     def _said(self, piece: str) -> str:
         self.text += piece
         return piece
+
+
+def _messages(given: Iterable[Message]) -> list[Message]:
+    """A talk, from any iterable. TypeError where it is none, Q4Error where a message is none."""
+    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+        raise TypeError(f"expected a text or a list of messages, got {type(given).__name__}")
+    talk = list(given)
+    if not talk:
+        raise Q4Error("there are no messages to answer")
+    for at, message in enumerate(talk):
+        if not isinstance(message, Mapping):
+            raise Q4Error(f"message {at} is {shown(repr(message))}, expected a dict of role and content")
+        for key in ("role", "content"):
+            if not isinstance(message.get(key), str):
+                found = shown(repr(message[key])) if key in message else "missing"
+                raise Q4Error(f"the {key} of message {at} is {found}, expected a text")
+    return talk
+
+
+def _texts(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What ends an answer. TypeError for what is no text."""
+    texts = (given,) if isinstance(given, str) else tuple(given or ())
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"stop takes a text or several, got {type(text).__name__}")
+    return texts

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from numbers import Integral, Real
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
 
 MAX_SEED = (1 << 64) - 1
 _MAX_BIAS = 1e6
+_MAX_TOKEN = (1 << 31) - 1
 
 # the bounds of the two that scale logits keep them from over- and underflowing in fp32
 BOUNDS: dict[str, tuple[Any, Any]] = {
@@ -100,16 +102,32 @@ class SamplerSettings:
 
     def __post_init__(self) -> None:
         for name, (low, high) in BOUNDS.items():
+            value, whole = getattr(self, name), isinstance(low, int)
+            if value is None and name == "seed":
+                continue
+            kind: type = Integral if whole else Real
+            if not isinstance(value, kind) or not low <= value <= high:  # NaN is not, either
+                limits = f"an integer from {low} to {high}" if whole else f"{low:g} to {high:g}"
+                raise Q4Error(f"{name} is {_told(value)}, expected {limits}")
+        self._check_biases()
+        for name in ("samplers", "dry_sequence_breakers"):
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:  # NaN is not, either
-                limits = f"{low} to {high}" if isinstance(low, int) else f"{low:g} to {high:g}"
-                raise Q4Error(f"{name} is {value}, expected {limits}")
-        for token, bias in self.logit_bias.items():
-            if not (abs(bias) <= _MAX_BIAS or bias == -math.inf):
-                raise Q4Error(f"the bias of token {token} is {bias}, expected {-_MAX_BIAS:g} to {_MAX_BIAS:g} or -inf")
+            texts = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+            if not texts or not all(isinstance(text, str) for text in value):
+                raise Q4Error(f"{name} is {_told(value)}, expected a list of texts")
         for name in self.samplers:
             if name not in SAMPLERS:
                 raise Q4Error(f"there is no sampler {shown(name)}, expected {', '.join(SAMPLERS)}")
+
+    def _check_biases(self) -> None:
+        if not isinstance(self.logit_bias, Mapping):
+            raise Q4Error(f"logit_bias is {_told(self.logit_bias)}, expected numbers by the ids of tokens")
+        for token, bias in self.logit_bias.items():
+            if not isinstance(token, Integral) or not 0 <= token <= _MAX_TOKEN:
+                raise Q4Error(f"logit_bias has the key {_told(token)}, expected the id of a token")
+            if not isinstance(bias, Real) or not (abs(bias) <= _MAX_BIAS or bias == -math.inf):
+                expected = f"{-_MAX_BIAS:g} to {_MAX_BIAS:g} or -inf"
+                raise Q4Error(f"the bias of token {token} is {_told(bias)}, expected {expected}")
 
     @property
     def penalises(self) -> bool:
@@ -160,3 +178,8 @@ class SamplerSettings:
             self.min_p if "min_p" in on else 0.0,
             *(penalties if "penalties" in on else (1.0, 0.0, 0.0)),
         )
+
+
+def _told(value: object) -> str:
+    """A value in an error."""
+    return str(value) if isinstance(value, Real) else shown(repr(value))[1:-1]

@@ -89,6 +89,8 @@ class Tokenizer:
         (``<|im_start|>``) become those tokens, else they are plain text. What is not valid UTF-8 (lone surrogates)
         becomes U+FFFD. ``most``: TooManyTokensError as soon as it is clear that there are more.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"expected a text, got {type(text).__name__}")
         text = _without_surrogates(text)
         ids: list[int] = []
         if self.add_bos if add_bos is None else add_bos:
