@@ -16,7 +16,7 @@ from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
@@ -120,6 +120,8 @@ class Engine:
         kernels take, which are prompts (default: as many). ``overrides``: metadata values by key that replace the
         file's, or are added. Q4Error names the file and what is wrong with it.
         """
+        if backend not in get_args(Backend):
+            raise Q4Error(f"there is no backend {shown(backend)}, expected {' or '.join(get_args(Backend))}")
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))
         try:

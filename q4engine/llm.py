@@ -91,6 +91,8 @@ class Engine(below.Engine):
     def _grammar(self, gbnf: str | None, json_schema: str | Mapping[str, Any] | None) -> Grammar | None:
         if gbnf is not None and json_schema is not None:
             raise Q4Error("an answer keeps to a grammar or to a json_schema, both are given")
+        if gbnf is not None and not isinstance(gbnf, str):
+            raise TypeError(f"grammar takes a text, got {type(gbnf).__name__}")
         if gbnf is not None:
             return Grammar.from_gbnf(gbnf, self.tokenizer)
         if json_schema is None:
@@ -205,10 +207,10 @@ def _messages(given: Iterable[Message]) -> list[Message]:
         raise Q4Error("there are no messages to answer")
     for at, message in enumerate(talk):
         if not isinstance(message, Mapping):
-            raise Q4Error(f"message {at} is {shown(repr(message))}, expected a dict of role and content")
+            raise Q4Error(f"message {at} is {_told(message)}, expected a dict of role and content")
         for key in ("role", "content"):
             if not isinstance(message.get(key), str):
-                found = shown(repr(message[key])) if key in message else "missing"
+                found = _told(message[key]) if key in message else "missing"
                 raise Q4Error(f"the {key} of message {at} is {found}, expected a text")
     return talk
 
@@ -220,3 +222,7 @@ def _texts(given: str | Sequence[str] | None) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise TypeError(f"stop takes a text or several, got {type(text).__name__}")
     return texts
+
+
+def _told(value: object) -> str:
+    return shown(repr(value))[1:-1]

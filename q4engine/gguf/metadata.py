@@ -108,7 +108,11 @@ class Metadata(Mapping[str, Any]):
 
     def override(self, key: str, value: int | float | bool | str) -> None:
         """Sets a value as if the file had it. Q4Error where the file's is of another kind."""
-        kind = _KINDS[type(value)]
+        kind = _KINDS.get(type(value))
+        if kind is None:
+            raise self._error(
+                key, f"cannot be {shown(repr(value))[1:-1]}, expected an integer, a number, a truth or a text"
+            )
         found = self._types.get(key)
         if found is not None and found not in kind.accepted:
             raise self._error(key, f"is of type {found.name}, which {kind.name} cannot replace")

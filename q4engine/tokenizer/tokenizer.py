@@ -121,6 +121,8 @@ class Tokenizer:
 
         Control tokens are left out unless ``special``.
         """
+        if isinstance(ids, (str, bytes)):
+            raise TypeError("expected token ids, got text")
         decoder = self.stream_decoder(special)
         text = "".join([decoder.push(token) for token in ids]) + decoder.flush()
         return text[1:] if self._model.adds_space and text.startswith(" ") else text

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,93 @@ def test_mistakes(engine: Engine, tiny: Path) -> None:
     closed.close()
     with pytest.raises(Q4Error, match="the engine was closed"):
         closed.generate("abc")
+
+
+TALK = [{"role": "user", "content": "abc"}]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (b"abc", "expected a text or a list of messages, got bytes"),
+        (None, "expected a text or a list of messages, got NoneType"),
+        (TALK[0], "expected a text or a list of messages, got dict"),
+        ([], "there are no messages to answer"),
+        (["abc"], "message 0 is 'abc', expected a dict of role and content"),
+        ([*TALK, {"role": "user"}], "the content of message 1 is missing, expected a text"),
+        (
+            [{"role": "user", "content": [{"text": "x"}]}],
+            "the content of message 0 is [{'text': 'x'}], expected a text",
+        ),
+    ],
+)
+def test_prompts_that_are_none(engine: Engine, prompt: Any, message: str) -> None:
+    for ask in (engine.generate, engine.chat):
+        with pytest.raises((TypeError, Q4Error)) as caught:
+            ask(prompt, n_predict=2)
+        assert str(caught.value) == message
+    how = {"n_predict": 2, "temperature": 0}
+    assert engine.chat((message for message in TALK), **how) == engine.chat(tuple(TALK), **how)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"n_predict": "5"}, "n_predict is '5', expected an integer, -1 or more"),
+        ({"n_predict": 2.0}, "n_predict is 2.0, expected"),
+        ({"n_predict": -5}, "n_predict is -5, expected"),
+        ({"n_ctx": 64.0}, "a context of 64.0 tokens in batches of 512: expected integers"),
+        ({"stop": [b"x"]}, "stop takes a text or several, got bytes"),
+        ({"temperature": "hot"}, "temperature is 'hot', expected 0 to 1e+06"),
+        ({"temperature": None}, "temperature is None, expected"),
+        ({"top_k": 40.0}, "top_k is 40.0, expected an integer from 0 to "),
+        ({"logit_bias": [1]}, "logit_bias is [1], expected numbers by the ids of tokens"),
+        ({"logit_bias": {"a": 1}}, "logit_bias has the key 'a', expected the id of a token"),
+        ({"logit_bias": {1: "x"}}, "the bias of token 1 is 'x', expected"),
+        ({"samplers": "top_k"}, "samplers is 'top_k', expected a list of texts"),
+        ({"dry_sequence_breakers": "abc"}, "dry_sequence_breakers is 'abc', expected a list of texts"),
+        ({"grammar": b"x"}, "grammar takes a text, got bytes"),
+        ({"grammar": 'root ::= "a"', "json_schema": {}}, "an answer keeps to a grammar or to a json_schema, both are"),
+    ],
+)
+def test_what_is_of_another_kind(engine: Engine, how: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, Q4Error)) as caught:
+        engine.generate("abc", **{"n_predict": 1, **how})
+    assert str(caught.value).startswith(message)
+
+
+def test_tokens_that_are_none(engine: Engine) -> None:
+    session = engine.session(n_ctx=16)
+    for tokens in (None, 5, [1.5], [[1, 2]], ["a"], {1, 2}, iter([1])):
+        with pytest.raises(
+            TypeError, match="expected token ids, a list of integers or an array of one dimension, got "
+        ):
+            session.decode(tokens)  # type: ignore[arg-type]
+    with pytest.raises(Q4Error, match="there are no tokens to evaluate"):
+        session.decode([])
+    with pytest.raises(TypeError, match="expected token ids, got text"):
+        engine.tokenizer.decode("abc")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a text, got bytes"):
+        engine.tokenizer.encode(b"abc")  # type: ignore[arg-type]
+    assert session.n_past == 0
+
+
+def test_ways_to_an_engine_that_are_none(tiny: Path) -> None:
+    with pytest.raises(TypeError, match=r"an engine comes from a file: Engine\.load\(path\)"):
+        Engine(str(tiny))
+    with pytest.raises(Q4Error, match="there is no backend 'cuda', expected native or numpy"):
+        Engine.load(tiny, backend="cuda")  # type: ignore[arg-type]
+
+
+def test_an_answer_that_outlives_its_engine(tiny: Path) -> None:
+    """What it was made with goes with it: nothing is left for an engine that was closed."""
+    engine = Engine.load(tiny, n_threads=1)
+    pieces = iter(engine.stream("abc", n_predict=9, seed=1))
+    next(pieces)
+    engine.close()
+    list(pieces)
+    with pytest.raises(Q4Error, match="the engine was closed"):
+        engine.generate("abc", n_predict=1)
 
 
 def test_what_they_say_of_themselves(engine: Engine, tiny: Path) -> None:
