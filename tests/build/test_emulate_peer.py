@@ -112,6 +112,12 @@ def test_phases_are_per_token() -> None:
     assert found["decode"]["norms"] == 0.5
 
 
+def test_each_kind_of_a_captures_operations_has_its_row() -> None:
+    """But for mixtures', which llama.cpp has no kind of its own for."""
+    named = {"gemm", "gemv", "quantize_activations", "attention", "kv_store", "rms_norm", "rope", "swiglu", "embedding"}
+    assert named <= set(peer.OURS) and set(peer.OURS.values()) <= set(peer.KINDS)
+
+
 def test_the_table_has_both_and_their_ratio() -> None:
     theirs = {"decode": {"products": 4.0, "norms": 0.0, "all": 5.0}}
     ours = {"decode": {"products": 1.0, "norms": 0.25, "all": 1.5}}

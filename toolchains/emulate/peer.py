@@ -36,9 +36,9 @@ PROMPT = "Once upon a time, in a small village by the sea, there lived a fisherm
 
 KINDS = ("products", "attention", "cache", "norms", "RoPE", "activation", "embedding", "additions", "rest")
 OURS = {
-    **dict.fromkeys(("gemm", "gemv", "quantize"), "products"),
+    **dict.fromkeys(("gemm", "gemv", "quantize_activations"), "products"),
     **{"attention": "attention", "kv_store": "cache", "rms_norm": "norms", "rope": "RoPE", "swiglu": "activation"},
-    **{"geglu": "activation", "embed": "embedding"},
+    **{"geglu": "activation", "embedding": "embedding"},
 }
 THEIRS = {
     **dict.fromkeys(("MUL_MAT", "MUL_MAT_ID"), "products"),
