@@ -135,16 +135,18 @@ def driver(compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
     return binary
 
 
-@pytest.mark.parametrize(("cpu", "threads"), [("neoverse-n1", 1), ("max,sve=off", 2)])
+# two threads that wait for each other spin, on a busy machine for long
+@pytest.mark.parametrize(("cpu", "threads", "steps"), [("neoverse-n1", 1, 20), ("max,sve=off", 2, 4)])
 def test_prebuilt_llama_cpp(
-    library: Path, libraries: Path, driver: Path, tmp_path: Path, cpu: str, threads: int
+    library: Path, libraries: Path, driver: Path, tmp_path: Path, cpu: str, threads: int, steps: int
 ) -> None:
     model = write_tiny(tmp_path / "tiny.gguf")
     names = [next(libraries.glob(f"lib{name}.v*.so")).name for name in ("llama", "ggml")]
     words = [driver, libraries, *names, model, threads]
-    alone = on_arm([*words, tmp_path / "log"], cpu)
+    words += [tmp_path / "log", steps]
+    alone = on_arm(words, cpu)
     assert alone.returncode == 7, alone.stderr
-    result = watched(library, [*words, tmp_path / "log"], cpu, tmp_path / "arm")
+    result = watched(library, words, cpu, tmp_path / "arm")
     assert (result.returncode, result.stdout, result.stderr) == (7, alone.stdout, alone.stderr)
 
     table = table_of(tmp_path / "arm")

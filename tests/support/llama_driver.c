@@ -1,10 +1,10 @@
 // Calls of llama.cpp's own shared libraries, to be watched: those of llama_cpp_driver.py, for machines that have no such
 // Python. On an architecture whose calls pass large structures as x86-64's or AArch64's do.
 //
-//   llama_driver FOLDER LLAMA GGML MODEL THREADS LOG
+//   llama_driver FOLDER LLAMA GGML MODEL THREADS LOG STEPS
 //
-// FOLDER holds the libraries, LLAMA and GGML are their names in it. A prompt in two batches, single tokens, a shift of
-// the cache, two sequences. Prints the greedy tokens, writes a line a call (lowest position, tokens, sequences) to LOG,
+// FOLDER holds the libraries, LLAMA and GGML are their names in it. A prompt in two batches, STEPS single tokens, a
+// shift of the cache, two sequences. Prints the greedy tokens, writes a line a call (lowest position, tokens, sequences) to LOG,
 // ends with exit code 7.
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 40, STEPS = 20, ROOM = 64 };
+enum { BATCH = 40, ROOM = 64 };
 
 struct opaque { // no structure of the library is larger; each keeps its own layout in it
     _Alignas(16) char bytes[1024];
@@ -123,13 +123,13 @@ static int32_t decode(const int32_t *tokens, int32_t n, int32_t first, int32_t n
     return best;
 }
 
-static void drive(void) {
+static void drive(int steps) {
     int32_t prompt[2 * BATCH], n_past = 2 * BATCH;
     for (int i = 0; i < 2 * BATCH; i++)
         prompt[i] = (i * 37 + 11) % (n_vocab < 4000 ? n_vocab / 2 : 4000) + 5;
     decode(prompt, BATCH, 0, 1);
     int32_t next = decode(prompt + BATCH, BATCH, BATCH, 1);
-    for (int i = 0; i < STEPS; i++)
+    for (int i = 0; i < steps; i++)
         next = decode(&next, 1, n_past++, 1);
     void *memory = llama.memory(context);
     llama.seq_rm(memory, 0, 4, 24);
@@ -142,8 +142,8 @@ static void drive(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7)
-        give_up("expected FOLDER LLAMA GGML MODEL THREADS LOG, not what came with", argv[0]);
+    if (argc != 8)
+        give_up("expected FOLDER LLAMA GGML MODEL THREADS LOG STEPS, not what came with", argv[0]);
     find_functions(argv[1], argv[2], argv[3]);
     llama.log_set(quiet, NULL);
     llama.backend_init();
@@ -153,7 +153,7 @@ int main(int argc, char **argv) {
         give_up("cannot load", argv[4]);
     llama.set_threads(context, atoi(argv[5]), atoi(argv[5]));
     n_vocab = llama.n_vocab(llama.vocab(model));
-    drive();
+    drive(atoi(argv[7]));
     puts("");
     fclose(log_file);
     return 7;
