@@ -5,6 +5,7 @@ NumPy's alone, so that a sweep can ask while it runs whether it knows enough.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -40,8 +41,7 @@ def intervals(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.
     (1986): whatever the distribution, the interval covers its median nearly as often as it says.
     """
     n = values.shape[-1]
-    k = _rank(n, level)
-    wide, narrow = _coverage(n, k), _coverage(n, k + 1)
+    k, wide, narrow = _rank(n, level)
     part = (wide - level) / (wide - narrow)
     share = (n - k) * part / (k + (n - 2 * k) * part)
     ordered = np.sort(values, axis=-1)
@@ -50,17 +50,17 @@ def intervals(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.
     return low, high
 
 
-def _rank(n: int, level: float) -> int:
-    """The largest rank from either end at which the interval still covers as much."""
-    k = 1
-    while 2 * (k + 1) <= n and _coverage(n, k + 1) >= level:
-        k += 1
-    return k
-
-
-def _coverage(n: int, k: int) -> float:
-    """How often the interval from the k-th least of n values to the k-th largest holds their median."""
-    return 1.0 - 2.0 * sum(math.comb(n, i) for i in range(k)) / 2.0**n
+@functools.cache
+def _rank(n: int, level: float) -> tuple[int, float, float]:
+    """The largest rank from either end at which the interval still covers as much; how often that interval, from the
+    k-th least of n values to the k-th largest, holds their median, and how often that of the next rank does."""
+    outside = ways = 1  # to draw the values with so few, or fewer, of them below the median; of 2 ** n
+    k, wide = 0, 1.0
+    while (covered := 1 - 2 * outside / (1 << n)) >= level:
+        k, wide = k + 1, covered
+        ways = ways * (n - k + 1) // k
+        outside += ways
+    return k, wide, covered
 
 
 def ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 
 from analysis import medians
-from analysis.sweep_results import AXES, Setup, SweepResults, Times
+from analysis.sweep_file import AXES
+from analysis.sweep_results import Setup, SweepResults, Times
 
 MOST_PAIRS = 20_000
 _CHUNK = 500
@@ -54,9 +55,9 @@ class Pair:
 def pairs(times: Times, only_neighbours: bool = False) -> Iterator[Pair]:
     """Every two setups of a phase, by the blocks that both have; those that differ in one axis alone come first.
 
-    only_neighbours: no others, as also where there would be more than `MOST_PAIRS`.
+    only_neighbours: no others, as also where there would be more than `MOST_PAIRS`; of so many neighbours the first.
     """
-    numbers = dict.fromkeys(_neighbours(times.setups))
+    numbers = dict.fromkeys(islice(_neighbours(times.setups), MOST_PAIRS))
     n = len(times.setups)
     if not only_neighbours and n * (n - 1) // 2 <= MOST_PAIRS:
         numbers |= dict.fromkeys(combinations(range(n), 2))
@@ -195,11 +196,12 @@ def _chances(series: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float | No
         [np.log(np.concatenate([one[:size] for one, size in zip(series[n], sizes, strict=True)])) for n in usable]
     )
     own, n = _clearness(values, sizes[0]), sum(sizes)
-    deals = np.random.default_rng(_SEED).permuted(np.tile(np.arange(n), (_PERMUTATIONS, 1)), axis=1)
+    generator = np.random.default_rng(_SEED)
     clearest = np.empty(_PERMUTATIONS)
     step = max(1, _CELLS // values.size)
     for at in range(0, _PERMUTATIONS, step):
-        dealt = values[:, deals[at : at + step]]  # [series, deals, blocks]
+        deals = generator.permuted(np.tile(np.arange(n), (min(step, _PERMUTATIONS - at), 1)), axis=1)
+        dealt = values[:, deals]  # [series, deals, blocks]
         clearest[at : at + step] = _clearness(dealt, sizes[0]).max(axis=0)
     for place, number in enumerate(usable):
         found[number] = float((1 + np.sum(clearest >= own[place])) / (1 + _PERMUTATIONS))

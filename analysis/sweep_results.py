@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from analysis import sweep_file
 from analysis.errors import AnalysisError
+from analysis.sweep_file import AXES
 
-APPLICATION = 0x71347377
-FORMAT = 1
-AXES = ("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch")
 PHASES = ("prefill", "decode", "whole", "load")
 USABLE = ("done", "noisy")
+_MOST_SETUPS, _MOST_VALUES = 10_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -97,44 +95,23 @@ class SweepResults:
 
 def read(path: Path) -> SweepResults:
     """The file's content; of runs that were repeated the latest attempt. AnalysisError where it is no such file."""
-    if not path.is_file():
-        raise AnalysisError("no such file", path=path)
-    try:
-        # for writing only so that SQLite takes back what a killed sweep had begun to write
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as base:
-            _check(base, path)
+    with sweep_file.opened(path) as base:
+        try:
             return _read(base, path)
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-        raise AnalysisError(f"cannot be read: {error}", path=path) from None
-
-
-def _check(base: sqlite3.Connection, path: Path) -> None:
-    (application,) = base.execute("PRAGMA application_id").fetchone()
-    (version,) = base.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION:
-        raise AnalysisError("is no file of results of q4engine sweep", path=path)
-    if version != FORMAT:
-        raise AnalysisError(f"has version {version} of the results' format, expected {FORMAT}", path=path)
-
-
-_LATEST = (
-    "FROM runs AS run WHERE NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.combination = run.combination "
-    "AND later.block = run.block AND later.attempt > run.attempt)"
-)
+        except (KeyError, TypeError) as error:  # a run of no combination, axes that cannot be ordered
+            raise AnalysisError(f"cannot be read: {error}", path=path) from None
 
 
 def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
-    about = dict(base.execute("SELECT key, value FROM about"))
-    facts = {number: json.loads(text) for number, text in base.execute("SELECT id, json FROM facts")}
+    about = dict(sweep_file.rows(base, path, "about"))
+    facts = sweep_file.facts(base, path)
     states: dict[str, int] = {}
     reasons: dict[str, int] = {}
-    noisy: dict[str, int] = {}
     usable: dict[int, tuple[int, int]] = {}
+    disturbed: list[int] = []
     engines: dict[int, Mapping[str, Any]] = {}
     machines: dict[int, None] = {}
-    for run, combination, block, state, reason, machine, engine in base.execute(
-        f"SELECT id, combination, block, state, reason, machine, engine {_LATEST} ORDER BY id"
-    ):
+    for run, combination, block, _, state, reason, _, _, machine, engine, _ in sweep_file.latest_runs(base, path):
         states[state] = states.get(state, 0) + 1
         if reason:
             reasons[reason] = reasons.get(reason, 0) + 1
@@ -142,37 +119,46 @@ def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
             usable[run] = combination, block
             machines.setdefault(machine)
             engines[combination] = facts.get(engine, {})
-    setups = dict(_setups(base, engines))
-    for run, combination, state in base.execute(f"SELECT id, combination, state {_LATEST}"):
-        if state == "noisy" and run in usable:
-            known_by = setups[combination].known_by
-            noisy[known_by] = noisy.get(known_by, 0) + 1
+        if state == "noisy":
+            disturbed.append(combination)
+    setups = dict(_setups(base, path, engines))
+    noisy: dict[str, int] = {}
+    for combination in disturbed:
+        known_by = setups[combination].known_by
+        noisy[known_by] = noisy.get(known_by, 0) + 1
     commits = dict.fromkeys(str(each.get("commit")) for each in engines.values() if each.get("commit"))
-    times, components = _times(base, usable, setups), _components(base, usable, setups)
+    times, components = _times(base, path, usable, setups), _components(base, path, usable, setups)
     known = [facts[number] for number in machines if number in facts]
-    settings = json.loads(about.get("settings", "{}"))
+    settings = sweep_file.json_object(about.get("settings", "{}"), path)
     return SweepResults(
         path, about.get("name", path.stem), settings, times, components, states, reasons, known, list(commits), noisy
     )
 
 
-def _setups(base: sqlite3.Connection, engines: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, Setup]]:
-    for number, known_by, *values in base.execute(f"SELECT id, hash, {', '.join(AXES)} FROM combinations"):
+def _setups(
+    base: sqlite3.Connection, path: Path, engines: Mapping[int, Mapping[str, Any]]
+) -> Iterator[tuple[int, Setup]]:
+    for number, known_by, *values in sweep_file.rows(base, path, "combinations"):
         size = engines.get(number, {}).get("model_size")
-        yield number, Setup(known_by, dict(zip(AXES, values, strict=True)), size)
+        yield number, Setup(known_by, dict(zip(AXES, values, strict=True)), size if type(size) is int else None)
 
 
 def _times(
-    base: sqlite3.Connection, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
+    base: sqlite3.Connection, path: Path, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
 ) -> dict[str, Times]:
     """By phase, setups in the order of their axes."""
     found: dict[str, dict[int, dict[int, list[float]]]] = {}
     tokens: dict[tuple[str, int], int] = {}
-    for run, phase, n, seconds in base.execute("SELECT run, phase, tokens, seconds FROM samples ORDER BY run, number"):
-        if run in usable and n > 0 and seconds > 0:
+    for run, phase, n, seconds in sweep_file.samples(base, path):
+        if run in usable and n > 0:
             combination, block = usable[run]
             found.setdefault(phase, {}).setdefault(combination, {}).setdefault(block, []).append(seconds / n)
             tokens[phase, combination] = n
+    for by_setup in found.values():
+        blocks = 1 + max(block for by_block in by_setup.values() for block in by_block)
+        if len(by_setup) > _MOST_SETUPS or len(by_setup) * blocks > _MOST_VALUES:
+            expected = f"expected at most {_MOST_SETUPS} and {_MOST_VALUES} runs"
+            raise AnalysisError(f"has {len(by_setup)} setups in {blocks} blocks, {expected}", path=path)
     return {phase: _table(phase, found[phase], tokens, setups) for phase in PHASES if phase in found}
 
 
@@ -199,10 +185,10 @@ def _place(setup: Setup) -> tuple[tuple[bool, object], ...]:
 
 
 def _components(
-    base: sqlite3.Connection, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
+    base: sqlite3.Connection, path: Path, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
 ) -> dict[tuple[str, str], dict[str, float]]:
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for run, phase, name, tokens, seconds in base.execute("SELECT run, phase, name, tokens, seconds FROM components"):
+    for run, phase, name, tokens, seconds in sweep_file.components(base, path):
         if run in usable and tokens > 0:
             of_setup = found.setdefault((setups[usable[run][0]].known_by, phase), {})
             of_setup.setdefault(name, []).append(seconds / tokens)

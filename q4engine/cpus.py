@@ -15,6 +15,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 MAX_CPU = 1023
 MAX_THREADS = 256
+_LONGEST = 5000  # the list of 1024 numbers
 
 # A core takes part where it does at least so much of the fastest one's work. Rows are handed out in chunks, so a slower
 # core takes fewer; but all wait for its last chunk, and a little core beside big ones costs more than it brings.
@@ -28,6 +29,8 @@ def parse_cpu_mask(text: str) -> list[int]:
     A list's order is kept: of fewer threads than CPUs the first have the first.
     """
     try:
+        if len(text) > _LONGEST:
+            raise ValueError(text)
         if text.lower().startswith("0x"):
             mask = int(text, 16)
             cpus = [i for i in range(mask.bit_length()) if mask >> i & 1]

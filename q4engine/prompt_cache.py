@@ -67,6 +67,8 @@ def load(path: str | os.PathLike[str], session: Session) -> None:
     version's, is damaged, or does not fit; nothing has changed then."""
     import numpy as np
 
+    if session.recorder is None:
+        raise Q4Error("keys and values are saved with the native backend alone")
     try:
         if not Path(path).is_file():  # a pipe, or a device without an end
             raise Q4Error(f"{path}: no prompt cache: it is no regular file")
@@ -80,7 +82,7 @@ def load(path: str | os.PathLike[str], session: Session) -> None:
                 raise Q4Error(f"{path}: a prompt cache of another model than {session.engine.gguf.path.name}")
             if n > session.n_ctx:
                 raise Q4Error(f"{path}: a prompt of {n} tokens does not fit a context of {session.n_ctx}")
-            if session.recorder is not None and n_bytes != (expected := session.recorder.kv_bytes(n)):
+            if n_bytes != (expected := session.recorder.kv_bytes(n)):
                 raise Q4Error(f"{path}: {n_bytes} bytes of keys and values for {n} tokens, expected {expected}")
             file.seek(at)
             data = memoryview(file.read(found))

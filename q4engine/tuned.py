@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -57,6 +58,8 @@ def find(model: Path) -> Choice | None:
     """What was kept for this machine and model; None where nothing was. Q4Error where it is damaged."""
     try:
         path = place_of(model)
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             text = file.read(_LONGEST)
     except OSError:  # no such file, or a model that cannot be read, which loading says better
@@ -110,6 +113,8 @@ def machine_facts(cpus: Path = SYSFS_CPU) -> dict[str, object]:
 def _digest(model: Path) -> str:
     """Of a file's size, beginning, middle and end: wherever it lies, without reading it whole."""
     digest = hashlib.sha256()
+    if not model.is_file():  # opening a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "no regular file")
     with model.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         digest.update(f"{size}\n".encode())

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +36,11 @@ FUZZED = ("plans", "calls")
 # Unit tests that never enter the native core, or only to open a model's file, as many others do.
 ELSEWHERE = (
     "annotate*", "chat_template*", "cli", "cli_co*", "cli_llama_cpp", "conversion", "convert*", "cpu*", "doctor",
-    "gbnf", "hf_config", "house_rules", "hub", "memory_nodes", "power", "sustained", "tokenizer*",
+    "gbnf", "hf_config", "house_rules", "hub", "memory_nodes", "models_for_tests", "power", "sustained", "sweep*",
+    "tokenizer*", "tuned",
 )  # fmt: skip
 # … and of those with many cases so many, spread over them: each takes ten times its time.
-MOST_CASES = {"Q4_MOST_CASES": "6"}
+MOST_CASES = {"Q4_MOST_CASES": "4"}
 # Of the unit tests those that start threads, in all ways there are.
 TESTS_OF_THREADS = (
     "engine",
@@ -159,9 +160,11 @@ class Python:
             raise ToolError(f"the sanitized module does not load: {(where.stderr or where.stdout).strip()}")
         return self
 
-    def pytest(self, arguments: Sequence[str | Path]) -> Result:
-        command = [*self.command, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        return Check(f"unit tests, {self.build.name} sanitized", command, env=self.env | MOST_CASES).run(show=False)
+    def pytest(self, files: Sequence[Path], part: str = "") -> Result:
+        options = ("-p", "no:cacheprovider", "--durations=10", *sys.argv[1:])
+        command = [*self.command, "-m", "pytest", *options, *files]
+        name = f"unit tests{part}, {self.build.name} sanitized"
+        return Check(name, command, env=self.env | MOST_CASES).run(show=False)
 
     def commands(self) -> list[Result]:
         """Commands from end to end, and the fuzzers of what the core takes."""
@@ -176,18 +179,33 @@ class Python:
         return Check(name, command, counts=False, env=env, folder=self.build.folder).run(show=False)
 
 
-def check(build: Build) -> list[Result]:
-    """All that is run on a build; each part is shown when it has ended, since another build's run meanwhile."""
-    elsewhere = ["--ignore=tests/unit/analysis", *(f"--ignore-glob=tests/unit/test_{name}.py" for name in ELSEWHERE)]
-    threads = [f"tests/unit/test_{name}.py" for name in TESTS_OF_THREADS]
-    tests = threads if build is THREAD else [*elsewhere, "tests/unit"]
-    python = Python.install(build)
-    return [check_kernels(build, show=False), python.pytest([*tests, *sys.argv[1:]]), *python.commands()]
+def unit_tests() -> list[Path]:
+    """Files of those that enter the core."""
+    folder = REPO / "tests" / "unit"
+    elsewhere = {path for name in ELSEWHERE for path in folder.glob(f"test_{name}.py")}
+    return sorted({*folder.glob("test_*.py"), *(folder / "profiling").glob("test_*.py")} - elsewhere)
+
+
+def checks(memory: Python, thread: Python) -> list[Callable[[], list[Result]]]:
+    """All that is run, what takes longest first."""
+    tests = unit_tests()
+    threads = [REPO / "tests" / "unit" / f"test_{name}.py" for name in TESTS_OF_THREADS]
+    return [
+        lambda: [memory.pytest(tests[::2], ", 1 of 2")],
+        lambda: [memory.pytest(tests[1::2], ", 2 of 2")],
+        lambda: [thread.pytest(threads)],
+        lambda: [check_kernels(MEMORY, show=False)],
+        lambda: [check_kernels(THREAD, show=False)],
+        memory.commands,
+        thread.commands,
+    ]
 
 
 def sanitize() -> int:
+    """Two parts at a time; each is shown when it has ended."""
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        results = [result for of_build in pool.map(check, (MEMORY, THREAD)) for result in of_build]
+        memory, thread = pool.map(Python.install, (MEMORY, THREAD))
+        results = [result for part in pool.map(lambda run: run(), checks(memory, thread)) for result in part]
     print(*results, summary(results), sep="\n")
     return 1 if any(result.failed for result in results) else 0
 

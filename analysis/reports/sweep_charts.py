@@ -18,6 +18,7 @@ _MOST_LINES = 8
 _MOST_GROUPS = 8
 _MOST_BOXES = 40
 _MOST_BARS = 16
+_MOST_CELLS = 2500
 _UNITS = {"load": "loads/s", "whole": "runs/s"}
 
 
@@ -121,7 +122,7 @@ def heats(times: Times) -> Iterator[Heat]:
     for rows in list(groups(times, axes).values())[:_MOST_GROUPS]:
         by_place = {(times.setups[row].values[x], times.setups[row].values[y]): row for row in rows}
         columns, lines = (_in_order({place[which] for place in by_place}) for which in range(2))
-        if len(columns) < 2 or len(lines) < 2:
+        if len(columns) < 2 or len(lines) < 2 or len(columns) * len(lines) > _MOST_CELLS:
             continue
         values = tuple(
             tuple(rate(times, by_place[column, line]) if (column, line) in by_place else None for column in columns)

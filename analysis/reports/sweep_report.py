@@ -10,7 +10,7 @@ from analysis import medians, palette
 from analysis.reports import sweep_charts as charts
 from analysis.reports.charts import Chart
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, Warn, fixed
-from analysis.sweep_pairs import Change, Pair, pairs
+from analysis.sweep_pairs import MOST_PAIRS, Change, Pair, pairs
 from analysis.sweep_results import SweepResults, Times, said, varied
 
 _MOST_ROWS = 60
@@ -167,7 +167,8 @@ def comparisons(found: Sequence[Pair]) -> Fold:
         f"of {n} comparisons at 96 % about {n / 25:.0f} would show a difference by chance" if n >= 25 else ""
     )
     blocks: list[Block] = [Fact("By chance", said_of_chance)] if said_of_chance else []
-    title = f"Comparisons: {n} pairs that differ in one axis, block by block"
+    first = "the first " if n == MOST_PAIRS else ""
+    title = f"Comparisons: {first}{n} pairs that differ in one axis, block by block"
     shown = Table(title, columns, rows, hues, most=_MOST_ROWS, filtered=len(rows) > 8)
     return Fold(title, [*blocks, shown])
 

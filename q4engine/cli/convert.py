@@ -99,6 +99,8 @@ def _read(args: argparse.Namespace) -> Conversion:
         return read_folder(source)
     if not source.exists():
         raise Q4Error(f"{source}: no such file or folder")
+    if not source.is_file():  # opening a pipe would wait for its writer
+        raise Q4Error(f"{source}: is no regular file")
     refuse_pickle(source)
     if source.suffix == ".safetensors":
         raise Q4Error(f"{source}: give the folder that it lies in, with config.json and the tokenizer")

@@ -18,7 +18,7 @@ from q4engine.errors import Q4Error, shown
 
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
 MAX_BATCH = 1 << 20
-MAX_PROMPT_BYTES = 1 << 28
+MAX_PROMPT_BYTES = 1 << 25  # the largest contexts of today, 2^20 tokens, take a tenth of it
 MAX_COUNT = (1 << 31) - 1  # tokens, steps, repetitions: more than anybody waits for
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands

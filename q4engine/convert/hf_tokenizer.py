@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from q4engine.convert.json_file import MOST_BYTES, MOST_TOKENIZER_BYTES, JsonObject, told
+from q4engine.convert.json_file import JsonObject, told
 from q4engine.convert.pre_tokenizer_match import match_pre_tokenizer
 from q4engine.convert.sentencepiece_model import read_pieces
+from q4engine.convert.tokenizer_json import TokenizerJson
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.types import ValueType
 from q4engine.gguf.write import array_pair, pair
-from q4engine.tokenizer.vocabulary import PREFIX, TokenType
+from q4engine.tokenizer.vocabulary import MOST_TOKENS, PREFIX, TokenType
 
 _BYTES = {f"<0x{byte:02X}>" for byte in range(256)}
 _MAX_TEMPLATE_BYTES = 1 << 20
-_MAX_TOKENS = 1 << 20
 _ID_KEYS = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
@@ -59,35 +59,34 @@ class _Tokens:
 
 def tokenizer_pairs(folder: Path, config: JsonObject, architecture: str) -> tuple[list[bytes], list[str]]:
     """The keys of the vocabulary and the chat template, and lines for the user about what is left out."""
-    size = config.integer("vocab_size", most=_MAX_TOKENS)
-    settings = _optional(folder / "tokenizer_config.json", MOST_BYTES)
-    whole = _optional(folder / "tokenizer.json", MOST_TOKENIZER_BYTES)
+    size = config.integer("vocab_size", most=MOST_TOKENS)
+    settings_path, path = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    settings = JsonObject.read(settings_path) if settings_path.is_file() else None
+    file = TokenizerJson.read(path) if path.is_file() else None
+    whole = file.whole if file is not None else None
     model = whole.object("model") if whole is not None else None
     tokens = _Tokens(folder, [None] * size, [TokenType.UNUSED] * size, [-1e4] * size)
     if whole is not None:
         tokens.path = whole.path
     if (folder / "tokenizer.model").is_file():
         pairs = _from_pieces(folder / "tokenizer.model", tokens, whole, settings)
-    elif whole is None or model is None:
+    elif file is None or model is None:
         raise Q4Error(f"{folder}: has neither tokenizer.json nor tokenizer.model")
     elif model.string("type", "BPE") != "BPE":
         raise model.error("type", f"is {shown(model.string('type'))}, expected BPE")
     elif model.flag("byte_fallback", False):
-        pairs = _from_merges(whole, model, tokens)
+        pairs = _from_merges(file, model, tokens)
     else:
-        pairs = _byte_level(whole, model, tokens)
+        pairs = _byte_level(file, model, tokens)
     special = _special_pairs(folder, config, settings, whole, tokens, architecture)
     return [*pairs, *special, *_template(folder, settings)], tokens.notes
-
-
-def _optional(path: Path, most: int) -> JsonObject | None:
-    return JsonObject.read(path, most) if path.is_file() else None
 
 
 # ---- the kinds -------------------------------------------------------------------------------------------------------
 
 
-def _byte_level(whole: JsonObject, model: JsonObject, tokens: _Tokens) -> list[bytes]:
+def _byte_level(file: TokenizerJson, model: JsonObject, tokens: _Tokens) -> list[bytes]:
+    whole = file.whole
     if "normalizer" in whole and whole.object("normalizer").string("type") != "NFC":
         found = whole.object("normalizer").string("type")
         raise whole.error("normalizer", f"is {shown(found)}, which GGUF's byte-level BPE does not have")
@@ -95,24 +94,28 @@ def _byte_level(whole: JsonObject, model: JsonObject, tokens: _Tokens) -> list[b
         tokens.put(token, text, TokenType.NORMAL)
     _put_added(whole, tokens)
     pre = match_pre_tokenizer(whole, model.flag("ignore_merges", False))
-    return [*tokens.pairs("gpt2", pre), array_pair(PREFIX + "merges", ValueType.STRING, _merges(model))]
+    return [*tokens.pairs("gpt2", pre), array_pair(PREFIX + "merges", ValueType.STRING, list(file.merges()))]
 
 
-def _from_merges(whole: JsonObject, model: JsonObject, tokens: _Tokens) -> list[bytes]:
+def _from_merges(file: TokenizerJson, model: JsonObject, tokens: _Tokens) -> list[bytes]:
     """SPM's scores from the order of merges: what is merged first has the highest."""
-    ranks: dict[str, int] = {}
-    for rank, line in enumerate(_merges(model)):
-        left, _, right = line.partition(" ")
-        ranks.setdefault(left + right, rank)
+    vocabulary = model.object("vocab").values
+    for text, token in vocabulary.items():
+        tokens.put(token, text, TokenType.BYTE if text in _BYTES else TokenType.NORMAL)
+    ranks: dict[int, int] = {}
+    for rank, line in enumerate(file.merges()):
+        made = vocabulary.get(line.replace(" ", ""))
+        if made is None:
+            raise model.error("merges", f"has {shown(line)} as element {rank}, which makes no token of the vocabulary")
+        ranks.setdefault(made, rank)
     last = len(ranks) + 1
-    for text, token in model.object("vocab").values.items():
-        kind = TokenType.BYTE if text in _BYTES else TokenType.NORMAL
-        tokens.put(token, text, kind, -float(ranks.get(text, last)))
-    _put_added(whole, tokens)
+    for token in vocabulary.values():
+        tokens.scores[token] = -float(ranks.get(token, last))
+    _put_added(file.whole, tokens)
     unknown = model.values.get("unk_token")
     if isinstance(unknown, str) and unknown in tokens.ids():
         tokens.types[tokens.ids()[unknown]] = TokenType.UNKNOWN
-    return [*tokens.pairs("llama", "default"), _space_pair(_prepends_space(whole))]
+    return [*tokens.pairs("llama", "default"), _space_pair(_prepends_space(file.whole))]
 
 
 def _from_pieces(path: Path, tokens: _Tokens, whole: JsonObject | None, settings: JsonObject | None) -> list[bytes]:
@@ -145,17 +148,6 @@ def _put_one(tokens: _Tokens, token: int, text: Any, special: bool) -> None:
     if known in (TokenType.UNKNOWN, TokenType.BYTE):  # which tokenizer.model knows better
         return
     tokens.put(token, text, TokenType.CONTROL if special else TokenType.USER_DEFINED)
-
-
-def _merges(model: JsonObject) -> list[str]:
-    lines: list[str] = []
-    for index, merge in enumerate(model.list("merges")):
-        if isinstance(merge, list) and len(merge) == 2 and all(isinstance(part, str) for part in merge):
-            merge = " ".join(merge)
-        if not isinstance(merge, str) or merge.count(" ") != 1:
-            raise model.error("merges", f"has {told(merge)} as element {index}, expected two tokens")
-        lines.append(merge)
-    return lines
 
 
 def _space_pair(adds: bool) -> bytes:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
 
-MOST_BYTES = 1 << 22
-MOST_TOKENIZER_BYTES = 1 << 26
+_MOST_BYTES = 1 << 22
+_MOST_SIGNS = 1 << 20  # of commas and brackets: the empty list between two of them takes 30 times their bytes
 _MISSING: Any = object()
 
 
 def told(value: Any) -> str:
     """A value of a file for an error line: strings in quotes, all else as JSON has it."""
     return shown(value) if isinstance(value, str) else shown(json.dumps(value, default=str))[1:-1]
+
+
+def file_bytes(path: Path, most: int) -> bytes:
+    """A whole file of at most so many bytes. Q4Error where it cannot be read, or is a pipe or a device."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Q4Error(f"{path}: is no regular file")
+        if status.st_size > most:
+            raise Q4Error(f"{path}: has more than {most >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _is_finite(value: Any) -> bool:
@@ -36,14 +50,18 @@ class JsonObject:
         self._prefix = prefix
 
     @classmethod
-    def read(cls, path: Path, most: int = MOST_BYTES) -> JsonObject:
-        """A whole file of at most so many bytes. Q4Error where it cannot be read or is no object."""
+    def read(cls, path: Path) -> JsonObject:
+        """A whole file. Q4Error where it cannot be read, is no object or far larger than files of this kind are."""
+        return cls.parse(path, file_bytes(path, _MOST_BYTES))
+
+    @classmethod
+    def parse(cls, path: Path, raw: bytes) -> JsonObject:
+        """Of a file's content."""
+        signs = sum(map(raw.count, (b",", b"[", b"{")))
+        if signs > _MOST_SIGNS:
+            raise Q4Error(f"{path}: has {signs} commas and brackets, expected at most {_MOST_SIGNS}")
         try:
-            if path.stat().st_size > most:
-                raise Q4Error(f"{path}: has more than {most >> 20} MiB")
-            values = json.loads(path.read_bytes())
-        except OSError as error:
-            raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+            values = json.loads(raw)
         except (ValueError, RecursionError) as error:
             raise Q4Error(f"{path}: is no JSON: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):

@@ -19,18 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from q4engine.convert.conversion import Conversion, SourceTensor
+from q4engine.convert.json_file import file_bytes
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import TensorType
 from q4engine.gguf.types import ValueType
 from q4engine.gguf.write import array_pair, pair
 from q4engine.tokenizer.spm import SPACE
-from q4engine.tokenizer.vocabulary import TokenType
+from q4engine.tokenizer.vocabulary import MOST_TOKENS, TokenType
 
 _HEADER = struct.Struct("<7i")
 _FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "seq_len")
 _ROPE_BASE, _RMS_EPS = 10000.0, 1e-5  # constants of llama2.c's source, not stored in the file
 _LARGEST = 1 << 24  # of a header's fields; products of them stay far below what Python or NumPy mind
-_LARGEST_TOKENIZER = 1 << 26
+_LARGEST_OF = {"n_layers": 1 << 12, "vocab_size": MOST_TOKENS}  # nine tensors each, and a token each
+_LARGEST_TOKENIZER = 1 << 24
 _VERSIONED = 0x616B3432  # "ak42": the forms with a header of their own
 
 
@@ -76,7 +78,7 @@ def _read_header(path: Path) -> tuple[int, ...]:
     if header[0] == _VERSIONED:
         raise Q4Error(f"{path}: is a llama2.c checkpoint of version {header[1]}, expected one of the legacy form")
     for name, value in zip(_FIELDS, header, strict=True):
-        if not 1 <= (abs(value) if name == "vocab_size" else value) <= _LARGEST:
+        if not 1 <= (abs(value) if name == "vocab_size" else value) <= _LARGEST_OF.get(name, _LARGEST):
             raise Q4Error(f"{path}: is no llama2.c checkpoint: its header says {name} {value}")
     dim, _, _, n_heads, n_kv_heads, _, _ = header
     if dim % n_heads or n_heads % n_kv_heads:
@@ -130,12 +132,7 @@ def _split(
 
 
 def _read_tokenizer(path: Path, vocab_size: int) -> list[bytes]:
-    try:
-        if path.stat().st_size > _LARGEST_TOKENIZER:
-            raise Q4Error(f"{path}: has {path.stat().st_size} bytes, more than any llama2.c tokenizer")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+    raw = file_bytes(path, _LARGEST_TOKENIZER)
     tokens: list[str] = []
     scores: list[float] = []
     position = 4

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from q4engine.convert.json_file import file_bytes
 from q4engine.errors import Q4Error
+from q4engine.tokenizer.vocabulary import MOST_TOKENS
 
-_MAX_BYTES = 1 << 26
+_MAX_BYTES = 1 << 23  # Gemma's has 4.7 MB
+_MOST_FIELDS = 1 << 12  # of a message but for pieces
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
 _MODEL_TYPE, _BPE = 3, 2  # of TrainerSpec
 _SPACE_BEHIND = 24  # likewise
@@ -28,23 +31,18 @@ class SentencePieces:
 
 def read_pieces(path: Path) -> SentencePieces:
     """Q4Error where the file is none, not of the BPE kind, or changes texts in ways that GGUF has no keys for."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise Q4Error(f"{path}: has more than {_MAX_BYTES >> 20} MiB, expected a SentencePiece model")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
+    raw = file_bytes(path, _MAX_BYTES)
     found = SentencePieces([], [], [], True)
     model_type = 1  # unigram, the default of the format
-    trainer, normalizer = b"", b""
+    parts: dict[int, list[bytes]] = {_TRAINER: [], _NORMALIZER: []}
     try:
-        for number, value in _fields(raw):
+        for number, value in _fields(raw, MOST_TOKENS + _MOST_FIELDS):
             if number == _PIECES and isinstance(value, bytes):
                 _add_piece(found, value)
-            elif number == _TRAINER and isinstance(value, bytes):
-                trainer += value  # of a message that is there twice the fields count together
-            elif number == _NORMALIZER and isinstance(value, bytes):
-                normalizer += value
+            elif number in parts and isinstance(value, bytes):
+                parts[number].append(value)
+        # of a message that is there twice the fields count together
+        trainer, normalizer = (b"".join(parts[number]) for number in (_TRAINER, _NORMALIZER))
         model_type = _number(trainer, _MODEL_TYPE, model_type)
         adds_space = bool(_number(normalizer, _ADD_DUMMY_PREFIX, True))
         changes = _changes(trainer, normalizer)
@@ -90,10 +88,13 @@ def _number(raw: bytes, wanted: int, default: int) -> int:
     return next((value for number, value in _fields(raw) if number == wanted and isinstance(value, int)), default)
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message: numbers of varints, bytes of what has a length. ValueError for what is no message."""
+def _fields(raw: bytes, most: int = _MOST_FIELDS) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a message: numbers of varints, bytes of what has a length. ValueError for what is no message, or
+    has more fields."""
     position = 0
-    while position < len(raw):
+    for _ in range(most):
+        if position == len(raw):
+            return
         key, position = _varint(raw, position)
         number, wire = key >> 3, key & 7
         if wire == 0:
@@ -110,9 +111,13 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError
         yield number, raw[position : position + size]
         position += size
+    if position < len(raw):
+        raise ValueError
 
 
 def _varint(raw: bytes, position: int) -> tuple[int, int]:
+    if position < len(raw) and raw[position] < 0x80:
+        return raw[position], position + 1
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(raw):

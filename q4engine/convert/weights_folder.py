@@ -17,6 +17,7 @@ from q4engine.gguf.decoders import bf16
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = {"F32": TensorType.F32, "F16": TensorType.F16, "BF16": TensorType.BF16}
 _MOST_TENSORS = 1 << 16  # as of a GGUF file
+_MOST_HEAD_BYTES = 1 << 23  # in which so many fit, if their names are usual
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _files(folder: Path) -> list[Path]:
             if not path.is_file():
                 raise Q4Error(f"{path}: no such file; {_INDEX} names it")
         return paths
-    paths = sorted(folder.glob("*.safetensors"))
+    paths = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if not paths:
         pickles = [path.name for pattern in PICKLED_NAMES for path in folder.glob(pattern)]
         more = f"; {pickles[0]} is a pickle, which can run code when it is opened" if pickles else ""
@@ -86,6 +87,8 @@ def _read_file(path: Path) -> list[StoredTensor]:
     try:
         with path.open("rb") as file:
             head_bytes = int.from_bytes(file.read(8), "little")
+        if _MOST_HEAD_BYTES < head_bytes <= path.stat().st_size:
+            raise Q4Error(f"{path}: has a head of {head_bytes} bytes, expected at most {_MOST_HEAD_BYTES}")
         with safe_open(path, "np") as opened:  # which checks that the tensors cover the file, one after the other
             offset = 8 + head_bytes
             names = opened.offset_keys()

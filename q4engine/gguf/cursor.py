@@ -13,6 +13,10 @@ from q4engine.gguf.types import NUMBER_DTYPES, ValueType
 MAX_NAME_BYTES = 65535
 """The specification's limit for keys. Tensor names, limited to 64 bytes there, get the same: longer ones exist."""
 
+MAX_TEXT_BYTES = 1 << 25
+"""Of all names and texts of a file together, and of an array of strings: holes of a file that is none on disk are text
+too. The largest known is a tokenizer.json of 33 MB as one key."""
+
 _FORMATS: dict[ValueType, struct.Struct] = {
     ValueType.UINT8: struct.Struct("<B"),
     ValueType.INT8: struct.Struct("<b"),
@@ -36,6 +40,7 @@ class Cursor:
         self.data = data
         self.end = len(data)
         self.position = 0
+        self._text_left = MAX_TEXT_BYTES
 
     def error(self, message: str) -> Q4Error:
         return Q4Error(f"{self.path}: {message}")
@@ -70,6 +75,9 @@ class Cursor:
         if max_bytes is not None and length > max_bytes:
             raise self.error(f"{what} is {length} bytes long, expected at most {max_bytes}")
         self.need(length, what)
+        self._text_left -= length
+        if self._text_left < 0:
+            raise self.error(f"{what} is {length} bytes long, and all names and texts more than {MAX_TEXT_BYTES}")
         raw = self.data[self.position : self.position + length]
         self.position += length
         try:

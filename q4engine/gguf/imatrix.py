@@ -18,7 +18,7 @@ import numpy as np
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.mapping import MappedFile
-from q4engine.gguf.reader import MAGIC, GGUFFile, TensorInfo
+from q4engine.gguf.reader import MAGIC, MAX_TENSORS, GGUFFile, TensorInfo
 from q4engine.gguf.types import TensorType
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
@@ -74,7 +74,7 @@ class ImportanceMatrix:
 def _read_gguf(file: GGUFFile) -> dict[str, np.ndarray]:
     kind = file.metadata.get("general.type")
     if kind != "imatrix":
-        raise Q4Error(f"{file.path}: key 'general.type' is {kind!r}, expected 'imatrix'")
+        raise Q4Error(f"{file.path}: key 'general.type' is {shown(kind)}, expected 'imatrix'")
     entries = {}
     for full, info in file.tensors.items():
         name = full.removesuffix(_SUMS)
@@ -120,7 +120,7 @@ def _read_legacy(path: Path, data: mmap.mmap) -> tuple[dict[str, np.ndarray], in
     """int32 number of entries; for each int32 length and name, int32 calls, int32 number of values, float32 values,
     which are means times the calls. Behind them, in newer files, the number of chunks and the name of the text."""
     reader = _Legacy(path, data)
-    n_entries = reader.number("the number of entries", 1)
+    n_entries = reader.number("the number of entries", 1, MAX_TENSORS)
     entries = {}
     for index in range(n_entries):
         where = f"entry {index + 1} of {n_entries}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from q4engine.errors import Q4Error, shown
+from q4engine.gguf.cursor import MAX_TEXT_BYTES
 from q4engine.gguf.types import FLOAT_TYPES, INTEGER_TYPES, NUMBER_DTYPES, ValueType
 
 _U64 = struct.Struct("<Q")
@@ -51,7 +52,8 @@ class GGUFArray:
         return f"GGUFArray({self.key!r}, {self.type.name}, {self._count})"
 
     def to_list(self, limit: int | None = None) -> list[Any]:
-        """All elements (or the first ``limit``) as Python values. Q4Error where a string is not UTF-8."""
+        """All elements (or the first ``limit``) as Python values. Q4Error where a string is not UTF-8, or all are
+        longer than those of any model."""
         count = self._count if limit is None else min(limit, self._count)
         if self.type is not ValueType.STRING:
             values = self.to_numpy()[:count]
@@ -59,10 +61,13 @@ class GGUFArray:
             return plain
         strings: list[str] = []
         data, position, unpack = self._data, self._offset, _U64.unpack_from
+        last = position + 8 * count + MAX_TEXT_BYTES
         try:
             for _ in range(count):
                 start = position + 8
                 position = start + unpack(data, position)[0]
+                if position > last:
+                    raise Q4Error(f"{self.path}: key {shown(self.key)} has strings of more than {MAX_TEXT_BYTES} bytes")
                 strings.append(data[start:position].decode("utf-8"))
         except UnicodeDecodeError as error:
             where = f"string {len(strings)} of key {shown(self.key)}"

@@ -126,8 +126,8 @@ class GGUFWriter:
             parts.append(_string(tensor.name) + struct.pack(f"<I{len(dims)}Q", len(dims), *dims))
             parts.append(struct.pack("<IQ", tensor.type, offset))
             offset += tensor.n_bytes + -tensor.n_bytes % self._alignment
-        head = b"".join(parts)
-        return head + b"\0" * (-len(head) % self._alignment)
+        parts.append(b"\0" * (-sum(map(len, parts)) % self._alignment))
+        return b"".join(parts)
 
     def _put(self, data: np.ndarray | bytes) -> None:
         try:
@@ -141,7 +141,10 @@ class GGUFWriter:
 
 def _values(kind: ValueType, values: Sequence[Any]) -> bytes:
     if kind is ValueType.STRING:
-        return b"".join(map(_string, values))
+        packed = bytearray()  # an array of strings may have a million
+        for text in values:
+            packed += _string(text)
+        return bytes(packed)
     with np.errstate(over="ignore"):  # who reads it says what is wrong with infinity
         return np.asarray(values, NUMBER_DTYPES[kind]).tobytes()
 

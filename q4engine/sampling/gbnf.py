@@ -18,6 +18,8 @@ _MOST_REPETITIONS = 2000  # llama.cpp's
 _MOST_NESTED = 100
 _MOST_RULES = 2000  # llguidance follows one into the other, on the stack
 _MOST_PARTS = 50_000  # characters and elements: llguidance numbers its symbols with 16 bits
+_PARTS_OF_A_REPETITION = 4  # a chain of optional elements takes the square of its length
+_MOST_CHARS = 1 << 13  # different ones, classes too: each is a terminal, of which every place may have a set of its own
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "[": "[", "]": "]"}
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 _BLANKS, _BLANKS_AND_LINES, _COMMENT = re.compile(r"[ \t]+"), re.compile(r"[ \t\r\n]+"), re.compile(r"#[^\r\n]*")
@@ -96,9 +98,16 @@ def _lark(node: Node, names: dict[str, str]) -> str:
         case Sequence(parts):
             return "(" + " ".join(_lark(part, names) for part in parts) + ")" if parts else '""'
         case Choice(of):
-            return "(" + " | ".join(_lark(option, names) for option in of) + ")"
+            return "(" + " | ".join(_lark(option, names) for option in _joined(of)) + ")"
         case Repeat(part, least, most):
             return f"({_lark(part, names)}){{{least},{'' if most is None else most}}}"
+
+
+def _joined(options: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Those of one character as one: each costs a terminal."""
+    ranges = [pair for option in options if isinstance(option, Chars) for pair in option.ranges]
+    others = tuple(option for option in options if not isinstance(option, Chars))
+    return options if len(options) < len(others) + 2 else (*others, _chars(ranges))
 
 
 class _Parser:
@@ -112,6 +121,7 @@ class _Parser:
         self._used: dict[str, int] = {}  # where a rule is named first
         self._stacked = 0  # repetitions of repetitions
         self._parts = 0
+        self._chars: dict[Chars, Chars] = {}
 
     def rules(self) -> Rules:
         found: Rules = {}
@@ -189,6 +199,7 @@ class _Parser:
         return Rule(name)
 
     def _repeated(self, node: Node) -> Node:
+        self._count(_PARTS_OF_A_REPETITION)
         self._stacked += isinstance(node, Repeat)
         if self._stacked > _MOST_NESTED:
             raise self._error(f"more than {_MOST_NESTED} repetitions of repetitions")
@@ -208,7 +219,7 @@ class _Parser:
 
     def _literal(self) -> Node:
         self._at += 1
-        parts = [Chars(((code, code),)) for code in self._codes('"')]
+        parts = [self._known(Chars(((code, code),))) for code in self._codes('"')]
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def _codes(self, end: str) -> Iterator[int]:
@@ -238,7 +249,12 @@ class _Parser:
         found = _chars(ranges, negated)
         if not found.ranges:
             raise self._error("no character is meant by this", start)
-        return found
+        return self._known(found)
+
+    def _known(self, found: Chars) -> Chars:
+        if len(self._chars) == _MOST_CHARS and found not in self._chars:
+            raise self._error(f"more than {_MOST_CHARS} different characters and classes")
+        return self._chars.setdefault(found, found)
 
     def _code(self) -> int:
         """One character, maybe an escape."""
@@ -278,8 +294,8 @@ class _Parser:
         self._at = match.end()
         return match[0]
 
-    def _count(self) -> None:
-        self._parts += 1
+    def _count(self, n: int = 1) -> None:
+        self._parts += n
         if self._parts > _MOST_PARTS:
             raise self._error(f"more than {_MOST_PARTS} characters and elements")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Combination:
     def as_dict(self) -> dict[str, Value]:
         return dict(zip(NAMES, self.values, strict=True))
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """The same on every machine, and whatever else is in the plan: 16 hexadecimal digits."""
         known = {name: value for name, value in self.as_dict().items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,7 +39,9 @@ class Constraint:
         try:
             if len(text) > _LONGEST:
                 raise ValueError("it is too long")
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's, of an escape that it does not know
+                self._tree = ast.parse(text.strip(), mode="eval").body
             self._check(self._tree, names)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Q4Error(f"skip: {shown(text)} is no constraint: {getattr(error, 'msg', error)}") from None
@@ -47,7 +50,7 @@ class Constraint:
         """Q4Error where texts are compared with numbers, and the like. What an engine is not told of meets nothing."""
         try:
             return bool(self._value(self._tree, values))
-        except (TypeError, ZeroDivisionError, OverflowError) as error:
+        except (TypeError, ZeroDivisionError, OverflowError, RecursionError) as error:
             raise Q4Error(f"skip: {shown(self.text)} cannot be evaluated: {error}") from None
 
     def _check(self, tree: ast.expr, names: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis import sweep_file
 from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.mixtures import TARGETS
@@ -19,7 +21,7 @@ from q4engine.sweep.constraint import Constraint
 from q4engine.sweep.engines import Build, Engine, builds_of, engines_of
 
 MOST_COMBINATIONS = 100_000
-MOST_BLOCKS = 10_000
+_MOST_RUNS = 200_000
 _MOST_BYTES = 1 << 20
 _MOST_SECONDS = 30 * 86400.0
 _CPUS = "cpus"
@@ -79,6 +81,8 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """A plan file. Q4Error names what is wrong with it."""
     try:
+        if path.exists() and not path.is_file():
+            raise Q4Error(f"{path}: cannot be read: it is no regular file")
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
@@ -115,6 +119,8 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     found, skipped = _expanded(values, engines, _constraints(data.get("skip", [])))
     if not found:
         raise Q4Error("the plan has no runs: " + ("every combination is skipped" if skipped else "give [axes]"))
+    if len(found) * pace.blocks > _MOST_RUNS:
+        raise Q4Error(f"{len(found)} combinations in {pace.blocks} blocks are more than {_MOST_RUNS} runs")
     title = data.get("name", name)
     if not isinstance(title, str):
         raise Q4Error(f"name: found {shown(title)}, expected a text")
@@ -139,7 +145,7 @@ def _truth(key: str, value: object) -> bool:
 
 
 _PACE = {
-    "repetitions": _number(1, MOST_BLOCKS, whole=True),
+    "repetitions": _number(1, sweep_file.MOST_BLOCKS, whole=True),
     "target": _number(1e-6, 1.0),
     "budget": _number(0.001, _MOST_SECONDS),
     "samples": _number(1, 10_000, whole=True),
@@ -212,24 +218,26 @@ def _expanded(
     """Combinations that remain, each once, and how many each constraint took."""
     found: dict[Combination, None] = {}
     skipped: dict[str, dict[Combination, None]] = {}
-    for combination in _product(values, engines):
+    n = sum(math.prod(map(len, axes)) for axes in _axes(values, engines))
+    if n > MOST_COMBINATIONS:
+        raise Q4Error(f"the axes have {n} combinations, expected at most {MOST_COMBINATIONS}")
+    for combination in itertools.chain.from_iterable(
+        map(Combination, itertools.product(*axes)) for axes in _axes(values, engines)
+    ):
         known = {**combination.as_dict(), _CPUS: _cpus(combination)}
         hit = next((each.text for each in constraints if each.holds(known)), None)
         if hit is not None:
             skipped.setdefault(hit, {})[combination] = None
         elif combination.number("prompt") or combination.number("generate") or not _drives(engines, combination):
             found[combination] = None
-        if len(found) > MOST_COMBINATIONS:
-            raise Q4Error(f"the plan has more than {MOST_COMBINATIONS} combinations")
     return list(found), {text: len(taken) for text, taken in skipped.items()}
 
 
-def _product(values: Mapping[str, list[Value]], engines: Mapping[str, Engine]) -> Iterator[Combination]:
-    """What an engine is not told of has no value, so that there is one run of it, not one a value."""
+def _axes(values: Mapping[str, list[Value]], engines: Mapping[str, Engine]) -> Iterator[Sequence[Sequence[Value]]]:
+    """The values for each engine. What it is not told of has none, so that there is one run of it, not one a value."""
     for name in values["engine"]:
         told = engines[str(name)].axes
-        axes = [[name] if axis == "engine" else values[axis] if axis in told else [None] for axis in NAMES]
-        yield from map(Combination, itertools.product(*axes))
+        yield [[name] if axis == "engine" else values[axis] if axis in told else [None] for axis in NAMES]
 
 
 def _drives(engines: Mapping[str, Engine], combination: Combination) -> bool:

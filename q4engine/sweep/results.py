@@ -12,44 +12,24 @@ import hashlib
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from analysis import sweep_file
+from analysis.errors import AnalysisError
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import NAMES, Combination
 
-FORMAT = 1
-APPLICATION = 0x71347377
-"""SQLite's application_id of these files: "q4sw"."""
-DONE, NOISY, FAILED, TIMEOUT = "done", "noisy", "failed", "timeout"
-STATES = (DONE, NOISY, FAILED, TIMEOUT)
+STATES = DONE, NOISY, FAILED, TIMEOUT = sweep_file.STATES
 
 _COLUMNS = ("attempt", "state", "reason", "started", "seconds")
-_SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE models (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE facts (id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, json TEXT NOT NULL);
-CREATE TABLE combinations (
-  id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, engine TEXT NOT NULL, build TEXT, model TEXT, type TEXT,
-  threads INTEGER, mask TEXT, features TEXT, prompt INTEGER, generate INTEGER, depth INTEGER, batch INTEGER);
-CREATE TABLE runs (
-  id INTEGER PRIMARY KEY, combination INTEGER NOT NULL REFERENCES combinations, block INTEGER NOT NULL,
-  attempt INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, started TEXT NOT NULL, seconds REAL NOT NULL,
-  machine INTEGER REFERENCES facts, engine INTEGER REFERENCES facts, conditions INTEGER REFERENCES facts,
-  UNIQUE (combination, block, attempt));
-CREATE TABLE samples (
-  run INTEGER NOT NULL REFERENCES runs, phase TEXT NOT NULL, number INTEGER NOT NULL, tokens INTEGER NOT NULL,
-  seconds REAL NOT NULL, PRIMARY KEY (run, phase, number)) WITHOUT ROWID;
-CREATE TABLE components (
-  run INTEGER NOT NULL REFERENCES runs, phase TEXT NOT NULL, name TEXT NOT NULL, tokens INTEGER NOT NULL,
-  seconds REAL NOT NULL, PRIMARY KEY (run, phase, name)) WITHOUT ROWID;
-"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """``tokens`` of a phase took ``seconds``; of a component (``name``) it is its share of a call's time."""
 
@@ -111,7 +91,7 @@ class Results:
             if not about:
                 created = datetime.now(UTC).isoformat(timespec="seconds")
                 self._base.executemany("INSERT INTO about VALUES (?, ?)", [("name", name), ("created", created)])
-            was = json.loads(about.get("settings", "{}"))
+            was = sweep_file.json_object(about.get("settings", "{}"), self.path)
             if different := _difference(was, settings):
                 raise Q4Error(f"{self.path}: {different}; -o names another file")
             text = json.dumps(_together(was, settings), sort_keys=True)
@@ -129,10 +109,12 @@ class Results:
 
     def about(self) -> dict[str, str]:
         with _one_line(self.path):
-            return dict(self._base.execute("SELECT key, value FROM about"))
+            return dict(sweep_file.rows(self._base, self.path, "about"))
 
     def add(self, run: Run) -> None:
         """Keeps a run. Q4Error where it cannot be written, and then nothing of it is kept."""
+        if self._n_samples + len(run.samples) > sweep_file.MOST_ROWS:
+            raise Q4Error(f"{self.path}: holds no more than {sweep_file.MOST_ROWS} samples; -o names another file")
         with _one_line(self.path, _WRITTEN), self._transaction():
             facts = [self._fact(found) for found in (run.machine, run.engine, run.conditions)]
             given = (self._combination(run.combination), run.block, *(getattr(run, name) for name in _COLUMNS), *facts)
@@ -145,25 +127,27 @@ class Results:
                 self._base.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", row)
             rows = [(cursor.lastrowid, each.phase, each.name, each.tokens, each.seconds) for each in run.components]
             self._base.executemany("INSERT INTO components VALUES (?, ?, ?, ?, ?)", rows)
+        self._n_samples += len(run.samples)
 
     def runs(self) -> list[Run]:
         """Of each combination and block the latest attempt, in the order in which they were made."""
-        return list(_latest(self._base, self.path))
+        with _one_line(self.path):
+            return list(_latest(self._base, self.path))
 
     def _prepare(self) -> None:
         (application,) = self._base.execute("PRAGMA application_id").fetchone()
         (tables,) = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = self._base.execute("PRAGMA user_version").fetchone()
         if not tables and not application:
             with self._transaction():
-                for statement in _SCHEMA.split(";"):
+                for statement in sweep_file.SCHEMA.values():
                     self._base.execute(statement)
-                self._base.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._base.execute(f"PRAGMA user_version = {FORMAT}")
-        elif application != APPLICATION:
-            raise Q4Error(f"{self.path}: is no file of results; -o names another")
-        elif version != FORMAT:
-            raise Q4Error(f"{self.path}: has version {version} of the results' format, expected {FORMAT}")
+                self._base.execute(f"PRAGMA application_id = {sweep_file.APPLICATION}")
+                self._base.execute(f"PRAGMA user_version = {sweep_file.FORMAT}")
+        try:
+            sweep_file.check(self._base, self.path)
+        except AnalysisError as error:
+            raise Q4Error(f"{error}; -o names another file") from None
+        (self._n_samples,) = self._base.execute("SELECT count(*) FROM samples").fetchone()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -195,47 +179,27 @@ class Results:
 
 
 def read_results(path: Path) -> list[Run]:
-    """The latest attempt of every run, in their order. Q4Error as for `Results`.
-
-    Opened for writing only so that SQLite takes back what a killed sweep had begun to write.
-    """
-    if not path.is_file():
-        raise Q4Error(f"{path}: no such file")
-    with _one_line(path), contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as base:
-        (application,) = base.execute("PRAGMA application_id").fetchone()
-        if application != APPLICATION:
-            raise Q4Error(f"{path}: is no file of results of q4engine sweep")
+    """The latest attempt of every run, in their order. Q4Error as for `Results`."""
+    with _one_line(path), sweep_file.opened(path) as base:
         return list(_latest(base, path))
 
 
 def _latest(base: sqlite3.Connection, path: Path) -> Iterator[Run]:
-    with _one_line(path):
-        facts = {number: json.loads(text) for number, text in base.execute("SELECT id, json FROM facts")}
-        columns = ", ".join(NAMES)
-        combinations = {
-            number: Combination(tuple(values))
-            for number, *values in base.execute(f"SELECT id, {columns} FROM combinations")
-        }
-        samples = _by_run(
-            base.execute("SELECT run, phase, tokens, seconds, '' FROM samples ORDER BY run, phase, number")
-        )
-        components = _by_run(base.execute("SELECT run, phase, tokens, seconds, name FROM components"))
-        rows = base.execute(
-            f"SELECT id, combination, block, {', '.join(_COLUMNS)}, machine, engine, conditions FROM runs AS run "
-            "WHERE NOT EXISTS (SELECT 1 FROM runs AS later WHERE later.combination = run.combination "
-            "AND later.block = run.block AND later.attempt > run.attempt) ORDER BY id"
-        )
-        for number, combination, block, attempt, state, reason, started, seconds, *others in rows:
-            told = tuple(samples.get(number, ())), tuple(components.get(number, ()))
-            known = (facts.get(other, {}) for other in others)
-            yield Run(combinations[combination], block, state, reason, attempt, started, seconds, *told, *known)
-
-
-def _by_run(rows: Iterator[tuple[int, str, int, float, str]] | sqlite3.Cursor) -> dict[int, list[Sample]]:
-    found: dict[int, list[Sample]] = {}
-    for run, phase, tokens, seconds, name in rows:
-        found.setdefault(run, []).append(Sample(phase, tokens, seconds, name))
-    return found
+    facts = sweep_file.facts(base, path)
+    combinations = {
+        number: Combination(tuple(values)) for number, _, *values in sweep_file.rows(base, path, "combinations")
+    }
+    samples: dict[int, list[Sample]] = {}
+    for number, phase, tokens, seconds in sweep_file.samples(base, path):
+        samples.setdefault(number, []).append(Sample(sys.intern(phase), tokens, seconds))
+    components: dict[int, list[Sample]] = {}
+    for number, phase, name, tokens, seconds in sweep_file.components(base, path):
+        components.setdefault(number, []).append(Sample(sys.intern(phase), tokens, seconds, sys.intern(name)))
+    for row in sweep_file.latest_runs(base, path):
+        number, combination, block, attempt, state, reason, started, seconds, *others = row
+        told = tuple(samples.get(number, ())), tuple(components.get(number, ()))
+        known = (facts.get(other, {}) for other in others)
+        yield Run(combinations[combination], block, state, reason, attempt, started, seconds, *told, *known)
 
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -279,6 +243,8 @@ def _one_line(path: Path, what: str = _READ) -> Iterator[None]:
     """SQLite's errors, and what else a damaged file makes of its content, with the file's name."""
     try:
         yield
+    except AnalysisError as error:
+        raise Q4Error(str(error)) from None
     except sqlite3.Error as error:
         raise Q4Error(f"{path}: {what}: {error}") from None
     except (json.JSONDecodeError, KeyError) as error:

@@ -8,12 +8,14 @@ from functools import cached_property
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile, Metadata
-from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
+from q4engine.tokenizer.merging import WordCache, fewest_of, merge_symbols
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error
 
 MOST_LETTERS = 1 << 18
 """Of one word: each costs some 3 µs and 250 bytes while it is merged."""
+MOST_MERGES = 3 << 18
+"""The largest vocabularies of today have some 600,000."""
 
 # over all merges, each followed by a NUL; possessive, so that it neither backtracks nor remembers where it was
 _WELL_FORMED = re.compile("(?:[^ \0]++ [^ \0]++\0)*+")
@@ -36,7 +38,6 @@ those (SmolLM2 lacks eight), and the models' own tokenizers leave them out."""
 _LETTERS = _byte_alphabet()
 _TO_LETTERS = dict(enumerate(_LETTERS))
 _TO_BYTES = {letter: byte for byte, letter in enumerate(_LETTERS)}
-_MOST_MERGES = 1 << 20  # of a vocabulary of few tokens: the largest of today have half as many
 
 
 def _in_letters(word: str) -> str:
@@ -58,7 +59,7 @@ class ByteLevelBPE:
             raise key_error(metadata, "pre", f"is {shown(pre)}, expected one of {', '.join(PRE_TOKENIZERS)}")
         self._words = PreTokenizer(pre)
         self._takes_whole_words = PRE_TOKENIZERS[pre].whole_words
-        merges = _merges(metadata, vocabulary)
+        merges = _merges(metadata)
         # keyed by the line as it stands: cheaper to load than pairs; the first of equal lines has the lower rank
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
         self._cache = WordCache()
@@ -78,18 +79,16 @@ class ByteLevelBPE:
             return text.encode()
 
     @cached_property
-    def _longest(self) -> Callable[[str], int]:
-        return longest_made_of(self._vocabulary.tokens)
+    def _fewest(self) -> Callable[[str], int]:
+        return fewest_of(self._vocabulary.tokens)
 
     @cached_property
-    def _dropped(self) -> list[str]:
-        return [_LETTERS[byte] for byte in _RARE_BYTES if _LETTERS[byte] not in self._vocabulary.ids]
+    def _dropped(self) -> dict[int, None]:
+        return {ord(_LETTERS[byte]): None for byte in _RARE_BYTES if _LETTERS[byte] not in self._vocabulary.ids}
 
     def fewest(self, word: str) -> int:
-        """Tokens that a word has at least: bytes that may be dropped give none, and no token is longer than all are."""
-        letters = _in_letters(word)
-        kept = len(letters) - sum(map(letters.count, self._dropped))
-        return kept // self._longest(letters)
+        """Tokens that a word has at least: bytes that may be dropped give none."""
+        return self._fewest(_in_letters(word).translate(self._dropped))
 
     def encode_word(self, word: str) -> list[int]:
         """The ids of one word."""
@@ -118,11 +117,11 @@ class ByteLevelBPE:
         return self._ranks.get(f"{left} {right}")
 
 
-def _merges(metadata: Metadata, vocabulary: Vocabulary) -> list[str]:
-    """The lines in order. Q4Error where one is none, or where they are more than tokens can be made in ways."""
-    count, ways = len(metadata.string_array(PREFIX + "merges")), sum(map(len, vocabulary.tokens))
-    if count > max(_MOST_MERGES, ways):
-        raise key_error(metadata, "merges", f"has {count} elements, expected at most {max(_MOST_MERGES, ways)}")
+def _merges(metadata: Metadata) -> list[str]:
+    """The lines in order. Q4Error where one is none, or where there are too many."""
+    count = len(metadata.string_array(PREFIX + "merges"))
+    if count > MOST_MERGES:
+        raise key_error(metadata, "merges", f"has {count} elements, expected at most {MOST_MERGES}")
     merges = metadata.strings(PREFIX + "merges")
     if _WELL_FORMED.fullmatch("\0".join([*merges, ""])):
         return merges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -51,15 +52,17 @@ def _refuse_more(n_tokens: int, most: int) -> None:
         raise TooManyTokensError(n_tokens, most)
 
 
-def longest_made_of(tokens: Iterable[str]) -> Callable[[str], int]:
-    """A function that tells of a text how long the longest of these tokens is that has no other letters; 1 without."""
-    by_length = [(len(token), frozenset(token)) for token in sorted(tokens, key=len, reverse=True)]
+def fewest_of(tokens: Iterable[str]) -> Callable[[str], int]:
+    """A function that tells how many of these tokens a text has at least: no letter is less of one than its share of
+    the longest token that has it."""
+    longest: dict[str, int] = {}
+    for token in sorted(tokens, key=len):
+        longest.update(dict.fromkeys(token, len(token)))
 
-    def longest(text: str) -> int:
-        letters = set(text)
-        return next((length for length, needed in by_length if needed <= letters), 1) or 1
+    def fewest(text: str) -> int:
+        return int(sum(count / longest.get(letter, 1) for letter, count in Counter(text).items()))
 
-    return longest
+    return fewest
 
 
 def merge_symbols(symbols: list[str], rank: Callable[[str, str], float | None]) -> list[str]:

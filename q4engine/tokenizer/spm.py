@@ -8,7 +8,7 @@ from functools import cached_property
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import GGUFFile
-from q4engine.tokenizer.merging import WordCache, longest_made_of, merge_symbols
+from q4engine.tokenizer.merging import WordCache, fewest_of, merge_symbols
 from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_error, read_scores
 
 SPACE = "\u2581"
@@ -44,10 +44,6 @@ class SentencePieceBPE:
         self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
         self._cache = WordCache()
 
-    @cached_property
-    def _longest(self) -> Callable[[str], int]:
-        return longest_made_of(self._ids)
-
     def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
         """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space.
 
@@ -72,9 +68,10 @@ class SentencePieceBPE:
             return iter((text,))
         return (match.group() for match in self._word.finditer(text) if match.group())
 
-    def fewest(self, word: str) -> int:
+    @cached_property
+    def fewest(self) -> Callable[[str], int]:
         """Tokens that a word has at least."""
-        return len(word) // self._longest(word)
+        return fewest_of(self._ids)
 
     def encode_word(self, word: str) -> list[int]:
         """The ids of one word."""

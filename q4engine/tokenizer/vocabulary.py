@@ -14,6 +14,8 @@ from q4engine.gguf import GGUFFile, Metadata
 from q4engine.gguf.types import INTEGER_TYPES
 
 PREFIX = "tokenizer.ggml."
+MOST_TOKENS = 1 << 19
+"""Each costs some 3 µs and 300 bytes. The largest vocabularies of today have 262,144."""
 
 
 class TokenType(IntEnum):
@@ -86,6 +88,9 @@ class Vocabulary:
     def from_gguf(cls, gguf: GGUFFile, defaults: dict[str, int]) -> Vocabulary:
         """Read and check. ``defaults``: ids by name ("bos") where a file is silent and that token's type fits."""
         metadata = gguf.metadata
+        count = len(metadata.string_array(PREFIX + "tokens"))
+        if count > MOST_TOKENS:
+            raise key_error(metadata, "tokens", f"has {count} elements, expected at most {MOST_TOKENS}")
         tokens = metadata.strings(PREFIX + "tokens")
         if not tokens:
             raise key_error(metadata, "tokens", "is an empty array, expected the vocabulary")

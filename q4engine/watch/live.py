@@ -27,6 +27,8 @@ class NewCalls:
         """By their start; graphs that evaluate no tokens are none."""
         found: list[records.WatchedCall] = []
         for path in self._folder.glob(f"*{records.SUFFIX}"):
+            if not path.is_file():
+                continue
             with contextlib.suppress(OSError, struct.error), path.open("rb") as file:
                 for slot, entries in self._entries(path.name, file.fileno()):
                     found += records.begun(slot, entries)

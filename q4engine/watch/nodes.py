@@ -16,7 +16,8 @@ _OPERATIONS = {
 }
 """ggml's name of an operation -> the capture's, where that is not the same in lower case."""
 
-_LAYER = re.compile(r"blk\.(\d+)\.|_l(\d+)\b|-(\d+)\b")
+_LAYER = re.compile(r"blk\.(\d{1,9})\.|_l(\d{1,9})\b|-(\d{1,9})\b")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 _WEIGHT = ".weight"
 
 
@@ -75,7 +76,7 @@ def parse(text: str) -> Node:
     roles: list[tuple[str, _Tensor]] = []
     for line in text.splitlines():
         cells = line.split("\t")
-        if len(cells) != 9 or not all(cell.isdigit() for cell in cells[4:]):
+        if len(cells) != 9 or not all(map(_NUMBER.fullmatch, cells[4:])):
             continue
         ne = (int(cells[4]), int(cells[5]), int(cells[6]), int(cells[7]))
         roles.append((cells[0], _Tensor(cells[1], cells[2], cells[3].upper(), ne, int(cells[8]))))

@@ -34,6 +34,7 @@ _HEAD = struct.Struct("<16xHHIQQQIHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _INTERPRETER = 3  # PT_INTERP
 _MOST_SCRIPTS = 4
+_MOST_OFFSET = 1 << 62
 
 
 def library() -> Path:
@@ -53,6 +54,8 @@ def why_unwatched(command: str) -> str | None:
         if found is None:
             return None  # starting it says why
         path = Path(found)
+        if not path.is_file():  # opening a pipe would wait for its writer
+            return None
         try:
             with path.open("rb") as file:
                 start = file.read(4096)
@@ -88,12 +91,14 @@ def _why_not_elf(path: Path, start: bytes) -> str | None:
     _, machine, _, _, at, _, _, _, size, n = _HEAD.unpack_from(start)
     if _MACHINES.get(machine) != platform.machine():
         return f"it is a program for {_MACHINES.get(machine, f'machine {machine}')}, not {platform.machine()}"
+    if size != _SEGMENT.size or at >= _MOST_OFFSET:
+        return None  # as starting it says
     with path.open("rb") as file:
         file.seek(at)
         table = file.read(size * n)
-        for i in range(min(n, len(table) // max(size, _SEGMENT.size))):
+        for i in range(len(table) // size):
             kind, _, offset, _, _, n_bytes, _, _ = _SEGMENT.unpack_from(table, i * size)
-            if kind == _INTERPRETER:
+            if kind == _INTERPRETER and offset < _MOST_OFFSET:
                 file.seek(offset)
                 if b"ld-musl" in file.read(min(n_bytes, 4096)):
                     return "it runs with musl, the library with glibc"

@@ -22,6 +22,7 @@ _END = struct.Struct("<QqQQQ")
 _NUMBER = struct.Struct("<Q")
 
 _MOST_NS = 1 << 62  # of a clock
+_LEAST_BLOCK = 1 << 12
 
 BLOCK_HEAD_BYTES = _BLOCK.size
 MAGIC, VERSION = b"q4watch\0", 2
@@ -134,13 +135,15 @@ class Process:
 
 
 def read(path: Path) -> Process | None:
-    """A process's records; None of a file that holds none."""
+    """A process's records; None of a file that holds none, and of a pipe, which has no end."""
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         if len(file.read(_HEAD.size)) < _HEAD.size:
             return None
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     magic, version, head_bytes, block_bytes, operation_bytes, number, error, cost, words = _HEAD.unpack_from(data)
-    if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes <= _BLOCK.size:
+    if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes < _LEAST_BLOCK:
         return None
     process = Process(number, error, cost / 1000, [], [], 0, {})
     logs: dict[int, list[bytes]] = {}
@@ -178,9 +181,14 @@ def process_of(path: Path) -> int | None:
 
 def blocks(head: bytes, size: int) -> Iterator[tuple[int, int]]:
     """Where each block of a file of that size begins, and its length; none of a file whose head is not ours."""
-    magic, version, head_bytes, block_bytes, *_ = _HEAD.unpack_from(head)
-    if magic == MAGIC and version == VERSION and block_bytes > _BLOCK.size:
+    if _is_ours(head):
+        _, _, head_bytes, block_bytes, *_ = _HEAD.unpack_from(head)
         yield from ((at, block_bytes) for at in range(head_bytes, size - _BLOCK.size + 1, block_bytes))
+
+
+def _is_ours(head: bytes) -> bool:
+    magic, version, _, block_bytes, *_ = _HEAD.unpack_from(head)
+    return bool(magic == MAGIC and version == VERSION and block_bytes >= _LEAST_BLOCK)
 
 
 def block(head: bytes) -> tuple[int, bool, int]:
@@ -228,8 +236,9 @@ def _read_log(process: Process, slot: int, log: bytes) -> None:
         elif kind == _Entry.CALL and len(content) == _CALL.size:
             process.unfinished += present is not None
             number, present = _call(slot, content)
-        elif present is not None and kind == _Entry.COUNTS and _NUMBER.unpack_from(content)[0] == number:
-            present.counts = np.frombuffer(content[_NUMBER.size :], "<u8").tolist()
+        elif present is not None and kind == _Entry.COUNTS and len(content) >= _NUMBER.size and len(content) % 8 == 0:
+            if _NUMBER.unpack_from(content)[0] == number:
+                present.counts = np.frombuffer(content[_NUMBER.size :], "<u8").tolist()
         elif present is not None and kind == _Entry.END and len(content) == _END.size:
             ended, status, ns, ticks, own = _END.unpack(content)
             if ended == number and present.start_ns <= ns < _MOST_NS:

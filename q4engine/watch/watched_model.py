@@ -35,7 +35,7 @@ def _of_file(path: Path) -> dict[str, object]:
                 "n_layers": metadata.get(f"{architecture}.block_count"),
                 "bytes_per_token": _bytes_per_token(gguf, str(architecture)),
             }
-    except (Q4Error, OSError):
+    except (Q4Error, OSError, TypeError, ValueError, OverflowError):  # a name or a number that is none
         return {}
 
 

@@ -17,6 +17,7 @@ from fuzz.plans import Plans
 from fuzz.readers import READERS
 from fuzz.side_files import SideFiles
 from fuzz.sources import Sources
+from fuzz.sweeps import Sweeps
 from fuzz.templates import Templates
 from fuzz.texts import Texts
 
@@ -30,6 +31,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "grammars": Grammars,
     "sources": Sources,
     "side-files": SideFiles,
+    "sweeps": Sweeps,
     "calls": Calls,
     "plans": Plans,
     **READERS,

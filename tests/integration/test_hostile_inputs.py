@@ -3,7 +3,12 @@ one line within two seconds of CPU time and 200 MB above what the command takes 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import shutil
+import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +17,11 @@ from pathlib import Path
 
 import pytest
 from endless import write_endless
-from gguf_bytes import U32, File, pair
+from gguf_bytes import STRING, U32, File, pair, string
+from hf_folders import write_folder
 from models.tiny import TINY_LLAMA, write_tiny
+from swept import synthetic_plan, write_results
+from vocab_files import vocab_pairs
 
 pytestmark = pytest.mark.long
 
@@ -62,6 +70,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plain.jinja").write_text(MESSAGE_ONLY)
     (folder / "perf.csv").write_text("5,,cycles,100,100.00,,\n")
     (folder / "capture.csv").write_bytes((DATA / "capture_per_op.csv").read_bytes())
+    write_folder(write_tiny(folder / "tiny.gguf", TINY_LLAMA), folder / "source")
+    write_results(folder / "results.sqlite", synthetic_plan({"threads": [1, 2]}, blocks=2), lambda *_: [0.1])
+    (folder / "small.toml").write_text('[axes]\nmodel = ["model.gguf"]\n')
     return folder
 
 
@@ -73,6 +84,9 @@ def base(folder: Path) -> Callable[[str], Done]:
         "inspect": "inspect model.gguf",
         "tokenize": "tokenize model.gguf -p abc",
         "quantize": "quantize model.gguf small.gguf --type q4_0",
+        "convert": "convert source out.gguf",
+        "sweep": "sweep small.toml --dry-run",
+        "analysis.sweep": "analysis.sweep results.sqlite",
         "analysis.stalls": "analysis.stalls perf.csv",
         "analysis.functions": f"analysis.functions {DATA / 'printed' / 'perf-script' / 'chains.txt'}",
     }
@@ -221,6 +235,94 @@ def test_a_total_is_not_added_to_its_cores(folder: Path) -> None:
         found = run(folder, f"analysis.stalls {path}")
         assert found.code == 0 and "back-end stalls / cycles 40.0 %" in found.out
         assert "both total and parts are listed, the total is used" in found.out
+
+
+# ---- folders to convert, plans, results ------------------------------------------------------------------------------
+
+TOKENIZERS: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
+    "a million merges": (
+        "tokenizer.json",
+        lambda: '{"model": {"merges": [' + ",".join(f'"a{i} b"' for i in range(1_000_000)) + "]}}",
+        "expected at most|more than",
+    ),
+    "ten megabytes of lists": ("tokenizer.json", lambda: '{"a":[' + "[]," * 3_300_000 + "[]]}", "commas and brackets"),
+    "thirty megabytes of strings": (
+        "tokenizer.json",
+        lambda: '{"a":["' + '","'.join(["\U0001f600a"] * 3_000_000) + '"]}',
+        "beside its merges|commas",
+    ),
+    "sixteen megabytes in one string": (
+        "tokenizer.json",
+        lambda: '{"a":"\U0001f600' + "a" * 16_700_000 + '"}',
+        "'model' is missing",
+    ),
+    "fields without an end": ("tokenizer.model", lambda: b"\x12\x02\x08\x01" * 2_000_000, "is no SentencePiece model"),
+    "lists in lists": ("config.json", lambda: "[" * 1_000_000, "is no JSON"),
+    "a head that is none": (
+        "model.safetensors",
+        lambda: (9 << 20).to_bytes(8, "little") + b"{" + b" " * (9 << 20),
+        "has a head of",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_folders(name: str, folder: Path, base: Callable[[str], Done]) -> None:
+    file, content, message = TOKENIZERS[name]
+    made = content()
+    shutil.rmtree(folder / "changed", ignore_errors=True)
+    shutil.copytree(folder / "source", folder / "changed")
+    (folder / "changed" / file).write_bytes(made if isinstance(made, bytes) else made.encode())
+    found = run(folder, "convert changed out.gguf")
+    refused(found, message)
+    held(found, base("convert"))
+
+
+MANY_THREADS = ",".join(map(str, range(1, 257)))
+PLANS = {
+    "combinations": (f"prompt = [{','.join(map(str, range(1, 100_000)))}]\nthreads = [{MANY_THREADS}]", "combinations"),
+    "runs": (f"prompt = [{','.join(map(str, range(1, 9000)))}]", "are more than 200000 runs"),
+    "a mask": (f'mask = ["0x{"f" * 900_000}"]', "names no CPUs"),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_plans(name: str, folder: Path, base: Callable[[str], Done]) -> None:
+    axes, message = PLANS[name]
+    skip = "" if name == "runs" else 'skip = "threads > 0"\n'
+    (folder / "plan.toml").write_text(f'repetitions = 100\n{skip}[axes]\nmodel = ["model.gguf"]\n{axes}\n')
+    found = run(folder, "sweep plan.toml --dry-run")
+    refused(found, message)
+    held(found, base("sweep"))
+
+
+@pytest.mark.parametrize("command", ["analysis.sweep endless.sqlite", "sweep export endless.sqlite -o out.csv"])
+def test_results_without_an_end(command: str, folder: Path, base: Callable[[str], Done]) -> None:
+    (folder / "endless.sqlite").write_bytes((folder / "results.sqlite").read_bytes())
+    with contextlib.closing(sqlite3.connect(folder / "endless.sqlite")) as results:
+        results.executescript(
+            "DROP TABLE samples; CREATE VIEW samples AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            "SELECT 1 AS run, 'prefill' AS phase, i AS number, 1 AS tokens, 1.0 AS seconds FROM n"
+        )
+    found = run(folder, command)
+    refused(found, "has a view 'samples'")
+    held(found, base(command))
+
+
+@pytest.mark.parametrize("kind", ["tokens", "holes"])
+def test_vocabularies(kind: str, folder: Path, base: Callable[[str], Done]) -> None:
+    tokens, scores = [f"t{index:07}" for index in range(1 << 20)], [0.0] * (1 << 20)
+    path = folder / "vocabulary.gguf"
+    if kind == "tokens":
+        pairs = vocab_pairs("llama", tokens, [1] * len(tokens), scores=scores)
+        path.write_bytes(File(pairs=pairs, tensors=[], data_bytes=0).build())
+    else:
+        head = File(pairs=[], n_pairs=1, tensors=[], n_tensors=0, data_bytes=0).build()[:24]
+        path.write_bytes(head + string("k") + struct.pack("<IQ", STRING, 1 << 30))
+        os.truncate(path, (1 << 30) + 4096)
+    found = run(folder, "tokenize vocabulary.gguf -p abc")
+    refused(found, "expected at most 524288" if kind == "tokens" else "all names and texts more than")
+    held(found, base("tokenize"))
 
 
 # ---- outputs ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from hf_folders import write_folder
 from models.tiny import TINY_LLAMA, write_tiny
 from models.vocabulary import CHAT_TEMPLATE
 from started import Started
+from swept import synthetic_plan, write_results
 
 pytestmark = pytest.mark.long
 
@@ -47,6 +48,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "".join(f"{at / 1000:.6f},{at},,cycles,1000,100.00,,\n" for at in range(1, 400_000))
     (folder / "perf.csv").write_text(rows)
     (folder / "capture.csv").write_bytes((DATA / "capture_per_op.csv").read_bytes())
+    (folder / "plan.toml").write_text('[axes]\nmodel = ["endless.gguf"]\nprompt = [16]\ngenerate = [500, 20000]\n')
+    plan = synthetic_plan({"threads": list(range(1, 9)), "prompt": list(range(1, 9))}, blocks=6)
+    write_results(folder / "results.sqlite", plan, lambda *_: [0.1])
+    (folder / "words.gbnf").write_text("root ::= (" + " | ".join(f'"{word:05}"' for word in range(1500)) + ")*")
     return folder
 
 
@@ -74,6 +79,11 @@ COMMANDS = {
     "functions": "analysis.functions script.txt",
     "analyse": "analyse stalls perf.csv --html out.html",
     "a long measurement": "bench endless.gguf --sustain 900 --plot out.svg",
+    "sweep": "sweep plan.toml -o swept.sqlite",
+    "a sweep's report": "analysis.sweep results.sqlite --html out.html --plot out.png",
+    "tune": "tune endless.gguf",
+    "explain": "explain endless.gguf --check",
+    "a grammar": "run endless.gguf -p abc --no-chat -n 99000 -c 99999 --grammar-file words.gbnf",
     "completion": "completion zsh",
     "manual": "manual run",
     "watch": "watch --capture out.csv --events none -- sleep 900",
@@ -90,7 +100,7 @@ def test_it_ends(name: str, number: signal.Signals, folder: Path) -> None:
             COMMANDS[name].split(),
             folder=folder,
             typed=TYPED.get(name, b""),
-            environment={"Q4_HISTORY": ""},
+            environment={"Q4_HISTORY": "", "XDG_CACHE_HOME": str(folder)},
         )
         ends_after(started, number, rng.uniform(0, 3.0))
 

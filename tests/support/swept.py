@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.sweep_results import AXES, Setup
+from analysis.sweep_file import AXES
+from analysis.sweep_results import Setup
 from q4engine.sweep.combination import Combination
 from q4engine.sweep.plan_file import Plan, plan_of
 from q4engine.sweep.results import Results, Run, Sample

@@ -14,10 +14,12 @@ from q4engine.convert.hf_tokenizer import tokenizer_pairs
 from q4engine.convert.json_file import JsonObject
 from q4engine.convert.pre_tokenizer_match import CHECK_TEXT, match_pre_tokenizer
 from q4engine.convert.sentencepiece_model import read_pieces
+from q4engine.convert.tokenizer_json import TokenizerJson
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile
 from q4engine.gguf.write import GGUFWriter
 from q4engine.tokenizer import Tokenizer
+from q4engine.tokenizer.bpe import MOST_MERGES
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS, PreTokenizer, split_at_stages
 
 SLOW = r"(?s).*.*.*.*.*.*.*.*(?<=[\uE000-\uE001])"  # at least seven places in the text to try, in all combinations
@@ -104,6 +106,9 @@ def test_broken_pieces(tmp_path: Path) -> None:
         pieces(normalizer=b""): "makes one space of several",
         pieces(normalizer=AS_IT_IS + message(2, b"map")): "replaces characters by others",
         pieces(trainer=varint(24 << 3) + varint(True)): "puts spaces behind words",
+        pieces(trainer=(varint(20 << 3) + varint(1)) * 5000): "is no SentencePiece model",
+        pieces() + message(2, varint(24 << 3) + varint(True)): "puts spaces behind words",
+        pieces() + message(2, b"") * 600_000: "is no SentencePiece model",
     }
     for content, expected in cases.items():
         path.write_bytes(content)
@@ -136,6 +141,55 @@ def test_broken_tokenizers(tmp_path: Path, name: str) -> None:
     with pytest.raises(Q4Error) as caught:
         tokenizer_of(tmp_path, 264)
     assert expected in str(caught.value)
+
+
+# ---- merges, which are read in pieces --------------------------------------------------------------------------------
+
+LINES = [f"t{index} u{index % 7}" for index in range(9000)] + ['" \\\\', "é 😀", "[ ]", ", ,"]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_merges_in_pieces(tmp_path: Path, pairs: bool, indent: int | None) -> None:
+    """All of them, whatever else the file says and however it is laid out; and few at a time."""
+    model = {"vocab": {'"merges": [': 0, "merges": 1}, "merges": [line.split() if pairs else line for line in LINES]}
+    path = tmp_path / "tokenizer.json"
+    for escaped in (False, True):
+        path.write_text(json.dumps({"model": model, "merges": {}}, indent=indent, ensure_ascii=escaped))
+        file = TokenizerJson.read(path)
+        assert list(file.merges()) == LINES and file.whole.object("model").list("merges") == []
+        assert file.whole.object("model").object("vocab").values == model["vocab"]
+    write(tmp_path, "tokenizer.json", {"merges": LINES, "model": model})  # twice: as any other key
+    assert list(TokenizerJson.read(path).merges()) == LINES
+
+
+MANY = {
+    "merges": (
+        '{"model": {"merges": [' + '"a b",' * (MOST_MERGES + 5000) + '"a b"]}}',
+        f"more than {MOST_MERGES} elements",
+    ),
+    "lists": ('{"model": [' + "[]," * 600_000 + "[]]}", "has 1200003 commas and brackets, expected at most 1048576"),
+    "bytes": ('{"model": "' + "a" * (1 << 24) + '"}', "has more than 16 MiB beside its merges"),
+    "a comma": ('{"model": {"merges": ["a b",]}}', "is no JSON: "),
+    "an end": ('{"model": {"merges": ["a b", "a b"', "is no JSON: "),
+    "control characters": ('{"model": {"merges": ["a b", "a\nb"]}}', "is no JSON: "),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_what_is_no_tokenizer(tmp_path: Path, name: str) -> None:
+    content, expected = MANY[name]
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(Q4Error, match=f"^.*tokenizer.json: .*{expected}[^\n]*$"):
+        list(TokenizerJson.read(tmp_path / "tokenizer.json").merges())
+
+
+def test_a_merge_that_makes_no_token(tmp_path: Path) -> None:
+    content = spm_json()
+    content["model"]["merges"].append("b b")
+    write(tmp_path, "tokenizer.json", content)
+    with pytest.raises(Q4Error, match="has 'b b' as element 2, which makes no token of the vocabulary"):
+        tokenizer_of(tmp_path, len(SPM))
 
 
 # ---- pre-tokenizers --------------------------------------------------------------------------------------------------

@@ -71,6 +71,11 @@ def test_tokens_by_their_texts_and_line_ends() -> None:
         ("\nroot = a", "g: line 2: expected ::=, at '= a'"),
         ('root ::= "a"' + "*" * 102, "g: line 1: more than 100 repetitions of repetitions, at '*'"),
         ("root ::= " + "." * 50_001, "g: line 1: more than 50000 characters and elements, at '.'"),
+        ("root ::= " + ".? " * 10_001, "g: line 1: more than 50000 characters and elements, at '.? '"),
+        (
+            'root ::= "' + "".join(map(chr, range(0x4E00, 0x4E00 + 8193))) + '"',
+            "g: line 1: more than 8192 different characters and classes, at ",
+        ),
         ("\n".join(f"r{i} ::= ." for i in range(2001)), "g: line 2001: more than 2000 rules, at 'r2000 ::= .'"),
         ("root ::= *", "g: line 1: expected something before *, at '*'"),
         ('root ::= "a"{x}', "g: line 1: expected {N}, {N,}, {,N} or {N,N}, at '{x}'"),

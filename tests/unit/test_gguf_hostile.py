@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from q4engine.errors import Q4Error
 from q4engine.gguf import GGUFFile, TensorType
+from q4engine.gguf.cursor import MAX_TEXT_BYTES
 from q4engine.gguf.types import USABLE_TYPES
 
 VALID = File().build()
@@ -216,6 +217,28 @@ def test_empty_names(path: Path) -> None:
 def test_name_longer_than_allowed(path: Path) -> None:
     assert "at most 65535" in refusal(path, File(pairs=[pair("k" * 65536, U32, 1)]).build())
     assert "at most 65535" in refusal(path, File(tensors=[Tensor("t" * 65536)]).build())
+
+
+def test_holes_are_no_texts(path: Path) -> None:
+    """A file that is small on disk and whose names and texts are not: NUL is a character too."""
+    lead = File(pairs=[], n_pairs=1, tensors=[], n_tensors=0, data_bytes=0).build()[:24]
+    cases = {
+        "value": lead + string("k") + struct.pack("<IQ", STRING, MAX_TEXT_BYTES),
+        "array": lead + string("k") + struct.pack("<IIQQ", ARRAY, STRING, 1, MAX_TEXT_BYTES + 1),
+    }
+    for name, content in cases.items():
+        path.write_bytes(content)
+        os.truncate(path, len(content) + MAX_TEXT_BYTES + 64)
+        tracemalloc.start()
+        try:
+            if name == "value":
+                assert f"and all names and texts more than {MAX_TEXT_BYTES}" in refusal(path)
+            else:
+                with GGUFFile.open(path) as file, pytest.raises(Q4Error, match="'k' has strings of more than"):
+                    file.metadata.strings("k")
+            assert tracemalloc.get_traced_memory()[1] < 300_000
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"ok\xc3", b"\xed\xa0\x80"])

@@ -97,7 +97,9 @@ def test_what_is_no_constraint(text: str) -> None:
         Constraint(text, ("threads",))
 
 
-@pytest.mark.parametrize("text", ["threads < 'a'", "threads % 0", "'a' * 5", "4611686018427387904 * threads"])
+@pytest.mark.parametrize(
+    "text", ["threads < 'a'", "threads % 0", "'a' * 5", "4611686018427387904 * threads", f"{'-' * 985}1 > threads"]
+)
 def test_constraints_that_cannot_be_evaluated(text: str) -> None:
     with pytest.raises(Q4Error, match="cannot be evaluated"):
         Constraint(text, ("threads",)).holds({"threads": 2})
@@ -128,8 +130,14 @@ def test_constraints_that_cannot_be_evaluated(text: str) -> None:
         ({"axes": [1]}, "axes: found '[1]', expected a table"),
         (
             {"axes": {**MODEL, "prompt": list(range(400)), "generate": list(range(400))}},
-            "more than 100000 combinations",
+            "the axes have 160000 combinations, expected at most 100000",
         ),
+        (
+            {"axes": {**MODEL, "prompt": list(range(500_000))}, "skip": "threads > 0"},
+            "the axes have 500000 combinations",
+        ),
+        ({"axes": {**MODEL, "prompt": list(range(1, 100))}, "repetitions": 9000}, "99 combinations in 9000 blocks are"),
+        ({"axes": {**MODEL, "mask": ["0x" + "f" * 900_000]}}, "[axes]: mask: '0xfff"),
         ({"axes": MODEL, "engines": {"mine": {"decode": "wall"}}}, "[engines.mine]: command is a list of words"),
         ({"axes": MODEL, "engines": {"mine": {"command": ["x"]}}}, "[engines.mine]: say where a time is told"),
         ({"axes": MODEL, "engines": {"mine": {"command": ["{speed}"], "decode": "wall"}}}, "there is no {speed}"),
@@ -154,8 +162,10 @@ def test_files_that_are_no_plans(tmp_path: Path) -> None:
         (tmp_path / "plan.toml").write_bytes(raw)
         with pytest.raises(Q4Error, match=rf"plan\.toml: {message}"):
             read_plan(tmp_path / "plan.toml")
-    with pytest.raises(Q4Error, match="cannot be read"):
-        read_plan(tmp_path)
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path, tmp_path / "pipe.toml", tmp_path / "nowhere.toml"):
+        with pytest.raises(Q4Error, match="cannot be read"):
+            read_plan(path)
 
 
 def test_plans_of_the_documents_are_plans(repo_root: Path) -> None:

@@ -11,7 +11,8 @@ from vocab_files import BYTE, BYTE_TOKENS, KEY, NORMAL, bpe_file, open_pairs, sp
 
 from q4engine.errors import Q4Error, TooManyTokensError
 from q4engine.tokenizer import Tokenizer
-from q4engine.tokenizer.bpe import MOST_LETTERS
+from q4engine.tokenizer.bpe import MOST_LETTERS, MOST_MERGES
+from q4engine.tokenizer.vocabulary import MOST_TOKENS
 
 SPM_TOKENS = ["<unk>", "<s>", "</s>", "a"]
 SPM_TYPES = [2, 3, 3, 1]
@@ -129,9 +130,10 @@ def test_merge_that_makes_no_token(tmp_path: Path) -> None:
         Tokenizer.from_gguf(gguf).encode("ab")
 
 
-def test_more_merges_than_tokens_are_made_in_ways(tmp_path: Path) -> None:
-    pairs = replaced(bpe_pairs(), "merges", array(KEY + "merges", STRING, ["a b"] * ((1 << 20) + 1)))
-    with pytest.raises(Q4Error, match=r"merges' has 1048577 elements, expected at most 1048576$"):
+@pytest.mark.parametrize(("name", "most"), [("tokens", MOST_TOKENS), ("merges", MOST_MERGES)])
+def test_more_than_any_model_has(tmp_path: Path, name: str, most: int) -> None:
+    pairs = replaced(bpe_pairs(), name, array(KEY + name, STRING, ["a b"] * (most + 1)))
+    with pytest.raises(Q4Error, match=f"{name}' has {most + 1} elements, expected at most {most}$"):
         Tokenizer.from_gguf(open_pairs(tmp_path, pairs))
 
 
@@ -205,6 +207,17 @@ def test_a_prompt_far_too_long_is_refused_before_it_costs_anything(tmp_path: Pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_many_tokens_and_a_long_word_need_little(tmp_path: Path) -> None:
+    """What is kept of each token for the bound is nothing but its length."""
+    letters = [f"{index:06}{'abcdefgh'[index % 8]}" for index in range(30_000)]
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, [], more_tokens=letters))
+    tracemalloc.start()
+    assert len(tokenizer.encode("ab" * 100, most=200)) == 200
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100_000 and peak < 1_000_000
 
 
 def test_a_word_that_no_text_has(tmp_path: Path) -> None:

@@ -349,6 +349,20 @@ def test_another_machine(tmp_path: Path) -> None:
     assert "machine 243" in str(program.why_unwatched(str(other)))
 
 
+@pytest.mark.parametrize(("at", "number"), [(32, 1 << 63), (32, (1 << 64) - 1), (54, 65535), (54, 0)])
+def test_programs_that_lie_about_their_parts(tmp_path: Path, at: int, number: int) -> None:
+    """Where the table of segments is, and how long a row: what becomes of them, starting them tells."""
+    head = bytearray(Path(sys.executable).resolve().read_bytes()[:4096])
+    head[at : at + (8 if at == 32 else 2)] = number.to_bytes(8 if at == 32 else 2, "little")
+    head[56:58] = b"\xff\xff"
+    path = tmp_path / "program"
+    path.write_bytes(head)
+    path.chmod(0o755)
+    assert program.why_unwatched(str(path)) is None
+    os.mkfifo(tmp_path / "pipe", 0o755)
+    assert program.why_unwatched(str(tmp_path / "pipe")) is None
+
+
 def test_names_of_further_files() -> None:
     assert [numbered(Path("a/run.csv"), n) for n in (1, 2)] == [Path("a/run.csv"), Path("a/run-2.csv")]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 
 import pytest
-from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, head, node, op_count, operation
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, node, op_count, operation
 
+from q4engine.watch.live import NewCalls
 from q4engine.watch.nodes import UNKNOWN, parse
 from q4engine.watch.records import CallKind, Process, read
 from q4engine.watch.spans import walk
@@ -97,8 +100,27 @@ def test_more_used_than_a_block_has(tmp_path: Path) -> None:
     assert len(found.calls) == 1
 
 
+@pytest.mark.parametrize(("counts", "read"), [(struct.pack("<QQ", 1, 5), [5]), (b"", []), (b"\1\0\0\0\0\0\0\0abc", [])])
+def test_counts_that_are_none(tmp_path: Path, counts: bytes, read: list[int]) -> None:
+    (found,) = process(tmp_path, block(2, 0, call(1, 1000) + entry(5, counts) + end(1, 2000))).calls
+    assert found.counts == read
+
+
+def test_a_pipe_among_the_records(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1-0.q4watch")
+    assert read(tmp_path / "1-0.q4watch") is None and NewCalls(tmp_path).take() == []
+
+
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "from\tNONE\ta\tf32\t1\t1\t1\t1\t4", "node\tADD\ta\tf32\t-1\t1\t1\t1\t4"]
+    "text",
+    [
+        "",
+        "nonsense",
+        "from\tNONE\ta\tf32\t1\t1\t1\t1\t4",
+        "node\tADD\ta\tf32\t-1\t1\t1\t1\t4",
+        "node\tADD\ta\tf32\t²\t1\t1\t1\t4",
+        f"node\tADD\ta\tf32\t{'1' * 5000}\t1\t1\t1\t4",
+    ],
 )
 def test_nodes_that_are_none(text: str) -> None:
     assert parse(text) is UNKNOWN

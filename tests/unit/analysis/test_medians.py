@@ -36,6 +36,8 @@ def test_intervals_of_known_values() -> None:
     assert wide == (pytest.approx(low - 1), pytest.approx(high - 1))
     assert medians.interval_of_difference([1.0] * 6, [1.0] * 5) is None
     assert medians.interval([2.0] * 8) == (2.0, 2.0)
+    low, high = medians.interval(list(range(10_000))) or (0, 0)  # about 1.96 · √n / 2 from the middle, on either side
+    assert low == pytest.approx(4999.5 - 98, abs=1.5) and low + high == pytest.approx(9999)
     assert medians.middle([3, 1, 2, 10]) == 2.5
 
 
