@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.errors import printable
+from analysis.events import is_known_event
 from analysis.readers.locale_numbers import VALUE, plain, with_point
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_metric_columns import MetricColumns, columns_of, is_value_line, split
@@ -70,6 +71,7 @@ class _Reader:
         self.columns: MetricColumns | None = None
         self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
         self.is_inside, self.has_titles = True, False
+        self.is_between = False  # two tables of a file without titles
         self.is_table_of_runs = False
         self.lines = Lines(Shapes(_is_plain))
         self.runs = Runs(self.lines, self.builder)
@@ -199,7 +201,8 @@ class _Reader:
 
     def _regions(self) -> list[tuple[int, int]]:
         """First and last line of what has to be looked at, in order: each table, and the lines right behind it."""
-        titles, ends = self.titles[::-1] or [1], self.ends[::-1]
+        ends = self.ends[::-1]
+        titles = self.titles[::-1] or [1, *(end + 1 for end in ends[:-1])]
         regions = []
         for title, following in zip(titles, [*titles[1:], EVER], strict=True):
             at = bisect_left(ends, title)
@@ -248,13 +251,28 @@ class _Reader:
             self.values.forget()
         elif match := (_SECONDS.match(text) if "seconds " in text else None):
             self._seconds(match)
-        elif not self.is_inside:
+        elif not self.is_inside and not self._begins_untitled(text):
             if text.startswith("# started on"):
                 self._header(text)
             else:
                 self.source.skipped += 1
         else:
             self._line(row, text)
+
+    def _begins_untitled(self, text: str) -> bool:
+        """Whether the first row of a further table without a title is here, be it a wrong one."""
+        if not self.is_between or len(text) > LONGEST_ROW:
+            return False
+        try:
+            found = parse(text)
+            is_row = found is not None and found.row is not None
+        except Malformed:
+            is_row = any(map(is_known_event, text.split()[:3]))
+        if not is_row:
+            return False
+        self.builder.next_run()
+        self.is_inside, self.is_between, self.n_rows, self.time_s = True, False, 0, NAN
+        return True
 
     def _title(self, text: str) -> None:
         self._flush()
@@ -278,6 +296,7 @@ class _Reader:
             if match[3]:
                 self.builder.meta["elapsed_error"] = float(with_point(match[3])) / 100
             self.is_inside = self.is_table_of_runs = False
+            self.is_between = not self.has_titles and len(self.ends) > 1
         else:
             self.builder.meta[f"{match[2]}_s"] = value
 
@@ -359,7 +378,8 @@ class _Reader:
 
     def _no_row(self, row: int, text: str) -> None:
         is_closed = bool(self.ends) and (not self.titles or self.ends[-1] < self.titles[-1])
-        if is_row_like(text) or (is_closed and self.unread is not None):
+        is_prose = not self.has_titles and not self.n_rows
+        if is_row_like(text) or (is_closed and self.unread is not None and not is_prose):
             raise Malformed(f"expected a count and an event, found '{printable(text.strip())}'")
         if not self.n_rows and not self.pending.row and not self.pending.metrics:
             self._give_up_unread()
@@ -373,7 +393,7 @@ class _Reader:
         if self.unread is not None:
             row, text = self.unread
             self.unread = None
-            if not self.ends and not self.has_titles and not text.startswith(" ") and not is_row_like(text):
+            if not self.has_titles and (self.ends or not text.startswith(" ")) and not is_row_like(text):
                 self.source.skip(row)  # above the rows that somebody took out of a table
                 return
             self.source.reject(row, f"expected a count and an event, found '{printable(text.strip())}'")

@@ -146,3 +146,22 @@ def test_tabs_between_columns_and_a_negative_ratio(tmp_path: Path) -> None:
         ("BR_MIS_PRED", 3564.0),
     ]
     assert not any("other_branch" in row[1] for row in found)
+
+
+def test_tables_without_titles_below_prose(tmp_path: Path) -> None:
+    """As in the description of a change: one before it, one after."""
+    rows = "     {n}      cycles    ( +-  0.10% )\n     {m}      stalled-cycles-backend\n\n  1.5 seconds time elapsed\n"
+    text = "It swaps,\nas this code does:\n\n   int main(void) {\n      return 0;\n   }\n\nBefore:\n"
+    text += (
+        rows.format(n="1,000", m="300")
+        + "  1.25 seconds user\n\nAfter:\n"
+        + rows.format(n="900", m="200")
+        + "\nBetter.\n"
+    )
+    first = parsed(tmp_path, text)
+    (second,) = first.runs
+    assert [row[2] for row in readings(first)] == [1000.0, 300.0]
+    assert [row[2] for row in readings(second)] == [900.0, 200.0]
+    assert (first.meta["user_s"], first.meta["elapsed_s"], "user_s" in second.meta) == (1.25, 1.5, False)
+    with pytest.raises(AnalysisError, match="line 16: '9,00' is no number"):
+        read(written(tmp_path, text.replace("     900 ", "     9,00 ")))
