@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
     path = options.model_path(args)
     text = options.read_prompt(args)
-    if text is None:
-        raise Q4Error("there is no text: give -f, -p or stdin")
+    if not text:
+        raise Q4Error(f"there is no text: {options.NO_PROMPT}")
     with ExitStack() as opened:
         engine = opened.enter_context(load_engine(args, path))
         note_long_context(engine, args.ctx_size)

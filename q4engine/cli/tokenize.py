@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     text = options.read_prompt(args)
     if text is None:
         raise Q4Error(f"there is no text: {options.NO_PROMPT}")
+    if not text:
+        options.note(f"note: the text is empty: {options.NO_PROMPT}")
     with GGUFFile.open(path) as file:
         tokenizer = Tokenizer.from_gguf(file)
     for line in tokenizer.vocabulary.notes:

@@ -19,6 +19,8 @@ from q4engine.sampling.settings import BOUNDS, MAX_SEED, SAMPLERS, SamplerSettin
 
 __all__ = ["BOUNDS", "MAX_SEED", "SAMPLERS", "Sampler", "SamplerSettings"]
 
+_LOWEST = -float.fromhex("0x1.fffffep+127")  # of fp32
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -46,6 +48,7 @@ class Sampler:
         self._random: Random = Random(_native.random_state(self.seed))
         self._chain: Chain | None = None if settings.is_native else _chain(settings, tokenizer)
         self._biases = _biases(settings.logit_bias)
+        self._n_checked = 0  # of how many logits it is known that all tokens to bias are among them
         self._grammar = grammar
 
     def begin(self) -> None:
@@ -111,21 +114,28 @@ class Sampler:
         import numpy as np
 
         tokens, biases = self._biases
-        absent = tokens[(tokens < 0) | (tokens >= len(logits))]
-        if len(absent):
-            raise Q4Error(f"there is no token {absent[0]} to bias, the vocabulary has {len(logits)}")
-        bounds, values = np.finfo(np.float32), logits.copy()
+        if len(logits) != self._n_checked:
+            absent = tokens[(tokens < 0) | (tokens >= len(logits))]
+            if len(absent):
+                raise Q4Error(f"there is no token {absent[0]} to bias, the vocabulary has {len(logits)}")
+            self._n_checked = len(logits)
+        values = logits.copy()
         found = values[tokens]
+        if biases is None and np.isfinite(found).all():  # the usual: some are excluded
+            values[tokens] = _LOWEST
+            return values
         with np.errstate(over="ignore", invalid="ignore"):
-            values[tokens] = np.where(np.isfinite(found), np.clip(found + biases, bounds.min, bounds.max), found)
+            changed = np.clip(found + (-np.inf if biases is None else biases), _LOWEST, -_LOWEST)
+            values[tokens] = np.where(np.isfinite(found), changed, found)
         return values
 
 
-def _biases(given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens, and what is added to their logits in fp32."""
+def _biases(given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Tokens, and what is added to their logits in fp32; None where all are excluded."""
     import numpy as np
 
-    return np.fromiter(given, np.int64, len(given)), np.fromiter(given.values(), np.float32, len(given))
+    biases = np.fromiter(given.values(), np.float32, len(given))
+    return np.fromiter(given, np.int64, len(given)), None if np.isneginf(biases).all() else biases
 
 
 def _not_finite(logits: np.ndarray, history: Sequence[int]) -> Q4Error:
