@@ -25,6 +25,7 @@ _JSON = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
 _MOST_CHARS = 1 << 18
 _STACK_BYTES = 256 << 20  # a chain of as many definitions as fit takes a third of it, and memory for that alone
 _PIECE = 4096  # characters that are tokenised at once: patterns can make words of a length that is refused
+_LOWEST = np.finfo(np.float32).min
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
 
 
@@ -83,15 +84,12 @@ class Grammar:
         """A copy with the lowest of all numbers where a token may not come next. Q4Error where none may."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         self._check()
-        allowed = np.zeros(len(logits), bool)
-        found = np.unpackbits(bits, bitorder="little")[: len(logits)]
-        allowed[: len(found)] = found
+        allowed = np.unpackbits(bits, count=len(logits), bitorder="little").view(bool)  # 0 for logits without a token
         allowed[self._stops] = self._matcher.is_accepting()
-        if not allowed.any():
-            raise Q4Error(f"{self._name}: no token of the vocabulary may come next")
-        lowest = np.finfo(np.float32).min
-        values = np.where(allowed, logits, lowest)
-        if not (values > lowest).any():  # all that may come are excluded (--ignore-eos): the grammar is at its end
+        values = np.where(allowed, logits, _LOWEST)
+        if not values.max() > _LOWEST:  # all that may come are excluded (--ignore-eos): the grammar is at its end
+            if not allowed.any():
+                raise Q4Error(f"{self._name}: no token of the vocabulary may come next")
             values[allowed] = 0.0
         return values
 
