@@ -16,6 +16,7 @@ CACHES    ?=
 CPU       ?= max,sve=off
 ARCH      ?=
 MINUTES   ?= 10
+PLAN      ?= docs/plans/toolchains.toml
 TOOLCHAIN ?=
 
 # Through the environment, so that no shell and no make reads quotes or dollars in them.
@@ -31,7 +32,7 @@ CROSS_OPTIONS := $(if $(ARCH),--arch '$(ARCH)') $(if $(TOOLCHAIN),--toolchain '$
 NATIVE := $(shell find native)
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-long lint test-kernels test-python test-arm wheel cross arm kernel-cost emulate emulate-peer bundle sanitize fuzz
+.PHONY: help run setup test test-long lint test-kernels test-python test-arm wheel cross arm kernel-cost matrix emulate emulate-peer bundle sanitize fuzz
 .PHONY: clean distclean
 
 help: ## what there is to make
@@ -79,6 +80,9 @@ arm: build/stamps/installed ## q4engine on aarch64, emulated where need be: CPU=
 
 kernel-cost: build/stamps/installed ## what each Arm kernel costs: instructions under qemu, cycles by llvm-mca 19
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m kernel_cost --check $(ARGS)
+
+matrix: build/stamps/installed ## compilers and flags on the same source: size, time to build, bits, kernels' cost: PLAN=… ARGS="--kernels ''"
+	@PYTHONPATH=toolchains $(PYTHON_VENV) toolchains/matrix.py '$(PLAN)' $(ARGS)
 
 emulate: build/stamps/installed $(if $(filter $(DEFAULT),$(MODEL)),$(DEFAULT)) ## counts without Arm hardware: MODEL=… ARGS="-n 4" CPU=… CACHES="--l3 2M/16" CAPTURE=…
 	@PYTHONPATH=toolchains $(PYTHON_VENV) -m emulate --cpu '$(CPU)' $(CROSS_OPTIONS) $(CACHES) --out '$(CAPTURE)' \

@@ -2,6 +2,9 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER clang)
+if(DEFINED ENV{Q4_CC}) # another version of it
+  set(CMAKE_C_COMPILER $ENV{Q4_CC})
+endif()
 set(CMAKE_C_COMPILER_TARGET aarch64-linux-gnu)
 foreach(kind EXE MODULE SHARED)
   set(CMAKE_${kind}_LINKER_FLAGS_INIT -fuse-ld=lld)

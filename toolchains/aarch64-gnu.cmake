@@ -2,4 +2,7 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+if(DEFINED ENV{Q4_CC}) # another version of it
+  set(CMAKE_C_COMPILER $ENV{Q4_CC})
+endif()
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

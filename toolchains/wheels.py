@@ -26,7 +26,12 @@ def wheel_in(folder: Path) -> Path | None:
 def build(
     what: str, folder: Path, settings: Mapping[str, object], environment: Mapping[str, str] | None = None
 ) -> Path:
-    """The wheel of these settings, built in folder/wheel unless it is newer than all sources; its path in dist/."""
+    """The wheel of these settings; its path in dist/."""
+    return publish(make(what, folder, settings, environment))
+
+
+def make(what: str, folder: Path, settings: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Path:
+    """The wheel of these settings, built in folder/wheel unless it is newer than all sources; its path there."""
     out = folder / "wheel"
     wheel = wheel_in(out)
     if wheel is None or wheel.stat().st_mtime < max(path.stat().st_mtime for path in package_files()):
@@ -38,7 +43,7 @@ def build(
         wheel = wheel_in(out)
         if wheel is None:
             raise ToolError(f"the build left no wheel in {out}")
-    return publish(wheel)
+    return wheel
 
 
 def publish(wheel: Path) -> Path:

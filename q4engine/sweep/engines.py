@@ -10,6 +10,7 @@ from typing import Any
 
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import NAMES
+from q4engine.sweep.tables import of_table, one_text, only, variables_of
 
 PHASES = ("load", "prefill", "decode", "whole")
 """What is timed: until the model can be used, the prompt, the text generated behind it, all of a program's life."""
@@ -66,18 +67,6 @@ BUILT_IN = {
 }
 
 
-@dataclass(frozen=True)
-class Build:
-    """An interpreter that has q4engine installed, empty: this one. ``variables``: of its environment."""
-
-    name: str
-    python: str = ""
-    variables: tuple[tuple[str, str], ...] = ()
-
-    def as_data(self) -> list[Any]:
-        return [self.python, [list(pair) for pair in self.variables]]
-
-
 def engines_of(table: Mapping[str, Any]) -> dict[str, Engine]:
     """The engines that a plan may name: those built in, and its own [engines.NAME]. Q4Error names what is wrong."""
     found = dict(BUILT_IN)
@@ -85,38 +74,26 @@ def engines_of(table: Mapping[str, Any]) -> dict[str, Engine]:
         place = f"engines.{name}"
         if not _NAME.fullmatch(name):
             raise Q4Error(f"[engines]: {shown(name)} is no name for an engine")
-        given = _table(given, place)
+        given = of_table(given, place)
         if name in BUILT_IN:
-            _only(given, place, ("python",))
+            only(given, place, ("python",))
             if name != LLAMA_CPP:
                 raise Q4Error(f"[{place}]: q4engine's own come with a build: give [builds.NAME] python = …")
-            found[name] = Engine(name, BUILT_IN[name].axes, python=_one_text(given.get("python"), f"{place}.python"))
+            found[name] = Engine(name, BUILT_IN[name].axes, python=one_text(given.get("python"), f"{place}.python"))
         else:
             found[name] = _commanded(name, given, place)
     return found
 
 
-def builds_of(table: Mapping[str, Any]) -> dict[str, Build]:
-    """The builds that a plan may name: "this", and its own [builds.NAME]."""
-    found = {"this": Build("this")}
-    for name, given in table.items():
-        place = f"builds.{name}"
-        given = _table(given, place)
-        _only(given, place, ("python", "environment"))
-        python = _one_text(given.get("python", ""), f"{place}.python", may_be_empty=True)
-        found[name] = Build(name, python, _variables(given, place))
-    return found
-
-
 def _commanded(name: str, given: Mapping[str, Any], place: str) -> Engine:
-    _only(given, place, ("command", "environment", *PHASES))
+    only(given, place, ("command", "environment", *PHASES))
     command = given.get("command")
     if not isinstance(command, list) or not command or not all(isinstance(word, str) and word for word in command):
         raise Q4Error(f'[{place}]: command is a list of words, as ["./run", "{{model}}", "-n", "{{generate}}"]')
     readings = tuple(_reading(phase, given[phase], place) for phase in PHASES if phase in given)
     if not readings:
         raise Q4Error(f"[{place}]: say where a time is told: {', '.join(PHASES)} = {{ seconds = 'took ([0-9.]+) s' }}")
-    engine = Engine(name, frozenset(), tuple(command), readings, _variables(given, place))
+    engine = Engine(name, frozenset(), tuple(command), readings, variables_of(given, place))
     if unknown := sorted(engine.placeholders - set(NAMES)):
         raise Q4Error(f"[{place}]: command: there is no {{{unknown[0]}}}, expected {', '.join(NAMES)}")
     axes = engine.placeholders | {"engine", "mask"} | ({"type"} if "model" in engine.placeholders else set())
@@ -150,28 +127,3 @@ def _names_in(word: str) -> list[str]:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _table(given: object, place: str) -> Mapping[str, Any]:
-    if not isinstance(given, dict):
-        raise Q4Error(f"{place}: found {shown(given)}, expected a table")
-    return given
-
-
-def _only(given: Mapping[str, Any], place: str, known: tuple[str, ...]) -> None:
-    if unknown := sorted(set(given) - set(known)):
-        raise Q4Error(f"[{place}]: there is no {shown(unknown[0])}, expected {', '.join(known)}")
-
-
-def _one_text(given: object, place: str, may_be_empty: bool = False) -> str:
-    if not isinstance(given, str) or not (given or may_be_empty):
-        raise Q4Error(f"{place}: found {shown(given)}, expected a text")
-    return given
-
-
-def _variables(given: Mapping[str, Any], place: str) -> tuple[tuple[str, str], ...]:
-    table = _table(given.get("environment", {}), f"{place}.environment")
-    for name, value in table.items():
-        if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
-            raise Q4Error(f"[{place}]: environment: {shown(name)} = {shown(value)}: expected a text")
-    return tuple(sorted(table.items()))

@@ -16,16 +16,17 @@ from analysis import sweep_file
 from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.mixtures import TARGETS
+from q4engine.sweep.builds import MATRIX, Build, builds_of, of_matrix
 from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
 from q4engine.sweep.constraint import Constraint
-from q4engine.sweep.engines import Build, Engine, builds_of, engines_of
+from q4engine.sweep.engines import Engine, engines_of
 
 MOST_COMBINATIONS = 100_000
 _MOST_RUNS = 200_000
 _MOST_BYTES = 1 << 20
 _MOST_SECONDS = 30 * 86400.0
 _CPUS = "cpus"
-_TABLES = ("axes", "engines", "builds")
+_TABLES = ("axes", "engines", "builds", "matrix")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Plan:
     combinations: tuple[Combination, ...]
     skipped: tuple[tuple[str, int], ...] = ()
     engines: Mapping[str, Engine] = field(default_factory=lambda: engines_of({}))
-    builds: Mapping[str, Build] = field(default_factory=lambda: builds_of({}))
+    builds: Mapping[str, Build] = field(default_factory=lambda: builds_of({}, {}, Path()))
     folder: Path = Path()
 
     def settings(self) -> dict[str, Any]:
@@ -113,8 +114,11 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     )
     if pace.target is not None and "repetitions" not in data:
         pace = Pace(**{**vars(pace), "blocks": 100})
-    engines, builds = engines_of(tables["engines"]), builds_of(tables["builds"])
+    engines, builds = engines_of(tables["engines"]), builds_of(tables["builds"], tables["matrix"], folder)
     values = _values_of_axes(tables["axes"])
+    values["build"] = list(
+        dict.fromkeys(each for name in values["build"] for each in (of_matrix(builds) if name == MATRIX else [name]))
+    )
     _check_names(values, engines, builds)
     found, skipped = _expanded(values, engines, _constraints(data.get("skip", [])))
     if not found:

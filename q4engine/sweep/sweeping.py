@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from q4engine.errors import Q4Error
+from q4engine.sweep.build_maker import make_builds, without
 from q4engine.sweep.combination import Combination
 from q4engine.sweep.estimate import in_words, seconds_of
 from q4engine.sweep.one_run import make_run
@@ -56,6 +57,7 @@ class Sweep:
         self._listener = listener
         self._runs = {(run.combination, run.block): run for run in results.runs()}
         self._absent: dict[Combination, str] = {}
+        self._builds: Mapping[str, Mapping[str, Any]] = {}
 
     def go(self, repeat: Sequence[str] = ()) -> Summary:
         """Makes all runs that are not there, and again those whose state is one of ``repeat``.
@@ -83,12 +85,23 @@ class Sweep:
         return self._summary(ended)
 
     def _prepare(self) -> None:
-        """Names the plan in the results, and makes the types that are wanted before anything is timed."""
+        """Names the plan in the results, and makes builds and types that are wanted before anything is timed."""
+        self._make_builds()
         paths = {path for each in self._plan.combinations if (path := self._plan.model_path(each)) is not None}
         found = {path.resolve(): path.stat() for path in sorted(paths) if path.is_file()}
         self._results.begin(self._plan.name, self._plan.settings(), found)
         for each in self._plan.combinations:
             self._model(each)
+
+    def _make_builds(self) -> None:
+        """Builds that do not exist here are said and left out; of one that fails nothing is run."""
+        made = make_builds(self._plan, self._listener.note)
+        for name, why in made.skipped.items():
+            self._listener.note(f"skipped: build {name}: {why}")
+        for name, why in made.failed.items():
+            self._listener.note(f"error: build {name}: {why}; what needs it is not run")
+            self._absent |= {each: why for each in self._plan.combinations if each.text("build") == name}
+        self._plan, self._builds = without(self._plan, made), made.facts
 
     def _model(self, combination: Combination) -> Path | None:
         """The file to run. Where there is none the combination is set aside, and a line says so once."""
@@ -123,6 +136,8 @@ class Sweep:
         run = make_run(self._plan, combination, model, block, attempt, self._machine)
         if model is not None and not model.is_file() and self._model(combination) is None:
             return  # removed meanwhile: the run says nothing
+        if facts := self._builds.get(combination.text("build")):
+            run = replace(run, engine={**run.engine, "build": facts})
         self._results.add(run)
         self._runs[combination, block] = run
 
