@@ -125,7 +125,7 @@ build/stamps/installed: $(NATIVE) build/stamps/dependencies
 
 build/stamps/test-tools: build/stamps/dependencies
 	@echo "q4engine: installing test tools"
-	@$(PYTHON_VENV) -m pip install -qq $$($(PYTHON_VENV) toolchains/requirements.py test dev | tr -d ' ')
+	@$(PYTHON_VENV) -m pip install -qq $$($(PYTHON_VENV) toolchains/requirements.py test fleet dev | tr -d ' ')
 	@touch $@
 
 $(SOURCE): | build/stamps/dependencies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from analysis.phase import Phase, Step
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 20240501
+_FEW_ROWS = 2048
 
 Interval = tuple[float, float]
 
@@ -52,17 +54,32 @@ def resample(
     rows = rows_of(steps, events)
     if len(rows) < least:
         return None
-    generator = np.random.default_rng(seed)
-    picks = generator.integers(len(rows), size=(RESAMPLES, len(rows)))
-    # a multiplicity matrix times the rows: memory stays [resamples, steps] whatever the number of events
-    times_drawn = np.zeros((RESAMPLES, len(rows)))
-    np.add.at(times_drawn, (np.arange(RESAMPLES)[:, None], picks), 1.0)
+    times_drawn = _times_drawn(len(rows), seed)
     names = [*events, "SECONDS", "TOKENS"]
     constants = {"LINE": float(LINE_BYTES), "SLOTS": float(slots) if slots else None}
     drawn = (dict(zip(names, map(float, sums), strict=True)) for sums in times_drawn @ rows)
     outcomes = [formula.evaluate({**sums, **constants}) for sums in drawn]
     known = [outcome for outcome in outcomes if not isinstance(outcome, Unknown)]
     return np.array(known) if len(known) >= RESAMPLES // 2 else None
+
+
+def _times_drawn(n: int, seed: int) -> np.ndarray:
+    """[resamples, n]: how often each of n rows is drawn. Memory stays so whatever the number of events."""
+    return _few_drawn(n, seed) if n <= _FEW_ROWS else _drawn(n, seed)
+
+
+def _drawn(n: int, seed: int) -> np.ndarray:
+    picks = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
+    found = np.empty((RESAMPLES, n))
+    for place, row in enumerate(picks):
+        found[place] = np.bincount(row, minlength=n)
+    return found
+
+
+@lru_cache(maxsize=2)
+def _few_drawn(n: int, seed: int) -> np.ndarray:
+    """The same for the next ratio of the same phase."""
+    return _drawn(n, seed)
 
 
 def resample_ratio(rows: np.ndarray, *, least: int = 8, seed: int = SEED) -> np.ndarray | None:

@@ -26,12 +26,17 @@ def middle(values: Values) -> float:
     return float(np.median(values))
 
 
-def interval(values: Values) -> Interval | None:
-    """The 95 % interval of the median that the values are drawn around; None with fewer than `LEAST`."""
-    if len(values) < LEAST:
+def interval(values: Values, level: float = LEVEL) -> Interval | None:
+    """The interval of the median that the values are drawn around; None with too few, for 95 % fewer than `LEAST`."""
+    if not reaches(len(values), level):
         return None
-    low, high = intervals(np.asarray(values, dtype=np.float64))
+    low, high = intervals(np.asarray(values, dtype=np.float64), level)
     return float(low), float(high)
+
+
+def reaches(n: int, level: float = LEVEL) -> bool:
+    """Whether the interval from the least to the largest of so many values covers their median that often."""
+    return n > 1 and 1.0 - 2 / (1 << n) >= level
 
 
 def intervals(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +79,12 @@ def ratios(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return found
 
 
-def interval_of_difference(one: Values, other: Values) -> Interval | None:
-    """The 95 % interval of one's median less other's, of values that have no blocks in common; None of too few.
+def interval_of_difference(one: Values, other: Values, level: float = LEVEL) -> Interval | None:
+    """The interval of one's median less other's, of values that have no blocks in common; None of too few.
 
     From both medians' own intervals, as Zou and Donner (2008) put such together.
     """
-    first, second = interval(one), interval(other)
+    first, second = interval(one, level), interval(other, level)
     if first is None or second is None:
         return None
     middles = middle(one), middle(other)

@@ -19,6 +19,7 @@ REPORTS = {
     "compare": "what changed between two captures",
     "scaling": "speed over threads and prompt length, from a folder of captures",
     "sweep": "tables and pictures of what q4engine sweep measured, with intervals",
+    "fleet": "thousands of captures: slow devices, regressions, groups",
     "roofline": "phases and operations under the bandwidth and arithmetic measured",
     "functions": "the share of each function, per phase",
     "markers": "a markers file from the hits of a probe, for any engine",
