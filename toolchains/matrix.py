@@ -22,7 +22,6 @@ from typing import Any
 
 import arm64_python
 from arm import DEFAULT_CPU
-from cross import prepare
 from host import NATIVE_ARM, REPO, ToolError, UsageError, main, run, say
 from kernel_cost import mca
 from kernel_cost.__main__ import count, cycles
@@ -108,9 +107,7 @@ def held_bits(made: Made) -> int:
 
 def kernels_of(made: Made, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Instructions, and work a cycle where LLVM's tools are here, of the kernels with these names."""
-    compiler = compiler_of(made.recipe)
-    environment = {**prepare(family(made.recipe)), **compiler.environment}
-    run(["cmake", "--build", made.folder, "--target", "q4_kernel_cost"], environment)
+    run(["cmake", "--build", made.folder, "--target", "q4_kernel_cost"], compiler_of(made.recipe).environment)
     emulator = Emulator(made.folder / "q4_kernel_cost")
     subjects = {subject.label: subject for subject in emulator.subjects()}
     code = mca.disassemble(emulator.binary) if mca.available() else {}

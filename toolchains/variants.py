@@ -99,7 +99,8 @@ def _zig(recipe: Recipe) -> tuple[tuple[str, ...], dict[str, str]]:
         environment = prepare("zig")
     except ToolError as error:
         raise Absent(f"zig is not here: {error}") from None
-    return (environment["Q4_ZIG"], "cc"), environment
+    command = environment["Q4_ZIG"], "cc"
+    return command, environment if recipe.target == ARM else {**environment, "CC": " ".join(command)}
 
 
 def _zig_version() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
-from q4engine.sweep.tables import of_table, one_text, only, variables_of
+from q4engine.sweep.plan_tables import of_table, one_text, only, variables_of
 
 HOST, ARM = "host", "aarch64"
 MATRIX = "matrix"
@@ -113,7 +113,7 @@ def _recipes(matrix: Mapping[str, Any], folder: Path) -> list[Recipe]:
         return []
     only(matrix, "matrix", _MATRIX_KEYS)
     source = str(folder / one_text(matrix.get("source"), "matrix.source"))
-    values = [
+    values: list[list[Any]] = [
         _several(matrix, "compiler", ["gcc"], lambda each: bool(_COMPILER.fullmatch(each)), "gcc, clang-19, zig"),
         _several(matrix, "level", ["-O3"], _LEVELS.__contains__, ", ".join(_LEVELS)),
         _truths(matrix),
@@ -121,7 +121,7 @@ def _recipes(matrix: Mapping[str, Any], folder: Path) -> list[Recipe]:
         _flag_lists(matrix),
         _several(matrix, "target", [HOST], (HOST, ARM).__contains__, f"{HOST}, {ARM}"),
     ]
-    found = [Recipe(source, *each) for each in itertools.product(*values)]  # type: ignore[arg-type]
+    found = [Recipe(source, *each) for each in itertools.product(*values)]
     if len(found) > _MOST_BUILDS:
         raise Q4Error(f"[matrix]: has {len(found)} builds, expected at most {_MOST_BUILDS}")
     return found

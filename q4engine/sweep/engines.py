@@ -10,7 +10,7 @@ from typing import Any
 
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import NAMES
-from q4engine.sweep.tables import of_table, one_text, only, variables_of
+from q4engine.sweep.plan_tables import of_table, one_text, only, variables_of
 
 PHASES = ("load", "prefill", "decode", "whole")
 """What is timed: until the model can be used, the prompt, the text generated behind it, all of a program's life."""

@@ -17,6 +17,7 @@ from host import ToolError, UsageError
 from models.tiny import write_tiny
 
 from q4engine.errors import Q4Error
+from q4engine.sweep import plan_tables
 from q4engine.sweep.build_maker import make_builds, make_one, without
 from q4engine.sweep.builds import Recipe, builds_of, refused
 from q4engine.sweep.plan_file import plan_of
@@ -87,6 +88,13 @@ def test_what_is_wrong_with_a_matrix_is_one_line(given: dict[str, Any], message:
     with pytest.raises(Q4Error) as error:
         plan(given)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_tables_are_checked_first() -> None:
+    for given in ([], {"environment": {"=": "x"}}, {"environment": []}):
+        with pytest.raises(Q4Error, match="a"):
+            plan_tables.variables_of(plan_tables.of_table(given, "a"), "a")
+    assert plan_tables.variables_of({"environment": {"b": "1", "a": "2"}}, "a") == (("a", "2"), ("b", "1"))
 
 
 # ---- making ----------------------------------------------------------------------------------------------------------
@@ -224,7 +232,7 @@ def test_a_build_of_the_matrix_holds_its_bits(tmp_path: Path) -> None:
         pytest.skip(str(error))
     assert matrix_command.held_bits(made) >= len(json.loads(bits_file().read_text()))
     said = subprocess.run(
-        [made.python, "-c", "import q4engine; print(q4engine.__file__)"], capture_output=True, text=True
+        [made.python, "-P", "-c", "import q4engine; print(q4engine.__file__)"], capture_output=True, text=True
     )
     assert said.stdout.startswith(str(made.folder))
 
