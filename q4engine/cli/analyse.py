@@ -6,12 +6,13 @@ A folder named ``analysis`` that lies where one works hides nothing here, since 
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 from importlib.util import find_spec
 
 from q4engine.cli import options
 from q4engine.cli.parsing import Parser
-from q4engine.errors import Q4Error
+from q4engine.errors import Q4Error, shown
 
 REPORTS = {
     "stalls": "what bounds each phase and token, by how much, and how sure that is",
@@ -51,8 +52,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     assert isinstance(parser, Parser)
     parser.passes_on = True
-    parser.add_argument("report", choices=REPORTS, metavar="REPORT", help=", ".join(REPORTS))
+    parser.add_argument("report", choices=REPORTS, type=_report, metavar="REPORT", help=", ".join(REPORTS))
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="what the report takes")
+
+
+def _report(name: str) -> str:
+    """An argparse type: a report that there is."""
+    if name in REPORTS:
+        return name
+    close = difflib.get_close_matches(name, REPORTS, 1)
+    expected = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(REPORTS)}"
+    raise argparse.ArgumentTypeError(f"there is no report {shown(name)}, {expected}")
 
 
 def run(args: argparse.Namespace) -> int:

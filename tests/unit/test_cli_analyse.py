@@ -57,7 +57,10 @@ def test_a_folder_called_analysis_hides_nothing(tmp_path: Path) -> None:
 def test_mistakes(q4: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     result = q4("analyse", "stalls", "nowhere.csv")
     assert (result.code, result.out) == (1, "") and result.err.startswith("error: nowhere.csv")
-    assert q4("analyse", "stals", "x").code == 2 and q4("analyse").code == 2
+    assert q4("analyse").code == 2
+    for name, answer in (("stals", "did you mean stalls?"), ("zzz", "expected one of stalls, timeline, ")):
+        result = q4("analyse", name, "x")
+        assert result.code == 2 and f"there is no report '{name}', {answer}" in result.err
     assert q4("analyse", "stalls", "--nope", "x").code == 2
     monkeypatch.setattr(analyse, "find_spec", lambda _: None)
     result = q4("analyse", "stalls", CAPTURE)
