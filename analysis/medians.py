@@ -17,6 +17,10 @@ COMPARED = 0.96
 LEAST = 6
 """Values from which on an interval of the median reaches 95 %: from the least to the largest of five it is 93.75 %."""
 
+_MOST_OF_A_SIDE = 1000
+"""Values of which pairs are made, taken evenly out of more."""
+_COUNTED_EXACTLY = 60
+
 Interval = tuple[float, float]
 Values = Sequence[float] | np.ndarray
 
@@ -92,3 +96,46 @@ def interval_of_difference(one: Values, other: Values, level: float = LEVEL) -> 
     below = math.hypot(middles[0] - first[0], second[1] - middles[1])
     above = math.hypot(first[1] - middles[0], middles[1] - second[0])
     return difference - below, difference + above
+
+
+def times(one: Values, other: Values) -> tuple[float, Interval | None]:
+    """How many times ``one`` is ``other``, values above 0 that have no blocks in common, and the 95 % interval of it.
+
+    The median of all pairs' ratios (Hodges and Lehmann 1963) between the order statistics that the rank test of Mann
+    and Whitney gives: exact whatever the distribution, and there from four values on each side.
+    """
+    first, second = (np.log(_thinned(np.asarray(values, dtype=np.float64))) for values in (one, other))
+    ordered = np.sort((first[:, None] - second[None, :]).ravel())
+    k = _pairs_cut_off(len(first), len(second))
+    middle_ratio = math.exp(float(np.median(ordered)))
+    return middle_ratio, (math.exp(ordered[k - 1]), math.exp(ordered[-k])) if k else None
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """So many of them, evenly by size."""
+    if len(values) <= _MOST_OF_A_SIDE:
+        return values
+    found: np.ndarray = np.sort(values)[np.linspace(0, len(values) - 1, _MOST_OF_A_SIDE).round().astype(int)]
+    return found
+
+
+def _pairs_cut_off(n: int, m: int) -> int:
+    """The rank of the interval's ends among n x m pairs, from either side; 0 where even the outermost are too near."""
+    tail = (1 - LEVEL) / 2
+    if min(n, m) > _COUNTED_EXACTLY:
+        return max(0, math.floor(n * m / 2 - 1.959964 * math.sqrt(n * m * (n + m + 1) / 12)))
+    # the numbers of arrangements with 0, 1, ... inversions: the Gaussian binomial, factor by factor
+    counts = [1] + [0] * (n * m // 2)
+    few, many = min(n, m), max(n, m)
+    for i in range(1, few + 1):
+        for at in range(len(counts) - 1, many + i - 1, -1):
+            counts[at] -= counts[at - many - i]
+        for at in range(i, len(counts)):
+            counts[at] += counts[at - i]
+    most, below, k = tail * math.comb(n + m, n), 0, 0
+    for count in counts:
+        below += count
+        if below > most:
+            break
+        k += 1
+    return k

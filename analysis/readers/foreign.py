@@ -65,7 +65,7 @@ FOREIGN = (
     ),
     Foreign(
         "a table of speeds by q4engine bench or llama-bench",
-        "it holds no counts; `q4engine bench --capture DIR` records them for `python -m analysis.scaling DIR`",
+        "`python -m analysis.benchmarks` reads it; it holds no counts, which `q4engine bench --capture DIR` records",
         re.compile(
             r"^\s{0,8}\|?\s{0,8}(?:model|threads)\s.{0,200}\|\s{0,40}t/s\b|^\"?build_commit\"?,"
             r"|^CREATE TABLE IF NOT EXISTS (?:test|llama_bench)\b"

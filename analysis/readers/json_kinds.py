@@ -18,6 +18,7 @@ _WORDS = ("thread", "core", "die", "socket", "node", "cluster", "cache", "cpu", 
 """Keys of perf's whose values are no numbers."""
 _NO_COUNTS = "it holds no counts; record some with `perf stat -j` or `q4engine run --capture FILE.csv`"
 _SPEEDS = "it holds speeds, no counts; `q4engine bench --capture DIR` records them for `python -m analysis.scaling DIR`"
+_READ = "`python -m analysis.benchmarks` reads it; it holds no counts, which `q4engine bench --capture DIR` records"
 
 # Keys of which a file of the tool has all, what it is, and what to do. The most telling first.
 _KINDS: tuple[tuple[frozenset[str], str, str], ...] = (
@@ -36,8 +37,8 @@ _KINDS: tuple[tuple[frozenset[str], str, str], ...] = (
         "an answer of WindowsPerf as JSON",
         "hand over what `wperf stat` prints without -json",
     ),
-    (frozenset(("build_commit", "avg_ts")), "an answer of llama-bench", _SPEEDS),
-    (frozenset(("n_prompt", "n_gen", "avg_ts")), "an answer of llama-bench", _SPEEDS),
+    (frozenset(("build_commit", "avg_ts")), "an answer of llama-bench", _READ),
+    (frozenset(("n_prompt", "n_gen", "avg_ts")), "an answer of llama-bench", _READ),
     (frozenset(("pp", "tg", "speed_tg")), "an answer of llama-batched-bench", _SPEEDS),
     (frozenset(("timings", "predicted_per_second")), "an answer of llama-server", _NO_COUNTS),
     (frozenset(("request_throughput",)), "an answer of a serving benchmark", _NO_COUNTS),

@@ -1,4 +1,4 @@
-"""What is measured: prompts (pp) and generation (tg), at a depth of tokens that are in the cache already."""
+"""What is measured: prompts (pp), generation (tg) and both in one, behind a depth of tokens that the cache has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from q4engine.profiling.recording import kv_bytes_read, weight_bytes_per_token
 
 @dataclass(frozen=True)
 class Case:
-    """``n_prompt`` tokens evaluated at once, or ``n_gen`` tokens one after the other, behind ``depth`` tokens."""
+    """``n_prompt`` tokens evaluated at once, then ``n_gen`` tokens one after the other, behind ``depth`` tokens."""
 
     n_prompt: int
     n_gen: int
@@ -19,9 +19,15 @@ class Case:
 
     @property
     def name(self) -> str:
-        """pp512, tg128; at a depth "tg128 @ d2048"."""
-        name = f"pp{self.n_prompt}" if self.n_prompt else f"tg{self.n_gen}"
+        """pp512, tg128, pp512+tg128; at a depth "tg128 @ d2048"."""
+        parts = [f"pp{self.n_prompt}"] * bool(self.n_prompt) + [f"tg{self.n_gen}"] * bool(self.n_gen)
+        name = "+".join(parts)
         return f"{name} @ d{self.depth}" if self.depth else name
+
+    @property
+    def is_one_kind(self) -> bool:
+        """Whether one limit of the machine is its own: a prompt with its generation has one of each."""
+        return not (self.n_prompt and self.n_gen)
 
     @property
     def n_tokens(self) -> int:
@@ -33,13 +39,19 @@ class Case:
         return self.depth + self.n_tokens
 
 
-def cases(prompts: Sequence[int], gens: Sequence[int], depths: Sequence[int]) -> list[Case]:
-    """All combinations, a depth at a time, prompts first. A length of 0 stands for no such test."""
+def cases(
+    prompts: Sequence[int], gens: Sequence[int], depths: Sequence[int], both: Sequence[tuple[int, int]] = ()
+) -> list[Case]:
+    """All combinations, a depth at a time, prompts first. A length of 0 stands for no such test.
+
+    both: lengths of a prompt and of the generation behind it, measured in one.
+    """
 
     def combined() -> Iterator[Case]:
         for depth in depths:
             yield from (Case(n, 0, depth) for n in prompts if n)
             yield from (Case(0, n, depth) for n in gens if n)
+            yield from (Case(*lengths, depth) for lengths in both if any(lengths))
 
     return list(dict.fromkeys(combined()))
 
@@ -61,7 +73,8 @@ def work(engine: Engine, test: Case, n_batch: int) -> Work:
     n_bytes = 0
     if test.n_gen:
         # the token at position p reads the keys and values of p + 1 positions, less where a layer has a window
-        cached = sum(kv_bytes_read(engine, test.depth + i + 1) for i in range(test.n_gen))
+        behind = test.depth + test.n_prompt
+        cached = sum(kv_bytes_read(engine, behind + i + 1) for i in range(test.n_gen))
         n_bytes = test.n_gen * weight_bytes_per_token(engine) + cached
     return Work(n_bytes, _int8_macs(engine, test, n_batch))
 

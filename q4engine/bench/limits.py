@@ -29,15 +29,20 @@ class Limit:
 
 
 class Limits:
-    """Measures the limit that matters to a test: reading for a generation, int8 products for a prompt."""
+    """Measures the limit that matters to a test: reading for a generation, int8 products for a prompt.
+
+    A prompt with its generation has both, one behind the other, so none that its speed could be a share of.
+    """
 
     def __init__(self, engine: Engine, test: Case) -> None:
         self._model: Any = engine.native
         self._generation = test.n_gen > 0
+        self._is_one_kind = test.is_one_kind
         self.limit: Limit | None = None
 
     def measure(self) -> None:
-        if self._model is None:  # the NumPy backend has neither packed weights nor threads
+        # the NumPy backend has neither packed weights nor threads
+        if self._model is None or not self._is_one_kind:
             return
         for _ in range(PASSES):
             if self._generation:

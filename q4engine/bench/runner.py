@@ -84,14 +84,14 @@ class Result:
         return self.energy.joules / (self.test.n_tokens * len(self.own.seconds))
 
     @property
-    def rate(self) -> float:
-        """GB/s of a generation, GOP/s of a prompt: the median repetition's."""
-        return rate_of(self.work, self.test, median(self.own.seconds))
+    def rate(self) -> float | None:
+        """GB/s of a generation, GOP/s of a prompt: the median repetition's. None of both in one test."""
+        return rate_of(self.work, self.test, median(self.own.seconds)) if self.test.is_one_kind else None
 
     @property
     def reached(self) -> float | None:
         """Percent of the limit, whether or not it can be."""
-        return 100.0 * self.rate / self.limit.rate if self.limit else None
+        return 100.0 * self.rate / self.limit.rate if self.limit and self.rate is not None else None
 
     @property
     def exceeds_limit(self) -> bool:

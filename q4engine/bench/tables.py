@@ -82,7 +82,13 @@ def _rate(series: Series) -> str:
 
 
 def _work(result: Result) -> str:
-    return f"{result.rate:.1f} {'GB/s' if result.test.n_gen else 'GOP/s'}"
+    return "–" if result.rate is None else f"{result.rate:.1f} {_unit(result)}"
+
+
+def _unit(result: Result) -> str | None:
+    if not result.test.is_one_kind:
+        return None
+    return "GB/s" if result.test.n_gen else "GOP/s"
 
 
 def _share(result: Result) -> str:
@@ -115,7 +121,7 @@ def as_dict(row: Row) -> dict[str, Any]:
         "bytes_per_test": result.work.n_bytes,
         "int8_macs_per_test": result.work.int8_macs,
         "rate": result.rate,
-        "rate_unit": "GB/s" if test.n_gen else "GOP/s",
+        "rate_unit": _unit(result),
         "limit": limit.name if limit else None,
         "limit_rate": limit.rate if limit else None,
         "percent_of_limit": result.percent_of_limit,

@@ -17,10 +17,11 @@ from q4engine.errors import Q4Error, shown
 REPORTS = {
     "stalls": "what bounds each phase and token, by how much, and how sure that is",
     "timeline": "steps over time, how they spread, and what each one went to",
-    "compare": "what changed between two captures",
+    "compare": "what changed from one capture to others, and what makes the difference",
     "scaling": "speed over threads and prompt length, from a folder of captures",
     "sweep": "tables and pictures of what q4engine sweep measured, with intervals",
     "fleet": "thousands of captures: slow devices, regressions, groups",
+    "benchmarks": "speeds by llama-bench or bench, with bandwidth, spread, comparisons",
     "roofline": "phases and operations under the bandwidth and arithmetic measured",
     "functions": "the share of each function, per phase",
     "markers": "a markers file from the hits of a probe, for any engine",

@@ -19,7 +19,7 @@ from q4engine.cli.options import note
 from q4engine.cli.placing import add_placing, place
 from q4engine.cli.sustaining import add_sustaining, check_sustaining, sensors_of, sustained
 from q4engine.cpus import MAX_THREADS
-from q4engine.errors import Q4Error
+from q4engine.errors import Q4Error, shown
 
 if TYPE_CHECKING:
     from q4engine.bench.captures import Plan
@@ -39,6 +39,7 @@ examples:
   q4engine bench model.gguf                           pp512 and tg128, five times each
   q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
   q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
+  q4engine bench model.gguf -pg 256,64                a prompt and what follows it as one test
   q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
   q4engine bench model.gguf --vs llama-cpp --explain  which operations make the difference
   q4engine bench model.gguf --power                   joules a token beside the speed
@@ -46,6 +47,7 @@ examples:
   q4engine bench model.gguf --capture scaling -t 1,2,4 -p 16,32,64,128,256,512
 
 pp512: a prompt of 512 tokens, evaluated at once. tg128: 128 tokens, one after the other. "@ d2048": behind 2048 tokens.
+pp256+tg64 (-pg 256,64): both in one, tokens of both over the time of both; no limit of the machine is its own.
 A test is warmed up by one call that is not counted. rate and "of peak" are medians: a generation's bytes per second
 against a plain read of the packed weights on the same threads, measured between the repetitions; a prompt's int8
 operations per second against a loop that does nothing else. Tokens are random; nothing is sampled.
@@ -79,6 +81,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         text += f" (default: {default}{f'; with --capture {_CAPTURED_TOKENS}' * (short == '-n')})" if default else ""
         parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
     integer = options.integer
+    parser.add_argument(
+        "-pg",
+        dest="n_both",
+        metavar="PP,TG",
+        type=_both,
+        action="append",
+        help="besides, a prompt and the tokens generated behind it as one test (more than once)",
+    )
     options.add_threads_batch(parser)
     options.add_no_tuned(parser)
     parser.add_argument(
@@ -144,6 +154,14 @@ def integers(low: int, high: int) -> Callable[[str], list[int]]:
     return parsed
 
 
+def _both(text: str) -> tuple[int, int]:
+    """An argparse type: lengths of a prompt and of the generation behind it."""
+    lengths = integers(0, _MAX_TOKENS)(text)
+    if len(lengths) != 2:
+        raise argparse.ArgumentTypeError(f"{shown(text)} should be two numbers, such as 256,64")
+    return lengths[0], lengths[1]
+
+
 def run(args: argparse.Namespace) -> int:
     """Tables go to stdout, warnings and progress to stderr. What was measured before Ctrl-C or an error is printed."""
     from q4engine.bench.cases import cases
@@ -161,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--events needs --capture")
     if args.sustain is not None:
         return _sustain(args, paths)
-    plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]))
+    plan = cases(_flat(args.n_prompt, [512]), _flat(args.n_gen, [128]), _flat(args.n_depth, [0]), args.n_both or [])
     if not plan:
         args.parser.error("there is nothing to measure: -p and -n are 0")
     rows: list[Row] = []
@@ -219,7 +237,8 @@ def _plan(args: argparse.Namespace, folder: Path, takes: str) -> Plan:
 
     prompts = [n for n in dict.fromkeys(_flat(args.n_prompt, [512])) if n]
     gens = _flat(args.n_gen, [_CAPTURED_TOKENS])
-    if not prompts or len(gens) > 1 or args.n_depth or args.output != "md" or args.cooldown or args.power:
+    others = (args.n_depth, args.n_both, args.output != "md", args.cooldown, args.power)
+    if not prompts or len(gens) > 1 or any(others):
         args.parser.error(takes)
     options.check_events(args)
     events = args.events if args.events is not None else "default"

@@ -142,7 +142,6 @@ BENCH_ABSENT = (
     *_HUB_ABSENT,
     Flags("attention and the cache", "attention is of one form", ("-fa --flash-attn",)),
     Flags("batches", "one size, -b, serves both", ("-ub --ubatch-size",)),
-    Flags("a prompt and text in one test", "-p and -n are measured apart, -d says behind how much", ("-pg",)),
     Flags("embeddings", "text alone is generated", ("-embd --embeddings",)),
     Flags("other machines", "the model runs where the command does", ("-rpc --rpc",)),
     Flags("placing of threads", "-C pins them: 0xf0 or 4-7", ("--cpu-strict",)),

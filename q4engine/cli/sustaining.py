@@ -55,8 +55,8 @@ def check_sustaining(args: argparse.Namespace) -> None:
             args.parser.error("--plot needs --sustain")
         return
     several = len(args.model_position + args.model) > 1 or len([n for some in args.threads or [] for n in some]) > 1
-    others = (args.n_prompt, args.n_gen, args.n_depth, args.repetitions, args.vs, args.capture, args.cooldown)
-    if several or any(others):
+    tests = (args.n_prompt, args.n_gen, args.n_depth, args.n_both, args.repetitions)
+    if several or any(tests) or any((args.vs, args.capture, args.cooldown)):
         args.parser.error("--sustain takes one MODEL, one -t, -tb, -C, -o, --power and --plot")
     if args.output in ("jsonl", "sql"):
         args.parser.error(f"-o {args.output} has a line a test, and --sustain has none: give md, csv or json")

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bench_results import MODEL, result
 from hypothesis import given
 from hypothesis import strategies as st
 from models.tiny import TINY_LLAMA, write_tiny
@@ -18,35 +19,13 @@ from q4engine import cpu_time
 from q4engine.bench import conditions
 from q4engine.bench.cases import Case, Work, cases, work
 from q4engine.bench.limits import Limit
-from q4engine.bench.model import ModelFacts
-from q4engine.bench.runner import Result, Runner, Series, Settings
+from q4engine.bench.runner import Result, Runner, Settings
 from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.tables import Markdown, Row, as_dict, csv_lines, to_json
 from q4engine.bench.targets import random_tokens
 from q4engine.cli import main
 from q4engine.cpu_time import MachineTime
 from q4engine.engine import Engine
-
-STATE = conditions.State(["performance"], [2000.0], {"cpu": 41.5}, 0.5, MachineTime(10.0, 1.0), 5.0, {})
-MODEL = ModelFacts("synthetic.gguf", "llama 135M Q4_0", 90 * 2**20, 134_500_000, 0.04)
-
-
-def result(test: Case, seconds: list[float], peer: list[float] | None = None, limit: Limit | None = None) -> Result:
-    return Result(
-        test=test,
-        n_threads=2,
-        n_batch=512,
-        work=Work(3_000_000_000, 5_000_000_000),
-        started="2026-01-01T00:00:00+00:00",
-        own=Series("q4engine", test.n_tokens, 0.5, seconds),
-        before=STATE,
-        after=STATE,
-        peer=Series("llama.cpp", test.n_tokens, None, peer) if peer else None,
-        limit=limit,
-        migrations=3,
-        others=0.0,
-    )
-
 
 # ---- statistics ------------------------------------------------------------------------------------------------------
 
@@ -87,6 +66,24 @@ def test_names_and_order_are_llama_benchs() -> None:
     assert [test.n_ctx for test in plan] == [512, 78, 128, 2560, 2126, 2176]
 
 
+def test_a_prompt_with_its_generation_is_one_test() -> None:
+    plan = cases([512], [0], [0, 16], [(256, 64), (0, 8), (0, 0)])
+    assert [test.name for test in plan] == [
+        "pp512",
+        "pp256+tg64",
+        "tg8",
+        "pp512 @ d16",
+        "pp256+tg64 @ d16",
+        "tg8 @ d16",
+    ]
+    both = plan[1]
+    assert (both.n_tokens, both.n_ctx, both.is_one_kind, plan[2].is_one_kind) == (320, 320, False, True)
+    row = Row(MODEL, result(both, [3.2, 3.2], limit=None))
+    assert " 100.00 ± 0.00 |" in Markdown(False).row(row) and Markdown(False).row(row).count("–") == 2
+    found = as_dict(row)
+    assert (found["n_prompt"], found["n_gen"], found["rate"], found["rate_unit"]) == (256, 64, None, None)
+
+
 def test_zero_is_no_test_and_no_test_runs_twice() -> None:
     assert [test.name for test in cases([0, 16, 16], [0], [0])] == ["pp16"]
     assert cases([0], [0], [0]) == []
@@ -125,6 +122,8 @@ def test_work_of_a_generation(engine: Engine) -> None:
     position = 2 * 2 * config.n_layers * config.n_kv_heads * config.head_dim  # keys and values, fp16
     assert third.n_bytes - 3 * first.n_bytes == 3 * position  # 1 + 2 + 3 positions against 3 x 1
     assert work(engine, Case(0, 1, 100), 16).n_bytes - first.n_bytes == 100 * position
+    prompt, both = work(engine, Case(5, 0, 95), 16), work(engine, Case(5, 1, 95), 16)
+    assert both == Work(work(engine, Case(0, 1, 100), 16).n_bytes, prompt.int8_macs + first.int8_macs)
 
 
 def test_tokens_are_the_same_every_time_and_in_range() -> None:

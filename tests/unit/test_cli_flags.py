@@ -61,6 +61,7 @@ VALUES = {
     "--plot": "PICTURE",
     "--vs-python": "python3",
     "-o": "csv",
+    "-pg": "4,1",
 }
 WITH = {
     "-td": ("--draft", "MODEL"),
