@@ -1,4 +1,4 @@
-"""Two captures side by side: what changed in which phase, operation and event, and whether it is more than noise.
+"""Captures beside a first one: what changed in which phase, operation and event, and whether it is more than noise.
 
 Every quantity is a ratio of sums over steps (seconds a token, refills a token, stalls a cycle). Its change is resampled
 over the steps of both captures; it counts as changed where the 95 % interval of the relative change leaves 0 out.
@@ -7,7 +7,7 @@ over the steps of both captures; it counts as changed where the 95 % interval of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -20,6 +20,8 @@ from analysis.metrics import tokens_of
 from analysis.phase import METRIC_PREFIX, OK
 from analysis.table import Table
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Of captures, in their order."""
 HEADER_KEYS = (
     "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "n_threads_batch", "cpu", "midr",
     "governor", "q4engine_version", "commit", "command",
@@ -82,9 +84,10 @@ class Comparison:
     """changes: every quantity of the phases that both captures have.  verdicts: (phase, left, right).
 
     settings: header keys that differ, (key, left, right).  unmatched: phases that only one capture has.
-    alone: (phase, `A` or `B`, what only that capture counted or timed).
-    together: (phase, what one does at once and the other apart): such operations have one name in both.
+    alone: (phase, its letter, what only that capture counted or timed).
+    together: (phase, what one does at once and others apart): such operations have one name in all.
     rates: of operations, (phase, name, left, right).
+    letter: of the capture that is compared with A.
     """
 
     changes: list[Change]
@@ -94,6 +97,7 @@ class Comparison:
     alone: list[tuple[str, str, str]]
     together: list[tuple[str, str]] = field(default_factory=list)
     rates: list[tuple[str, str, Rate, Rate]] = field(default_factory=list)
+    letter: str = "B"
 
     def of(self, phase: str, kind: str) -> list[Change]:
         """The changes of this kind in a phase."""
@@ -107,31 +111,56 @@ class Comparison:
 
 
 def compare(left: Capture, right: Capture, by_tensor: bool | None = None) -> Comparison:
-    """Phases are matched by their titles, and in order where no title matches.
+    """The second against the first, as `with_first` does it."""
+    (found,) = with_first([left, right], by_tensor)
+    return found
+
+
+def with_first(captures: Sequence[Capture], by_tensor: bool | None = None) -> list[Comparison]:
+    """Every capture but the first against the first. Operations have the same names in all of them.
+
+    Phases are matched by their titles, and in order where no title matches.
 
     by_tensor: products by their tensors, and what one does at once or on the way of another operation as one kind
     (`analysis.kinds`); without it where the captures are of different engines.
     """
+    first, *others = captures
     if by_tensor is None:
-        by_tensor = left.header.get("engine") != right.header.get("engine")
-    pairs, unmatched = _pairs(left.judged(), right.judged())
-    changes: list[Change] = []
-    verdicts: list[tuple[str, str, str]] = []
-    alone: list[tuple[str, str, str]] = []
-    together: list[tuple[str, str]] = []
-    rates: list[tuple[str, str, Rate, Rate]] = []
-    for one, other in pairs:
-        title = one.title if one.title == other.title else f"{one.title} / {other.title}"
-        verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
-        changes += _of_phases(title, one, other)
-        changes += _whole_times(title, one, left.table, other, right.table)
-        sides = _Sides.of(one, left.table, other, right.table, by_tensor)
-        if sides is not None:
-            changes += _of_operations(title, sides)
-            together += [(title, text) for text in sides.together]
-            rates += [(title, printable(name, 40), *pair) for name, pair in sides.rates().items()]
-        alone += _alone(title, one, left.table, other, right.table)
-    return Comparison(changes, verdicts, _settings(left, right), unmatched, alone, together, rates)
+        by_tensor = any(other.header.get("engine") != first.header.get("engine") for other in others)
+    phases = first.judged()
+    matched = [_pairs(phases, other.judged()) for other in others]
+    tables = [capture.table for capture in captures]
+    found = [
+        Comparison([], [], _settings(first, other), unmatched, [], letter=letter)
+        for letter, other, (_, unmatched) in zip(LETTERS[1:], others, matched, strict=False)
+    ]
+    for phase in phases:
+        partners = [next((other for one, other in pairs if one is phase), None) for pairs, _ in matched]
+        sides, together = _named([phase, *partners], tables, by_tensor)
+        for number, (result, other) in enumerate(zip(found, partners, strict=True), 1):
+            if other is not None:
+                _add(result, (phase, first.table, sides[0]), (other, tables[number], sides[number]), together)
+    return found
+
+
+def _add(
+    result: Comparison,
+    left: tuple[JudgedPhase, Table, _Side | None],
+    right: tuple[JudgedPhase, Table, _Side | None],
+    together: Sequence[str],
+) -> None:
+    """What a phase, its table and its operations' rows tell beside those of the first capture."""
+    (one, left_table, side), (other, right_table, other_side) = left, right
+    title = one.title if one.title == other.title else f"{one.title} / {other.title}"
+    result.verdicts.append((title, str(one.judgement.combined.outcome), str(other.judgement.combined.outcome)))
+    result.changes.extend(_of_phases(title, one, other))
+    result.changes.extend(_whole_times(title, one, left_table, other, right_table))
+    if side is not None and other_side is not None:
+        result.changes.extend(_of_operations(title, side, other_side))
+        result.together.extend((title, text) for text in together)
+        rates = _rates(side, other_side).items()
+        result.rates.extend((title, printable(name, 40), *pair) for name, pair in rates)
+    result.alone.extend(_alone(title, result.letter, one, left_table, other, right_table))
 
 
 def _pairs(
@@ -205,39 +234,45 @@ REST = "outside of operations"
 
 
 @dataclass(frozen=True)
-class _Sides:
-    """Rows of operations of a phase in both captures, with a name for each row."""
+class _Side:
+    """Rows of operations of a phase in one capture, with a name for each row."""
 
-    phases: tuple[JudgedPhase, JudgedPhase]
-    rows: tuple[pd.DataFrame, pd.DataFrame]
-    names: tuple[pd.Series, pd.Series]
-    together: list[str]
+    phase: JudgedPhase
+    rows: pd.DataFrame
+    names: pd.Series
 
-    @classmethod
-    def of(
-        cls, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table, by_tensor: bool
-    ) -> _Sides | None:
-        """None unless both have some; of an emulator, whose clock compares with nothing, there are none."""
-        rows = [
-            operations.timed_rows(table, _tokens(phase)) for phase, table in ((left, left_table), (right, right_table))
-        ]
-        if rows[0] is None or rows[1] is None or left.context.emulated or right.context.emulated:
-            return None
-        together: list[str] = []
-        names = rows[0]["op"], rows[1]["op"]
-        if by_tensor:
-            found = kinds.shared(rows[0], rows[1])
-            names, together = (found.left, found.right), found.together
-        return cls((left, right), (rows[0], rows[1]), names, together)
 
-    def rates(self) -> dict[str, tuple[Rate, Rate]]:
-        """Of each operation that either has, in the order of their time."""
-        found: list[dict[str, Rate]] = []
-        for phase, rows, names in zip(self.phases, self.rows, self.names, strict=True):
-            tokens = max(1, sum(_tokens(phase).values()))
-            found.append({one.name: _rate(one, tokens) for one in operations.gathered(rows, names)})
-        both = {name: (found[0].get(name, Rate()), found[1].get(name, Rate())) for name in {**found[0], **found[1]}}
-        return {name: pair for name, pair in both.items() if any(math.isfinite(x) for r in pair for x in astuple(r))}
+def _named(
+    phases: Sequence[JudgedPhase | None], tables: Sequence[Table], by_tensor: bool
+) -> tuple[list[_Side | None], list[str]]:
+    """A phase's operations in each capture that has some; of an emulator, whose clock compares with nothing, none.
+
+    With them what has one name in all that is done at once in some, in words.
+    """
+    known: dict[str, tuple[JudgedPhase, pd.DataFrame]] = {}
+    for letter, phase, table in zip(LETTERS, phases, tables, strict=False):
+        rows = None
+        if phase is not None and not phase.context.emulated:
+            rows = operations.timed_rows(table, _tokens(phase))
+        if phase is not None and rows is not None:
+            known[letter] = phase, rows
+    names = {letter: rows["op"] for letter, (_, rows) in known.items()}
+    together: list[str] = []
+    if by_tensor and len(known) > 1:
+        shared = kinds.shared({letter: rows for letter, (_, rows) in known.items()})
+        names, together = shared.names, shared.together
+    sides = {letter: _Side(phase, rows, names[letter]) for letter, (phase, rows) in known.items()}
+    return [sides.get(letter) for letter in LETTERS[: len(phases)]], together
+
+
+def _rates(left: _Side, right: _Side) -> dict[str, tuple[Rate, Rate]]:
+    """Of each operation that either has, in the order of their time."""
+    found: list[dict[str, Rate]] = []
+    for side in (left, right):
+        tokens = max(1, sum(_tokens(side.phase).values()))
+        found.append({one.name: _rate(one, tokens) for one in operations.gathered(side.rows, side.names)})
+    both = {name: (found[0].get(name, Rate()), found[1].get(name, Rate())) for name in {**found[0], **found[1]}}
+    return {name: pair for name, pair in both.items() if any(math.isfinite(x) for r in pair for x in astuple(r))}
 
 
 def _rate(one: operations.Operation, tokens: int) -> Rate:
@@ -246,15 +281,15 @@ def _rate(one: operations.Operation, tokens: int) -> Rate:
     return Rate(read / tokens, read / one.elapsed if one.elapsed > 0 else math.nan, counted / tokens)
 
 
-def _of_operations(title: str, sides: _Sides) -> Iterator[Change]:
+def _of_operations(title: str, left: _Side, right: _Side) -> Iterator[Change]:
     """Seconds a token of every operation that either has, and what is left of the calls."""
-    found = [_rows_by_call(*side) for side in zip(sides.phases, sides.rows, sides.names, strict=True)]
-    for phase, rows in zip(sides.phases, found, strict=True):
-        rows[REST] = _rest(phase, rows)
+    found = [_rows_by_call(side.phase, side.rows, side.names) for side in (left, right)]
+    for side, rows in zip((left, right), found, strict=True):
+        rows[REST] = _rest(side.phase, rows)
     for name in {**found[0], **found[1]}:
-        both = [rows.get(name, _nothing(phase)) for phase, rows in zip(sides.phases, found, strict=True)]
+        both = [rows.get(name, _nothing(side.phase)) for side, rows in zip((left, right), found, strict=True)]
         least = 1e-9 if name == REST else 0.0
-        if any(np.abs(side[:, 0]).sum() > least for side in both):
+        if any(np.abs(each[:, 0]).sum() > least for each in both):
             yield from _change(title, "operation", printable(name, 40), "s per token", both[0], both[1])
 
 
@@ -289,10 +324,10 @@ def _rest(phase: JudgedPhase, rows: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _alone(
-    title: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
+    title: str, letter: str, left: JudgedPhase, left_table: Table, right: JudgedPhase, right_table: Table
 ) -> Iterator[tuple[str, str, str]]:
     """Events and operations of one capture alone."""
-    sides = (("A", left, left_table, right, right_table), ("B", right, right_table, left, left_table))
+    sides = (("A", left, left_table, right, right_table), (letter, right, right_table, left, left_table))
     for side, mine, table, other, other_table in sides:
         counted = [_counted(phase) for phase in (mine, other)]
         for event in [event for event in counted[0] if event not in counted[1]]:

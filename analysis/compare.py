@@ -1,4 +1,4 @@
-"""`python -m analysis.compare A B`: what changed between two captures, with intervals."""
+"""`python -m analysis.compare A B …`: what changed from one capture to others, with intervals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
-from analysis.changes import Comparison, Rate, compare
+from analysis.changes import LETTERS, Comparison, Rate, with_first
 from analysis.command_line import (
     OK,
     Parser,
@@ -21,8 +22,9 @@ from analysis.command_line import (
     write_report,
 )
 from analysis.judging import Capture, load
-from analysis.reports import compare_report, text
+from analysis.reports import compare_report, several_report, text
 from analysis.reports.data import number
+from analysis.reports.model import Report
 from analysis.terminal import holds_all
 
 
@@ -30,15 +32,22 @@ def main(arguments: Sequence[str]) -> int:
     """The command; returns the exit status."""
     parser = Parser(
         prog="python -m analysis.compare",
-        description="Compares two captures phase by phase; a change counts where its 95 % interval leaves 0 out.",
+        description="Compares captures with the first one, phase by phase; a change counts where its 95 % interval "
+        "leaves 0 out.",
         examples=(
             "before.csv after.csv",
+            "ours.csv llama.csv other.csv --plot differences.png",
             "before.csv after.csv --all --html compare.html",
             "before.csv after.csv --json | jq '.changes[] | select(.changed)'",
         ),
     )
-    parser.add_argument("left", type=file, metavar="A", help="the capture before")
-    parser.add_argument("right", type=file, metavar="B", help="the capture after")
+    parser.add_argument(
+        "captures",
+        type=file,
+        nargs="+",
+        metavar="CAPTURE",
+        help=f"two to {len(LETTERS)}; the first is what the others are compared with",
+    )
     parser.add_argument("--json", action="store_true", help="everything as JSON on standard output")
     parser.add_argument("--all", action="store_true", help="show what did not change as well")
     parser.add_argument(
@@ -47,25 +56,46 @@ def main(arguments: Sequence[str]) -> int:
         help="tensor: products by their weights, what one engine does at once taken together; the default between "
         "different engines",
     )
-    add_output_options(parser, "draw a token's time in both, by operation")
+    add_output_options(parser, "draw a token's time in each by operation, and what makes the differences")
     add_input_options(parser)
     given = parser.parse_args(arguments)
-    refuse_conflicts(given, [given.left, given.right])
+    if not 2 <= len(given.captures) <= len(LETTERS):
+        parser.error(f"{len(given.captures)} captures, expected 2 to {len(LETTERS)}")
+    refuse_conflicts(given, given.captures)
     options = options_of(given)
-    left, right = load(given.left, options), load(given.right, options)
-    say_which(left, right)
-    result = compare(left, right, None if given.by is None else given.by == "tensor")
-    write_report(compare_report.of_comparison(left, right, result, True), given)
+    captures = [load(path, options) for path in given.captures]
+    say_which(*captures)
+    results = with_first(captures, None if given.by is None else given.by == "tensor")
+    write_report(_report(captures, results, True), given)
     if given.json:
-        sys.stdout.write(_data(left, right, result))
+        sys.stdout.write(_text(_data(captures, results)))
     else:
-        report = compare_report.of_comparison(left, right, result, given.all)
+        report = _report(captures, results, given.all)
         sys.stdout.write(text.render(report, report.title))
     return OK
 
 
-def _data(left: Capture, right: Capture, result: Comparison) -> str:
-    document = {
+def _report(captures: Sequence[Capture], results: Sequence[Comparison], show_all: bool) -> Report:
+    if len(captures) > 2:
+        return several_report.of_captures(captures, results, show_all)
+    return compare_report.of_comparison(captures[0], captures[1], results[0], show_all)
+
+
+def _data(captures: Sequence[Capture], results: Sequence[Comparison]) -> dict[str, Any]:
+    """Of two captures the comparison, of more a list of them with their letters."""
+    found = [_of_two(captures[0], other, result) for other, result in zip(captures[1:], results, strict=True)]
+    if len(found) == 1:
+        return found[0]
+    lettered = [{"letter": result.letter, **one} for one, result in zip(found, results, strict=True)]
+    return {"captures": [str(capture.path) for capture in captures], "comparisons": lettered}
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+
+
+def _of_two(left: Capture, right: Capture, result: Comparison) -> dict[str, Any]:
+    return {
         "left": str(left.path),
         "right": str(right.path),
         "settings": [dict(zip(("key", "left", "right"), setting, strict=True)) for setting in result.settings],
@@ -95,7 +125,6 @@ def _data(left: Capture, right: Capture, result: Comparison) -> str:
             for change in result.changes
         ],
     }
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
 
 
 def _rate(rate: Rate) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ on both sides; what one does on the way of another operation counts to that oper
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,32 +42,32 @@ _ON_THE_WAY = (
 
 @dataclass(frozen=True)
 class Kinds:
-    """A name for each row of both captures.  together: what was put together, and why, in words."""
+    """names: of each capture's rows, by its letter.  together: what was put together, and why, in words."""
 
-    left: pd.Series
-    right: pd.Series
+    names: dict[str, pd.Series]
     together: list[str]
 
 
-def shared(left: pd.DataFrame, right: pd.DataFrame) -> Kinds:
-    """Kinds of the operations' rows of two captures (`operations.timed_rows`); the same whichever comes first."""
-    sides = {"A": left, "B": right}
-    groups = _groups([*_spelled(left), *_spelled(right)])
+def shared(sides: Mapping[str, pd.DataFrame]) -> Kinds:
+    """Kinds of the operations' rows of captures (`operations.timed_rows`), by a letter each; the same in any order."""
+    spelled = {side: _spelled(rows) for side, rows in sides.items()}
+    groups = _groups([text for texts in spelled.values() for text in texts])
     names = {side: _names(rows, groups) for side, rows in sides.items()}
     together = []
-    for side, other in (("A", "B"), ("B", "A")):
-        at_once = [text for text in _spelled(sides[side]) if "+" in text and text not in _spelled(sides[other])]
-        together += [f"{side} does {text} in one product" for text in at_once]
+    for side, texts in spelled.items():
+        by_all = [text for text in texts if all(text in others for others in spelled.values())]
+        together += [f"{side} does {text} in one product" for text in texts if "+" in text and text not in by_all]
     for one in _ON_THE_WAY:
         lacking = [side for side in sides if _takes_no_time(sides[side], names[side], one.kind)]
-        if len(lacking) != 1:
+        if len(lacking) in (0, len(sides)):
             continue
         found = {side: _counted_to_neighbour(rows, names[side], one) for side, rows in sides.items()}
         if any((changed != names[side]).any() for side, changed in found.items()):
             to = f"{one.neighbours[0]} {one.side} it"
-            together.append(f"{lacking[0]} does {one.kind} on the way of another operation: it counts to {to}")
+            who = " and ".join(lacking) + (" do" if len(lacking) > 1 else " does")
+            together.append(f"{who} {one.kind} on the way of another operation: it counts to {to}")
             names = found
-    return Kinds(names["A"], names["B"], together)
+    return Kinds(names, together)
 
 
 def _spelled(rows: pd.DataFrame) -> list[str]:

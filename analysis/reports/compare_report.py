@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 
 from analysis import metrics, palette
-from analysis.calls import WAITING
-from analysis.changes import Change, Comparison, Rate
+from analysis.changes import Change, Comparison
 from analysis.errors import printable
 from analysis.judging import Capture
-from analysis.reports.charts import Bar, Bars, Part
+from analysis.reports.compare_charts import MOST_PARTS, charts_of, hue
+from analysis.reports.compare_tables import rates_of
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed
 from analysis.whole_times import ELAPSED
 
-_MOST_PARTS = 10
 _NEXT = {
     True: "see which operations grew, below, and what else differs between the runs",
     False: "see which operations shrank, below",
@@ -25,8 +24,7 @@ def of_comparison(left: Capture, right: Capture, result: Comparison, show_all: b
     """show_all: what did not change as well."""
     titles = [title for title, _, _ in result.verdicts]
     cards = [_card(result, *verdict) for verdict in result.verdicts]
-    charts = [_stacks([change for change in result.changes if change.phase == title], title) for title in titles]
-    charts = [chart for chart in charts if chart.bars]
+    charts = [chart for title in titles for chart in charts_of([result], title)]
     warnings = []
     if left.is_emulated != right.is_emulated:
         both = "one of the two is emulated, the other measured"
@@ -124,12 +122,10 @@ def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Sect
     changes = [change for change in result.changes if change.phase == title]
     blocks: list[Block] = [Fact(f"only in {side}", what) for phase, side, what in result.alone if phase == title]
     blocks += [Fact("taken together", text) for phase, text in result.together if phase == title]
-    stacks, differences = _stacks(changes, title), _differences(changes, title)
-    blocks += [stacks] if stacks.bars else []
-    blocks += [differences] if differences.bars else []
-    blocks += _explained(result, title)
+    blocks += charts_of([result], title)
+    blocks += explained(result, title)
     blocks += _times(changes, show_all)
-    rates = _rates([entry[1:] for entry in result.rates if entry[0] == title], result.of(title, "operation"))
+    rates = rates_of([result], title)
     blocks += [Fold(f"Bytes and instructions by operation ({len(rates.rows)})", [rates])] if rates.rows else []
     whole = _whole_times(changes)
     blocks += [whole] if whole.rows else []
@@ -146,56 +142,7 @@ def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Sect
     return Section(title, blocks, card=card)
 
 
-def _hue(name: str) -> str:
-    return palette.WAITING if name in WAITING else palette.operation(name)
-
-
-def _stacks(changes: Sequence[Change], title: str) -> Bars:
-    """A's and B's milliseconds a token by operation; no bars unless both have operations."""
-    parts = [change for change in changes if change.kind == "operation"]
-    parts.sort(key=lambda change: -max(change.left, change.right))
-    shown, rest = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
-    bars = []
-    for side, values in (("A", [c.left for c in parts]), ("B", [c.right for c in parts])) if parts else ():
-        pairs = [*zip([change.name for change in shown], values, strict=False)]
-        pairs += [("others", sum(values[len(shown) :]))] if rest else []
-        found = tuple(
-            Part(name, 1e3 * value, _hue(name), f"{side}, {name}: {1e3 * value:.3g} ms a token")
-            for name, value in pairs
-            if value > 0
-        )
-        bars.append(Bar(side, found, f"{1e3 * sum(values):.4g} ms a token"))
-    decimals = fixed([bar.total for bar in bars])
-    return Bars(f"{title}: a token's time in A and in B", "ms a token", tuple(bars), decimals=decimals)
-
-
-def _differences(changes: Sequence[Change], title: str) -> Bars:
-    """What each operation adds to the difference, the largest first: each begins where the one before it ends."""
-    parts = [change for change in changes if change.kind == "operation" and change.difference]
-    parts.sort(key=lambda change: -abs(change.difference))
-    decimals = fixed([1e3 * change.difference for change in parts[:1]])
-    bars: list[Bar] = []
-    for change in parts[:_MOST_PARTS]:
-        tip = f"{change.name}: {1e3 * change.left:.3g} → {1e3 * change.right:.3g} ms a token"
-        _add_step(bars, change.name, change.difference, decimals, tip, change.only_in)
-    if rest := parts[_MOST_PARTS:]:
-        _add_step(bars, f"{len(rest)} others", sum(change.difference for change in rest), decimals)
-    if bars:
-        total = bars[-1].end
-        whole = Part("all together", total, palette.OTHER, f"all together: {total:+.3g} ms a token")
-        bars.append(Bar("all together", (whole,), f"{total:+.{decimals}f} ms"))
-    name = f"{title}: the difference by operation"
-    return Bars(name, "ms a token, B less A", tuple(bars), decimals=decimals, has_legend=False)
-
-
-def _add_step(bars: list[Bar], name: str, seconds: float, decimals: int, tip: str = "", only_in: str = "") -> None:
-    value = 1e3 * seconds
-    words = f"{value:+.{decimals}f} ms" + (f", only in {only_in}" if only_in else "")
-    part = Part(name, value, _hue(name), tip or f"{name}: {value:+.3g} ms a token")
-    bars.append(Bar(name, (part,), words, start=bars[-1].end if bars else 0.0))
-
-
-def _explained(result: Comparison, title: str) -> list[Block]:
+def explained(result: Comparison, title: str) -> list[Fact]:
     """How much of a difference that is more than noise the operations make."""
     share = result.explained(title)
     if not math.isfinite(share) or any(change.has_changed is False for change in result.of(title, "speed")):
@@ -203,33 +150,11 @@ def _explained(result: Comparison, title: str) -> list[Block]:
     return [Fact("explained", f"operations and waiting make {100 * share:.1f} % of the difference")]
 
 
-def _rates(entries: Sequence[tuple[str, Rate, Rate]], changes: Sequence[Change]) -> Table:
-    """Bytes and instructions a token of each operation in both, and how fast it read; the slowest first."""
-    longest = {change.name: max(change.left, change.right) for change in changes}
-    rows: list[list[Cell]] = []
-    for name, one, other in sorted(entries, key=lambda entry: -longest.get(entry[0], 0.0)):
-        pairs = [(1e-6, "bytes"), (1e-9, "bandwidth"), (1e-3, "instructions")]
-        rows.append([name, *(scale * getattr(side, field) for scale, field in pairs for side in (one, other))])
-    columns = [Column("operation")]
-    titles = ("MB a token", "GB/s", "thousand instructions a token")
-    for number, title in enumerate(titles):
-        pair = 1 + 2 * number
-        decimals = fixed([row[column] for row in rows for column in (pair, pair + 1)], 4)
-        secondary = number != 1
-        columns += [Column(f"{title}, {side}", decimals, secondary=secondary, missing="-") for side in "AB"]
-    kept = [c for c, _ in enumerate(columns) if not c or any(_is_known(row[c]) for row in rows)]
-    return Table("", tuple(columns[c] for c in kept), [[row[c] for c in kept] for row in rows])
-
-
-def _is_known(cell: Cell) -> bool:
-    return isinstance(cell, float) and math.isfinite(cell)
-
-
 def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
     """Time a token, and how the operations' differences make it up."""
     speed = [change for change in changes if change.kind == "speed"]
     parts = sorted((c for c in changes if c.kind == "operation"), key=lambda change: -abs(change.difference))
-    most = len(parts) if show_all else _MOST_PARTS
+    most = len(parts) if show_all else MOST_PARTS
     whole = sum(change.difference for change in speed if change.has_changed is not False)
 
     def of_whole(difference: float) -> float | None:
@@ -259,7 +184,7 @@ def _times(changes: Sequence[Change], show_all: bool) -> list[Block]:
     )
     if all(row[4] is None for row in rows):
         rows, columns = [row[:4] + row[5:] for row in rows], (*columns[:4], *columns[5:])
-    hues = [_hue(str(row[0])) if number < len(rows) - len(speed) else "" for number, row in enumerate(rows)]
+    hues = [hue(str(row[0])) if number < len(rows) - len(speed) else "" for number, row in enumerate(rows)]
     return [Table("", columns, rows, hues)]
 
 

@@ -16,9 +16,10 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
+from llama_bench_texts import around, as_jsonl, result  # noqa: E402
 from synthetic_captures import Part, write_per_op  # noqa: E402
 
-from analysis import compare, functions, roofline, scaling, stalls, timeline  # noqa: E402
+from analysis import benchmarks, compare, functions, roofline, scaling, stalls, timeline  # noqa: E402
 
 GHZ = 2.8e9
 # Weights of a 24-layer model in Q4_0, bytes: rows x columns x 4.5 / 8.
@@ -121,6 +122,18 @@ def samples(folder: Path) -> tuple[Path, Path]:
     return folder / "synthetic-script.txt", folder / "synthetic-markers.csv"
 
 
+def speeds(folder: Path) -> Path:
+    """Results as llama-bench writes them, of two builds on one machine; the second is faster at generating."""
+    found = []
+    for build, factor in ((6000, 1.0), (6100, 1.12)):
+        for threads in (1, 2, 4):
+            told = {"n_threads": threads, "build_number": build, "build_commit": f"synth{build}"}
+            found.append(result(512, 0, around(95.0 * threads), **told))
+            found.append(result(0, 128, around(factor * min(11.0 * threads, 26.0)), **told))
+    (folder / "synthetic-speeds.jsonl").write_text(as_jsonl(found))
+    return folder / "synthetic-speeds.jsonl"
+
+
 def _write(path: Path, made_of: Sequence[Part], threads: int, prompt: int) -> Path:
     rates = _rates(0, 0, 0, 0, 0, 0)
     return write_per_op(
@@ -131,7 +144,7 @@ def _write(path: Path, made_of: Sequence[Part], threads: int, prompt: int) -> Pa
 def _small(path: Path) -> None:
     """The picture with as many colours as it needs, which halves its file."""
     with Image.open(path) as drawn:
-        drawn.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(path, optimize=True)
+        drawn.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main(folder: Path) -> None:
@@ -147,7 +160,8 @@ def main(folder: Path) -> None:
         compare.main([one, after, "--plot", str(folder / "compare.png")])
         script, markers = map(str, samples(Path(scratch)))
         functions.main([script, "--markers", markers, "--plot", str(folder / "functions.png")])
-    for name in ("stalls", "roofline", "timeline", "scaling", "compare", "functions"):
+        benchmarks.main([str(speeds(Path(scratch))), "--peak", "50", "--plot", str(folder / "benchmarks.png")])
+    for name in ("stalls", "roofline", "timeline", "scaling", "compare", "functions", "benchmarks"):
         _small(folder / f"{name}.png")
 
 

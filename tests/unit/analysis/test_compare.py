@@ -103,6 +103,7 @@ def test_a_page_for_compare(tmp_path: Path, command: Run) -> None:
     status, _, err = command(compare.main, left.path, right.path, "--html", page, "--plot", picture)
     assert (status, err) == (0, "")
     assert picture.read_bytes().startswith(PNG)
+    assert [row[0] for row in report.picture[-2:]] == [stacks, differences]  # the waterfall is in the picture too
     times = next(
         table for table in Page(page.read_text()).tables if table[1][0] == "gemv" and table[-1][-1] != "no interval"
     )

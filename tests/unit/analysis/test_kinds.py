@@ -68,8 +68,8 @@ def test_products_that_overlap_are_one(tmp_path: Path) -> None:
         for texts in (["attn_q+attn_k", "attn_v"], ["attn_q", "attn_k+attn_v"])
     ]
     for one, other in (rows, rows[::-1]):
-        found = kinds.shared(one, other)
-        assert set(found.left) == set(found.right) == {"attn_k+attn_v+attn_q"}
+        found = kinds.shared({"A": one, "B": other})
+        assert set(found.names["A"]) == set(found.names["B"]) == {"attn_k+attn_v+attn_q"}
 
 
 def test_one_engine_keeps_its_own_names_unless_asked(tmp_path: Path, command: Run) -> None:
