@@ -26,7 +26,7 @@ from q4engine.errors import Q4Error
 
 COMMANDS = (
     "run", "watch", "bench", "explain", "tune", "sweep", "analyse", "inspect", "convert", "quantize", "perplexity",
-    "tokenize", "fingerprint", "doctor", "completion", "manual",
+    "tokenize", "fingerprint", "doctor", "mcp", "completion", "manual",
 )  # fmt: skip
 
 EXIT_ERROR = 1

@@ -25,7 +25,8 @@ Layers = Sequence[tuple[str, ...]]
 Q4ENGINE: Layers = (
     ("__main__.py",),
     ("cli/*",),
-    ("explain/*", "sweep/*"),
+    ("explain/*", "sweep/*", "mcp_server.py"),
+    ("mcp_tools.py",),
     ("bench/*", "diagnosis.py", "tuned.py", "watch/*"),
     ("llm.py",),
     ("conversation.py", "generate.py", "prompt_cache.py", "scoring.py", "speculation.py", "convert/*", "profiling/*"),
