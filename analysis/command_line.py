@@ -195,7 +195,8 @@ def write_report(report: Report, given: argparse.Namespace) -> None:
 
 def refuse_conflicts(given: argparse.Namespace, captures: Sequence[Path]) -> None:
     """AnalysisError where a file to be written is one that is read, under whatever name."""
-    wanted = [(f"--{name}", getattr(given, name, None)) for name in ("plot", "html")]
+    names = ("plot", "html", "collapsed", "speedscope", "flame", "firefox")
+    wanted = [(f"--{name}", getattr(given, name, None)) for name in names]
     read: list[tuple[str, Path | None]] = [("the capture", path) for path in captures]
     read += [(f"--{name}", getattr(given, name, None)) for name in ("markers", "model")]
     if refused := outputs.conflict(wanted, read):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from analysis import perf_script
 from analysis.errors import AnalysisError, printable
@@ -38,23 +39,35 @@ class Share:
     samples: int | None = None
 
 
-def shares(
+@dataclass(frozen=True)
+class Functions:
+    """shares: of every function, largest first within each phase and event.  notes: on what was left out.
+
+    phases: the samples of each; none of a report that has them summed.
+    """
+
+    shares: list[Share]
+    notes: list[str]
+    phases: dict[str, list[Sample]]
+
+
+def read_functions(
     path: Path, markers: Path | None, offset_s: float, lenient: bool, comm: str | None = None
-) -> tuple[list[Share], list[str]]:
-    """Shares of every function, largest first within each phase and event, and notes on what was left out."""
+) -> Functions:
+    """What a file of samples or a report of functions tells, cut by the markers where they are given."""
     source = Source(path, lenient)
     if perf_script.looks_like(source.head):
         samples, notes = perf_script.read(source)
         samples, others = _of_threads(path, samples, comm)
-        found, more = _of_samples(samples, markers, offset_s, lenient)
-        return found, [*notes, *others, *more]
+        phases, more = cut_samples(samples, markers, offset_s, lenient)
+        return Functions(_summed(phases), [*notes, *others, *more], phases)
     table = read(source)
     if table.functions is None:
         what = "it holds counts, no functions: read it with `python -m analysis.stalls`"
         raise AnalysisError(f"neither a functions report of Streamline nor the text of perf script; {what}", path=path)
     notes = [f"a functions report covers the whole capture; {option} is not used"
              for option, given in (("--markers", markers), ("--comm", comm)) if given]  # fmt: skip
-    return _of_report(table), [*table.notes, *notes]
+    return Functions(_of_report(table), [*table.notes, *notes], {})
 
 
 def _of_threads(path: Path, samples: list[Sample], comm: str | None) -> tuple[list[Sample], list[str]]:
@@ -90,11 +103,20 @@ def _of_report(table: Table) -> list[Share]:
     return _sorted(found)
 
 
-def _of_samples(
-    samples: list[Sample], markers: Path | None, offset_s: float, lenient: bool
-) -> tuple[list[Share], list[str]]:
+class _Timed(Protocol):
+    @property
+    def time_s(self) -> float: ...
+
+
+T = TypeVar("T", bound=_Timed)
+
+
+def cut_samples(
+    samples: list[T], markers: Path | None, offset_s: float, lenient: bool
+) -> tuple[dict[str, list[T]], list[str]]:
+    """The samples of each phase of the markers, and notes. AnalysisError where none falls into any."""
     if markers is None:
-        return _summed({"all": samples}), ["no --markers: one phase for all samples"]
+        return {"all": samples}, ["no --markers: one phase for all samples"]
     times = [sample.time_s + offset_s for sample in samples]
     known = read_markers(markers, lenient)
     # neither the first sample nor the last one ends a phase, so the extent takes in the markers around them
@@ -102,7 +124,7 @@ def _of_samples(
     spans = spans_of_markers(known, first, math.nextafter(last, math.inf))
     titles = [None if span.warmup else title for span, title in zip(spans, _titles(spans), strict=True)]
     starts = [span.start_s for span in spans]
-    cut: dict[str, list[Sample]] = {title: [] for title in titles if title is not None}
+    cut: dict[str, list[T]] = {title: [] for title in titles if title is not None}
     outside = 0
     for sample, time_s in zip(samples, times, strict=True):
         at = bisect_right(starts, time_s) - 1
@@ -119,7 +141,7 @@ def _of_samples(
             path=markers,
         )
     notes = [note for span in spans for note in span.notes]
-    return _summed(cut), [
+    return cut, [
         *notes,
         *([f"{outside} of {len(samples)} samples lie outside every phase"] if outside else []),
     ]

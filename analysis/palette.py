@@ -54,6 +54,8 @@ OPERATIONS = {
     "end": WAITING,
     "waiting": WAITING,
 }
+_PLAIN_WORDS = ("begin", "end")
+"""Operations whose names are parts of many a function's."""
 PHASES = {"prefill": OPERATIONS["gemm"], "decode": OPERATIONS["gemv"], "verify": "violet"}
 """A phase has the hue of the operation that it mostly is."""
 
@@ -79,9 +81,30 @@ PRODUCTS = {"attn": OPERATIONS["gemm"], "ffn": OPERATIONS["gemv"], "output": OPE
 """Of products that are told apart by their tensors: by the name's first part."""
 
 
+PROFILER = {
+    "blue": "blue",
+    "green": "green",
+    "violet": "purple",
+    "gold": "yellow",
+    "sky": "lightblue",
+    "slate": "darkgrey",
+    "brown": "brown",
+    "sage": "lightred",
+    "mauve": "magenta",
+    "grey": "grey",
+    "vermillion": "orange",
+}
+"""Hue -> the colour that is likest among those that Firefox Profiler's categories may have."""
+
+
 def operation(name: str) -> str:
     """The hue of an operation or of a product's tensors, `grey` for one that has none."""
     return OPERATIONS.get(name) or PRODUCTS.get(name.split("+")[0].split("_")[0], OTHER)
+
+
+def function(name: str) -> str:
+    """The hue of a function whose name tells an operation, '' of any other."""
+    return next((hue for told, hue in OPERATIONS.items() if told in name and told not in _PLAIN_WORDS), "")
 
 
 def phase(label: str, number: int = 0) -> str:

@@ -1,6 +1,7 @@
 """Samples from `perf script`: when, where, how many events. A markers file cuts them into phases.
 
-Both shapes are read: one line a sample, and a header line with the call chain below, whose first frame is the function.
+Both shapes are read: one line a sample, and a header line with the call chain below, whose first frame is the function
+and whose others are its callers.
 """
 
 from __future__ import annotations
@@ -30,10 +31,18 @@ _RECORD = "PERF_RECORD_"
 # Most frames of most files, for speed: `_frame` reads them in the same way.
 _PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(([^\s+()]{0,1000})\)")
 LONGEST_LINE = 4096
+MOST_FRAMES = 1024
+"""Of a sample; perf itself stops at 127 unless it is told otherwise."""
+
+Frame = tuple[str, str]
+"""A function's symbol and image."""
 
 
 class Sample(NamedTuple):
-    """time_s: on the clock of `perf record -k`.  period: events that it stands for.  comm: the thread's name."""
+    """time_s: on the clock of `perf record -k`.  period: events that it stands for.  comm: the thread's name.
+
+    callers: of the function, the nearest first, as far as the sample has its call chain.
+    """
 
     time_s: float
     event: str
@@ -41,6 +50,7 @@ class Sample(NamedTuple):
     symbol: str
     image: str
     comm: str = ""
+    callers: tuple[Frame, ...] = ()
 
 
 def read(source: Source) -> tuple[list[Sample], list[str]]:
@@ -70,32 +80,32 @@ class _State:
 
 
 def _samples(source: Source, state: _State) -> Iterator[Sample]:
-    pending: Sample | None = None
-    is_chain = False  # below a header: frames, of which the first is the function
+    pending: Sample | None = None  # whose frames follow
+    frames: list[Frame] = []
+    is_chain = False  # below a header
     for row, line in source.lines(blank=True):
         if not line.strip() or line.startswith("#") or _RECORD in line[:LONGEST_LINE]:
             if pending:
-                yield pending
+                yield _with_frames(pending, frames)
             pending, is_chain = None, False
             continue
         if len(line) > LONGEST_LINE:
             _refuse(source, state, row, f"a line of {len(line)} characters")
         elif not line.startswith("\t") and (header := sample_of(line)):
             if pending:
-                yield pending
+                yield _with_frames(pending, frames)
             sample, rest = header
             frame = _frame(rest)
-            pending, is_chain = (None, False) if frame else (sample, True)
+            pending, is_chain, frames = (None, False, []) if frame else (sample, True, [])
             if frame:
-                yield _at(sample, frame)
+                yield _with_frames(sample, [frame])
         elif is_chain and (frame := _frame(line)):
-            if pending:
-                yield _at(pending, frame)
-            pending = None
+            if len(frames) < MOST_FRAMES:
+                frames.append(frame)
         elif not is_chain or not _is_beside_a_frame(line.strip()):
             _refuse(source, state, row, f"expected a sample of perf script, found '{printable(line)}'")
     if pending:
-        yield pending
+        yield _with_frames(pending, frames)
 
 
 def _refuse(source: Source, state: _State, row: int, problem: str) -> None:
@@ -131,7 +141,7 @@ def _comm(before: str) -> str | None:
     return " ".join(words[:-1])
 
 
-def _frame(text: str) -> tuple[str, str] | None:
+def _frame(text: str) -> Frame | None:
     """(symbol, image) of `address symbol+offset (image)`, of which perf leaves out what it does not know; else None.
 
     A symbol of C++ may hold blanks and brackets, a deleted image ends in " (deleted)".
@@ -145,7 +155,7 @@ def _frame(text: str) -> tuple[str, str] | None:
 
 
 @lru_cache(KEPT)
-def _named(rest: str) -> tuple[str, str] | None:
+def _named(rest: str) -> Frame | None:
     """(symbol, image) of a frame without its address."""
     at = rest.rfind("+0x")
     if at > 0 and (offset := _OFFSET.match(rest, at)):
@@ -163,5 +173,8 @@ def _is_beside_a_frame(text: str) -> bool:
     return f" {text}".startswith(_BEHIND) or _SOURCE_LINE.fullmatch(text) is not None
 
 
-def _at(sample: Sample, frame: tuple[str, str]) -> Sample:
-    return sample._replace(symbol=frame[0], image=frame[1])
+def _with_frames(sample: Sample, frames: Sequence[Frame]) -> Sample:
+    if not frames:
+        return sample
+    (symbol, image), *callers = frames
+    return sample._replace(symbol=symbol, image=image, callers=tuple(callers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from analysis import firefox
 from analysis.command_line import (
     OK,
     Parser,
@@ -15,6 +16,7 @@ from analysis.command_line import (
     refuse_conflicts,
     run,
     say_which,
+    write,
     write_report,
 )
 from analysis.judging import load
@@ -29,11 +31,18 @@ def main(arguments: Sequence[str]) -> int:
         examples=(
             "capture.csv",
             "capture.csv --plot tokens.png",
+            "capture.csv --firefox profile.json.gz",
             "perf.csv --markers markers.csv --offset 1234.5",
         ),
     )
     parser.add_argument("capture", type=file, metavar="CAPTURE", help="a capture, or counts of another tool")
     add_output_options(parser, "draw the steps over time")
+    parser.add_argument(
+        "--firefox",
+        type=file,
+        metavar="FILE.json",
+        help="calls and operations for profiler.firefox.com; packed as FILE.json.gz",
+    )
     add_input_options(parser)
     given = parser.parse_args(arguments)
     refuse_conflicts(given, [given.capture])
@@ -41,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     say_which(capture)
     report = timeline_report.of_capture(capture)
     write_report(report, given)
+    write((given.firefox, lambda: firefox.profile(capture, firefox.is_packed(given.firefox))))
     sys.stdout.write(text.render(report, capture_report.source(capture)))
     return OK
 

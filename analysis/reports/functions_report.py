@@ -72,7 +72,7 @@ def _hues(rows: Iterable[Share]) -> dict[str, str]:
     shown = sorted(most, key=lambda name: (-most[name], name))[:_IN_BARS]
     hues: dict[str, str] = {}
     for name in shown:
-        told = next((hue for operation, hue in palette.OPERATIONS.items() if operation in name), "")
+        told = palette.function(name)
         if told and told not in hues.values():
             hues[name] = told
     free = (hue for hue in palette.SERIES if hue not in hues.values())

@@ -1,6 +1,7 @@
 // Session for Python.
 #include "objects.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -153,7 +154,57 @@ static PyObject *session_load_kv(PyObject *object, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    address_ranges_doc,
+    "address_ranges() -> list[tuple[str, str, int, int]]\n\n"
+    "Where the session's data lies: kind (weights, table, keys, values, activations), name, first address and\n"
+    "the one behind the last. Tables are the graph's, in its order, without a name.");
+
+struct address_range {
+    const char *kind, *name;
+    const void *data;
+    size_t bytes;
+};
+
+static bool append_range(PyObject *list, struct address_range range) {
+    unsigned long long start = (uintptr_t)range.data;
+    PyObject *row = Py_BuildValue("(ssKK)", range.kind, range.name, start, start + range.bytes);
+    bool ok = row && PyList_Append(list, row) == 0;
+    Py_XDECREF(row);
+    return ok;
+}
+
+static bool append_layer(PyObject *list, const struct q4_session *s, size_t i) {
+    const struct q4_kv_layer *layer = &s->cache.layers[i];
+    size_t bytes = layer->head_stride * s->model->kv_shapes[i].heads * sizeof *s->cache.keys;
+    char name[32];
+    snprintf(name, sizeof name, "blk.%zu", i);
+    return append_range(list, (struct address_range){"keys", name, s->cache.keys + layer->first, bytes}) &&
+           append_range(list, (struct address_range){"values", name, s->cache.values + layer->first, bytes});
+}
+
+static PyObject *session_address_ranges(PyObject *object, PyObject *unused) {
+    (void)unused;
+    const struct q4_session *s = &((SessionObject *)object)->session;
+    const struct q4_model *m = s->model;
+    PyObject *list = PyList_New(0);
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < m->n_weights; i++)
+        ok = append_range(
+            list, (struct address_range){"weights", m->weights[i].name, m->weights[i].data, m->weights[i].bytes});
+    for (size_t i = 0; ok && i < m->n_tables; i++)
+        ok = append_range(
+            list, (struct address_range){"table", "", m->tables[i].data, m->tables[i].rows * m->tables[i].row_bytes});
+    for (size_t i = 0; ok && i < m->n_layers; i++)
+        ok = append_layer(list, s, i);
+    if (ok && append_range(list, (struct address_range){"activations", "", s->memory, s->memory_bytes}))
+        return list;
+    Py_XDECREF(list);
+    return NULL;
+}
+
 static PyMethodDef session_methods[] = {
+    {"address_ranges", session_address_ranges, METH_NOARGS, address_ranges_doc},
     {"kv_bytes", session_kv_bytes, METH_VARARGS, kv_bytes_doc},
     {"save_kv", session_save_kv, METH_VARARGS, save_kv_doc},
     {"load_kv", session_load_kv, METH_VARARGS, load_kv_doc},

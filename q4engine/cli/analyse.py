@@ -24,6 +24,7 @@ REPORTS = {
     "benchmarks": "speeds by llama-bench or bench, with bandwidth, spread, comparisons",
     "roofline": "phases and operations under the bandwidth and arithmetic measured",
     "functions": "the share of each function, per phase",
+    "memory": "bytes and latency by tensor, from samples with data addresses (SPE)",
     "markers": "a markers file from the hits of a probe, for any engine",
 }
 _EPILOG = """\

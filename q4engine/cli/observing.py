@@ -42,6 +42,12 @@ def add_observing(parser: argparse.ArgumentParser) -> None:
         type=file,
         help="a slice for every call and operation, for ui.perfetto.dev; packed as FILE.json.gz",
     )
+    add(
+        "--address-map",
+        metavar="FILE",
+        type=file,
+        help="which addresses are which tensor and the KV cache, for samples of perf mem or SPE (analysis.memory)",
+    )
     add("--perf-ctl", metavar="PIPES", type=text, help="CTL,ACK: the pipes of perf stat --control fifo:CTL,ACK")
     add(
         "--perf-phase",
@@ -77,7 +83,7 @@ def conflict_with_run(args: argparse.Namespace, name: str, path: Path) -> str | 
 
 
 def _written(args: argparse.Namespace) -> list[tuple[str, Path | None]]:
-    names = ("markers", "capture", "trace", "prompt_cache")
+    names = ("markers", "capture", "trace", "address_map", "prompt_cache")
     return [(f"--{name.replace('_', '-')}", getattr(args, name, None)) for name in names]
 
 
@@ -99,6 +105,7 @@ def _read(args: argparse.Namespace) -> list[tuple[str, str | Path | int | None]]
 @contextmanager
 def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
     """Observes the session as the options say; files are completed however the run ends."""
+    from q4engine.profiling.address_map import write_address_map
     from q4engine.profiling.observer import Observation, observe
     from q4engine.profiling.read_peak import read_peak_gbps
 
@@ -116,6 +123,8 @@ def observed(args: argparse.Namespace, session: Session) -> Iterator[None]:
         command=args.command_line,
         read_peak_gbps=read_peak_gbps(session.engine) if args.capture is not None and args.peak else None,
     )
+    if args.address_map is not None:
+        write_address_map(args.address_map, session)
     with observe(session, what, note) as observer:
         yield
     if what.capture is not None and (lacking := _lacking(what, observer, args.peak)):

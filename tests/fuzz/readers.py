@@ -73,7 +73,7 @@ class Script(Reader):
     def case(self, rng: random.Random) -> None:
         self._write(rng)
         markers = self._markers if rng.random() < 0.5 else None
-        found, _ = function_shares.shares(self._path, markers, 0.0, rng.random() < LENIENT)
+        found = function_shares.read_functions(self._path, markers, 0.0, rng.random() < LENIENT).shares
         for share in found:
             assert 0 <= share.share <= 1 + 1e-9, f"{share.symbol} has a share of {share.share}"
 

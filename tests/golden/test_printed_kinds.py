@@ -48,7 +48,7 @@ def test_every_file_has_its_answer() -> None:
     [("chains.txt", "q4_gemv"), ("insn.txt", "ggml_vec_dot_q4_0_q8_0"), ("task-events.txt", "dot")],
 )
 def test_samples(name: str, leaf: str) -> None:
-    found, _ = function_shares.shares(PRINTED / "perf-script" / name, None, 0.0, lenient=False)
+    found = function_shares.read_functions(PRINTED / "perf-script" / name, None, 0.0, lenient=False).shares
     assert leaf in [share.symbol for share in found]
 
 

@@ -13,7 +13,7 @@ from endless import write_endless
 
 from q4engine.cli import main
 
-OUTPUTS = ("--capture", "--markers", "--trace")
+OUTPUTS = ("--capture", "--markers", "--trace", "--address-map")
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ def samples(folder: Path, text: str, lenient: bool = False) -> list[Sample]:
 def test_headers(tmp_path: Path, head: str, comm: str, period: float, event: str) -> None:
     found = Sample(10.5, event, period, "gemm", "/lib/x.so", comm)
     assert samples(tmp_path, f"{head} 7f00 gemm+0x18 (/lib/x.so)\n") == [found]
-    assert samples(tmp_path, f"{head}\n\t 7f00 gemm+0x18 (/lib/x.so)\n\t 7f10 caller+0x1 (/lib/y.so)\n") == [found]
+    found = found._replace(callers=(("caller", "/lib/y.so"), ("main", "")))
+    chain = "\t 7f00 gemm+0x18 (/lib/x.so)\n\t 7f10 caller+0x1 (/lib/y.so)\n\t 7f20 main\n"
+    assert samples(tmp_path, f"{head}\n{chain}") == [found]
 
 
 def test_a_sample_without_a_frame_is_a_sample(tmp_path: Path) -> None:

@@ -143,7 +143,6 @@ def test_what_was_skipped_is_counted(shared_data: Path, name: str, note: str) ->
 
 
 def test_lines_of_source_are_no_frames(shared_data: Path) -> None:
-    found, _ = function_shares.shares(
-        shared_data / "field" / "12-perf-script-srcline-flamegraph205.txt", None, 0.0, False
-    )
-    assert {share.symbol for share in found} == {"_dl_map_object"}
+    path = shared_data / "field" / "12-perf-script-srcline-flamegraph205.txt"
+    found = function_shares.read_functions(path, None, 0.0, False)
+    assert {share.symbol for share in found.shares} == {"_dl_map_object"}
