@@ -186,13 +186,14 @@ _LOGGERS = ("distributed", "tornado", "asyncio")
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Dask's own log lines left out, here and in processes started here: what matters is told in one line by us."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     told = {f"DASK_LOGGING__{name.upper()}": "critical" for name in _LOGGERS}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     import distributed  # noqa: F401 - sets the levels of its loggers when it is first loaded
 
-    for name in _LOGGERS:
+    loud = [name for name in [*logging.root.manager.loggerDict, *_LOGGERS] if name.partition(".")[0] in _LOGGERS]
+    levels = {name: logging.getLogger(name).level for name in loud}
+    for name in loud:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield

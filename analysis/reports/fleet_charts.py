@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -37,7 +39,7 @@ def spread(fleet: Fleet) -> Boxes | None:
 
 def devices(fleet: Fleet) -> Plot | None:
     """Each device against its twins, those that are slower marked and named."""
-    series = []
+    series, named = [], set[str]()
     known = [twin for twin in fleet.twins if twin.twins >= LEAST_TWINS]
     for number, phase in enumerate(_phases(fleet)):
         mine = sorted((twin for twin in known if twin.setup["phase"] == phase), key=lambda twin: twin.times)
@@ -56,7 +58,7 @@ def devices(fleet: Fleet) -> Plot | None:
                         tuple(
                             f"{twin.device}, {phase}: {twin.times:.3f} times as fast as its twins" for _, twin in rows
                         ),
-                        tuple(twin.device for _, twin in rows[:6]) if is_slower else (),
+                        _once([twin.device for _, twin in rows[:6]], named) if is_slower else (),
                         mark=number + 3 * is_slower,
                     )
                 )
@@ -78,7 +80,7 @@ def over_commits(fleet: Fleet) -> Plot | None:
         return None
     shown = {(step.setup["phase"], step.after) for step in fleet.commits if step.is_shown}
     places = {commit: number + 1.0 for number, commit in enumerate(order)}
-    x = Axis("commits, in the order of their captures", low=0.5, high=len(order) + 0.5)
+    x = Axis("commits, in the order of their captures", low=0.5, high=len(order) + 0.5, ticks=tuple(places.values()))
     return _lines("Speed over commits", x, fleet, rows, "commit", places, shown)
 
 
@@ -105,7 +107,7 @@ def _lines(
     shown: set[tuple[object, str]],
 ) -> Plot:
     own = rows["log"] - rows.groupby(["device", "work"])["log"].transform("median")
-    series, values = [], [1.0]
+    series, values, named = [], [1.0], set[str]()
     for number, phase in enumerate(_phases(fleet)):
         mine = rows["phase"] == phase
         found = own[mine].groupby(rows.loc[mine, column]).agg(["median", "size"])
@@ -115,6 +117,7 @@ def _lines(
             if name in places
         )
         values += [value for _, _, value, _ in known]
+        labels = _once([name if (phase, name) in shown else "" for _, name, _, _ in known], named)
         series.append(
             Series(
                 phase,
@@ -124,7 +127,7 @@ def _lines(
                     f"{name}, {phase}: {value:.3f} times its devices' medians, {n} captures"
                     for _, name, value, n in known
                 ),
-                labels=tuple(name if (phase, name) in shown else "" for _, name, _, _ in known),
+                labels=labels,
                 mark=number,
             )
         )
@@ -132,6 +135,13 @@ def _lines(
     air = max(0.02, 0.15 * (high - low))
     y = Axis("times as fast as the device's own median", low=low - air, high=high + air)
     return Plot(title, x, y, tuple(series))
+
+
+def _once(names: Sequence[str], named: set[str]) -> tuple[str, ...]:
+    """The names, '' for those that have been given before: what is `named`, which grows."""
+    found = tuple("" if name in named else name for name in names)
+    named.update(found)
+    return found
 
 
 def _phases(fleet: Fleet) -> list[str]:

@@ -41,7 +41,9 @@ def started(*words: object, environment: Mapping[str, str] | None = None, log: P
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def ended(process: subprocess.Popen[str], log: Path) -> tuple[int, str, str]:
