@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from analysis import sweep_file
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, printable
 from analysis.sweep_file import AXES
 
 PHASES = ("prefill", "decode", "whole", "load")
 USABLE = ("done", "noisy")
 _MOST_SETUPS, _MOST_VALUES = 10_000, 1_000_000
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
     for run, combination, block, _, state, reason, _, _, machine, engine, _ in sweep_file.latest_runs(base, path):
         states[state] = states.get(state, 0) + 1
         if reason:
+            reason = printable(reason, _LONGEST)
             reasons[reason] = reasons.get(reason, 0) + 1
         if state in USABLE:
             usable[run] = combination, block
@@ -126,13 +128,12 @@ def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
     for combination in disturbed:
         known_by = setups[combination].known_by
         noisy[known_by] = noisy.get(known_by, 0) + 1
-    commits = dict.fromkeys(str(each.get("commit")) for each in engines.values() if each.get("commit"))
+    commits = dict.fromkeys(printable(str(each["commit"])) for each in engines.values() if each.get("commit"))
     times, components = _times(base, path, usable, setups), _components(base, path, usable, setups)
     known = [facts[number] for number in machines if number in facts]
     settings = sweep_file.json_object(about.get("settings", "{}"), path)
-    return SweepResults(
-        path, about.get("name", path.stem), settings, times, components, states, reasons, known, list(commits), noisy
-    )
+    name = printable(about.get("name", path.stem))
+    return SweepResults(path, name, settings, times, components, states, reasons, known, list(commits), noisy)
 
 
 def _setups(
@@ -140,7 +141,8 @@ def _setups(
 ) -> Iterator[tuple[int, Setup]]:
     for number, known_by, *values in sweep_file.rows(base, path, "combinations"):
         size = engines.get(number, {}).get("model_size")
-        yield number, Setup(known_by, dict(zip(AXES, values, strict=True)), size if type(size) is int else None)
+        shown = [printable(value, _LONGEST) if isinstance(value, str) else value for value in values]
+        yield number, Setup(known_by, dict(zip(AXES, shown, strict=True)), size if type(size) is int else None)
 
 
 def _times(
@@ -191,5 +193,5 @@ def _components(
     for run, phase, name, tokens, seconds in sweep_file.components(base, path):
         if run in usable and tokens > 0:
             of_setup = found.setdefault((setups[usable[run][0]].known_by, phase), {})
-            of_setup.setdefault(name, []).append(seconds / tokens)
+            of_setup.setdefault(printable(name), []).append(seconds / tokens)
     return {key: {name: float(np.median(values)) for name, values in by_name.items()} for key, by_name in found.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis import medians, palette
+from analysis.errors import printable
 from analysis.reports import sweep_charts as charts
 from analysis.reports.charts import Chart
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, Warn, fixed
@@ -42,7 +43,7 @@ def _facts(results: SweepResults) -> list[str]:
     runs = ", ".join(f"{count} {state}" for state, count in results.states.items())
     blocks = max((times.seconds.shape[1] for times in results.times.values()), default=0)
     facts = [f"{len(results.setups)} setups in {blocks} blocks", f"runs: {runs}"]
-    facts += list(dict.fromkeys(str(machine["cpu"]) for machine in results.machines if machine.get("cpu")))
+    facts += list(dict.fromkeys(printable(str(machine["cpu"])) for machine in results.machines if machine.get("cpu")))
     return facts + ([f"commit {', '.join(results.commits)}"] if results.commits else [])
 
 

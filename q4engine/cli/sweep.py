@@ -207,10 +207,11 @@ def _dry_run(plan: Plan, path: Path) -> int:
     left = sum(seconds[combination] for block, combination in runs if (combination, block) not in there)
     n_there = sum((combination, block) in there for block, combination in runs)
     for text, count in plan.skipped:
-        print(f"skipped by {text}: {count}")
+        print(options.printable(f"skipped by {text}: {count}"))
     most = ", or fewer: until each median is known" if plan.pace.target is not None else ""
+    name = options.printable(plan.name)
     print(
-        f"{plan.name}: {len(plan.combinations)} combinations in {plan.pace.blocks} blocks{most}: {len(runs)} runs, "
+        f"{name}: {len(plan.combinations)} combinations in {plan.pace.blocks} blocks{most}: {len(runs)} runs, "
         f"{n_there} of them made"
     )
     how = "by what was made" if made else "roughly, by the models' sizes: known better after the first runs"
@@ -218,7 +219,7 @@ def _dry_run(plan: Plan, path: Path) -> int:
     print(f"time for the others: about {in_words(left)} ({how}){budget}")
     for block, combination in runs[:_SHOWN]:
         mark = "made" if (combination, block) in there else f"about {in_words(seconds[combination])}"
-        print(f"  block {block + 1}: {combination} ({mark})")
+        print(options.printable(f"  block {block + 1}: {combination} ({mark})"))
     if len(runs) > _SHOWN:
         print(f"  … {len(runs) - _SHOWN} more, by seed {plan.pace.seed}")
     return 0

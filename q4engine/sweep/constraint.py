@@ -32,7 +32,7 @@ _MOST = 1 << 62
 
 
 class Constraint:
-    """``text`` with the names of axes and ``cpus``; Q4Error where it is none."""
+    """``text`` with the names of axes and ``cpus``; Q4Error where it is none. ``n_parts``: of which it is made."""
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         self.text = text
@@ -43,6 +43,7 @@ class Constraint:
                 warnings.simplefilter("ignore")  # Python's, of an escape that it does not know
                 self._tree = ast.parse(text.strip(), mode="eval").body
             self._check(self._tree, names)
+            self.n_parts = sum(1 for _ in ast.walk(self._tree))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Q4Error(f"skip: {shown(text)} is no constraint: {getattr(error, 'msg', error)}") from None
 

@@ -21,9 +21,11 @@ from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
 from q4engine.sweep.constraint import Constraint
 from q4engine.sweep.engines import Engine, engines_of
 
-MOST_COMBINATIONS = 100_000
-_MOST_RUNS = 200_000
-_MOST_BYTES = 1 << 20
+MOST_COMBINATIONS = 25_000  # each costs some 40 µs before anything runs, each run some 5
+_MOST_RUNS = 100_000
+_MOST_STEPS = 2_000_000
+_MOST_BYTES = 1 << 16
+_MOST_DOTS = 1000  # in a line: tomllib takes the square of a key's parts
 _MOST_SECONDS = 30 * 86400.0
 _CPUS = "cpus"
 _TABLES = ("axes", "engines", "builds", "matrix")
@@ -87,7 +89,10 @@ def read_plan(path: Path) -> Plan:
         with path.open("rb") as file:
             raw = file.read(_MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
-            raise Q4Error(f"{path}: is larger than {_MOST_BYTES >> 20} MiB, expected a plan")
+            raise Q4Error(f"{path}: is larger than {_MOST_BYTES >> 10} KiB, expected a plan")
+        for number, line in enumerate(raw.split(b"\n"), 1):
+            if line.count(b".") > _MOST_DOTS:
+                raise Q4Error(f"{path}: line {number} has more than {_MOST_DOTS} dots, expected a plan")
         data = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
@@ -225,6 +230,11 @@ def _expanded(
     n = sum(math.prod(map(len, axes)) for axes in _axes(values, engines))
     if n > MOST_COMBINATIONS:
         raise Q4Error(f"the axes have {n} combinations, expected at most {MOST_COMBINATIONS}")
+    n_parts = sum(each.n_parts for each in constraints)
+    if n * n_parts > _MOST_STEPS:
+        raise Q4Error(
+            f"skip: {n_parts} names, numbers and signs for {n} combinations, expected at most {_MOST_STEPS // n}"
+        )
     for combination in itertools.chain.from_iterable(
         map(Combination, itertools.product(*axes)) for axes in _axes(values, engines)
     ):

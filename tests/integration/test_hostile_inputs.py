@@ -280,9 +280,11 @@ def test_folders(name: str, folder: Path, base: Callable[[str], Done]) -> None:
 
 MANY_THREADS = ",".join(map(str, range(1, 257)))
 PLANS = {
-    "combinations": (f"prompt = [{','.join(map(str, range(1, 100_000)))}]\nthreads = [{MANY_THREADS}]", "combinations"),
-    "runs": (f"prompt = [{','.join(map(str, range(1, 9000)))}]", "are more than 200000 runs"),
-    "a mask": (f'mask = ["0x{"f" * 900_000}"]', "names no CPUs"),
+    "combinations": (f"prompt = [{','.join(map(str, range(1, 9000)))}]\nthreads = [{MANY_THREADS}]", "combinations"),
+    "runs": (f"prompt = [{','.join(map(str, range(1, 9000)))}]", "are more than 100000 runs"),
+    "a mask": (f'mask = ["0x{"f" * 60_000}"]', "names no CPUs"),
+    "parts of a key": (f"a{'.a' * 30_000} = 1", "more than 1000 dots"),
+    "bytes": (f"prompt = [{','.join(map(str, range(1, 100_000)))}]", "is larger than 64 KiB"),
 }
 
 

@@ -130,11 +130,15 @@ def test_constraints_that_cannot_be_evaluated(text: str) -> None:
         ({"axes": [1]}, "axes: found '[1]', expected a table"),
         (
             {"axes": {**MODEL, "prompt": list(range(400)), "generate": list(range(400))}},
-            "the axes have 160000 combinations, expected at most 100000",
+            "the axes have 160000 combinations, expected at most 25000",
         ),
         (
             {"axes": {**MODEL, "prompt": list(range(500_000))}, "skip": "threads > 0"},
             "the axes have 500000 combinations",
+        ),
+        (
+            {"axes": {**MODEL, "prompt": list(range(500))}, "skip": ["threads in [" + "9, " * 300 + "]"] * 20},
+            "names, numbers and signs for 500 combinations, expected at most 4000",
         ),
         ({"axes": {**MODEL, "prompt": list(range(1, 100))}, "repetitions": 9000}, "99 combinations in 9000 blocks are"),
         ({"axes": {**MODEL, "mask": ["0x" + "f" * 900_000]}}, "[axes]: mask: '0xfff"),
@@ -158,7 +162,12 @@ def test_what_is_wrong_is_one_line(data: dict[str, Any], message: str) -> None:
 
 
 def test_files_that_are_no_plans(tmp_path: Path) -> None:
-    for raw, message in ((b"axes = [", "is no TOML"), (b"\xff", "is no TOML"), (b"a = 1", "there is no 'a'")):
+    cases = {
+        b"axes = [": "is no TOML", b"\xff": "is no TOML", b"a = 1": "there is no 'a'",
+        b"\na" * 40_000: "is larger than 64 KiB",
+        b"\na" + b".a" * 30_000 + b" = 1": "line 2 has more than 1000 dots",
+    }  # fmt: skip
+    for raw, message in cases.items():
         (tmp_path / "plan.toml").write_bytes(raw)
         with pytest.raises(Q4Error, match=rf"plan\.toml: {message}"):
             read_plan(tmp_path / "plan.toml")

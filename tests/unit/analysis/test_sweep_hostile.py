@@ -11,6 +11,7 @@ from swept import synthetic_plan, write_results
 
 from analysis import sweep_results
 from analysis.errors import AnalysisError
+from analysis.reports import sweep_report, text
 from analysis.sweep_file import MOST_BLOCKS
 from q4engine.errors import Q4Error
 from q4engine.sweep.results import Results, read_results
@@ -81,6 +82,21 @@ def test_what_people_add_to_a_file_is_theirs(tmp_path: Path) -> None:
     base.close()
     assert len(read_results(path)) == 4 and list(sweep_results.read(path).times) == ["prefill"]
     Results(path).close()
+
+
+def test_texts_steer_no_terminal(tmp_path: Path) -> None:
+    path = write_results(tmp_path / "a.sqlite", PLAN, lambda *_: [0.1])
+    with sqlite3.connect(path) as base:
+        base.executescript(
+            "UPDATE runs SET state = 'noisy', reason = 'r' || char(27); UPDATE about SET value = 'n' || char(10);"
+            "UPDATE combinations SET model = 'm' || char(27) || threads;"
+            "UPDATE about SET value = '{}' WHERE key <> 'name';"
+            """UPDATE facts SET json = '{"cpu": "c\\u001b", "commit": "k\\u001b"}';"""
+            "INSERT INTO components SELECT id, 'prefill', 'o' || char(27), 10, 0.1 FROM runs"
+        )
+    base.close()
+    shown = text.render(sweep_report.of_sweep(sweep_results.read(path)), "a")
+    assert shown.replace("\n", "").isprintable() and all(f"{letter}\\x1b" in shown for letter in "rmc")
 
 
 def test_more_setups_and_blocks_than_fit(tmp_path: Path) -> None:
