@@ -134,10 +134,10 @@ def main() -> None:
         write(args, more, args.captures, plan(args).captures)
     size = sum(path.stat().st_size for path in captures.rglob("*.csv"))
     print(f"{args.captures} captures, {size / 1e9:.2f} GB")
-    words = [str(captures), "--output", str(dataset), "--workers", str(args.workers)]
-    print(*said(*run(words, args.folder / "first.log", kill_after=30.0)), sep="\n")
+    words = ["--output", str(dataset), "--workers", str(args.workers)]
+    print(*said(*run([str(captures), *words], args.folder / "first.log", kill_after=30.0)), sep="\n")
     print("again, with 1 % more:")
-    print(*said(*run([*words, str(more)], args.folder / "second.log")), sep="\n")
+    print(*said(*run([str(captures), str(more), *words], args.folder / "second.log")), sep="\n")
 
 
 if __name__ == "__main__":
