@@ -57,6 +57,7 @@ th[aria-sort=ascending] button::after { content: "↑"; }
 th[aria-sort=descending] button::after { content: "↓"; }
 .filter { font: inherit; color: inherit; background: var(--raised); border: 1px solid var(--rule); }
 .filter { border-radius: .35rem; padding: .3rem .6rem; width: min(100%, 26rem); margin-top: .8rem; }
+.out { display: none; }
 .median { stroke: var(--text); stroke-width: 2.5; fill: none; }
 .swatch { display: inline-block; width: .75em; height: .75em; border-radius: 2px; margin-right: .45em; }
 .swatch { background: var(--c); }
@@ -152,14 +153,26 @@ for (const table of document.querySelectorAll("table.filtered")) {
   const field = document.createElement("input"), rows = [...table.tBodies[0].rows];
   field.type = "search"; field.className = "filter";
   field.placeholder = "rows with these words, -without these";
-  field.setAttribute("aria-label", "filter the rows of the table below");
+  field.setAttribute("aria-label", "filter the rows of the table below, and the pictures beside it");
   table.parentNode.before(field);
+  const near = table.closest("details") ? [] : [...table.closest("section").querySelectorAll("figure")];
+  const charts = near.map(figure => [figure, figure.firstChild.textContent, [...figure.querySelectorAll(".mark")]]);
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\\s+/).filter(word => word.length);
-    for (const row of rows) {
-      const said = row.textContent.toLowerCase().replaceAll("\\u00a0", " ");
-      const has = word => word[0] === "-" && word.length > 1 ? !said.includes(word.slice(1)) : said.includes(word);
-      row.hidden = !words.every(has);
+    const lacks = text => {
+      const said = text.toLowerCase().replaceAll("\\u00a0", " ");
+      const whole = word => new RegExp("(^|[^0-9.])" + word + "(?![0-9.])").test(said);
+      const says = word => /^\\d+$/.test(word) ? whole(word) : said.includes(word);
+      return !words.every(word => word[0] === "-" && word.length > 1 ? !says(word.slice(1)) : says(word));
+    };
+    const isOut = mark => mark.classList.contains("out");
+    for (const row of rows) row.hidden = lacks([...row.cells].map(cell => cell.textContent).join(" "));
+    for (const [figure, title, marks] of charts) {
+      for (const mark of marks) mark.classList.toggle("out", lacks(title + " " + (mark.dataset.tip || "")));
+      for (const series of new Set(marks.map(mark => mark.parentNode))) {
+        if (series.tagName === "g") series.classList.toggle("out", [...series.querySelectorAll(".mark")].every(isOut));
+      }
+      figure.hidden = marks.length > 0 && marks.every(isOut);
     }
   });
 }

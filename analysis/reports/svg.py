@@ -146,12 +146,12 @@ def _boxes(chart: Boxes, width: int) -> tuple[int, list[str]]:
 def _box(box: Box, top: float, x: Callable[[float], float], sides: Point) -> Iterator[str]:
     room = sides[1] - sides[0]
     label = _fit(box.label, room * (0.6 if box.note else 1))
-    yield _label(sides[0], top + 13, label, style="said")
-    if box.note:
-        yield _label(sides[1], top + 13, _fit(box.note, room - _LETTER * (len(label) + 2)), "end", "said")
     least, first, middle, third, most = map(x, box.values)
     y, tall = top + _LINE, 16
     yield f'<g class="mark {box.hue}"><title>{text(box.tip)}</title>'
+    yield _label(sides[0], top + 13, label, style="said")
+    if box.note:
+        yield _label(sides[1], top + 13, _fit(box.note, room - _LETTER * (len(label) + 2)), "end", "said")
     yield f'<path class="line" d="M{_n(least)} {_n(y + tall / 2)}H{_n(most)}"/>'
     yield f'<rect x="{_n(first)}" y="{_n(y)}" width="{_n(max(1.5, third - first))}" height="{tall}"/>'
     yield f'<path class="median" d="M{_n(middle)} {_n(y - 2)}V{_n(y + tall + 2)}"/></g>'

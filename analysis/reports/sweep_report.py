@@ -9,6 +9,7 @@ import numpy as np
 from analysis import medians, palette
 from analysis.errors import printable
 from analysis.reports import sweep_charts as charts
+from analysis.reports import sweep_parts
 from analysis.reports.charts import Chart
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, Warn, fixed
 from analysis.sweep_pairs import MOST_PAIRS, Change, Pair, pairs
@@ -94,8 +95,11 @@ def _card(times: Times, found: Sequence[Pair]) -> Card:
 
 def _section(results: SweepResults, times: Times, found: Sequence[Pair]) -> Section:
     blocks: list[Block] = [*charts.speed_ups(times), *charts.speeds(times), table(times, results.noisy)]
+    if (law := sweep_parts.laws_table(times)) is not None:
+        blocks.append(law)
     if (stacked := charts.parts(results, times)) is not None:
         blocks.append(stacked)
+    blocks += [*sweep_parts.part_speed_ups(results, times), *sweep_parts.parts_over(results, times)]
     if (size := charts.front(times)) is not None:
         blocks.append(size)
     blocks += [*charts.heats(times), charts.spread(times)]

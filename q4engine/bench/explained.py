@@ -37,7 +37,7 @@ def capture_both(engine: Engine, plan: Plan, python: str, tell: Callable[[str], 
         for _ in range(plan.repetitions):
             peer.run(prompt, generated)
     if not theirs.is_file():
-        raise Q4Error(f"{theirs}: nothing of {Peer.name} was captured ({python}: is it built with shared libraries?)")
+        raise Q4Error(f"{theirs}: nothing of llama.cpp was captured ({python}: is it built with shared libraries?)")
     return ours.path, theirs
 
 

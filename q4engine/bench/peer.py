@@ -20,12 +20,11 @@ _PATIENCE_ALONE, _PATIENCE = 5, 600
 class Peer:
     """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
 
-    before: a command that runs it, such as ``q4engine watch … --``. cpu_seconds: of all its threads in the last run.
+    before: a command that runs it, such as ``q4engine watch … --``. worker: the program that drives the peer; ``name``:
+    what that is. cpu_seconds: of all its threads in the last run.
 
     Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
     """
-
-    name = "llama.cpp"
 
     def __init__(
         self,
@@ -35,10 +34,13 @@ class Peer:
         n_batch: int,
         threads: tuple[int, int],
         before: Sequence[str] = (),
+        worker: Path = _WORKER,
+        name: str = "llama.cpp",
     ) -> None:
+        self.name = name
         self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        command = [*before, python, "-P", str(_WORKER), str(model), *map(str, (n_ctx, n_batch, *threads))]
+        command = [*before, python, "-P", str(worker), str(model), *map(str, (n_ctx, n_batch, *threads))]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()

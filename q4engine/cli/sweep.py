@@ -40,7 +40,7 @@ a plan:
   [axes]
   model = ["a.gguf", "b.gguf"]   # from the plan's folder
   type = ["", "q8_0"]            # quantised on the way; "": the file as it is
-  engine = ["native", "numpy", "llama.cpp"]
+  engine = ["native", "numpy", "llama.cpp", "transformers"]
   threads = [1, 2]
   prompt = [16, 64, 256]
   generate = [32]                # behind the prompt; also: depth, batch, mask, features, build
@@ -110,7 +110,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_axes(parser: argparse.ArgumentParser) -> None:
     """Axes as options; several values with commas between."""
-    texts = (("--engine", "native, numpy, llama.cpp"), ("--type", "quantised on the way; as it is without"),
+    texts = (("--engine", "native, numpy, llama.cpp, transformers"),
+             ("--type", "quantised on the way; as it is without"),
              ("--features", "CPU features, as Q4_CPU_FEATURES has them"))  # fmt: skip
     for name, text in texts:
         parser.add_argument(name, metavar="A,B", type=_texts, help=text)

@@ -59,11 +59,12 @@ class Engine:
 
 
 _COMMON = frozenset({"engine", "model", "type", "threads", "mask", "prompt", "generate", "depth", "batch"})
-NATIVE, NUMPY, LLAMA_CPP = "native", "numpy", "llama.cpp"
+NATIVE, NUMPY, LLAMA_CPP, TRANSFORMERS = "native", "numpy", "llama.cpp", "transformers"
 BUILT_IN = {
     NATIVE: Engine(NATIVE, _COMMON | {"build", "features"}),
     NUMPY: Engine(NUMPY, _COMMON | {"build"}),
     LLAMA_CPP: Engine(LLAMA_CPP, _COMMON),
+    TRANSFORMERS: Engine(TRANSFORMERS, _COMMON),
 }
 
 
@@ -77,7 +78,7 @@ def engines_of(table: Mapping[str, Any]) -> dict[str, Engine]:
         given = of_table(given, place)
         if name in BUILT_IN:
             only(given, place, ("python",))
-            if name != LLAMA_CPP:
+            if name not in (LLAMA_CPP, TRANSFORMERS):
                 raise Q4Error(f"[{place}]: q4engine's own come with a build: give [builds.NAME] python = …")
             found[name] = Engine(name, BUILT_IN[name].axes, python=one_text(given.get("python"), f"{place}.python"))
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -49,10 +50,8 @@ def _own(request: dict[str, Any]) -> dict[str, Any]:
         return {"samples": samples, "facts": facts, "migrations": moved, "components": components}
 
 
-def _llama_cpp(request: dict[str, Any]) -> dict[str, Any]:
-    """llama.cpp, in the interpreter that has llama-cpp-python."""
-    from pathlib import Path
-
+def _peer(request: dict[str, Any]) -> dict[str, Any]:
+    """llama.cpp or transformers, in the interpreter that has it."""
     from q4engine.bench.peer import Peer
     from q4engine.gguf.reader import GGUFFile
     from q4engine.models import read_model
@@ -63,7 +62,9 @@ def _llama_cpp(request: dict[str, Any]) -> dict[str, Any]:
         n_params = sum(tensor.n_elements for tensor in file.tensors.values())
     python = request["python"] or sys.executable
     threads = (request["threads"], request["threads"])
-    with Peer(python, Path(request["model"]), _context(request), request["batch"], threads) as peer:
+    path, driver = Path(request["model"]), _DRIVERS.get(request["engine"])
+    how: dict[str, Any] = {"worker": driver, "name": request["engine"]} if driver else {}
+    with Peer(python, path, _context(request), request["batch"], threads, **how) as peer:
         samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
         facts = {
             "engine": f"{peer.facts['name']} {peer.facts['version']}",
@@ -74,7 +75,9 @@ def _llama_cpp(request: dict[str, Any]) -> dict[str, Any]:
         return {"samples": samples, "facts": facts, "migrations": None, "components": []}
 
 
-_ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _llama_cpp}
+_ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _peer, "transformers": _peer}
+_DRIVERS = {"transformers": Path(__file__).with_name("transformers_worker.py")}
+"""Programs that drive an engine, where it is not `bench.peer`'s own."""
 
 
 def _context(request: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from models.blocks import random_tensor
 from models.qwen_shape import QWEN_SHAPE, write_qwen_shape
+from models.shapes import SHAPES
 from models.spec import TensorSpec
 from models.tiny import MIXED_TYPES, TINY_LLAMA, TINY_QWEN2, write_tiny
 from models.vocabulary import synthetic_bpe
@@ -102,3 +103,11 @@ def test_qwen_shape_small_and_with_a_vocabulary(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
     with pytest.raises(Q4Error, match="1000 tokens, expected 999"):
         write_qwen_shape(tmp_path / "bad.gguf", source, small.with_changes(vocab_size=999))
+
+
+SIZES = {"stories260k-shape": 0.26e6, "stories15m-shape": 15.2e6, "stories42m-shape": 41.7e6, "llama-1b-shape": 1.04e9}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_have_as_many_weights_as_the_models_that_they_are_of(name: str) -> None:
+    assert sum(int(np.prod(spec.shape)) for spec in SHAPES[name].tensors()) == pytest.approx(SIZES[name], rel=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis_commands import PNG, Run
+from pages import visit, with_script
 from swept import setup, synthetic_plan, write_results
 
 from analysis import sweep
@@ -45,8 +47,35 @@ def test_text_page_and_picture(results: Path, command: Run, tmp_path: Path) -> N
     assert (status, err) == (0, "")
     assert "fastest: threads 4, prompt 16" in out and "6 setups in 6 blocks" in out
     assert picture.read_bytes().startswith(PNG)
-    html = page.read_text()
-    assert 'class="filtered"' in html and "speed-up" in html and "http:" not in html and "https:" not in html
+    said = page.read_text()
+    assert 'class="filtered"' in said and "speed-up" in said and "http:" not in said and "https:" not in said
+
+
+USER = """
+const field = document.querySelector("input.filter"), out = {};
+field.value = "16 -synthetic-word"; field.dispatchEvent(new Event("input"));
+out.rows = [...document.querySelector("table.filtered").tBodies[0].rows].filter(row => !row.hidden)
+  .map(row => row.cells[1].textContent);
+const seen = [...document.querySelectorAll(".mark:not(.out)")].map(mark => mark.dataset.tip);
+out.boxes = seen.filter(tip => tip.includes("samples")).length;
+out.wrong = seen.filter(tip => tip.includes("prompt 64")).length;
+field.value = "nothing-has-this"; field.dispatchEvent(new Event("input"));
+out.figures = [...document.querySelectorAll("figure")].filter(figure => !figure.hidden).length;
+field.value = ""; field.dispatchEvent(new Event("input"));
+out.all = [...document.querySelectorAll("figure")].filter(figure => figure.hidden).length;
+document.title = JSON.stringify(out);
+"""
+
+
+def test_a_filter_reaches_the_pictures(command: Run, tmp_path: Path) -> None:
+    several = write(tmp_path / "several", axes={"threads": [1, 2, 4], "prompt": [16, 32, 64]})
+    page = tmp_path / "a.html"
+    assert command(sweep.main, several, "--html", page)[0] == 0
+    page.write_text(with_script(page.read_text(), USER))
+    dom, console = visit(page, tmp_path / "profile", 1400)
+    out = json.loads(html.unescape(dom.split("<title>")[1].split("</title>")[0]))
+    assert out["rows"] == 3 * ["16"] and out["boxes"] == 2 * 3 and out["wrong"] == 0
+    assert (out["figures"], out["all"], console) == (0, 0, [])
 
 
 def test_numbers_as_json(results: Path, command: Run) -> None:

@@ -1,0 +1,85 @@
+"""transformers as an engine of sweeps, driven with a stand-in for it, and where it is not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cli_runs import Cli
+from models.tiny import write_tiny
+
+from q4engine.sweep import transformers_worker
+from q4engine.sweep.results import read_results
+
+TORCH = """\
+__version__ = "0.0.0"
+float32 = "float32"
+def set_num_threads(n): print("noise on standard output", n)
+def tensor(rows): return rows
+import contextlib
+inference_mode = contextlib.nullcontext
+"""
+TRANSFORMERS = """\
+__version__ = "0.0.1"
+class DynamicCache:
+    n = 0
+    def crop(self, n): self.n = n
+class Model:
+    def eval(self): return self
+    def __call__(self, input_ids, past_key_values, use_cache, logits_to_keep):
+        past_key_values.n += len(input_ids[0])
+        if past_key_values.n > 12:
+            raise ValueError("the cache is full")
+class AutoModelForCausalLM:
+    @staticmethod
+    def from_pretrained(folder, gguf_file, dtype):
+        if gguf_file != "good.gguf":
+            raise OSError("no such model\\nand more")
+        return Model()
+"""
+
+
+def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict[str, object]]:
+    """Of the worker, with stand-ins for torch and transformers."""
+    (folder / "torch.py").write_text(TORCH)
+    (folder / "transformers.py").write_text(TRANSFORMERS)
+    command = [sys.executable, "-P", transformers_worker.__file__, str(folder / model), "64", "4", "2", "2"]
+    given = "".join(json.dumps(request) + "\n" for request in requests)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, input=given, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "noise" not in done.stdout, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_transformers_is_driven_as_llama_cpp_is(tmp_path: Path) -> None:
+    run = {"prompt": list(range(5)), "generated": [1, 2]}
+    facts, prepared, *ran, wrong = answers(
+        tmp_path, "good.gguf", {"prepare": [1, 2, 3, 4, 5]}, run, run, run, {"prepare": list(range(13))}
+    )
+    assert (facts["name"], facts["version"]) == ("transformers", "0.0.1") and prepared == {}
+    assert all(isinstance(each["seconds"], float) for each in ran) and len(ran) == 3  # the cache is cut back each time
+    assert wrong == {"error": "ValueError: the cache is full"}
+    assert answers(tmp_path, "bad.gguf") == [{"error": "OSError: no such model"}]
+
+
+def test_transformers_that_is_not_there_is_one_reason(tmp_path: Path, q4: Cli) -> None:
+    model, out = write_tiny(tmp_path / "tiny.gguf"), tmp_path / "out.sqlite"
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        f"repetitions = 2\n[axes]\nmodel = {str(model)!r}\nengine = 'transformers'\nthreads = 1\nprompt = 4\n"
+        f"generate = 0\n[engines.transformers]\npython = {str(bare_python(tmp_path))!r}\n"
+    )
+    assert q4("sweep", path, "-o", out).code == 1
+    (reason,) = {run.reason for run in read_results(out)}
+    assert reason.startswith("transformers (") and reason.endswith("ModuleNotFoundError: No module named 'torch'")
+
+
+def bare_python(folder: Path) -> Path:
+    """This interpreter without what is installed."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    path.chmod(0o755)
+    return path
