@@ -72,7 +72,7 @@ class Timeline:
             self._decode([token])
         seconds = time.perf_counter() - start
         if self._depth:
-            self._cache.crop(self._depth)
+            self._cache.crop(-len(prompt) - len(generated))  # takes so many away
         else:
             self._cache = self._new_cache()
         return seconds
