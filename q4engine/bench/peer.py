@@ -34,13 +34,13 @@ class Peer:
         n_batch: int,
         threads: tuple[int, int],
         before: Sequence[str] = (),
-        worker: Path = _WORKER,
+        worker: Path | None = None,
         name: str = "llama.cpp",
     ) -> None:
         self.name = name
         self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        command = [*before, python, "-P", str(worker), str(model), *map(str, (n_ctx, n_batch, *threads))]
+        command = [*before, python, "-P", str(worker or _WORKER), str(model), *map(str, (n_ctx, n_batch, *threads))]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()
