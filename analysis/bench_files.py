@@ -231,5 +231,5 @@ def _of_database(path: Path) -> Iterator[Row]:
                 cursor = base.execute(f'SELECT * FROM "{table}" LIMIT {MOST_RESULTS + 1}')
                 names = [column[0] for column in cursor.description]
                 yield from ((0, dict(zip(names, row, strict=True)) | _of_our_table(table)) for row in cursor)
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, UnicodeDecodeError) as problem:
         raise AnalysisError(f"cannot be read: {problem}", path=path) from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,6 +68,10 @@ _COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
 }  # fmt: skip
 
 
+_LEAST_SECONDS, _MOST_SECONDS = 1e-12, 1e9
+"""Of a sample, and of anything; decades are no measurement, and what is computed of them has no end."""
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A file of results, for reading. AnalysisError where it is none."""
@@ -79,7 +82,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as base:
             check(base, path)
             yield base
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where SQLite's own message names what is damaged
         raise AnalysisError(f"cannot be read: {error}", path=path) from None
 
 
@@ -129,6 +132,10 @@ def facts(base: sqlite3.Connection, path: Path) -> dict[int, Mapping[str, Any]]:
     return found
 
 
+def _is_time(seconds: float) -> bool:
+    return 0 <= seconds <= _MOST_SECONDS
+
+
 def json_object(text: str, path: Path) -> dict[str, Any]:
     """AnalysisError where the text is none."""
     try:
@@ -145,7 +152,7 @@ def latest_runs(base: sqlite3.Connection, path: Path) -> list[tuple[Any, ...]]:
     found: dict[tuple[int, int], tuple[Any, ...]] = {}
     for row in rows(base, path, "runs"):
         _, combination, block, attempt, state, _, _, seconds, *_ = row
-        if not 0 <= block < MOST_BLOCKS or state not in STATES or not (math.isfinite(seconds) and seconds >= 0):
+        if not 0 <= block < MOST_BLOCKS or state not in STATES or not _is_time(seconds):
             raise AnalysisError(f"is damaged: a run of block {block}, {state!r}, {seconds} s", path=path)
         before = found.get((combination, block))
         if before is None or attempt > before[3]:
@@ -156,7 +163,7 @@ def latest_runs(base: sqlite3.Connection, path: Path) -> list[tuple[Any, ...]]:
 def samples(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str, int, float]]:
     """Run, phase, tokens and seconds, those of a run and phase in their order."""
     for run, phase, _, tokens, seconds in rows(base, path, "samples", "ORDER BY run, phase, number"):
-        if not (tokens >= 0 and math.isfinite(seconds) and seconds > 0):
+        if not (tokens >= 0 and _is_time(seconds) and seconds >= _LEAST_SECONDS):
             raise AnalysisError(f"is damaged: a sample of {tokens} tokens in {seconds} s", path=path)
         yield run, phase, tokens, seconds
 
@@ -164,6 +171,6 @@ def samples(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str, in
 def components(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str, str, int, float]]:
     """Run, phase, operation, tokens and seconds."""
     for run, phase, name, tokens, seconds in rows(base, path, "components"):
-        if not (tokens >= 0 and math.isfinite(seconds) and seconds >= 0):
+        if not (tokens >= 0 and _is_time(seconds)):
             raise AnalysisError(f"is damaged: {tokens} tokens of {name!r} in {seconds} s", path=path)
         yield run, phase, name, tokens, seconds

@@ -24,7 +24,9 @@ def of_sweep(results: SweepResults, changes: Sequence[Change] | None = None, aga
     """``changes``: what differs from an older sweep, whose file is ``against``."""
     measured = [times for phase, times in results.times.items() if phase != "load"]
     sections = [_changes(changes, against)] if changes is not None else []
-    found = {times.phase: list(pairs(times, only_neighbours=True)) for times in measured}
+    # setups of a damaged file may be alike, or differ in what one of them is not told of
+    neighbours = {times.phase: pairs(times, only_neighbours=True) for times in measured}
+    found = {phase: [pair for pair in compared if len(pair.axes) == 1] for phase, compared in neighbours.items()}
     sections += [_section(results, times, found[times.phase]) for times in measured]
     if "load" in results.times:
         sections.append(Section("load", [table(results.times["load"])], "until the model can be used", in_text=False))

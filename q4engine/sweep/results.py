@@ -245,7 +245,7 @@ def _one_line(path: Path, what: str = _READ) -> Iterator[None]:
         yield
     except AnalysisError as error:
         raise Q4Error(str(error)) from None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise Q4Error(f"{path}: {what}: {error}") from None
     except (json.JSONDecodeError, KeyError) as error:
         raise Q4Error(f"{path}: is damaged: {error!r}") from None

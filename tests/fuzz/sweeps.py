@@ -71,7 +71,7 @@ class Sweeps:
         for path in self._path.parent.glob("r.sqlite*"):
             path.unlink()
         self._path.write_bytes(mutated_bytes(self._results, rng, 3) if rng.random() < 0.4 else self._results)
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             self._change(rng)
         try:
             runs = read_results(self._path)
