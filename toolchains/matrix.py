@@ -62,7 +62,7 @@ def recipes_of(path: Path) -> list[Recipe]:
     try:
         data = tomllib.loads(path.read_text())
         builds = builds_of({}, data.get("matrix", {}), path.parent)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, Q4Error, OSError) as error:
+    except (ValueError, Q4Error, OSError) as error:
         raise UsageError(f"{path}: {error}") from None
     found = [build.recipe for build in builds.values() if build.recipe is not None]
     if not found:

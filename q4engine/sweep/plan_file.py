@@ -96,7 +96,7 @@ def read_plan(path: Path) -> Plan:
         data = tomllib.loads(raw.decode("utf-8"))
     except OSError as error:
         raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, or a number of thousands of digits
         raise Q4Error(f"{path}: is no TOML: {error}") from None
     try:
         return plan_of(data, path.stem, path.parent)

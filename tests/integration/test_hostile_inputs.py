@@ -348,12 +348,12 @@ def test_outputs_that_are_inputs(folder: Path) -> None:
     long_name = "n" * 250
     assert run(folder, f"quantize model.gguf {long_name} --type q4_0").code == 0
     (folder / "short.gguf").write_bytes(model[:-5000])
-    refused(run(folder, "quantize short.gguf out.gguf --type q4_0"), "short.gguf")
+    refused(run(folder, "quantize short.gguf of-short.gguf --type q4_0"), "short.gguf")
     missing = run(folder, "analysis.stalls capture.csv --html none/a.html --plot none/b.svg")
     refused(missing, "a.html.*b.svg|b.svg.*a.html")
     assert (
         not [path.name for path in folder.iterdir() if path.name.startswith(".q4-")]
-        and not (folder / "out.gguf").exists()
+        and not (folder / "of-short.gguf").exists()
     )
 
 
