@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "and tables by anything. Captures that were summarised before are not read again.",
         examples=(
             "'captures/**/*.csv' --output fleet/ --html fleet.html",
-            "s3://bucket/captures/ --output s3://bucket/fleet --scheduler tcp://10.0.0.1:8786",
+            "s3://bucket/runs --output s3://bucket/fleet --scheduler tcp://10.0.0.1:8786",
             "--output fleet/ --group-by device,commit,phase",
             "captures/ --output fleet/ --check",
         ),

@@ -68,6 +68,7 @@ _COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
 }  # fmt: skip
 
 
+_MOST_COUNTED = 1 << 31
 _LEAST_SECONDS, _MOST_SECONDS = 1e-12, 1e9
 """Of a sample, and of anything; decades are no measurement, and what is computed of them has no end."""
 
@@ -130,6 +131,15 @@ def facts(base: sqlite3.Connection, path: Path) -> dict[int, Mapping[str, Any]]:
             raise AnalysisError("has facts of more values than any sweep", path=path)
         found[number] = json_object(text, path)
     return found
+
+
+def combinations(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str, list[Any]]]:
+    """Number, hash, and a value of each axis."""
+    for number, known_by, *values in rows(base, path, "combinations"):
+        for axis, value in zip(AXES, values, strict=True):
+            if isinstance(value, int) and not (axis == "threads") <= value <= _MOST_COUNTED:
+                raise AnalysisError(f"is damaged: a combination with {axis} {value}", path=path)
+        yield number, known_by, values
 
 
 def _is_time(seconds: float) -> bool:

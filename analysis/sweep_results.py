@@ -139,7 +139,7 @@ def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
 def _setups(
     base: sqlite3.Connection, path: Path, engines: Mapping[int, Mapping[str, Any]]
 ) -> Iterator[tuple[int, Setup]]:
-    for number, known_by, *values in sweep_file.rows(base, path, "combinations"):
+    for number, known_by, values in sweep_file.combinations(base, path):
         size = engines.get(number, {}).get("model_size")
         shown = [printable(value, _LONGEST) if isinstance(value, str) else value for value in values]
         yield number, Setup(known_by, dict(zip(AXES, shown, strict=True)), size if type(size) is int else None)

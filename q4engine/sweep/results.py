@@ -186,9 +186,7 @@ def read_results(path: Path) -> list[Run]:
 
 def _latest(base: sqlite3.Connection, path: Path) -> Iterator[Run]:
     facts = sweep_file.facts(base, path)
-    combinations = {
-        number: Combination(tuple(values)) for number, _, *values in sweep_file.rows(base, path, "combinations")
-    }
+    combinations = {number: Combination(tuple(values)) for number, _, values in sweep_file.combinations(base, path)}
     samples: dict[int, list[Sample]] = {}
     for number, phase, tokens, seconds in sweep_file.samples(base, path):
         samples.setdefault(number, []).append(Sample(sys.intern(phase), tokens, seconds))
