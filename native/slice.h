@@ -9,7 +9,7 @@
 // keeps others waiting for as long; one that gives it up while it holds nothing keeps nobody. Times are nanoseconds.
 struct q4_slice {
     bool shared;     // another program has been seen on the CPU
-    uint32_t asked;  // questions since the clock was read last
+    uint32_t asked;  // questions so far, while alone
     uint32_t alone;  // rests in a row from which the thread came back at once
     uint64_t since;  // when the thread got the CPU
     uint64_t seen;   // when it was last seen there

@@ -155,8 +155,12 @@ static bool replace(q4_team *team, uint64_t *seen, uint64_t with) {
     return atomic_compare_exchange_weak(&team->meeting, seen, with);
 }
 
-// The last to arrive lets all go on: nobody comes in or leaves before.
-static void arrive(q4_team *team, int member, size_t place, uint64_t over, struct q4_prefetch *next) {
+// Waits for all who are in the run. The last to arrive lets them go on: nobody comes in or leaves before.
+static void meet(q4_team *team, int member, size_t place, uint64_t over, struct q4_prefetch *next) {
+    if (team->active == 1) { // read before others can leave, and the next run begin
+        atomic_fetch_add_explicit(&team->phase.value, 1, memory_order_relaxed);
+        return;
+    }
     uint64_t seen = atomic_fetch_add(&team->meeting, 1);
     uint32_t phase = phase_of(seen);
     if (arrived_of(seen) + 1 < expected_of(seen)) {
@@ -171,19 +175,11 @@ static void arrive(q4_team *team, int member, size_t place, uint64_t over, struc
 }
 
 void q4_team_barrier(q4_team *team, int member, size_t place, struct q4_prefetch *next) {
-    if (team->active == 1) // read before others can leave, and the next run begin
-        atomic_fetch_add_explicit(&team->phase.value, 1, memory_order_relaxed);
-    else
-        arrive(team, member, place, 0, next);
+    meet(team, member, place, 0, next);
 }
 
 // Behind the work.
-static void meet_at_end(q4_team *team, int member) {
-    if (team->active == 1)
-        atomic_fetch_add_explicit(&team->phase.value, 1, memory_order_relaxed);
-    else
-        arrive(team, member, 0, OVER, NULL);
-}
+static void meet_at_end(q4_team *team, int member) { meet(team, member, 0, OVER, NULL); }
 
 bool q4_team_leaves(q4_team *team, int member) {
     struct member *self = &team->all[member];
