@@ -23,8 +23,8 @@ from analysis.table import Table
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of captures, in their order."""
 HEADER_KEYS = (
-    "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "n_threads_batch", "cpu", "midr",
-    "governor", "q4engine_version", "commit", "command",
+    "engine", "engine_version", "engine_library", "model", "kernels", "n_threads", "n_threads_batch", "kv_form", "cpu",
+    "midr", "governor", "q4engine_version", "commit", "command",
 )  # fmt: skip
 
 

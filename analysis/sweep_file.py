@@ -18,8 +18,8 @@ from analysis.errors import AnalysisError
 
 APPLICATION = 0x71347377
 """SQLite's application_id of these files: "q4sw"."""
-FORMAT = 1
-AXES = ("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch")
+FORMAT = 2
+AXES = ("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch", "kv")
 STATES = ("done", "noisy", "failed", "timeout")
 MOST_BLOCKS = 10_000
 MOST_ROWS = 500_000
@@ -34,7 +34,8 @@ SCHEMA = {
     "facts": "CREATE TABLE facts (id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, json TEXT NOT NULL)",
     "combinations": """CREATE TABLE combinations (
   id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, engine TEXT NOT NULL, build TEXT, model TEXT, type TEXT,
-  threads INTEGER, mask TEXT, features TEXT, prompt INTEGER, generate INTEGER, depth INTEGER, batch INTEGER)""",
+  threads INTEGER, mask TEXT, features TEXT, prompt INTEGER, generate INTEGER, depth INTEGER, batch INTEGER,
+  kv TEXT)""",
     "runs": """CREATE TABLE runs (
   id INTEGER PRIMARY KEY, combination INTEGER NOT NULL REFERENCES combinations, block INTEGER NOT NULL,
   attempt INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, started TEXT NOT NULL, seconds REAL NOT NULL,

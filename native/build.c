@@ -49,6 +49,15 @@ static bool build_team(struct q4_model *m, const struct q4_model_spec *spec, cha
     return m->team || q4_plan_fail(error, "threads could not be started");
 }
 
+static bool find_kv_form(struct q4_model *m, const struct q4_model_spec *spec, char *error) {
+    for (int form = 0; form < Q4_KV_FORMS; form++)
+        if (spec->kv_form == NULL || strcmp(spec->kv_form, q4_kv_traits[form].name) == 0) {
+            m->kv_form = (enum q4_kv_form)form;
+            return true;
+        }
+    return q4_plan_fail(error, "keys and values have no form of that name");
+}
+
 static bool build_tables(struct q4_model *m, const struct q4_model_spec *spec, char *error) {
     m->tables = new_array(spec->n_tables, sizeof *m->tables);
     if (m->tables == NULL)
@@ -224,9 +233,9 @@ static bool pack(struct q4_model *m, const struct q4_model_spec *spec, char *err
 
 bool q4_model_build(struct q4_model *m, const struct q4_model_spec *spec, char *error) {
     *m = (struct q4_model){0};
-    if (build_team(m, spec, error) && build_tables(m, spec, error) && build_vectors(m, spec, error) &&
-        build_rope_tables(m, spec, error) && build_buffers(m, spec, error) && build_weights(m, spec, error) &&
-        build_plan(m, spec, error) && pack(m, spec, error))
+    if (build_team(m, spec, error) && find_kv_form(m, spec, error) && build_tables(m, spec, error) &&
+        build_vectors(m, spec, error) && build_rope_tables(m, spec, error) && build_buffers(m, spec, error) &&
+        build_weights(m, spec, error) && build_plan(m, spec, error) && pack(m, spec, error))
         return true;
     q4_model_clear(m);
     return false;

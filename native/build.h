@@ -39,6 +39,7 @@ struct q4_model_spec {
     int n_threads;        // of calls of few tokens
     int n_threads_batch;  // of calls of more; 0: as many
     const int *cpus;      // [the more of both] to pin them to, or NULL
+    const char *kv_form;  // as q4_kv_traits names it; NULL: the first
     size_t n_layers;
     const struct q4_table_spec *tables;
     const struct q4_vector_spec *vectors;

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t block_bytes(const struct q4_model *m, size_t layer) {
+    return q4_kv_block_bytes(m->kv_form, m->kv_shapes[layer].head_dim);
+}
+
 static void open_layers(struct q4_kv_cache *cache, const struct q4_model *m) {
     q4_close(cache->keys, cache->bytes);
     for (size_t i = 0; i < m->n_layers; i++) {
         struct q4_kv_layer *l = &cache->layers[i];
-        size_t bytes = l->head_stride * m->kv_shapes[i].heads * sizeof *cache->keys;
+        size_t bytes = l->head_stride * m->kv_shapes[i].heads;
         q4_open(cache->keys + l->first, bytes);
         q4_open(cache->values + l->first, bytes);
     }
@@ -17,17 +21,17 @@ static void open_layers(struct q4_kv_cache *cache, const struct q4_model *m) {
 
 bool q4_kv_cache_init(struct q4_kv_cache *cache, const struct q4_model *m, size_t n_ctx) {
     *cache = (struct q4_kv_cache){.layers = calloc(m->n_layers, sizeof *cache->layers)};
-    size_t positions = q4_round_up(n_ctx, Q4_KV_BLOCK), total = 0; // whole blocks: a kernel may read to the end of one
+    size_t blocks = q4_round_up(n_ctx, Q4_KV_BLOCK) / Q4_KV_BLOCK, total = 0; // a kernel may read to the end of one
     for (size_t i = 0; cache->layers && i < m->n_layers; i++) {
         struct q4_kv_layer *l = &cache->layers[i];
-        size_t elements;
+        size_t bytes;
         l->first = total;
-        if (!q4_mul_size(positions, m->kv_shapes[i].head_dim, &l->head_stride) ||
-            !q4_mul_size(l->head_stride, m->kv_shapes[i].heads, &elements) || elements > SIZE_MAX / 16 ||
-            __builtin_add_overflow(total, elements + Q4_GAP, &total) || total > SIZE_MAX / 16)
-            total = SIZE_MAX / 16; // more than any machine has
+        if (!q4_mul_size(blocks, block_bytes(m, i), &l->head_stride) ||
+            !q4_mul_size(l->head_stride, m->kv_shapes[i].heads, &bytes) || bytes > SIZE_MAX / 8 ||
+            __builtin_add_overflow(total, bytes + Q4_GAP, &total) || total > SIZE_MAX / 8)
+            total = SIZE_MAX / 8; // more than any machine has
     }
-    cache->bytes = total ? total * 2 * sizeof *cache->keys : 64; // a plan without attention has nothing to keep
+    cache->bytes = total ? total * 2 : 64; // a plan without attention has nothing to keep
     cache->keys = cache->layers ? q4_alloc(cache->bytes, Q4_PAGES_SMALL) : NULL;
     cache->values = cache->keys ? cache->keys + total : NULL;
     if (cache->keys) {
@@ -45,14 +49,14 @@ void q4_kv_cache_clear(struct q4_kv_cache *cache) {
 }
 
 size_t q4_kv_position_bytes(const struct q4_model *m) {
-    size_t columns = 0;
+    size_t bytes = 0;
     for (size_t i = 0; i < m->n_layers; i++)
-        columns += m->kv_shapes[i].heads * m->kv_shapes[i].head_dim;
-    return columns * 2 * sizeof(uint16_t);
+        bytes += m->kv_shapes[i].heads * 2 * (block_bytes(m, i) / Q4_KV_BLOCK);
+    return bytes;
 }
 
 static size_t head_bytes(const struct q4_model *m, size_t layer, size_t n) {
-    return q4_round_up(n, Q4_KV_BLOCK) * m->kv_shapes[layer].head_dim * sizeof(uint16_t);
+    return q4_round_up(n, Q4_KV_BLOCK) / Q4_KV_BLOCK * block_bytes(m, layer);
 }
 
 size_t q4_kv_saved_bytes(const struct q4_model *m, size_t n) {

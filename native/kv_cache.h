@@ -1,22 +1,22 @@
-// The KV cache of a session: fp16 keys and values of every layer's heads, each head's positions in one piece (ops.h has
-// the order within). What else wants to know the layout asks here.
+// The KV cache of a session: keys and values of every layer's heads in the model's form, each head's positions in one
+// piece (ops.h has the order within). What else wants to know the layout asks here.
 #ifndef Q4_KV_CACHE_H
 #define Q4_KV_CACHE_H
 
 #include "model.h"
 
 struct q4_kv_layer {
-    size_t first, head_stride; // elements: where the layer's first head starts, and to the next one
+    size_t first, head_stride; // bytes: where the layer's first head starts, and to the next one
 };
 
 struct q4_kv_cache {
     struct q4_kv_layer *layers;
-    uint16_t *keys, *values;
+    uint8_t *keys, *values;
     size_t bytes;
 };
 
 struct q4_kv_head { // one head's keys and values of one layer
-    uint16_t *keys, *values;
+    uint8_t *keys, *values;
 };
 
 // Room for n_ctx positions. false where there is no memory; nothing is to be freed then.

@@ -64,6 +64,7 @@ struct q4_model {
     struct q4_rope_table *rope_tables;
     struct q4_buffer *buffers;
     struct q4_op *plan;
+    enum q4_kv_form kv_form;
     struct q4_kv_shape *kv_shapes; // [n_layers]
     size_t n_weights, n_vectors, n_tables, n_rope_tables, n_buffers, n_ops, n_layers, n_tallies;
     uint8_t *arena;

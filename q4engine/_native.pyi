@@ -57,6 +57,7 @@ class Model:
         n_threads_batch: int,
         cpus: list[int] | None,
         features: str | None,
+        kv_form: str | None,
         n_layers: int,
         tables: list[Table],
         vectors: list[np.ndarray],

@@ -23,6 +23,7 @@ import numpy as np
 from q4engine.cpus import default_thread_count
 from q4engine.errors import ContextFullError, Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorInfo
+from q4engine.kv_forms import KV_FORMS, KVForm
 from q4engine.models import ModelConfig, read_model
 from q4engine.models.graph import Graph
 
@@ -93,12 +94,14 @@ class Engine:
         n_threads: int,
         load_seconds: float,
         n_threads_batch: int | None = None,
+        kv_form: KVForm = "f16",
     ) -> None:
         self.gguf = file
         self.config = config
         self.graph = graph
         self.n_threads = n_threads
         self.n_threads_batch = n_threads_batch or n_threads
+        self.kv_form = kv_form
         self.load_seconds = load_seconds
         self._native = native
         self._closed = False
@@ -112,13 +115,15 @@ class Engine:
         backend: Backend = "native",
         overrides: Mapping[str, int | float | bool | str] | None = None,
         n_threads_batch: int | None = None,
+        kv_form: KVForm = "f16",
     ) -> Engine:
         """Open, check and pack a GGUF model.
 
         ``n_threads`` defaults to the CPUs of ``cpu_mask`` (to which threads are pinned), else to as many as make it
         faster (``cpus.choose_threads``); ``n_threads_batch``, of the same team, walk calls of more tokens than the GEMV
         kernels take, which are prompts (default: as many). ``overrides``: metadata values by key that replace the
-        file's, or are added. Q4Error names the file and what is wrong with it.
+        file's, or are added. ``kv_form``: how sessions keep keys and values. Q4Error names the file and what is wrong
+        with it.
         """
         if backend not in get_args(Backend):
             raise Q4Error(f"there is no backend {shown(backend)}, expected {' or '.join(get_args(Backend))}")
@@ -128,13 +133,14 @@ class Engine:
             for key, value in (overrides or {}).items():
                 file.metadata.override(key, value)
             config, graph = read_model(file)
+            _require_kv_form(file, graph, kv_form)
             threads = n_threads or (len(cpu_mask) if cpu_mask else default_thread_count())
             batch = n_threads_batch or threads
             native = None
             if backend == "native":
-                native = _build_native(file, graph, config.n_layers, (threads, batch), cpu_mask)
+                native = _build_native(file, graph, config.n_layers, (threads, batch), cpu_mask, kv_form)
             file.require_unchanged()  # what was packed is of one file
-            return cls(file, config, graph, native, threads, time.perf_counter() - start, batch)
+            return cls(file, config, graph, native, threads, time.perf_counter() - start, batch, kv_form)
         except BaseException:
             file.close()
             raise
@@ -164,7 +170,7 @@ class Engine:
         """The model in plain NumPy, made on first use."""
         from q4engine.reference import ReferenceModel
 
-        return ReferenceModel(self.graph)
+        return ReferenceModel(self.graph, self.kv_form)
 
     @property
     def kernels(self) -> list[KernelChoice]:
@@ -374,8 +380,26 @@ class Session:
             self.collect()
 
 
+def _require_kv_form(file: GGUFFile, graph: Graph, form: KVForm) -> None:
+    """Q4Error where there is no such form, or a head has no whole number of its blocks."""
+    if form not in KV_FORMS:
+        raise Q4Error(f"keys and values as {shown(form)}, expected {' or '.join(KV_FORMS)}")
+    columns = KV_FORMS[form]
+    for op in graph.ops:
+        if op.kind == "kv_store" and op.index("head_dim") % columns:
+            raise Q4Error(
+                f"{file.path}: heads of {op.index('head_dim')} dimensions; "
+                f"keys and values as {form} need a multiple of {columns}"
+            )
+
+
 def _build_native(
-    file: GGUFFile, graph: Graph, n_layers: int, n_threads: tuple[int, int], cpus: Sequence[int] | None
+    file: GGUFFile,
+    graph: Graph,
+    n_layers: int,
+    n_threads: tuple[int, int],
+    cpus: Sequence[int] | None,
+    kv_form: KVForm = "f16",
 ) -> Any:
     """The graph with its tensors packed, as a native Model. n_threads: of calls of few tokens, and of more."""
     from q4engine import _native
@@ -386,6 +410,7 @@ def _build_native(
             n_threads_batch=n_threads[1],
             cpus=None if cpus is None else list(cpus),
             features=os.environ.get("Q4_CPU_FEATURES"),
+            kv_form=kv_form,
             n_layers=n_layers,
             tables=[(t.data, t.type.value, t.shape[0], t.shape[1]) for t in graph.tables],
             vectors=[_vector(file, tensors) for tensors in graph.vectors],

@@ -54,6 +54,8 @@ def save(path: str | os.PathLike[str], session: Session, n: int) -> None:
         "kind": _KIND, "version": _VERSION, "arithmetic": _ARITHMETIC, "model": model_digest(session.engine),
         "tokens": n, "bytes": len(saved), "crc32": zlib.crc32(saved, zlib.crc32(tokens)),
     }  # fmt: skip
+    if session.engine.kv_form != "f16":  # which files without a word have
+        head["kv_form"] = session.engine.kv_form
     try:
         with outputs.Output(path) as output:
             output.file.write(json.dumps(head).encode() + b"\n" + tokens)
@@ -80,6 +82,8 @@ def load(path: str | os.PathLike[str], session: Session) -> None:
                 raise Q4Error(f"{path}: {found} bytes of tokens, keys and values, expected {4 * n + n_bytes}")
             if head.get("model") != model_digest(session.engine):
                 raise Q4Error(f"{path}: a prompt cache of another model than {session.engine.gguf.path.name}")
+            if (form := head.get("kv_form", "f16")) != session.engine.kv_form:
+                raise Q4Error(f"{path}: keys and values as {form!r}, expected {session.engine.kv_form!r} (-ctk, -ctv)")
             if n > session.n_ctx:
                 raise Q4Error(f"{path}: a prompt of {n} tokens does not fit a context of {session.n_ctx}")
             if n_bytes != (expected := session.recorder.kv_bytes(n)):

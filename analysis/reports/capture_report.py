@@ -20,7 +20,7 @@ _PERCENTS = {
     "steal_percent": "the hypervisor took",
     "run_delay_percent": "threads ready without a CPU",
 }
-_FACTS, _DETAILS = ("model", "n_threads", "cpu"), ("kernels", "governor", *_PERCENTS)
+_FACTS, _DETAILS = ("model", "n_threads", "cpu"), ("kernels", "kv_form", "governor", *_PERCENTS)
 
 
 def of_capture(capture: Capture, pages: bool = True) -> Report:

@@ -1,6 +1,6 @@
-// Attention (ops/attention.c has the arithmetic), included once with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA) and ISA.
-// Both give the same bits: queries and softmax weights are fp16 values, so a product with a key or value is exact in
-// fp32.
+// Attention (ops/attention.c has the arithmetic), included once with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA), ISA, and
+// Q8_0 = 1 where keys and values are int8 with scales, else 0. All give the arithmetic's bits: queries and softmax
+// weights are fp16 values, so a product with a key or value is exact in fp32, and so is one with a scale.
 //
 // Queries are taken in groups of consecutive rows of (token, head), each of which sees as many positions as the one
 // before or more, and every key and value is loaded once for a group. Scores and the sum of values are the same small
@@ -26,113 +26,68 @@ typedef struct {
 
 static ALWAYS_INLINE float16x8_t load_halves(const uint16_t *p) { return vreinterpretq_f16_u16(vld1q_u16(p)); }
 
-#if FHM
-typedef float16x8_t factors; // of one row: 8 values of j
-#define FACTORS 8
-static ALWAYS_INLINE factors load_factors(const uint16_t *a) { return load_halves(a); }
-static ALWAYS_INLINE factors load_factor(const uint16_t *a) { return vreinterpretq_f16_u16(vld1q_dup_u16(a)); }
-#define ADD_LANES(R, V, B, LANE)                                                                                       \
-    acc[R][V][0] = vfmlalq_laneq_low_f16(acc[R][V][0], B, x[R], LANE);                                                 \
-    acc[R][V][1] = vfmlalq_laneq_high_f16(acc[R][V][1], B, x[R], LANE)
-#else
-typedef float32x4_t factors;
-#define FACTORS 4
-static ALWAYS_INLINE factors load_factors(const uint16_t *a) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(a))); }
-static ALWAYS_INLINE factors load_factor(const uint16_t *a) {
-    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_dup_u16(a)));
-}
-#define ADD_LANES(R, V, B, LANE)                                                                                       \
-    acc[R][V][0] = vfmaq_laneq_f32(acc[R][V][0], low[V], x[R], LANE);                                                  \
-    acc[R][V][1] = vfmaq_laneq_f32(acc[R][V][1], high[V], x[R], LANE)
-#endif
-
-// One j for all rows and lanes
-#if FHM
-#define LOAD_LANES(B) UNROLL for (size_t v = 0; v < vectors; v++) lanes[v] = load_halves((B) + v * 8)
-#define DECLARE_LANES float16x8_t lanes[8]
-#else
-#define LOAD_LANES(B)                                                                                                  \
-    UNROLL for (size_t v = 0; v < vectors; v++) {                                                                      \
-        float16x8_t h = load_halves((B) + v * 8);                                                                      \
-        low[v] = vcvt_f32_f16(vget_low_f16(h));                                                                        \
-        high[v] = vcvt_high_f32_f16(h);                                                                                \
-    }
-#define DECLARE_LANES float32x4_t low[8], high[8]
-#endif
-#define STEP(B, LANE)                                                                                                  \
-    do {                                                                                                               \
-        DECLARE_LANES;                                                                                                 \
-        LOAD_LANES(B);                                                                                                 \
-        UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < vectors; v++) {                       \
-            ADD_LANES(r, v, lanes[v], LANE);                                                                           \
-        }                                                                                                              \
-    } while (0)
-
-// a: rows a_stride halves apart, out: rows out_stride floats apart; b: b_stride halves from one j to the next.
-static ALWAYS_INLINE void product(float *out, size_t out_stride, const uint16_t *a, size_t a_stride, const uint16_t *b,
-                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, bool resume) {
-    float32x4_t acc[ROWS][8][2];
-    UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++) acc[r][v / 2][v % 2] =
-        resume ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
-    factors x[ROWS];
-    size_t j = 0;
-    for (; j + FACTORS <= n_j; j += FACTORS, b += FACTORS * b_stride) {
-        UNROLL for (size_t r = 0; r < n_rows; r++) x[r] = load_factors(a + r * a_stride + j);
-        STEP(b, 0);
-        STEP(b + b_stride, 1);
-        STEP(b + 2 * b_stride, 2);
-        STEP(b + 3 * b_stride, 3);
-#if FHM
-        STEP(b + 4 * b_stride, 4);
-        STEP(b + 5 * b_stride, 5);
-        STEP(b + 6 * b_stride, 6);
-        STEP(b + 7 * b_stride, 7);
-#endif
-    }
-    for (; j < n_j; j++, b += b_stride) {
-        UNROLL for (size_t r = 0; r < n_rows; r++) x[r] = load_factor(a + r * a_stride + j);
-        STEP(b, 0);
-    }
-    UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++)
-        vst1q_f32(out + r * out_stride + v * 4, acc[r][v / 2][v % 2]);
+static ALWAYS_INLINE float32x4_t load_4_halves(const uint16_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
 
-// Vectors of 8 lanes at once, by rows: at most 16 accumulators of 4 lanes stay in registers.
-static void product_rows(float *out, size_t out_stride, const uint16_t *a, size_t a_stride, const uint16_t *b,
-                         size_t b_stride, size_t n_j, size_t n_lanes, size_t n_rows, bool resume) {
-    size_t i = 0;
-#define LANES_BY(N, VECTORS)                                                                                           \
-    for (; i + 8 * (VECTORS) <= n_lanes; i += 8 * (VECTORS)) {                                                         \
-        if (resume)                                                                                                    \
-            product(out + i, out_stride, a, a_stride, b + i, b_stride, n_j, N, VECTORS, true);                         \
-        else                                                                                                           \
-            product(out + i, out_stride, a, a_stride, b + i, b_stride, n_j, N, VECTORS, false);                        \
-    }
-#if FHM
-#define WIDE_1 8
-#define WIDE_2 4
-#else
-#define WIDE_1 4
-#define WIDE_2 4
-#endif
-    switch (n_rows) {
-    case 1:
-        LANES_BY(1, WIDE_1)
-        LANES_BY(1, 1)
-        break;
-    case 2:
-        LANES_BY(2, WIDE_2)
-        LANES_BY(2, 1)
-        break;
-    case 3:
-        LANES_BY(3, 2)
-        LANES_BY(3, 1)
-        break;
-    default:
-        LANES_BY(4, 2)
-        LANES_BY(4, 1)
-    }
+#if Q8_0 // each Q4_BLOCK dimensions of a key have a sum of their own
+#define ATTENTION Q4_JOIN(q4_attention_q8_0, ISA)
+
+#define PRODUCT key_product
+#define FMLAL FHM
+#define INT8 1
+#define SCALE_LANES 1
+#define SCALE_FACTORS 0
+#include "attention_product.h"
+
+#define PRODUCT value_product
+#define FMLAL 0
+#define INT8 1
+#define SCALE_LANES 0
+#define SCALE_FACTORS 1
+#include "attention_product.h"
+
+static inline const int8_t *block_at(const void *from, size_t p, size_t dim) {
+    return (const int8_t *)from + p / Q4_KV_BLOCK * q4_kv_block_bytes(Q4_KV_Q8_0, dim);
 }
+
+// Scores of positions `skip` to before `end` of the block at p, for n rows.
+static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t skip, size_t end, const void *keys) {
+    const int8_t *block = block_at(keys, p, g->dim);
+    const uint16_t *scales = q4_kv_scales(block, g->dim);
+    for (size_t d = 0; d < g->dim; d += Q4_BLOCK)
+        key_product(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row] + d, STRIDE, block + d * Q4_KV_BLOCK + skip,
+                    Q4_KV_BLOCK, scales + d / Q4_BLOCK * Q4_KV_BLOCK + skip, Q4_BLOCK, end - skip, n, d > 0);
+}
+
+// Adds values of n positions from `first` on of the block at p, weighed, to the sums of n_rows rows; or begins these.
+static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n, bool resume,
+                                const void *values) {
+    const int8_t *block = block_at(values, p, g->dim);
+    value_product(g->acc[row], STRIDE, g->weights[row] + first, Q4_KV_BLOCK, block + first * g->dim, g->dim,
+                  q4_kv_scales(block, g->dim) + first, n, g->dim, n_rows, resume);
+}
+#else
+#define ATTENTION Q4_JOIN(q4_attention, ISA)
+
+#define PRODUCT product
+#define FMLAL FHM
+#define INT8 0
+#define SCALE_LANES 0
+#define SCALE_FACTORS 0
+#include "attention_product.h"
+
+static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t skip, size_t end, const void *keys) {
+    const uint16_t *from = (const uint16_t *)keys + p * g->dim + skip;
+    product(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row], STRIDE, from, Q4_KV_BLOCK, g->dim, end - skip, n, false);
+}
+
+static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n, bool resume,
+                                const void *values) {
+    const uint16_t *from = (const uint16_t *)values + (p + first) * g->dim;
+    product(g->acc[row], STRIDE, g->weights[row] + first, Q4_KV_BLOCK, from, g->dim, n, g->dim, n_rows, resume);
+}
+#endif
 
 // q4_block_softmax, with weights as fp16.
 static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q4_KV_BLOCK], q4_attn_view seen) {
@@ -177,21 +132,17 @@ static void attend_block(group *g, size_t row, size_t end, size_t p, const q4_at
     // a block's unseen positions are not computed, but for the rest of a vector; of values neither, where a window
     // starts: what rows see less than the others has weights of 0, which leave their sums as they are
     size_t skip = seen[row].first / 8 * 8, n = seen[row].end - seen[row].first;
-    const uint16_t *keys = args->keys + p * dim + skip, *values = args->values + p * dim;
-    product_rows(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row], STRIDE, keys, Q4_KV_BLOCK, dim,
-                 q4_round_up(seen[end - 1].end, 8) - skip, end - row, false);
+    block_scores(g, row, end - row, p, skip, q4_round_up(seen[end - 1].end, 8), args->keys);
     for (size_t r = row; r < end; r++) {
         if (args->logit_cap != 0.0f)
             cap_scores(g->scores[r], args->logit_cap);
         states[r] = block_softmax(g->weights[r], g->scores[r], seen[r]);
     }
-    product_rows(g->acc[row], STRIDE, g->weights[row] + seen[row].first, Q4_KV_BLOCK, values + seen[row].first * dim,
-                 dim, n, dim, end - row, false);
+    block_values(g, row, end - row, p, seen[row].first, n, false, args->values);
     for (size_t r = row; r < end; r++) {
         size_t done = seen[row].end;
         if (seen[r].end > done)
-            product_rows(g->acc[r], STRIDE, g->weights[r] + done, Q4_KV_BLOCK, values + done * dim, dim,
-                         seen[r].end - done, dim, 1, true);
+            block_values(g, r, 1, p, done, seen[r].end - done, true, args->values);
         if (p > q4_attn_first_block(g->view[r])) {
             q4_attn_merge(&g->state[r], g->total[r], states[r], g->acc[r], dim);
         } else {
@@ -220,9 +171,9 @@ static void attend_group(group *g, const q4_attn_args *args) {
 
 void q4_attention_base(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
 
-void Q4_JOIN(q4_attention, ISA)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
+void ATTENTION(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
     size_t dim = args->head_dim, n = args->n_tokens * args->n_heads;
-    if (dim % 8) {
+    if (dim % 8) { // never of int8
         q4_attention_base(acc, states, q, args);
         return;
     }

@@ -162,13 +162,16 @@ const struct q4_kernel q4_arch_kernels[] = {
 
 bool q4_quantize_q8_neon(const float *, size_t, int8_t *, float *, int32_t *);
 bool q4_quantize_q8k_neon(const float *, size_t, int8_t *, float *, int32_t *);
-bool q4_kv_store_neon(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
+bool q4_kv_store_neon(void *, void *, const float *, const float *, size_t, size_t);
+bool q4_kv_store_q8_0_neon(void *, void *, const float *, const float *, size_t, size_t);
 void q4_rope_neon(float *, const float *, size_t, enum q4_rope_style);
 void q4_swiglu_neon(float *, const float *, const float *, size_t);
 void q4_geglu_neon(float *, const float *, const float *, size_t);
 void q4_cap_neon(float *, size_t, float);
 void q4_attention_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_q8_0_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_q8_0_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
 
 // The compiled operations with those of this folder in place of some entries.
 static struct q4_ops ops_neon, ops_fhm;
@@ -179,15 +182,18 @@ static void fill_ops(void) {
     ops_neon.quantize[Q4_ACT_Q8] = q4_quantize_q8_neon;
     ops_neon.quantize[Q4_ACT_Q8K] = q4_quantize_q8k_neon;
     ops_neon.rope = q4_rope_neon;
-    ops_neon.kv_store = q4_kv_store_neon;
+    ops_neon.kv[Q4_KV_F16].store = q4_kv_store_neon;
+    ops_neon.kv[Q4_KV_Q8_0].store = q4_kv_store_q8_0_neon;
     ops_neon.gated[Q4_ACTIVATION_SILU] = q4_swiglu_neon;
     ops_neon.gated[Q4_ACTIVATION_GELU] = q4_geglu_neon;
     ops_neon.cap = q4_cap_neon;
-    ops_neon.attention = q4_attention_neon;
+    ops_neon.kv[Q4_KV_F16].attention = q4_attention_neon;
+    ops_neon.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_neon;
     ops_fhm = ops_neon;
 #ifndef Q4_NO_FHM
     ops_fhm.name = "neon_fhm";
-    ops_fhm.attention = q4_attention_fhm;
+    ops_fhm.kv[Q4_KV_F16].attention = q4_attention_fhm;
+    ops_fhm.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_fhm;
 #endif
 }
 

@@ -1,4 +1,5 @@
 // Operations that compilers do not vectorise well from native/ops, in NEON; the arithmetic is written down there.
+#include "../ops/kv_q8_0.h"
 #include "../ops/ops.h"
 #include "vec_math.h"
 
@@ -70,15 +71,13 @@ bool q4_quantize_q8k_neon(const float *x, size_t n, int8_t *q, float *d, int32_t
 
 // ---- the KV cache -------------------------------------------------------------------------------
 
-bool q4_kv_store_base(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
-                      size_t position);
+bool q4_kv_store_base(void *keys, void *values, const float *k, const float *v, size_t head_dim, size_t position);
 
-bool q4_kv_store_neon(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
-                      size_t position) {
+bool q4_kv_store_neon(void *keys, void *values, const float *k, const float *v, size_t head_dim, size_t position) {
     if (head_dim % 4)
         return q4_kv_store_base(keys, values, k, v, head_dim, position);
-    uint16_t *key = keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
-    uint16_t *value = values + position * head_dim;
+    uint16_t *key = (uint16_t *)keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
+    uint16_t *value = (uint16_t *)values + position * head_dim;
     uint16x4_t worst = vdup_n_u16(0), clear = vdup_n_u16(0x7fff);
     for (size_t d = 0; d < head_dim; d += 4, key += 4 * Q4_KV_BLOCK) {
         uint16x4_t a = vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(k + d)));
@@ -91,6 +90,10 @@ bool q4_kv_store_neon(uint16_t *keys, uint16_t *values, const float *k, const fl
         vst1_lane_u16(key + 3 * Q4_KV_BLOCK, a, 3);
     }
     return vmaxv_u16(worst) < 0x7c00;
+}
+
+bool q4_kv_store_q8_0_neon(void *keys, void *values, const float *k, const float *v, size_t head_dim, size_t position) {
+    return q4_kv_store_int8(q4_quantize_q8_neon, keys, values, k, v, head_dim, position);
 }
 
 // ---- SwiGLU -------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ static size_t units(const struct q4_run *r, const struct q4_op *op, struct q4_ra
 
 static q4_attn_args span_args(const struct q4_run *r, const struct q4_op *op, size_t head, size_t span) {
     struct q4_kv_head cached = q4_kv_head(&r->s->cache, op->layer, head / (op->heads / op->kv_heads));
-    size_t at = span * Q4_KV_SPAN * op->head_dim;
+    size_t at = span * (Q4_KV_SPAN / Q4_KV_BLOCK) * q4_kv_block_bytes(r->m->kv_form, op->head_dim);
     return (q4_attn_args){
         .keys = cached.keys + at,
         .values = cached.values + at,
@@ -80,25 +80,25 @@ struct attended {                     // a tile's tokens
 };
 
 // A span that is the first one for some tokens …
-static void begin_span(const struct q4_ops *ops, struct attended *a, q4_attn_args *args, struct q4_range tokens,
+static void begin_span(const struct q4_kv_ops *kv, struct attended *a, q4_attn_args *args, struct q4_range tokens,
                        size_t start) {
     args->n_tokens = tokens.n;
     args->n_positions = a->position + tokens.first + 1 - start;
     args->acc_stride = a->width;
     if (tokens.n)
-        ops->attention(a->out + tokens.first * a->width, a->states + tokens.first * args->n_heads,
-                       a->q + tokens.first * a->q_stride, args);
+        kv->attention(a->out + tokens.first * a->width, a->states + tokens.first * args->n_heads,
+                      a->q + tokens.first * a->q_stride, args);
 }
 
 // … and one that joins what they have seen.
-static void join_span(const struct q4_ops *ops, struct attended *a, q4_attn_args *args, struct q4_range tokens,
-                      size_t start) {
+static void join_span(const struct q4_ops *ops, const struct q4_kv_ops *kv, struct attended *a, q4_attn_args *args,
+                      struct q4_range tokens, size_t start) {
     size_t dim = args->head_dim, heads = args->n_heads;
     args->n_tokens = tokens.n;
     args->n_positions = a->position + tokens.first + 1 - start;
     args->acc_stride = heads * dim;
     if (tokens.n)
-        ops->attention(a->later, a->others, a->q + tokens.first * a->q_stride, args);
+        kv->attention(a->later, a->others, a->q + tokens.first * a->q_stride, args);
     for (size_t i = 0; i < tokens.n * heads; i++)
         ops->attention_merge(a->out + (tokens.first + i / heads) * a->width + i % heads * dim,
                              &a->states[tokens.first * heads + i], a->later + i * dim, a->others[i], dim);
@@ -107,6 +107,7 @@ static void join_span(const struct q4_ops *ops, struct attended *a, q4_attn_args
 static void attend_tile(struct q4_run *r, const struct q4_op *op, struct q4_range tile, size_t head, size_t heads,
                         int member) {
     const struct q4_ops *ops = r->m->ops;
+    const struct q4_kv_ops *kv = &ops->kv[r->m->kv_form];
     struct attended a = {.width = r->m->buffers[op->out].width, .q_stride = r->m->buffers[op->source].width};
     a.later = (float *)q4_scratch(r, member);
     a.states = (q4_attn_state *)(a.later + q4_round_up(tile_floats(r->m, op), 16));
@@ -124,8 +125,8 @@ static void attend_tile(struct q4_run *r, const struct q4_op *op, struct q4_rang
             last++;
         q4_attn_args args = span_args(r, op, head, span);
         args.n_heads = heads;
-        join_span(ops, &a, &args, (struct q4_range){skip, first - skip}, start);
-        begin_span(ops, &a, &args, (struct q4_range){first, last - first}, start);
+        join_span(ops, kv, &a, &args, (struct q4_range){skip, first - skip}, start);
+        begin_span(kv, &a, &args, (struct q4_range){first, last - first}, start);
     }
     for (size_t i = 0; i < tile.n * heads; i++)
         ops->attention_finish(a.out + i / heads * a.width + i % heads * op->head_dim, a.states[i].sum, op->head_dim);
@@ -165,8 +166,9 @@ static void attend_span(struct q4_run *r, const struct q4_op *op, size_t token, 
     args.n_heads = s.group;
     args.n_tokens = 1;
     args.n_positions = r->call->n_past + token + 1 - (s.first + span) * Q4_KV_SPAN;
-    r->m->ops->attention(session->span_acc + at * dim, session->span_states + at,
-                         q4_row(r, op->source, token) + op->source_col + kv_head * s.group * dim, &args);
+    r->m->ops->kv[r->m->kv_form].attention(session->span_acc + at * dim, session->span_states + at,
+                                           q4_row(r, op->source, token) + op->source_col + kv_head * s.group * dim,
+                                           &args);
     // whoever ends last sees all of the others' results: the counter orders them
     if (atomic_fetch_add(&session->span_done[kv_head], 1) + 1 == s.spans) {
         atomic_store(&session->span_done[kv_head], 0);

@@ -4,12 +4,12 @@
 
 static void store_heads(struct q4_run *r, const struct q4_op *op, size_t token, size_t first, size_t n) {
     const float *k = q4_row(r, op->source, token) + op->key_col, *v = q4_row(r, op->source, token) + op->value_col;
+    const struct q4_kv_ops *kv = &r->m->ops->kv[r->m->kv_form];
     bool ok = true;
     for (size_t h = first; h < first + n; h++) {
         struct q4_kv_head head = q4_kv_head(&r->s->cache, op->layer, h);
         size_t column = h * op->head_dim;
-        ok &=
-            r->m->ops->kv_store(head.keys, head.values, k + column, v + column, op->head_dim, r->call->n_past + token);
+        ok &= kv->store(head.keys, head.values, k + column, v + column, op->head_dim, r->call->n_past + token);
     }
     if (!ok)
         q4_report(r, op, token);
@@ -19,7 +19,7 @@ static void store_heads(struct q4_run *r, const struct q4_op *op, size_t token, 
 // block of the cache, goes one by one.
 static size_t tokens_a_unit(const struct q4_run *r, struct q4_range range) {
     size_t threads = (size_t)q4_team_active(r->m->team);
-    return r->m->ops->kv_store_16 && range.n >= 32 * threads ? 16 : 1;
+    return r->m->ops->kv[r->m->kv_form].store_16 && range.n >= 32 * threads ? 16 : 1;
 }
 
 static bool store_16(struct q4_run *r, const struct q4_op *op, size_t token) {
@@ -27,12 +27,13 @@ static bool store_16(struct q4_run *r, const struct q4_op *op, size_t token) {
     if (position % Q4_KV_BLOCK > Q4_KV_BLOCK - 16)
         return false;
     const float *k = q4_row(r, op->source, token) + op->key_col, *v = q4_row(r, op->source, token) + op->value_col;
+    const struct q4_kv_ops *kv = &r->m->ops->kv[r->m->kv_form];
     bool ok = true;
     for (size_t h = 0; h < op->heads; h++) {
         struct q4_kv_head head = q4_kv_head(&r->s->cache, op->layer, h);
         size_t column = h * op->head_dim;
-        ok &= r->m->ops->kv_store_16(head.keys, head.values, k + column, v + column, r->m->buffers[op->source].width,
-                                     op->head_dim, position);
+        ok &= kv->store_16(head.keys, head.values, k + column, v + column, r->m->buffers[op->source].width,
+                           op->head_dim, position);
     }
     return ok; // or it is done again, to find the token
 }
@@ -69,6 +70,9 @@ static bool check(struct q4_model *m, const struct q4_op *op, char *error) {
         return q4_plan_fail(error, "%zu KV heads; at most %d are supported", op->heads, Q4_MAX_HEADS);
     if (op->head_dim == 0 || op->head_dim > Q4_MAX_HEAD_DIM)
         return q4_plan_fail(error, "a head has %zu dimensions; 1 to %d are supported", op->head_dim, Q4_MAX_HEAD_DIM);
+    if (op->head_dim % q4_kv_traits[m->kv_form].columns)
+        return q4_plan_fail(error, "a head has %zu dimensions; keys and values as %s need a multiple of %zu",
+                            op->head_dim, q4_kv_traits[m->kv_form].name, q4_kv_traits[m->kv_form].columns);
     if (!q4_mul_size(op->heads, op->head_dim, &columns) || !q4_columns_fit(m, op->source, op->key_col, columns) ||
         !q4_columns_fit(m, op->source, op->value_col, columns))
         return q4_plan_fail(error, "%zu heads of %zu columns do not fit their buffer", op->heads, op->head_dim);

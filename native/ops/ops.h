@@ -4,6 +4,7 @@
 #ifndef Q4_OPS_H
 #define Q4_OPS_H
 
+#include "../kv_form.h"
 #include "../q4.h"
 #include "../types/types.h"
 
@@ -13,11 +14,22 @@
 
 // ---- the KV cache: one head's keys and values ---------------------------------------------------
 // Walked in blocks of Q4_KV_BLOCK positions that start at absolute position 0; a span is a fixed number of blocks.
-// Keys: [block][dim][Q4_KV_BLOCK] fp16, so that lanes are positions and a dot product needs no horizontal sum.
-// Values: [position][dim] fp16, so that lanes are dimensions.
+// Keys of a block: [dim][Q4_KV_BLOCK], so that lanes are positions and a dot product needs no horizontal sum.
+// Values of a block: [Q4_KV_BLOCK][dim], so that lanes are dimensions.
+// Elements are fp16, or int8; then the block's scales follow, fp16: [dim / Q4_BLOCK][Q4_KV_BLOCK].
 #define Q4_KV_BLOCK 64
 #define Q4_KV_SPAN 512
 #define Q4_MAX_HEAD_DIM 512
+
+// Bytes of a block's keys, or of its values, of one head: whole cache lines.
+static inline size_t q4_kv_block_bytes(enum q4_kv_form form, size_t head_dim) {
+    return head_dim / q4_kv_traits[form].columns * q4_kv_traits[form].bytes * Q4_KV_BLOCK;
+}
+
+// Of a block of int8.
+static inline const uint16_t *q4_kv_scales(const void *block, size_t head_dim) {
+    return (const uint16_t *)(const void *)((const uint8_t *)block + Q4_KV_BLOCK * head_dim);
+}
 
 // What attending to some positions came to: softmax numerators are relative to `max`, and not yet divided by `sum`.
 typedef struct {
@@ -28,9 +40,8 @@ typedef struct {
 // One span of the cache, for n_heads query heads (contiguous in q and acc) that share its KV head, at n_tokens
 // consecutive positions.
 typedef struct {
-    const uint16_t *keys;   // the span's first block
-    const uint16_t *values; // the span's first position
-    size_t head_dim;        // at most Q4_MAX_HEAD_DIM
+    const void *keys, *values; // from the span's first block on
+    size_t head_dim;           // at most Q4_MAX_HEAD_DIM
     size_t n_heads, n_tokens;
     size_t q_stride, acc_stride; // floats from one token to the next
     size_t n_positions;          // token t's own position is n_positions + t - 1, counted from the span's first
@@ -59,9 +70,19 @@ enum q4_activation {
     Q4_ACTIVATIONS
 };
 
+// What is done with a KV cache of one form. Stores return false where a value is not finite or too large for it.
+struct q4_kv_ops {
+    // one position's key and value of one head into the cache
+    bool (*store)(void *keys, void *values, const float *k, const float *v, size_t head_dim, size_t position);
+    // the same for 16 positions of one block, whose k and v are `stride` floats apart; NULL where there is none
+    bool (*store_16)(void *keys, void *values, const float *k, const float *v, size_t stride, size_t head_dim,
+                     size_t position);
+    // acc[t * acc_stride + h * head_dim ..] and states[t * n_heads + h] from q[t * q_stride + h * head_dim ..]
+    void (*attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
+};
+
 // ---- one variant --------------------------------------------------------------------------------
-// Functions that return bool return false where they met a value that is not finite (or, for the KV cache, beyond
-// fp16).
+// Functions that return bool return false where they met a value that is not finite.
 struct q4_ops {
     const char *name;
     const struct q4_type *const *types; // of the same variant, ending with NULL
@@ -73,14 +94,7 @@ struct q4_ops {
     bool (*quantize[Q4_ACT_FORMS])(const float *x, size_t n, int8_t *q, float *d, int32_t *sum);
     // rotates one head in place; cos_sin: rope_dim/2 cosines, then as many sines
     void (*rope)(float *x, const float *cos_sin, size_t rope_dim, enum q4_rope_style style);
-    // one position's key and value of one head into the cache
-    bool (*kv_store)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
-                     size_t position);
-    // the same for 16 positions of one block, whose k and v are `stride` floats apart; NULL where there is none
-    bool (*kv_store_16)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t stride,
-                        size_t head_dim, size_t position);
-    // acc[t * acc_stride + h * head_dim ..] and states[t * n_heads + h] from q[t * q_stride + h * head_dim ..]
-    void (*attention)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
+    struct q4_kv_ops kv[Q4_KV_FORMS];
     // what a call of it should have of a prompt: at least so many tokens, and more until they are so many rows with the
     // heads that share a KV head
     size_t attention_tokens, attention_rows;

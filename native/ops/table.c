@@ -5,8 +5,10 @@ bool Q4_NAME(q4_rms_norm)(float *, const float *, const float *, size_t, float);
 bool Q4_NAME(q4_quantize_q8)(const float *, size_t, int8_t *, float *, int32_t *);
 bool Q4_NAME(q4_quantize_q8k)(const float *, size_t, int8_t *, float *, int32_t *);
 void Q4_NAME(q4_rope)(float *, const float *, size_t, enum q4_rope_style);
-bool Q4_NAME(q4_kv_store)(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);
+bool Q4_NAME(q4_kv_store)(void *, void *, const float *, const float *, size_t, size_t);
+bool Q4_NAME(q4_kv_store_q8_0)(void *, void *, const float *, const float *, size_t, size_t);
 void Q4_NAME(q4_attention)(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void Q4_NAME(q4_attention_q8_0)(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void Q4_NAME(q4_attention_merge)(float *, q4_attn_state *, const float *, q4_attn_state, size_t);
 void Q4_NAME(q4_attention_finish)(float *, float, size_t);
 void Q4_NAME(q4_swiglu)(float *, const float *, const float *, size_t);
@@ -34,8 +36,8 @@ const struct q4_ops Q4_NAME(q4_ops) = {
     .rms_norm = Q4_NAME(q4_rms_norm),
     .quantize = {[Q4_ACT_Q8] = Q4_NAME(q4_quantize_q8), [Q4_ACT_Q8K] = Q4_NAME(q4_quantize_q8k)},
     .rope = Q4_NAME(q4_rope),
-    .kv_store = Q4_NAME(q4_kv_store),
-    .attention = Q4_NAME(q4_attention),
+    .kv = {[Q4_KV_F16] = {.store = Q4_NAME(q4_kv_store), .attention = Q4_NAME(q4_attention)},
+           [Q4_KV_Q8_0] = {.store = Q4_NAME(q4_kv_store_q8_0), .attention = Q4_NAME(q4_attention_q8_0)}},
     .attention_tokens = 8,
     .attention_merge = Q4_NAME(q4_attention_merge),
     .attention_finish = Q4_NAME(q4_attention_finish),

@@ -301,24 +301,24 @@ static bool parse_plan(struct q4_python_spec *to, PyObject *items) {
 // ---- all of it ----------------------------------------------------------------------------------
 
 bool q4_python_spec_parse(struct q4_python_spec *to, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"n_threads",   "n_threads_batch", "cpus",    "features", "n_layers", "tables", "vectors",
-                            "rope_tables", "weights",         "buffers", "plan",     "release",  NULL};
+    static char *names[] = {"n_threads", "n_threads_batch", "cpus",    "features", "kv_form", "n_layers", "tables",
+                            "vectors",   "rope_tables",     "weights", "buffers",  "plan",    "release",  NULL};
     static bool (*const parse[])(struct q4_python_spec *, PyObject *) = {
         parse_tables, parse_vectors, parse_rope_tables, parse_weights, parse_buffers, parse_plan};
     enum { N_LISTS = sizeof parse / sizeof *parse };
     PyObject *cpus, *lists[N_LISTS];
     Py_ssize_t n_layers;
     int release;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiOznOOOOOOp", names, &to->spec.n_threads,
-                                     &to->spec.n_threads_batch, &cpus, &to->spec.features, &n_layers, &lists[0],
-                                     &lists[1], &lists[2], &lists[3], &lists[4], &lists[5], &release))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iiOzznOOOOOOp", names, &to->spec.n_threads,
+                                     &to->spec.n_threads_batch, &cpus, &to->spec.features, &to->spec.kv_form, &n_layers,
+                                     &lists[0], &lists[1], &lists[2], &lists[3], &lists[4], &lists[5], &release))
         return false;
     to->spec.release = release;
     to->kept = PyList_New(0);
     if (to->kept == NULL || !as_size(n_layers, &to->spec.n_layers) || !parse_cpus(to, cpus))
         return false;
     for (size_t i = 0; i < N_LISTS; i++) {
-        PyObject *items = kept_tuple(to, lists[i], names[i + 5]);
+        PyObject *items = kept_tuple(to, lists[i], names[i + 6]);
         if (items == NULL || !parse[i](to, items))
             return false;
     }

@@ -73,17 +73,19 @@ static bool plan_case(struct rng *r, const void *subject, char *what, size_t siz
     (void)subject;
     struct decoder d;
     make_decoder(&d, r);
+    if (d.head_dim % q4_kv_traits[Q4_KV_Q8_0].columns == 0 && rng_next(r) & 1)
+        d.spec.kv_form = q4_kv_traits[Q4_KV_Q8_0].name;
     struct text text = {.n = rng_range(r, 1, rng_next(r) % 16 ? 40 : 560)};
     text.n_ctx = text.n + rng_range(r, 0, 70);
     for (size_t i = 0; i < text.n; i++)
         text.tokens[i] = (int32_t)rng_range(r, 0, d.vocabulary - 1);
     text.logits = calloc(text.n * d.vocabulary, sizeof *text.logits);
     snprintf(what, size,
-             "dim %zu, %zu of %zu heads of %zu, ffn %zu of %zu of %zu experts, %zu layers%s%s%s, window %zu, cap %g, "
+             "dim %zu, %zu of %zu heads of %zu, ffn %zu of %zu of %zu experts, %zu layers%s%s%s%s, window %zu, cap %g, "
              "scale %g, %zu tokens",
              d.dim, d.kv_heads, d.heads, d.head_dim, d.ffn, d.used, d.experts, d.layers, d.bias ? ", bias" : "",
-             d.qk_norm ? ", QK norm" : "", d.post_norm ? ", post norm" : "", d.window, (double)d.cap, (double)d.scale,
-             text.n);
+             d.qk_norm ? ", QK norm" : "", d.spec.kv_form ? ", KV of int8" : "", d.post_norm ? ", post norm" : "",
+             d.window, (double)d.cap, (double)d.scale, text.n);
     struct q4_model reference;
     struct q4_model_spec plain = d.spec;
     char error[Q4_ERROR_SIZE] = "";

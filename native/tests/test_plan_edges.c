@@ -272,6 +272,8 @@ static void attention_first(struct parts *p) {
     p->plan[STORE] = p->plan[ATTENTION];
     p->plan[ATTENTION] = store;
 }
+static void scales_of_half_a_head(struct parts *p) { p->spec.kv_form = "q8_0"; }
+static void form_of_another_name(struct parts *p) { p->spec.kv_form = "q8"; }
 static void two_stores(struct parts *p) { p->plan[ATTENTION] = p->plan[STORE]; }
 static void no_operations(struct parts *p) {
     p->spec.n_ops = 0;
@@ -305,6 +307,8 @@ static const struct {
     {rope_with_one_factor, "RoPE needs one factor a pair"},
     {sum_onto_nothing, "operation 3: buffer 2 is not written for all tokens"},
     {attention_first, "operation 6: no operation before it stores 2 KV heads of 16 columns"},
+    {scales_of_half_a_head, "operation 5: a head has 16 dimensions; keys and values as q8_0 need a multiple of 32"},
+    {form_of_another_name, "keys and values have no form of that name"},
     {two_stores, "stored twice"},
     {no_operations, "a plan ends with"},
 };

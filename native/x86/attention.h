@@ -1,4 +1,5 @@
-// Template: attention (ops/attention.c has the arithmetic). Includer: vec_*.h first, then ISA.
+// Template: attention (ops/attention.c has the arithmetic). Includer: vec_*.h first, then ISA, and Q8_0: 1 where keys
+// and values are int8 with scales, else 0.
 //
 // Queries are taken in groups: consecutive rows of (token, head), each of which sees as many positions as the one
 // before or more. Every key and value is loaded and converted to fp32 once for a group, and all groups of a tile meet a
@@ -14,11 +15,20 @@
 #define TILE_ROWS (8 * ROWS)         // at most, of heads of up to 64
 #define TILE_FLOATS (TILE_ROWS * 80) // room for them; a row of 64 and 16 more, see row_stride
 #define POSITION_VECTORS (Q4_KV_BLOCK / LANES)
+#if Q8_0
+#define FORM Q4_KV_Q8_0
+#define ATTENTION Q4_JOIN(q4_attention_q8_0_grouped, ISA)
+typedef int8_t element;
+#else
+#define FORM Q4_KV_F16
+#define ATTENTION Q4_JOIN(q4_attention_grouped, ISA)
 #define FALLBACK Q4_JOIN(q4_attention, ISA) // the compiled C, for head sizes that are not whole vectors
-
-_Static_assert(ROWS *(Q4_MAX_HEAD_DIM + 16) <= TILE_FLOATS, "a group fits a tile");
+typedef uint16_t element;
 
 void FALLBACK(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args);
+#endif
+
+_Static_assert(ROWS *(Q4_MAX_HEAD_DIM + 16) <= TILE_FLOATS, "a group fits a tile");
 
 // Rows that meet each block of a span together. Lanes behind a group's maxima and sums may be read, and mean nothing.
 struct tile {
@@ -27,13 +37,17 @@ struct tile {
     float logit_cap;
     float max[TILE_ROWS + 16], sum[TILE_ROWS + 16];
     float q[TILE_FLOATS], total[TILE_FLOATS]; // [row][stride]
+#if Q8_0
+    // of the block that the rows are at: [dim / Q4_BLOCK][Q4_KV_BLOCK]
+    float key_scales[Q4_KV_BLOCK * Q4_MAX_HEAD_DIM / Q4_BLOCK], value_scales[Q4_KV_BLOCK * Q4_MAX_HEAD_DIM / Q4_BLOCK];
+#endif
 };
 
 // One group at one block.
 struct step {
     size_t row, n_rows;      // of the tile
     q4_attn_view seen[ROWS]; // positions of the block that a row sees, at least one
-    size_t ahead; // elements from a block's keys or values to the next block's, to be asked for; 0: they are not
+    size_t ahead; // bytes from a block's keys or values to the next block's, to be asked for; 0: they are not
     float weights[ROWS][Q4_KV_BLOCK];         // scores before
     float max[16], sum[16], old[16], new[16]; // the block's; factors of what was before and of this
 };
@@ -41,15 +55,28 @@ struct step {
 // Not a power of two, which would share few sets of L1.
 static inline size_t row_stride(size_t dim) { return dim + 16; }
 
-// What becomes of a product: it is stored, or folded into what was before.
+// What becomes of a product: it is stored, folded into what was before, or added to it by scales of the lanes.
 struct fold {
     const float *old, *new; // factors of the rows, or NULL
+    const float *scales;    // of the lanes, or NULL
+    bool more;              // there is something before
 };
 
+// LANES of a row of b from lane v * LANES on. scales: of b's j and each Q4_BLOCK lanes, or NULL.
+static ALWAYS_INLINE vf load_lanes(const element *b, const float *scales, size_t j, size_t v) {
+#if Q8_0
+    vf lanes = vf_from(vi_load_bytes(b + v * LANES));
+    return scales ? vf_mul(lanes, vf_all(scales[v * LANES / Q4_BLOCK * Q4_KV_BLOCK + j])) : lanes;
+#else
+    (void)scales, (void)j;
+    return vf_load_halves(b + v * LANES);
+#endif
+}
+
 // a, out: rows that are a_stride and out_stride floats apart; b: b_stride elements from one j to the next.
-static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const uint16_t *b,
-                                  size_t b_stride, size_t n_j, size_t n_rows, size_t vectors, struct fold fold,
-                                  size_t ahead) {
+static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const element *b,
+                                  size_t b_stride, const float *scales, size_t n_j, size_t n_rows, size_t vectors,
+                                  struct fold fold, size_t ahead) {
     vf acc[ROWS][WIDE];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
@@ -58,9 +85,10 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         vf lanes[WIDE];
         if (ahead)
             UNROLLED (v, vectors)
-                _mm_prefetch((const char *)(b + ahead + v * LANES), _MM_HINT_T0);
+                if (v * LANES * sizeof *b % 64 == 0 || !Q8_0)
+                    _mm_prefetch((const char *)(b + v * LANES) + ahead, _MM_HINT_T0);
         UNROLLED (v, vectors)
-            lanes[v] = vf_load_halves(b + v * LANES);
+            lanes[v] = load_lanes(b, scales, j, v);
         UNROLLED (r, n_rows) {
             vf x = vf_all(a[r * a_stride]);
             UNROLLED (v, vectors)
@@ -72,6 +100,8 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
             float *at = out + r * out_stride + v * LANES;
             if (fold.old)
                 acc[r][v] = vf_fma(acc[r][v], vf_all(fold.new[r]), vf_mul(vf_load(at), vf_all(fold.old[r])));
+            if (fold.scales)
+                acc[r][v] = vf_fma(acc[r][v], vf_load(fold.scales + v * LANES), fold.more ? vf_load(at) : vf_zero());
             vf_store(at, acc[r][v]);
         }
 }
@@ -98,42 +128,57 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         break;                                                                                                         \
     }
 
+#if Q8_0 // each Q4_BLOCK dimensions have a sum of their own, which is scaled
+#define EACH_PART(D) for (size_t D = 0; D < tile->dim; D += Q4_BLOCK)
+#define PART Q4_BLOCK
+#define PART_FOLD(D) {NULL, NULL, tile->key_scales + D / Q4_BLOCK * Q4_KV_BLOCK + t, D > 0}
+#define VALUE_SCALES (tile->value_scales + d / Q4_BLOCK * Q4_KV_BLOCK + from)
+#else
+#define EACH_PART(D) for (size_t D = 0; D < 1; D++)
+#define PART tile->dim
+#define PART_FOLD(D) {NULL, NULL, NULL, false}
+#define VALUE_SCALES NULL
+#endif
+
 // As many vectors of positions as the rows see; where the block is cut and the group is whole, no more.
-static void block_scores(const struct tile *tile, struct step *s, const uint16_t *k) {
+static void block_scores(const struct tile *tile, struct step *s, const element *k) {
     const float *q = tile->q + s->row * tile->stride;
     size_t n = s->seen[s->n_rows - 1].end, step = WIDE * LANES;
-    const struct fold none = {NULL, NULL};
 #define SCORES(N, VECTORS)                                                                                             \
-    product(s->weights[0] + t, Q4_KV_BLOCK, q, tile->stride, k + t, Q4_KV_BLOCK, tile->dim, N, VECTORS, none, s->ahead)
+    product(s->weights[0] + t, Q4_KV_BLOCK, q + d, tile->stride, k + d * Q4_KV_BLOCK + t, Q4_KV_BLOCK, NULL, PART, N,  \
+            VECTORS, fold, s->ahead)
 #define SCORES_WIDE(N) SCORES(N, WIDE)
     for (size_t t = s->seen[0].first / step * step; t < n; t += step) {
         size_t vectors = (n - t + LANES - 1) / LANES;
-        if (s->n_rows == ROWS && vectors == 1)
-            SCORES(ROWS, 1);
-        else if (s->n_rows == ROWS && vectors == 2)
-            SCORES(ROWS, 2);
-        else if (s->n_rows == ROWS && vectors == 3 && WIDE == 4)
-            SCORES(ROWS, 3 % (WIDE + 1));
-        else
-            EACH_ROW_COUNT(s->n_rows, SCORES_WIDE)
+        EACH_PART(d) {
+            const struct fold fold = PART_FOLD(d);
+            if (s->n_rows == ROWS && vectors == 1)
+                SCORES(ROWS, 1);
+            else if (s->n_rows == ROWS && vectors == 2)
+                SCORES(ROWS, 2);
+            else if (s->n_rows == ROWS && vectors == 3 && WIDE == 4)
+                SCORES(ROWS, 3 % (WIDE + 1));
+            else
+                EACH_ROW_COUNT(s->n_rows, SCORES_WIDE)
+        }
     }
 }
 
-static void block_values(struct tile *tile, const struct step *s, const uint16_t *v, bool first) {
+static void block_values(struct tile *tile, const struct step *s, const element *v, bool first) {
     size_t d = 0, dim = tile->dim, from = s->seen[0].first, n = s->seen[s->n_rows - 1].end - from;
     float *total = tile->total + s->row * tile->stride;
     // Where a row sees less than the others, weights of 0 leave its sums as they are: these are never -0.
 #define VALUES(N)                                                                                                      \
-    product(total + d, tile->stride, s->weights[0] + from, Q4_KV_BLOCK, v + from * dim + d, dim, n, N, vectors, fold,  \
-            s->ahead)
+    product(total + d, tile->stride, s->weights[0] + from, Q4_KV_BLOCK, v + from * dim + d, dim, VALUE_SCALES, n, N,   \
+            vectors, fold, s->ahead)
     if (first) {
-        const struct fold fold = {NULL, NULL};
+        const struct fold fold = {NULL, NULL, NULL, false};
         for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
             EACH_ROW_COUNT(s->n_rows, VALUES)
         for (const size_t vectors = 1; d < dim; d += LANES)
             EACH_ROW_COUNT(s->n_rows, VALUES)
     } else {
-        const struct fold fold = {s->old, s->new};
+        const struct fold fold = {s->old, s->new, NULL, false};
         for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
             EACH_ROW_COUNT(s->n_rows, VALUES)
         for (const size_t vectors = 1; d < dim; d += LANES)
@@ -185,10 +230,28 @@ static void merge_states(struct tile *tile, struct step *s) {
     }
 }
 
+static inline const element *block_at(const void *from, size_t p, size_t dim) {
+    return (const element *)((const uint8_t *)from + p / Q4_KV_BLOCK * q4_kv_block_bytes(FORM, dim));
+}
+
+#if Q8_0
+static void load_scales(struct tile *tile, const q4_attn_args *args, size_t p) {
+    const uint16_t *keys = q4_kv_scales(block_at(args->keys, p, tile->dim), tile->dim);
+    const uint16_t *values = q4_kv_scales(block_at(args->values, p, tile->dim), tile->dim);
+    size_t ahead = q4_kv_block_bytes(FORM, tile->dim); // behind the last block nothing is harmed
+    for (size_t i = 0; i < Q4_KV_BLOCK * tile->dim / Q4_BLOCK; i += LANES) {
+        _mm_prefetch((const char *)(keys + i) + ahead, _MM_HINT_T0);
+        _mm_prefetch((const char *)(values + i) + ahead, _MM_HINT_T0);
+        vf_store(tile->key_scales + i, vf_load_halves(keys + i));
+        vf_store(tile->value_scales + i, vf_load_halves(values + i));
+    }
+}
+#endif
+
 // The group at the block that starts at p, which is the first one of its rows or joins what there is of them.
 static void attend_block(struct tile *tile, struct step *s, size_t p, bool first, const q4_attn_args *args) {
     const q4_attn_view whole = {0, Q4_KV_BLOCK};
-    block_scores(tile, s, args->keys + p * tile->dim);
+    block_scores(tile, s, block_at(args->keys, p, tile->dim));
     for (size_t r = 0; tile->logit_cap != 0.0f && r < s->n_rows; r++)
         cap_scores(s->weights[r], tile->logit_cap);
     if (s->seen[0].end == whole.end && s->seen[s->n_rows - 1].first == whole.first)
@@ -203,7 +266,7 @@ static void attend_block(struct tile *tile, struct step *s, size_t p, bool first
         memcpy(tile->max + s->row, s->max, s->n_rows * sizeof(float));
         memcpy(tile->sum + s->row, s->sum, s->n_rows * sizeof(float));
     }
-    block_values(tile, s, args->values + p * tile->dim, first);
+    block_values(tile, s, block_at(args->values, p, tile->dim), first);
 }
 
 // Rows whose windows start in other blocks than the first row's: nothing so far, which a block joins with its own bits.
@@ -222,12 +285,16 @@ static void attend_tile(struct tile *tile, const q4_attn_args *args) {
     if (!together)
         clear_rows(tile);
     // the first values are on their way while the first keys are multiplied
-    for (size_t i = 0; i < q4_min_size(last - start, Q4_KV_BLOCK) * tile->dim; i += 64 / sizeof *args->values)
-        _mm_prefetch((const char *)(args->values + start * tile->dim + i), _MM_HINT_T0);
+    const element *values = block_at(args->values, start, tile->dim);
+    for (size_t i = 0; i < q4_min_size(last - start, Q4_KV_BLOCK) * tile->dim; i += 64 / sizeof *values)
+        _mm_prefetch((const char *)(values + i), _MM_HINT_T0);
     for (size_t p = start; p < last; p += Q4_KV_BLOCK) {
         // behind a whole span lies the next one
         bool more = p + Q4_KV_BLOCK < last || last == Q4_KV_SPAN;
-        s.ahead = more ? Q4_KV_BLOCK * tile->dim : 0; // for the first group: the others find the block in L1
+        s.ahead = more ? q4_kv_block_bytes(FORM, tile->dim) : 0; // for the first group: the others find the block in L1
+#if Q8_0
+        load_scales(tile, args, p);
+#endif
         while (tile->view[first].end <= p)
             first++;
         for (end = tile->n_rows; tile->view[end - 1].first >= p + Q4_KV_BLOCK;)
@@ -241,12 +308,14 @@ static void attend_tile(struct tile *tile, const q4_attn_args *args) {
     }
 }
 
-void Q4_JOIN(q4_attention_grouped, ISA)(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
+void ATTENTION(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
     size_t dim = args->head_dim, n = args->n_tokens * args->n_heads;
+#ifdef FALLBACK
     if (dim % LANES) {
         FALLBACK(acc, states, q, args);
         return;
     }
+#endif
     struct tile tile; // large: what is not used is not cleared
     tile.dim = dim;
     tile.stride = row_stride(dim);

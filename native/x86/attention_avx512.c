@@ -1,4 +1,5 @@
 #include "vec_avx512.h"
 
 #define ISA avx512
+#define Q8_0 0
 #include "attention.h"

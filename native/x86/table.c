@@ -59,9 +59,11 @@ extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
     bool q4_quantize_q8_vector_##ISA(const float *, size_t, int8_t *, float *, int32_t *);                             \
     bool q4_quantize_q8k_vector_##ISA(const float *, size_t, int8_t *, float *, int32_t *);                            \
     void q4_rope_vector_##ISA(float *, const float *, size_t, enum q4_rope_style);                                     \
-    bool q4_kv_store_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t);               \
-    bool q4_kv_store_16_vector_##ISA(uint16_t *, uint16_t *, const float *, const float *, size_t, size_t, size_t);    \
+    bool q4_kv_store_vector_##ISA(void *, void *, const float *, const float *, size_t, size_t);                       \
+    bool q4_kv_store_q8_0_vector_##ISA(void *, void *, const float *, const float *, size_t, size_t);                  \
+    bool q4_kv_store_16_vector_##ISA(void *, void *, const float *, const float *, size_t, size_t, size_t);            \
     void q4_attention_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);                    \
+    void q4_attention_q8_0_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);               \
     void q4_swiglu_vector_##ISA(float *, const float *, const float *, size_t);                                        \
     void q4_geglu_vector_##ISA(float *, const float *, const float *, size_t);                                         \
     void q4_cap_vector_##ISA(float *, size_t, float);
@@ -77,9 +79,11 @@ static struct q4_ops ops_avx2, ops_avx512;
     ops_##ISA.quantize[Q4_ACT_Q8] = q4_quantize_q8_vector_##ISA;                                                       \
     ops_##ISA.quantize[Q4_ACT_Q8K] = q4_quantize_q8k_vector_##ISA;                                                     \
     ops_##ISA.rope = q4_rope_vector_##ISA;                                                                             \
-    ops_##ISA.kv_store = q4_kv_store_vector_##ISA;                                                                     \
-    ops_##ISA.kv_store_16 = q4_kv_store_16_vector_##ISA;                                                               \
-    ops_##ISA.attention = q4_attention_grouped_##ISA;                                                                  \
+    ops_##ISA.kv[Q4_KV_F16].store = q4_kv_store_vector_##ISA;                                                          \
+    ops_##ISA.kv[Q4_KV_F16].store_16 = q4_kv_store_16_vector_##ISA;                                                    \
+    ops_##ISA.kv[Q4_KV_Q8_0].store = q4_kv_store_q8_0_vector_##ISA;                                                    \
+    ops_##ISA.kv[Q4_KV_F16].attention = q4_attention_grouped_##ISA;                                                    \
+    ops_##ISA.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_grouped_##ISA;                                              \
     ops_##ISA.attention_tokens = 6; /* of whole groups, for any number of heads */                                     \
     ops_##ISA.attention_rows = 36;                                                                                     \
     ops_##ISA.gated[Q4_ACTIVATION_SILU] = q4_swiglu_vector_##ISA;                                                      \

@@ -1,5 +1,6 @@
 // Template: operations of ops/ that compilers do not vectorise well. Includer: vec_*.h first, then ISA. The arithmetic
 // is that of the C in ops/; rounding by VCVTPS2DQ is to nearest, ties to even, as q4_round_even.
+#include "../ops/kv_q8_0.h"
 #include "../ops/q4math.h"
 #include "kernel.h"
 #include "vec_math.h"
@@ -144,20 +145,21 @@ void Q4_JOIN(q4_rope_vector, ISA)(float *x, const float *cos_sin, size_t rope_di
 
 #define TOO_LARGE 0x477ff000 // 65520: what rounds to infinity in fp16
 
-bool Q4_JOIN(q4_kv_store, ISA)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
+bool Q4_JOIN(q4_kv_store, ISA)(void *keys, void *values, const float *k, const float *v, size_t head_dim,
                                size_t position);
 
-bool Q4_JOIN(q4_kv_store_vector, ISA)(uint16_t *keys, uint16_t *values, const float *k, const float *v, size_t head_dim,
+bool Q4_JOIN(q4_kv_store_vector, ISA)(void *keys, void *values, const float *k, const float *v, size_t head_dim,
                                       size_t position) {
     if (head_dim % LANES)
         return Q4_JOIN(q4_kv_store, ISA)(keys, values, k, v, head_dim, position);
-    uint16_t *kb = keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
+    uint16_t *kb = (uint16_t *)keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
+    uint16_t *vp = (uint16_t *)values + position * head_dim;
     vi worst = vi_zero();
     for (size_t d = 0; d < head_dim; d += LANES) {
         uint16_t half[LANES];
         vf key = vf_load(k + d), value = vf_load(v + d);
         worst = vi_max(worst, vi_max(vi_magnitude(key), vi_magnitude(value)));
-        vf_store_halves(values + position * head_dim + d, value);
+        vf_store_halves(vp + d, value);
         vf_store_halves(half, key);
         for (size_t i = 0; i < LANES; i++)
             kb[(d + i) * Q4_KV_BLOCK] = half[i];
@@ -166,16 +168,16 @@ bool Q4_JOIN(q4_kv_store_vector, ISA)(uint16_t *keys, uint16_t *values, const fl
 }
 
 // Tiles of LANES positions x LANES dimensions, turned so that a dimension's positions are stored together.
-bool Q4_JOIN(q4_kv_store_16_vector, ISA)(uint16_t *keys, uint16_t *values, const float *k, const float *v,
-                                         size_t stride, size_t head_dim, size_t position) {
+bool Q4_JOIN(q4_kv_store_16_vector, ISA)(void *keys, void *values, const float *k, const float *v, size_t stride,
+                                         size_t head_dim, size_t position) {
     bool fits = true;
     if (head_dim % LANES) {
         for (size_t i = 0; i < 16; i++)
             fits &= Q4_JOIN(q4_kv_store, ISA)(keys, values, k + i * stride, v + i * stride, head_dim, position + i);
         return fits;
     }
-    uint16_t *kb = keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
-    uint16_t *vp = values + position * head_dim;
+    uint16_t *kb = (uint16_t *)keys + position / Q4_KV_BLOCK * Q4_KV_BLOCK * head_dim + position % Q4_KV_BLOCK;
+    uint16_t *vp = (uint16_t *)values + position * head_dim;
     vi worst = vi_zero();
     for (size_t first = 0; first < 16; first += LANES)
         for (size_t d = 0; d < head_dim; d += LANES) {
@@ -191,4 +193,9 @@ bool Q4_JOIN(q4_kv_store_16_vector, ISA)(uint16_t *keys, uint16_t *values, const
                 vf_store_halves(kb + (d + i) * Q4_KV_BLOCK + first, tile[i]);
         }
     return vi_largest(worst) < TOO_LARGE;
+}
+
+bool Q4_JOIN(q4_kv_store_q8_0_vector, ISA)(void *keys, void *values, const float *k, const float *v, size_t head_dim,
+                                           size_t position) {
+    return q4_kv_store_int8(Q4_JOIN(q4_quantize_q8_vector, ISA), keys, values, k, v, head_dim, position);
 }

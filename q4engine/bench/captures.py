@@ -88,8 +88,11 @@ def check_room(engine: Engine, plan: Plan) -> None:
 
 
 def file_name(engine: Engine, n_prompt: int) -> str:
-    """Names sort by model, threads and prompt: smollm2-q4_0.t02.p0512.csv."""
-    return f"{engine.gguf.path.stem}.t{engine.n_threads:02}.p{n_prompt:04}.csv"
+    """Names sort by model, threads and prompt: smollm2-q4_0.t02.p0512.csv, with q8_0 behind it where keys and values
+    are kept so.
+    """
+    form = "" if engine.kv_form == "f16" else f".{engine.kv_form}"
+    return f"{engine.gguf.path.stem}.t{engine.n_threads:02}.p{n_prompt:04}{form}.csv"
 
 
 def capture_all(engine: Engine, plan: Plan, tell: Callable[[str], None]) -> Iterator[Captured]:

@@ -28,9 +28,8 @@ def capture_both(engine: Engine, plan: Plan, python: str, tell: Callable[[str], 
     warm_up = generated[:1] if plan.warm_up else []
     n_warmup = -(-n_prompt // plan.n_batch) + len(warm_up) if plan.warm_up else 0
     watch = watching(theirs, plan.events, n_warmup)
-    with Peer(
-        python, engine.gguf.path, plan.n_ctx, plan.n_batch, (engine.n_threads, engine.n_threads_batch), watch
-    ) as peer:
+    threads = engine.n_threads, engine.n_threads_batch
+    with Peer(python, engine.gguf.path, plan.n_ctx, plan.n_batch, threads, watch, kv_form=engine.kv_form) as peer:
         peer.prepare([])
         if plan.warm_up:
             peer.run(prompt, warm_up)

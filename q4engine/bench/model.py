@@ -16,6 +16,7 @@ class ModelFacts:
     n_bytes: int
     n_params: int
     load_seconds: float
+    kv_form: str = "f16"
 
     @classmethod
     def of(cls, engine: Engine) -> ModelFacts:
@@ -26,7 +27,7 @@ class ModelFacts:
         most = max(sizes, key=lambda name: sizes[name])
         kind = f"{engine.config.architecture} {_rounded(n_params)} {most}"
         n_bytes = sum(tensor.n_bytes for tensor in engine.gguf.tensors.values())
-        return cls(str(engine.gguf.path), kind, n_bytes, n_params, engine.load_seconds)
+        return cls(str(engine.gguf.path), kind, n_bytes, n_params, engine.load_seconds, engine.kv_form)
 
 
 def _rounded(n_params: int) -> str:

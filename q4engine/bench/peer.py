@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
+from q4engine.kv_forms import KVForm
 
 _WORKER = Path(__file__).with_name("peer_worker.py")
 _PATIENCE_ALONE, _PATIENCE = 5, 600
@@ -21,7 +22,7 @@ class Peer:
     """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
 
     before: a command that runs it, such as ``q4engine watch … --``. worker: the program that drives the peer; ``name``:
-    what that is. cpu_seconds: of all its threads in the last run.
+    what that is. cpu_seconds: of all its threads in the last run. kv_form: how llama.cpp keeps keys and values.
 
     Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
     """
@@ -36,11 +37,14 @@ class Peer:
         before: Sequence[str] = (),
         worker: Path | None = None,
         name: str = "llama.cpp",
+        kv_form: KVForm = "f16",
     ) -> None:
         self.name = name
         self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        command = [*before, python, "-P", str(worker or _WORKER), str(model), *map(str, (n_ctx, n_batch, *threads))]
+        form = [kv_form] if worker is None else []
+        words = [str(model), *form, *map(str, (n_ctx, n_batch, *threads))]
+        command = [*before, python, "-P", str(worker or _WORKER), *words]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()

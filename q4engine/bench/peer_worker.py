@@ -1,7 +1,7 @@
 """Runs in the peer's interpreter: llama.cpp's C functions as llama-cpp-python exposes them, driven over pipes.
 
-Arguments: model, n_ctx, n_batch, n_threads, n_threads_batch. One JSON object a line: first its facts, then an answer to
-each request. Needs nothing of q4engine.
+Arguments: model, kv_form, n_ctx, n_batch, n_threads, n_threads_batch. One JSON object a line: first its facts, then an
+answer to each request. Needs nothing of q4engine.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import sys
 import time
 from typing import Any, TextIO
 
+_TYPES = {"f16": 1, "q8_0": 8}
+"""ggml's numbers of the forms that keys and values have."""
 
-def main(model: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int) -> None:
+
+def main(model: str, kv_form: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int) -> None:
     # llama.cpp may print: what it prints must not get among the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        timeline = Timeline(model, n_ctx, n_batch, n_threads, n_threads_batch)
+        timeline = Timeline(model, kv_form, n_ctx, n_batch, n_threads, n_threads_batch)
     except Exception as error:
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
         return
@@ -41,7 +44,9 @@ def main(model: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: 
 class Timeline:
     """A model and a context of llama.cpp."""
 
-    def __init__(self, model: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int) -> None:
+    def __init__(
+        self, model: str, kv_form: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int
+    ) -> None:
         import llama_cpp as lib  # type: ignore[import-not-found]
 
         self._lib: Any = lib
@@ -56,6 +61,7 @@ class Timeline:
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = n_ctx, n_batch, n_batch
         params.n_threads, params.n_threads_batch = n_threads, n_threads_batch
+        params.type_k = params.type_v = _TYPES[kv_form]
         self._context = lib.llama_init_from_model(loaded, params)
         if not self._context:
             raise RuntimeError("a context cannot be made")
@@ -102,4 +108,4 @@ def _say(answers: TextIO, data: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *(int(text) for text in sys.argv[2:6]))
+    main(sys.argv[1], sys.argv[2], *(int(text) for text in sys.argv[3:7]))

@@ -112,6 +112,8 @@ def as_dict(row: Row) -> dict[str, Any]:
         "load_ns": round(model.load_seconds * 1e9),
         "n_threads": result.n_threads,
         "n_batch": result.n_batch,
+        "type_k": model.kv_form,
+        "type_v": model.kv_form,
         "n_prompt": test.n_prompt,
         "n_gen": test.n_gen,
         "n_depth": test.depth,
@@ -172,9 +174,9 @@ def to_json(rows: Iterable[Row], machine: dict[str, Any]) -> str:
 
 
 _CSV_FIELDS = (
-    "model_filename", "model_type", "model_size", "model_n_params", "load_ns", "n_threads", "n_batch", "n_prompt",
-    "n_gen", "n_depth", "test", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "median_ts",
-    "drift_percent", "rate", "rate_unit", "limit", "limit_rate", "percent_of_limit", "migrations",
+    "model_filename", "model_type", "model_size", "model_n_params", "load_ns", "n_threads", "n_batch", "type_k",
+    "type_v", "n_prompt", "n_gen", "n_depth", "test", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
+    "median_ts", "drift_percent", "rate", "rate_unit", "limit", "limit_rate", "percent_of_limit", "migrations",
     "others_percent_of_cpu", "joules_per_token",
 )  # fmt: skip
 _CSV_MACHINE = ("q4engine", "commit", "cpu", "kernel")
@@ -209,6 +211,7 @@ def json_line(row: Row, machine: dict[str, Any]) -> str:
 _TABLE = "q4engine_bench"
 _TEXTS = (
     "build_commit", "cpu_info", "kernel", "model_filename", "model_type", "test", "test_time", "rate_unit", "limit",
+    "type_k", "type_v",
 )  # fmt: skip
 
 

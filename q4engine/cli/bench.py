@@ -90,6 +90,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="besides, a prompt and the tokens generated behind it as one test (more than once)",
     )
     options.add_threads_batch(parser)
+    options.add_kv_form(parser)
     options.add_no_tuned(parser)
     parser.add_argument(
         "-r",
@@ -171,6 +172,7 @@ def run(args: argparse.Namespace) -> int:
     if not paths:
         args.parser.error("give at least one MODEL")
     check_sustaining(args)
+    options.kv_form(args)  # a usage error before anything is loaded
     if args.explain:
         return _explain(args, paths)
     if args.capture is not None:
@@ -200,7 +202,7 @@ def _sustain(args: argparse.Namespace, paths: list[Path]) -> int:
 
     ((path, choice),) = _choices(args, paths)
     meter = sensors_of(args)
-    with _engine(path, choice, _Quiet()) as engine:
+    with _engine(args, path, choice, _Quiet()) as engine:
         return sustained(args, engine, meter, machine_facts(args.cpu_mask))
 
 
@@ -216,7 +218,7 @@ def _capture(args: argparse.Namespace, paths: list[Path]) -> int:
     captures.prepare(plan, paths)
     with _progress(len(choices) * len(prompts)) as progress:
         for at, (path, choice) in enumerate(choices):
-            with _engine(path, choice, progress) as engine:
+            with _engine(args, path, choice, progress) as engine:
                 if path not in (earlier for earlier, _ in choices[:at]):
                     note_long_context(engine, plan.n_ctx)
                 for done in captures.capture_all(engine, replace(plan, cpus=choice.cpus), progress.tell):
@@ -264,7 +266,7 @@ def _explain(args: argparse.Namespace, paths: list[Path]) -> int:
             args.parser.error(takes)
         captures.prepare(plan, paths)
         ((path, choice),) = choices
-        with _progress(1) as progress, _engine(path, choice, progress) as engine:
+        with _progress(1) as progress, _engine(args, path, choice, progress) as engine:
             ours, theirs = capture_both(engine, replace(plan, cpus=choice.cpus), args.vs_python, progress.tell)
         return compared(ours, theirs)
 
@@ -290,12 +292,13 @@ def _given(args: argparse.Namespace) -> list[Choice]:
 
 
 @contextlib.contextmanager
-def _engine(path: Path, choice: Choice, progress: _Quiet) -> Iterator[Engine]:
+def _engine(args: argparse.Namespace, path: Path, choice: Choice, progress: _Quiet) -> Iterator[Engine]:
     from q4engine.engine import Engine
 
     progress.tell(f"{path.name}: loading")
     options.tell_of_truncation(path)
-    engine = Engine.load(path, choice.threads, choice.cpus, n_threads_batch=choice.threads_batch)
+    form = options.kv_form(args)
+    engine = Engine.load(path, choice.threads, choice.cpus, n_threads_batch=choice.threads_batch, kv_form=form)
     try:
         yield engine
     finally:
@@ -317,7 +320,7 @@ def _measured(args: argparse.Namespace, paths: list[Path], plan: list[Case]) -> 
     with _progress(len(choices) * len(plan)) as progress:
         for at, (path, choice) in enumerate(choices):
             with (
-                _engine(path, choice, progress) as engine,
+                _engine(args, path, choice, progress) as engine,
                 _peer(args, path, n_ctx, choice, settings) as peer,
             ):
                 if path not in (earlier for earlier, _ in choices[:at]):
@@ -337,7 +340,8 @@ def _peer(
         return contextlib.nullcontext()
     from q4engine.bench.peer import Peer
 
-    return Peer(args.vs_python, path, n_ctx, settings.n_batch, (choice.threads, choice.threads_batch))
+    threads = choice.threads, choice.threads_batch
+    return Peer(args.vs_python, path, n_ctx, settings.n_batch, threads, kv_form=options.kv_form(args))
 
 
 class _Printer:

@@ -77,6 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_context(parser)
     options.add_engine(parser)
+    options.add_kv_form(parser)
     add_placing(parser)
     options.add_json(parser)
 
@@ -97,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
             "n_prompt": result.n_prompt,
             "tokens": result.tokens,
             "backend": engine.backend,
+            "kv_form": engine.kv_form,
             "threads": engine.n_threads,
             "batch": args.batch_size,
             "operations": engine.variant,
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"{result.sha256}  {path}")
     print(f"prompt: {result.n_prompt} tokens, then {args.steps} greedy: {result.tokens}")
-    print(f"operations: {engine.variant}")
+    print(f"operations: {engine.variant}, keys and values as {engine.kv_form}")
     for row in rows:
         print(f"kernels: {row['weights']} weights {row['type']}: {row['gemv']} / {row['gemm']} ({row['layout']})")
     return 0

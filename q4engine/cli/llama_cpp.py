@@ -69,8 +69,7 @@ _HUB_ABSENT = (
 RUN_ABSENT = (
     Flags("RoPE's scaling", _FROM_FILE, ("--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale",
           "--yarn-orig-ctx", "--yarn-ext-factor", "--yarn-attn-factor", "--yarn-beta-slow", "--yarn-beta-fast")),
-    Flags("the type of the cache", "keys and values are fp16", ("-ctk --cache-type-k", "-ctv --cache-type-v",
-          "-dt --defrag-thold")),
+    Flags("the cache's order", "one sequence leaves no gaps", ("-dt --defrag-thold",)),
     Flags("shifting the context", "a larger -c holds more", ("--context-shift", "-gan --grp-attn-n",
           "-gaw --grp-attn-w")),
     Flags("adapters", "merge it into the model before converting", ("--lora", "--lora-scaled", "--control-vector",
@@ -136,7 +135,6 @@ BENCH_ABSENT = (
     Flags("placing on a GPU", _CPU_ALONE, ("-ngl --n-gpu-layers", "-ncmoe --n-cpu-moe", "-sm --split-mode",
           "-mg --main-gpu", "-nkvo --no-kv-offload", "-dev --device", "-ts --tensor-split", "-ot --override-tensor",
           "-nopo --no-op-offload", "--no-host", "-fitt --fit-target", "-fitc --fit-ctx", "--list-devices")),
-    Flags("the type of the cache", "keys and values are fp16", ("-ctk --cache-type-k", "-ctv --cache-type-v")),
     Flags("loading", _OWN_WAY, ("-lm --load-mode", "-lzm --lazy-mode", "-mmp --mmap", "-dio --direct-io", "--repack",
           "-nr --no-repack")),
     *_HUB_ABSENT,
@@ -168,7 +166,7 @@ QUANTIZE_ABSENT = (
 )  # fmt: skip
 
 _COMMON = ("placing on a GPU", "loading", "attention and the cache", "batches", "waiting of threads", "what is shown",
-           "context", "RoPE's scaling", "the type of the cache", "shifting the context", "adapters", "images and sound",
+           "context", "RoPE's scaling", "the cache's order", "shifting the context", "adapters", "images and sound",
            "several sequences", "other machines", "devices", "placing of threads", "priority", "logs",
            "a prompt in bytes")  # fmt: skip
 _COMMON_KINDS = tuple(kind for kind in (*RUN_IGNORED, *RUN_ABSENT) if kind.what in _COMMON)
@@ -205,7 +203,8 @@ PERPLEXITY_ABSENT = (
 TOKENIZE_ABSENT = (
     Flags("running the model", "the vocabulary alone is read", (
           "-t --threads", "-tb --threads-batch", "-C --cpu-mask", "--numa", "--prio", "-c --ctx-size",
-          "-b --batch-size", "--override-kv", "-v --verbose --log-verbose", *_DRAWING,
+          "-b --batch-size", "-ctk --cache-type-k", "-ctv --cache-type-v", "--override-kv",
+          "-v --verbose --log-verbose", *_DRAWING,
           *(" ".join(names) for kind in _COMMON_KINDS for names in kind))),
     *_OF_ALL,
 )  # fmt: skip

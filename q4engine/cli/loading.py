@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None, overrides: bool = True) -> Engine:
     """The engine that -t and -tb (or ``threads`` for both), -C, --numa, --prio, --backend and, with ``overrides``,
-    --override-kv say.
+    --override-kv and -ctk say.
 
     Who looks on in a terminal is told why there are fewer threads than CPUs by default.
     """
     from q4engine.engine import Engine
 
+    form = options.kv_form(args) if overrides and hasattr(args, "cache_type_k") else "f16"
     place(args)
     if threads is None and args.backend == "native" and (found := tuned_for(args, path)):
         args.threads, args.threads_batch = found.threads, found.threads_batch
@@ -39,7 +40,7 @@ def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None
         note(f"note: {chosen.n} {'thread' if chosen.n == 1 else 'threads'} (-t says otherwise): {chosen.why}")
     with spinner(f"loading {path.name}"):
         other = dict(getattr(args, "override_kv", ())) if overrides else {}
-        return Engine.load(path, few, args.cpu_mask, args.backend, other, many)
+        return Engine.load(path, few, args.cpu_mask, args.backend, other, many, form)
 
 
 def tuned_for(args: argparse.Namespace, path: Path) -> Choice | None:

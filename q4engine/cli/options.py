@@ -15,6 +15,7 @@ from analysis.help_pages import Help
 from q4engine import __version__
 from q4engine.cpus import MAX_THREADS, parse_cpu_mask
 from q4engine.errors import Q4Error, shown
+from q4engine.kv_forms import KV_FORMS, KVForm
 
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
 MAX_BATCH = 1 << 20
@@ -277,6 +278,25 @@ def add_threads_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-tb", "--threads-batch", metavar="N", type=integer(1, MAX_THREADS), help="threads for prompts (default: as -t)"
     )
+
+
+def add_kv_form(parser: argparse.ArgumentParser) -> None:
+    for letter, what in (("k", "keys"), ("v", "values")):
+        parser.add_argument(
+            f"-ct{letter}",
+            f"--cache-type-{letter}",
+            choices=tuple(KV_FORMS),
+            default="f16",
+            help=f"how {what} are kept: f16, or q8_0, half the bytes; give both (default: %(default)s)",
+        )
+
+
+def kv_form(args: argparse.Namespace) -> KVForm:
+    """Usage error where keys and values are to be of two forms."""
+    if args.cache_type_k != args.cache_type_v:
+        args.parser.error("keys and values have one form: give -ctk and -ctv the same")
+    form: KVForm = args.cache_type_k
+    return form
 
 
 def add_no_tuned(parser: argparse.ArgumentParser) -> None:

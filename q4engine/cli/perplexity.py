@@ -58,6 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--windows", "--chunks", metavar="N", type=options.integer(1, options.MAX_COUNT), help="read no more than N"
     )
     options.add_engine(parser)
+    options.add_kv_form(parser)
     add_placing(parser)
     options.add_json(parser)
 
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         tokens = text_tokens(engine.tokenizer, text)
         base: Engine | None = None
         if args.kl_base is not None:
-            base = opened.enter_context(load_engine(args, args.kl_base))
+            base = opened.enter_context(load_engine(args, args.kl_base, overrides=False))
             require_same_vocabulary(engine, base)
         start = time.perf_counter()
         sessions = [_session(args, each) for each in (engine, base)]

@@ -77,6 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_context(parser)
     options.add_engine(parser)
+    options.add_kv_form(parser)
     options.add_no_tuned(parser)
     add_placing(parser)
     add_sampling(parser)
@@ -310,9 +311,13 @@ def _threads(engine: Engine) -> str:
 
 
 def _describe(conversation: Conversation) -> None:
+    from q4engine.profiling.recording import kv_bytes_per_position
+
     engine, config = conversation.engine, conversation.engine.config
     note(f"model: {config.architecture}, {config.n_layers} layers, vocabulary of {config.vocab_size}")
-    note(f"context: {conversation.session.n_ctx} tokens, batches of {conversation.session.n_batch}")
+    session = conversation.session
+    kept = session.n_ctx * kv_bytes_per_position(engine)
+    note(f"context: {session.n_ctx} tokens as {engine.kv_form}, {kept / 1e6:.1f} MB, batches of {session.n_batch}")
     note(f"backend: {engine.backend}, {_threads(engine)}, operations: {engine.variant}")
     for row in kernel_rows(engine):
         note(f"kernels: {row['weights']} weights {row['type']}: {row['gemv']} / {row['gemm']} ({row['layout']})")

@@ -43,7 +43,7 @@ a plan:
   engine = ["native", "numpy", "llama.cpp", "transformers"]
   threads = [1, 2]
   prompt = [16, 64, 256]
-  generate = [32]                # behind the prompt; also: depth, batch, mask, features, build
+  generate = [32]                # behind the prompt; also: depth, batch, kv, mask, features, build
 
 Every run is a process of its own. Runs stand in blocks that hold each combination once, shuffled by a stated seed,
 every second block backwards: what changes in the machine meanwhile hits all alike. Killed at any moment, the same
@@ -51,7 +51,7 @@ command goes on. docs/experiments.md has every key, programs of any kind as engi
 """
 
 _AXES = {"engine": "engine", "type": "type", "features": "features", "cpu_mask": "mask", "threads": "threads",
-         "n_prompt": "prompt", "n_gen": "generate", "n_depth": "depth", "batch_size": "batch"}  # fmt: skip
+         "n_prompt": "prompt", "n_gen": "generate", "n_depth": "depth", "batch_size": "batch", "kv": "kv"}  # fmt: skip
 _PACE = ("repetitions", "target", "budget", "samples", "seed", "cooldown", "timeout")
 
 
@@ -112,7 +112,8 @@ def _add_axes(parser: argparse.ArgumentParser) -> None:
     """Axes as options; several values with commas between."""
     texts = (("--engine", "native, numpy, llama.cpp, transformers"),
              ("--type", "quantised on the way; as it is without"),
-             ("--features", "CPU features, as Q4_CPU_FEATURES has them"))  # fmt: skip
+             ("--features", "CPU features, as Q4_CPU_FEATURES has them"),
+             ("--kv", "keys and values: f16, q8_0"))  # fmt: skip
     for name, text in texts:
         parser.add_argument(name, metavar="A,B", type=_texts, help=text)
     parser.add_argument("-C", "--cpu-mask", metavar="M,M", type=_masks, help="CPUs: masks such as 0x1,0x3")

@@ -20,6 +20,7 @@ def capture_header(engine: Engine, command: str | None) -> dict[str, object]:
         "model_file": engine.gguf.path.name,
         "bytes_per_token": weight_bytes_per_token(engine),
         "kv_bytes_per_token": kv_bytes_per_position(engine),
+        "kv_form": None if engine.kv_form == "f16" else engine.kv_form,
         "kv_windows": ",".join(f"{window}:{each}" for window, each in kv_bytes_by_window(engine).items()) or None,
         "n_layers": engine.config.n_layers,
         "n_threads": engine.n_threads,

@@ -140,11 +140,11 @@ def kv_bytes_per_position(engine: Engine) -> int:
 def kv_bytes_by_window(engine: Engine) -> dict[int, int]:
     """Of :func:`kv_bytes_per_position` the parts of layers that see no more than so many positions."""
     stores = {op.layer: op.index("heads") * op.index("head_dim") for op in engine.graph.ops if op.kind == "kv_store"}
-    of_one = kv_bytes_per_position(engine) // max(1, sum(stores.values()))
+    of_all, columns = kv_bytes_per_position(engine), max(1, sum(stores.values()))
     by_window: dict[int, int] = {}
     for op in engine.graph.ops:
         if op.kind == "attention" and (window := op.index("window")):
-            by_window[window] = by_window.get(window, 0) + stores[op.layer] * of_one
+            by_window[window] = by_window.get(window, 0) + stores[op.layer] * of_all // columns
     return by_window
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from q4engine.errors import ContextFullError, Q4Error
+from q4engine.kv_forms import KVForm
 from q4engine.models.graph import Graph
 from q4engine.reference.forward import OPERATIONS, Call, KVCache
 from q4engine.reference.weights import Weights
@@ -15,12 +16,12 @@ from q4engine.reference.weights import Weights
 class Decoder:
     """``decode`` appends tokens and gives logits. ``n_past`` may be set back, to forget tokens."""
 
-    def __init__(self, graph: Graph, weights: Weights, n_ctx: int) -> None:
+    def __init__(self, graph: Graph, weights: Weights, n_ctx: int, kv_form: KVForm = "f16") -> None:
         self.graph = graph
         self.weights = weights
         self.n_ctx = n_ctx
         self.n_past = 0
-        self.cache = KVCache(graph, n_ctx)
+        self.cache = KVCache(graph, n_ctx, kv_form)
         self.vocab_size = min(table.shape[0] for table in graph.tables)
 
     def decode(self, tokens: Sequence[int], all_logits: bool = False) -> np.ndarray:

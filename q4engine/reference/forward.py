@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from q4engine.kv_forms import KVForm
 from q4engine.models.graph import NONE, Activation, Graph, Op, RopeStyle
 from q4engine.reference.weights import Weights
 
 
 class KVCache:
-    """Keys and values of every layer that stores them: [n_ctx, KV heads, head_dim]."""
+    """Keys and values of every layer that stores them: [n_ctx, KV heads, head_dim], as float32."""
 
-    def __init__(self, graph: Graph, n_ctx: int) -> None:
+    def __init__(self, graph: Graph, n_ctx: int, form: KVForm = "f16") -> None:
         self.n_ctx = n_ctx
+        self.kept = in_8_bits if form == "q8_0" else as_it_is
         stores = [op for op in graph.ops if op.kind == "kv_store"]
         shapes = {op.layer: (n_ctx, op.index("heads"), op.index("head_dim")) for op in stores}
         self.keys = {layer: np.zeros(shape, np.float32) for layer, shape in shapes.items()}
@@ -167,8 +169,22 @@ def rope(call: Call, op: Op) -> None:
 def kv_store(call: Call, op: Op) -> None:
     x, positions = call.rows(op, "source"), call.positions[call.served(op)]
     heads, head_dim = op.index("heads"), op.index("head_dim")
-    call.cache.keys[op.layer][positions] = _pieces(x, op.index("key_col"), heads, head_dim)
-    call.cache.values[op.layer][positions] = _pieces(x, op.index("value_col"), heads, head_dim)
+    call.cache.keys[op.layer][positions] = call.cache.kept(_pieces(x, op.index("key_col"), heads, head_dim))
+    call.cache.values[op.layer][positions] = call.cache.kept(_pieces(x, op.index("value_col"), heads, head_dim))
+
+
+def as_it_is(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def in_8_bits(x: np.ndarray) -> np.ndarray:
+    """What int8 and a scale of fp16 make of each 32 values of a head."""
+    blocks = x.reshape(*x.shape[:-1], -1, 32)
+    largest = np.abs(blocks).max(axis=-1, keepdims=True)
+    factor = np.where(largest > 0, np.float32(127) / np.where(largest > 0, largest, 1), 0)
+    scale = (largest / np.float32(127)).astype(np.float16).astype(np.float32)
+    y: np.ndarray = (np.rint(blocks * factor) * scale).reshape(x.shape)
+    return y
 
 
 def attention(call: Call, op: Op) -> None:

@@ -40,6 +40,7 @@ AXES = (
     Axis("generate", 32, 0, _MOST_TOKENS),
     Axis("depth", 0, 0, _MOST_TOKENS),
     Axis("batch", 512, 1, _MOST_TOKENS),
+    Axis("kv", "f16"),
 )
 """In the order in which tables name them. The default number of threads is that of the machine."""
 NAMES = tuple(axis.name for axis in AXES)

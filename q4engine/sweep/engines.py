@@ -58,13 +58,13 @@ class Engine:
         return [word.format_map({key: _text(value) for key, value in values.items()}) for word in self.command]
 
 
-_COMMON = frozenset({"engine", "model", "type", "threads", "mask", "prompt", "generate", "depth", "batch"})
+_COMMON = frozenset({"engine", "model", "type", "threads", "mask", "prompt", "generate", "depth", "batch", "kv"})
 NATIVE, NUMPY, LLAMA_CPP, TRANSFORMERS = "native", "numpy", "llama.cpp", "transformers"
 BUILT_IN = {
     NATIVE: Engine(NATIVE, _COMMON | {"build", "features"}),
     NUMPY: Engine(NUMPY, _COMMON | {"build"}),
     LLAMA_CPP: Engine(LLAMA_CPP, _COMMON),
-    TRANSFORMERS: Engine(TRANSFORMERS, _COMMON),
+    TRANSFORMERS: Engine(TRANSFORMERS, _COMMON - {"kv"}),
 }
 
 

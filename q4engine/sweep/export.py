@@ -76,6 +76,8 @@ def _as_llama_bench(combination: Combination, phase: str, found: Sequence[tuple[
         "model_size": first.engine.get("model_size"),
         "model_n_params": first.engine.get("model_n_params"),
         "n_batch": combination["batch"],
+        "type_k": combination["kv"],
+        "type_v": combination["kv"],
         "n_threads": combination["threads"],
         "cpu_mask": combination["mask"] or None,
         "cpu_features": combination["features"] or None,

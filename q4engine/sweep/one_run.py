@@ -68,6 +68,7 @@ def _ended(plan: Plan, engine: Engine, combination: Combination, model: Path | N
     request = {
         "engine": engine.name, "model": str(model), "cpus": cpus, "python": engine.python,
         "components": plan.pace.components, "samples": plan.pace.samples, "warm_up": plan.pace.warm_up,
+        "kv": combination["kv"],
         **{name: combination.number(name) for name in ("threads", "prompt", "generate", "depth", "batch")},
     }  # fmt: skip
     python, environment = _interpreter(plan, combination)

@@ -16,6 +16,7 @@ from analysis import sweep_file
 from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.mixtures import TARGETS
+from q4engine.kv_forms import KV_FORMS
 from q4engine.sweep.builds import MATRIX, Build, builds_of, of_matrix
 from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
 from q4engine.sweep.constraint import Constraint
@@ -205,6 +206,8 @@ def _one_value(axis: Axis, value: object) -> Value:
         raise Q4Error(
             f'[axes]: type: there is no {shown(value)}, expected {", ".join(TARGETS)}, or "" for the file as it is'
         )
+    if axis.name == "kv" and value not in KV_FORMS:
+        raise Q4Error(f"[axes]: kv: there is no {shown(value)}, expected {', '.join(KV_FORMS)}")
     return value.lower() if axis.name == "type" else value
 
 

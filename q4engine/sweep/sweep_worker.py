@@ -32,7 +32,8 @@ def _own(request: dict[str, Any]) -> dict[str, Any]:
     from q4engine.engine import Engine
 
     backend: Any = request["engine"]
-    with Engine.load(request["model"], request["threads"], request["cpus"], backend) as engine:
+    other: Any = {} if request["kv"] == "f16" else {"kv_form": request["kv"]}  # which an older build does not know
+    with Engine.load(request["model"], request["threads"], request["cpus"], backend, **other) as engine:
         target = Own(engine, _context(request), request["batch"])
         rows, migrations = _measured(request, target, engine.config.vocab_size)
         facts = {
@@ -56,15 +57,16 @@ def _peer(request: dict[str, Any]) -> dict[str, Any]:
     from q4engine.gguf.reader import GGUFFile
     from q4engine.models import read_model
 
-    with GGUFFile.open(Path(request["model"])) as file:
+    model = Path(request["model"])
+    with GGUFFile.open(model) as file:
         vocabulary = read_model(file)[0].vocab_size
         size = sum(tensor.n_bytes for tensor in file.tensors.values())
         n_params = sum(tensor.n_elements for tensor in file.tensors.values())
     python = request["python"] or sys.executable
     threads = (request["threads"], request["threads"])
-    path, driver = Path(request["model"]), _DRIVERS.get(request["engine"])
-    how: dict[str, Any] = {"worker": driver, "name": request["engine"]} if driver else {}
-    with Peer(python, path, _context(request), request["batch"], threads, **how) as peer:
+    driver = _DRIVERS.get(request["engine"])
+    how: dict[str, Any] = {"worker": driver, "name": request["engine"]} if driver else {"kv_form": request["kv"]}
+    with Peer(python, model, _context(request), request["batch"], threads, **how) as peer:
         samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
         facts = {
             "engine": f"{peer.facts['name']} {peer.facts['version']}",

@@ -36,6 +36,7 @@ class Product:
             n_threads_batch=0,
             cpus=None,
             features=features,
+            kv_form=None,
             n_layers=1,
             tables=[(table.view(np.uint8).ravel(), TensorType.F32.value, 1, COLUMNS)],
             vectors=[],

@@ -13,6 +13,7 @@ from mistakes import ANYTHING, NO_INTEGERS, REFUSALS, SPEC, model_arguments
 
 from fuzz.harness import Folder
 from q4engine import _native
+from q4engine.kv_forms import KV_FORMS
 
 _ROWS = [
     np.random.default_rng(1).standard_normal((2, 256), np.float32),
@@ -30,15 +31,18 @@ class Calls:
 
     def __init__(self) -> None:
         self._folder = Folder()
-        self._engine = model_arguments(Path(self._folder.name), n_threads=1)["_engine"]
-        self._model = self._engine.native
-        self._session = _native.Session(self._model, 64, 8)
+        folder = Path(self._folder.name)
+        self._engines = [model_arguments(folder, n_threads=1, kv_form=form)["_engine"] for form in KV_FORMS]
+        self._sessions = [_native.Session(engine.native, 64, 8) for engine in self._engines]
+        self._model, self._session = self._engines[0].native, self._sessions[0]
         self._logits = np.zeros(SPEC.vocab_size, np.float32)
         self._calls: list[Callable[[random.Random], object]] = [
             self._decode, _quantize, self._sample, self._record, self._keep, self._others,
         ]  # fmt: skip
 
     def case(self, rng: random.Random) -> None:
+        form = rng.randrange(len(KV_FORMS))
+        self._model, self._session = self._engines[form].native, self._sessions[form]
         rng.choice(self._calls)(rng)
 
     def _decode(self, rng: random.Random) -> object:

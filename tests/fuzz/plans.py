@@ -23,7 +23,7 @@ class Plans:
         self._engine = self._right.pop("_engine")
 
     def case(self, rng: random.Random) -> None:
-        mistaken = self._right
+        mistaken = self._right | {"kv_form": rng.choice(("f16", "q8_0"))}
         for _ in range(rng.choice([0, 1, 1, 2])):
             mistaken = with_a_mistake(mistaken, rng)
         model = _native.Model(**mistaken)

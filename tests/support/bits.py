@@ -34,6 +34,7 @@ from models.tiny import (
 from q4engine import _native
 from q4engine.engine import Engine
 from q4engine.gguf import TensorType
+from q4engine.kv_forms import KVForm
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "fingerprints.json"
 
@@ -104,6 +105,13 @@ SPECS: dict[str, ModelSpec] = {
     ),
 }
 
+SPECS |= {
+    "llama-q8-kv8": SPECS["llama-q8"],
+    "gemma3-kv8": TINY_GEMMA3.with_changes(n_layers=2, head_dim=96, keys={"attention.sliding_window": 40}),
+}
+KV_FORMS: dict[str, KVForm] = {"llama-q8-kv8": "q8_0", "gemma3-kv8": "q8_0"}
+"""How sessions of these keep keys and values, if not as fp16."""
+
 PROMPT = [(i * 37 + i * i * 11) % 300 for i in range(75)]  # crosses a KV block (64) and is no multiple of a GEMM tile
 N_STEPS = 3
 
@@ -137,7 +145,8 @@ class Outcome:
 def outcome(
     model: Path, n_threads: int, n_batch: int, prompt: list[int] | None = None, n_steps: int = N_STEPS
 ) -> Outcome:
-    engine = Engine.load(model, n_threads=n_threads)
+    kv_form = KV_FORMS.get(model.stem.removeprefix("synthetic_"), "f16")
+    engine = Engine.load(model, n_threads=n_threads, kv_form=kv_form)
     session = engine.session(n_batch=n_batch)
     digest = hashlib.sha256()
     logits = session.decode(PROMPT if prompt is None else prompt)

@@ -117,6 +117,18 @@ def quantize(x: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(zero[..., None], 0, q).astype(np.int64), np.where(zero, F(0), d)
 
 
+Kept = tuple[np.ndarray, np.ndarray | None]
+"""Of keys or values [n, heads, D]: the numbers, and the scale of each 32 [n, heads, D / 32] where they have some."""
+
+
+def int8_heads(x: np.ndarray) -> Kept:
+    q, d = quantize(x.reshape(len(x), -1), BLOCK)
+    return q.astype(F).reshape(x.shape), d.reshape(*x.shape[:2], -1)
+
+
+KV_FORMS: dict[str, Callable[[np.ndarray], Kept]] = {"f16": lambda x: (half(x), None), "q8_0": int8_heads}
+
+
 class Matrix:
     """A GGUF tensor's blocks, decoded to what the products use: integers and scales."""
 
@@ -329,12 +341,15 @@ def rope(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, style: str) -> np.ndar
 
 
 def attention(
-    q: np.ndarray, keys: np.ndarray, values: np.ndarray, scale: float | None = None, window: int = 0, cap: float = 0.0
+    q: np.ndarray, keys: Kept, values: Kept, scale: float | None = None, window: int = 0, cap: float = 0.0
 ) -> np.ndarray:
-    """q [n, heads, D] at positions 0 … n − 1, keys and values [n, KV heads, D] (fp16 values): [n, heads, D]."""
+    """q [n, heads, D] at positions 0 … n − 1, keys and values [n, KV heads, D] as the cache has them: [n, heads, D]."""
+    (k, k_scales), (v, v_scales) = keys, values
+    if v_scales is not None:
+        v = v * np.repeat(v_scales, BLOCK, axis=-1)
     n, heads, dim = q.shape
     qh = half(q * (F(1) / np.sqrt(F(dim)) if scale is None else F(scale)))
-    group = heads // keys.shape[1]
+    group = heads // k.shape[1]
     out = np.empty_like(q)
     for position in range(n):
         spans = []
@@ -345,7 +360,8 @@ def attention(
                 seen = range(max(at, first), min(at + KV_BLOCK, position + 1))
                 if seen:
                     places = np.array(seen) - at
-                    blocks.append(_attend_block(qh[position], keys[seen], values[seen], places, group, cap))
+                    of_keys = k[seen], None if k_scales is None else k_scales[seen]
+                    blocks.append(_attend_block(qh[position], of_keys, v[seen], places, group, cap))
             if blocks:
                 spans.append(_merge_all(blocks))
         _, total, acc = _merge_all(spans)
@@ -357,16 +373,13 @@ State = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Maximum [heads], sum [heads], accumulated values [heads, D]."""
 
 
-def _attend_block(
-    q: np.ndarray, keys: np.ndarray, values: np.ndarray, places: np.ndarray, group: int, cap: float
-) -> State:
+def _attend_block(q: np.ndarray, keys: Kept, values: np.ndarray, places: np.ndarray, group: int, cap: float) -> State:
     """``places``: where in the block the positions lie that are seen."""
-    k, v = np.repeat(keys, group, axis=1), np.repeat(values, group, axis=1)  # [positions, heads, D]
-    n, heads, dim = k.shape
-    scores = np.zeros((n, heads), F)
-    for d in range(dim):
-        scores = fma(q[:, d], k[:, :, d], scores)
-    scores = soft_cap(scores, cap)
+    v = np.repeat(values, group, axis=1)  # [positions, heads, D]
+    n, heads, dim = v.shape
+    k, scales = keys
+    scales = None if scales is None else np.repeat(scales, group, axis=1)
+    scores = soft_cap(_scores(q, np.repeat(k, group, axis=1), scales), cap)
     highest = scores.max(axis=0)
     weights = np.zeros((KV_BLOCK, heads), F)
     weights[places] = half(exp(scores - highest))
@@ -376,6 +389,19 @@ def _attend_block(
     for t in range(n):
         acc = fma(weights[places[t]][:, None], v[t], acc)
     return highest, total, acc
+
+
+def _scores(q: np.ndarray, k: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
+    """Of each position and head."""
+    n, heads, dim = k.shape
+    scores = np.zeros((n, heads), F)
+    part_of = dim if scales is None else BLOCK
+    for first in range(0, dim, part_of):
+        part = np.zeros((n, heads), F)
+        for d in range(first, first + part_of):
+            part = fma(q[:, d], k[:, :, d], part)
+        scores = part if scales is None else fma(part, scales[:, :, first // BLOCK], scores)
+    return scores
 
 
 def _merge_all(states: list[State]) -> State:

@@ -35,16 +35,17 @@ TRAITS: dict[str, set[str]] = {
 }
 
 
-def forward(file: GGUFFile, config: Any, tokens: list[int], n_ctx: int) -> np.ndarray:
+def forward(file: GGUFFile, config: Any, tokens: list[int], n_ctx: int, kv_form: str = "f16") -> np.ndarray:
     """Logits float32 [n, vocabulary] of all positions, in a context of so many."""
-    return Decoder(file, config, len(tokens), n_ctx).logits(tokens)
+    return Decoder(file, config, len(tokens), n_ctx, kv_form).logits(tokens)
 
 
 class Decoder:
     """All positions at once, from position 0 on."""
 
-    def __init__(self, file: GGUFFile, config: Any, n: int, n_ctx: int) -> None:
+    def __init__(self, file: GGUFFile, config: Any, n: int, n_ctx: int, kv_form: str) -> None:
         self.file, self.config, self.n, self.n_ctx = file, config, n, n_ctx
+        self.kept = contract.KV_FORMS[kv_form]
         self.traits = TRAITS[config.architecture]
 
     def logits(self, tokens: list[int]) -> np.ndarray:
@@ -100,7 +101,7 @@ class Decoder:
         if table is not None:
             style = "NEOX" if NEOX in self.traits else "NORM"
             q, k = contract.rope(q, *table, style), contract.rope(k, *table, style)
-        keys, values = contract.half(k), contract.half(v)
+        keys, values = self.kept(k), self.kept(v)
         a = contract.attention(q, keys, values, c.attention_scale, c.windows[layer], c.score_cap)
         return a.reshape(n, -1)
 

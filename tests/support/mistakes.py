@@ -11,6 +11,7 @@ from models.tiny import MIXED_TYPES, TINY_QWEN2, write_tiny
 
 from q4engine import _native
 from q4engine.engine import Engine
+from q4engine.kv_forms import KVForm
 
 REFUSALS = (
     ValueError,
@@ -44,7 +45,7 @@ ARRAYS = [np.zeros(3, np.uint8), np.zeros(0, np.float32), np.zeros((4, 4))[:, ::
 ANYTHING = [*INTEGERS, *NO_INTEGERS, *ARRAYS]
 
 
-def model_arguments(folder: Path, n_threads: int = 2) -> dict[str, Any]:
+def model_arguments(folder: Path, n_threads: int = 2, kv_form: KVForm = "f16") -> dict[str, Any]:
     """What the engine gives ``_native.Model`` for a tiny model of every type; ``_engine`` keeps the mapping."""
     seen: dict[str, Any] = {}
 
@@ -55,7 +56,8 @@ def model_arguments(folder: Path, n_threads: int = 2) -> dict[str, Any]:
     real = _native.Model
     _native.Model = model  # type: ignore[assignment,misc]
     try:
-        seen["_engine"] = Engine.load(write_tiny(folder / "synthetic-tiny.gguf", SPEC), n_threads=n_threads)
+        path = write_tiny(folder / "synthetic-tiny.gguf", SPEC)
+        seen["_engine"] = Engine.load(path, n_threads=n_threads, kv_form=kv_form)
     finally:
         _native.Model = real  # type: ignore[misc]
     return seen

@@ -84,8 +84,17 @@ MODELS: dict[str, tuple[ModelSpec, int]] = {
 }  # fmt: skip
 
 
+WITH_INT8_CACHES: dict[str, tuple[ModelSpec, int]] = {
+    "llama, heads of 96, two spans": (
+        TINY_LLAMA.with_changes(n_heads=2, n_kv_heads=1, head_dim=96, n_layers=1, n_ctx_train=600), 530,
+    ),
+    "qwen2, heads of 32": (TINY_QWEN2.with_changes(head_dim=32, n_layers=2), 70),
+    "gemma3, heads of 64, windows of 24": (TINY_GEMMA3.with_changes(head_dim=64, n_layers=2), 90),
+}  # fmt: skip
+
+
 def of_the_page(engine: Engine, tokens: list[int]) -> np.ndarray:
-    return contract_decoders.forward(engine.gguf, engine.config, tokens, engine.session().n_ctx)
+    return contract_decoders.forward(engine.gguf, engine.config, tokens, engine.session().n_ctx, engine.kv_form)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -97,6 +106,17 @@ def test_the_logits_have_the_same_bits(name: str, tmp_path: Path) -> None:
     theirs = of_the_page(engine, tokens)
     assert theirs.dtype == np.float32 and np.isfinite(theirs).all()
     assert ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("name", WITH_INT8_CACHES)
+def test_int8_caches_have_the_same_bits(name: str, tmp_path: Path) -> None:
+    spec, n_tokens = WITH_INT8_CACHES[name]
+    path = write_tiny(tmp_path / "synthetic-tiny.gguf", spec)
+    tokens = np.random.default_rng(8).integers(0, spec.vocab_size, n_tokens).tolist()
+    engine = Engine.load(path, n_threads=2, kv_form="q8_0")
+    ours = engine.session(n_batch=100).decode(tokens, all_logits=True)
+    assert ours.tobytes() == of_the_page(engine, tokens).tobytes()
+    assert ours.tobytes() != Engine.load(path, n_threads=2).session().decode(tokens, all_logits=True).tobytes()
 
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)

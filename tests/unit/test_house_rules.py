@@ -37,7 +37,7 @@ Q4ENGINE: Layers = (
     ("hub.py",),
     ("gguf/*",),
     ("cpu_time.py", "memory_nodes.py"),
-    ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "machine.py"),
+    ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "kv_forms.py", "machine.py"),
 )
 NATIVE: Layers = (
     ("python/*", "tests/*", "watch/hooks.c"),
@@ -50,7 +50,11 @@ NATIVE: Layers = (
     ("recorder.[ch]", "probe.[ch]", "quantize.[ch]", "sampling.[ch]", "watch/re*.[ch]"),
     ("types/[!t]*", "types/types.c", "matmul/*", "arm/*", "x86/*"),  # but see KERNELS
     ("ops/*",),
-    ("types/types.h", "acts.[ch]"),  # what a type and a form of activations are; the types themselves stand above
+    (  # what a type, a form of activations and one of keys and values are; the types themselves stand above
+        "types/types.h",
+        "acts.[ch]",
+        "kv_form.[ch]",
+    ),
     (
         "cpu.[ch]",
         "emulator.[ch]",

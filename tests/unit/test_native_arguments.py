@@ -38,7 +38,7 @@ def test_models_and_sessions_of_a_wrong_plan(arguments: dict[str, Any]) -> None:
     rng, right = random.Random(1), {key: value for key, value in arguments.items() if key != "_engine"}
 
     def call() -> None:
-        mistaken = right
+        mistaken = right | {"kv_form": rng.choice(("f16", "q8_0"))}
         for _ in range(rng.choice([0, 1, 1, 2])):
             mistaken = with_a_mistake(mistaken, rng)
         model = _native.Model(**mistaken)

@@ -114,7 +114,7 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
         Results(tmp_path / "nowhere" / "sweep.sqlite")
     begun(path.with_name("new.sqlite")).close()
     sqlite3.connect(path.with_name("new.sqlite")).executescript("PRAGMA user_version = 9")
-    with pytest.raises(Q4Error, match="has version 9 of the results' format, expected 1"):
+    with pytest.raises(Q4Error, match="has version 9 of the results' format, expected 2"):
         Results(path.with_name("new.sqlite"))
 
 

@@ -57,23 +57,29 @@ static void rope_neox(const struct q4_ops *ops, size_t n) {
     q4_cost_end();
 }
 
-static void kv_store(const struct q4_ops *ops, size_t n) {
+static void store(const struct q4_ops *ops, size_t n, enum q4_kv_form form) {
     float *k = random_floats(n), *v = random_floats(n);
-    uint16_t *keys = q4_cost_allocate(n * Q4_KV_BLOCK * 2), *values = q4_cost_allocate(n * 2);
+    size_t bytes = q4_kv_block_bytes(form, n);
+    uint8_t *keys = q4_cost_allocate(bytes), *values = q4_cost_allocate(bytes);
+    const struct q4_kv_ops *kv = &ops->kv[form];
     q4_cost_begin();
-    ops->kv_store(keys, values, k, v, n, 0);
+    kv->store(keys, values, k, v, n, 0);
     q4_cost_end();
 }
 
-static void gated(const struct q4_ops *ops, size_t n, enum q4_activation activation) {
+static void kv_store(const struct q4_ops *ops, size_t n) { store(ops, n, Q4_KV_F16); }
+static void kv_store_q8_0(const struct q4_ops *ops, size_t n) { store(ops, n, Q4_KV_Q8_0); }
+
+static void activate(const struct q4_ops *ops, size_t n, enum q4_activation activation) {
     float *gate = random_floats(n), *up = random_floats(n), *y = random_floats(n);
-    q4_cost_begin();
-    ops->gated[activation](y, gate, up, n);
+    void (*gated)(float *, const float *, const float *, size_t) = ops->gated[activation];
+    q4_cost_begin(); // the look-up is the caller's
+    gated(y, gate, up, n);
     q4_cost_end();
 }
 
-static void swiglu(const struct q4_ops *ops, size_t n) { gated(ops, n, Q4_ACTIVATION_SILU); }
-static void geglu(const struct q4_ops *ops, size_t n) { gated(ops, n, Q4_ACTIVATION_GELU); }
+static void swiglu(const struct q4_ops *ops, size_t n) { activate(ops, n, Q4_ACTIVATION_SILU); }
+static void geglu(const struct q4_ops *ops, size_t n) { activate(ops, n, Q4_ACTIVATION_GELU); }
 
 static void add(const struct q4_ops *ops, size_t n) {
     float *x = random_floats(n), *y = random_floats(n);
@@ -89,14 +95,15 @@ static void all_finite(const struct q4_ops *ops, size_t n) {
     q4_cost_end();
 }
 
-static void attend(const struct q4_ops *ops, size_t positions, size_t heads, size_t tokens) {
+static void attend(const struct q4_ops *ops, size_t positions, size_t heads, size_t tokens, enum q4_kv_form form) {
     float *q = random_floats(tokens * heads * HEAD_DIM), *acc = random_floats(tokens * heads * HEAD_DIM);
     q4_attn_state *states = q4_cost_allocate(tokens * heads * sizeof *states);
-    size_t cached = q4_round_up(positions, Q4_KV_BLOCK);
-    uint16_t *keys = q4_cost_allocate(cached * HEAD_DIM * 2), *values = q4_cost_allocate(cached * HEAD_DIM * 2);
+    const struct q4_kv_ops *kv = &ops->kv[form];
+    size_t bytes = q4_round_up(positions, Q4_KV_BLOCK) / Q4_KV_BLOCK * q4_kv_block_bytes(form, HEAD_DIM);
+    uint8_t *keys = q4_cost_allocate(bytes), *values = q4_cost_allocate(bytes);
     float *k = random_floats(HEAD_DIM), *v = random_floats(HEAD_DIM);
     for (size_t p = 0; p < positions; p++)
-        ops->kv_store(keys, values, k, v, HEAD_DIM, p);
+        kv->store(keys, values, k, v, HEAD_DIM, p);
     q4_attn_args args = {.keys = keys,
                          .values = values,
                          .head_dim = HEAD_DIM,
@@ -107,13 +114,17 @@ static void attend(const struct q4_ops *ops, size_t positions, size_t heads, siz
                          .n_positions = positions - tokens + 1,
                          .scale = 0.125f};
     q4_cost_begin();
-    ops->attention(acc, states, q, &args);
+    kv->attention(acc, states, q, &args);
     q4_cost_end();
 }
 
-static void attention_1(const struct q4_ops *ops, size_t positions) { attend(ops, positions, 1, 1); }
-static void attention_gqa(const struct q4_ops *ops, size_t positions) { attend(ops, positions, HEADS, 1); }
-static void attention_prefill(const struct q4_ops *ops, size_t positions) { attend(ops, positions, HEADS, TOKENS); }
+#define ATTENTION(NAME, HEADS, TOKENS)                                                                                 \
+    static void NAME(const struct q4_ops *ops, size_t n) { attend(ops, n, HEADS, TOKENS, Q4_KV_F16); }                 \
+    static void NAME##_q8_0(const struct q4_ops *ops, size_t n) { attend(ops, n, HEADS, TOKENS, Q4_KV_Q8_0); }
+
+ATTENTION(attention_1, 1, 1)
+ATTENTION(attention_gqa, HEADS, 1)
+ATTENTION(attention_prefill, HEADS, TOKENS)
 
 static const struct {
     const char *name;
@@ -128,6 +139,7 @@ static const struct {
     {"rope_norm", rope_norm, 64, "element", 1},
     {"rope_neox", rope_neox, 64, "element", 1},
     {"kv_store", kv_store, 64, "element", 1},
+    {"kv_store_q8_0", kv_store_q8_0, 64, "element", 1},
     {"swiglu", swiglu, 1024, "element", 1},
     {"geglu", geglu, 1024, "element", 1},
     {"add", add, 1024, "element", 1},
@@ -136,6 +148,9 @@ static const struct {
     {"attention_decode", attention_1, 512, "head x position", 1},
     {"attention_decode_gqa", attention_gqa, 512, "head x position", HEADS},
     {"attention_prefill", attention_prefill, 512, "head x position", HEADS * TOKENS},
+    {"attention_decode_q8_0", attention_1_q8_0, 512, "head x position", 1},
+    {"attention_decode_gqa_q8_0", attention_gqa_q8_0, 512, "head x position", HEADS},
+    {"attention_prefill_q8_0", attention_prefill_q8_0, 512, "head x position", HEADS * TOKENS},
 };
 
 bool q4_cost_operation(const struct q4_ops *ops, const char *name, size_t size) {

@@ -48,7 +48,7 @@ CASES = {
     "facts that are none": ("UPDATE facts SET json = '[1]'", "'[1]' is no JSON object"),
     "facts in facts": (f"UPDATE facts SET json = '{'[' * 9000}'", "is no JSON object"),
     "facts of nothing": (f"UPDATE facts SET json = '[{'[],' * 700_000}[]]'", ": "),
-    "text of another time": ("PRAGMA user_version = 2", "has version 2 of the results' format, expected 1"),
+    "text of another time": ("PRAGMA user_version = 3", "has version 3 of the results' format, expected 2"),
 }
 
 
