@@ -40,11 +40,16 @@ def parse_cpu_mask(text: str) -> list[int]:
         cpus = []
     if not cpus or max(cpus) > MAX_CPU:
         raise Q4Error(f"{shown(text)} names no CPUs, expected a mask such as 0xf0 or a list such as 4-7")
-    absent = sorted(set(cpus) - os.sched_getaffinity(0))
-    if absent:
-        available = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-        raise Q4Error(f"{shown(text)}: CPU {absent[0]} is not available here, only {available}")
+    require_available(cpus, shown(text))
     return cpus
+
+
+def require_available(cpus: Collection[int], named: str) -> None:
+    """Q4Error that begins with ``named`` where this process may not run on one of these."""
+    available = os.sched_getaffinity(0)
+    for cpu in cpus:
+        if cpu not in available:
+            raise Q4Error(f"{named}: CPU {cpu} is not available here, only {','.join(map(str, sorted(available)))}")
 
 
 def parse_cpu_list(text: str) -> list[int]:

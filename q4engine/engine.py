@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
-from q4engine.cpus import default_thread_count
+from q4engine.cpus import default_thread_count, require_available
 from q4engine.errors import ContextFullError, Q4Error, shown
 from q4engine.gguf import GGUFFile, TensorInfo
 from q4engine.kv_forms import KV_FORMS, KVForm
@@ -123,10 +123,12 @@ class Engine:
         faster (``cpus.choose_threads``); ``n_threads_batch``, of the same team, walk calls of more tokens than the GEMV
         kernels take, which are prompts (default: as many). ``overrides``: metadata values by key that replace the
         file's, or are added. ``kv_form``: how sessions keep keys and values. Q4Error names the file and what is wrong
-        with it.
+        with it, or the CPU that is not available.
         """
         if backend not in get_args(Backend):
             raise Q4Error(f"there is no backend {shown(backend)}, expected {' or '.join(get_args(Backend))}")
+        if cpu_mask is not None:
+            require_available(cpu_mask, "cpu_mask")
         start = time.perf_counter()
         file = GGUFFile.open(Path(path))
         try:
@@ -264,10 +266,14 @@ class Session:
         self.truncate(kept)
         return self.decode(ids[kept:], phase=phase)
 
+    def in_common(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens, from the first on, are in the cache."""
+        most = min(len(self._tokens), len(tokens))
+        return next((i for i in range(most) if self._tokens[i] != tokens[i]), most)
+
     def held(self, tokens: Sequence[int]) -> int:
-        """How many of these tokens, from the first on, are in the cache; the last never counts: it gives the logits."""
-        most = min(len(self._tokens), len(tokens) - 1)
-        return next((i for i in range(most) if self._tokens[i] != tokens[i]), max(most, 0))
+        """How many of them need not be evaluated again for the logits of the last: that one always is."""
+        return max(0, min(self.in_common(tokens), len(tokens) - 1))
 
     def decode(
         self, tokens: Sequence[int] | np.ndarray, *, all_logits: bool = False, phase: Phase | None = None

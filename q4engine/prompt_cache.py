@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +112,3 @@ def _head(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], in
     if not all(type(head.get(name)) is int and head[name] >= 0 for name in sizes) or head["tokens"] == 0:
         raise Q4Error(f"{path}: the prompt cache's first line lacks a size")
     return head, len(line) + 1
-
-
-def common(session: Session, tokens: Sequence[int]) -> int:
-    """How many tokens, from the first on, the session holds of these."""
-    held = session.tokens
-    most = min(len(held), len(tokens))
-    return next((i for i in range(most) if held[i] != tokens[i]), most)

@@ -299,7 +299,7 @@ def _use_prompt_cache(args: argparse.Namespace, conversation: Conversation, gene
             conversation.speculation.adopt()
     elif args.prompt_cache_ro:
         raise Q4Error(f"{path}: no such prompt cache")
-    held = prompt_cache.common(session, prompt)
+    held = session.in_common(prompt)
     note(f"note: {held} of {len(prompt)} tokens of the prompt are in {options.printable(path.name)}")
     if held < len(prompt) and not args.prompt_cache_ro:
         generation.behind_prompt = lambda: prompt_cache.save(path, session, len(prompt))

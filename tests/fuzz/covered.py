@@ -20,6 +20,11 @@ OF_TARGET = {
     "gguf": ["q4engine/gguf/reader.py", "q4engine/gguf/cursor.py", "q4engine/gguf/metadata.py"],
     "texts": ["q4engine/tokenizer/*.py"],
     "models": ["q4engine/models/*.py", "q4engine/gguf/*.py"],
+    "grammars": ["q4engine/sampling/gbnf.py"],
+    "templates": ["q4engine/tokenizer/*.py"],
+    "sources": ["q4engine/convert/*.py"],
+    "side-files": ["q4engine/prompt_cache.py", "q4engine/gguf/imatrix.py", "q4engine/watch/*.py"],
+    "sweeps": ["q4engine/sweep/*.py", "analysis/sweep*.py"],
 }
 READERS = ["analysis/readers/*.py", "analysis/table.py", "analysis/perf_script.py", "analysis/functions.py"]
 
@@ -29,13 +34,19 @@ def main() -> int:
     parser.add_argument("targets", nargs="+", metavar="TARGET", help="read-* is every reader")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each (default: %(default)s)")
     given = parser.parse_args()
-    coverage = importlib.import_module("coverage")
+    try:
+        coverage = importlib.import_module("coverage")
+    except ImportError:
+        print("error: coverage.py is missing: pip install coverage", file=sys.stderr)
+        return 1
     files = [file for name in given.targets for file in OF_TARGET.get(name, READERS)]
     watch = coverage.Coverage(data_file=None, include=[str(REPO / file) for file in files])
     watch.start()
     from fuzz.readers import READERS as readers
     from fuzz.targets import TARGETS
 
+    if unknown := [name for name in given.targets if name not in (*TARGETS, "read-*")]:
+        parser.error(f"there is no target {unknown[0]}")
     names = [name for given_name in given.targets for name in (readers if given_name == "read-*" else (given_name,))]
     for name in names:
         target, end = TARGETS[name](), time.monotonic() + given.seconds

@@ -361,6 +361,8 @@ def test_pinned_threads_give_the_same_bits(tmp_path: Path) -> None:
     assert engine.n_threads == 1
     logits = engine.session().decode(bits.PROMPT)
     assert logits.tobytes() == Engine.load(path, n_threads=2).session().decode(bits.PROMPT).tobytes()
+    with pytest.raises(Q4Error, match=r"^cpu_mask: CPU 1024 is not available here, only [0-9,]+$"):
+        Engine.load(path, cpu_mask=[0, 1024])
 
 
 def test_idle_threads_sleep(tmp_path: Path) -> None:

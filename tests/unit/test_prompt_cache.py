@@ -58,7 +58,7 @@ def test_a_longer_text_keeps_what_it_has_in_common(engine: Engine, tmp_path: Pat
     again = engine.session(n_ctx=256)
     prompt_cache.load(tmp_path / "p.cache", again)
     text = [*PROMPT[:80], 1, 2, 3]
-    assert prompt_cache.common(again, text) == 80
+    assert again.in_common(text) == 80
     assert np.array_equal(again.sync(text), engine.session(n_ctx=256).decode(text))
 
 
