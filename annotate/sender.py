@@ -18,6 +18,7 @@ _WAKE_BYTES = BUFFER_BYTES * 3 // 4
 _DRAIN_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
 _CLOSE_SECONDS = 1.0
+_LAST_SECONDS = 0.5  # for a daemon that does not read: who is ended by a signal is to be gone within a second
 _ROOM_SECONDS = 0.1
 _FULL_SOCKET_SECONDS = 0.002
 _BACKLOG_SECONDS = 0.01
@@ -87,7 +88,7 @@ class Sender:
         return self.live
 
     def close(self) -> None:
-        """Sends what is left, for a second at most, and hangs up. Calls after this say nothing."""
+        """Sends what is left, for half a second at most, and hangs up. Calls after this say nothing."""
         with self._state:
             if self._closed:
                 return
@@ -97,7 +98,7 @@ class Sender:
             thread = self._thread
             if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_CLOSE_SECONDS)
-            self.flush(_CLOSE_SECONDS)
+            self.flush(_LAST_SECONDS)
         finally:
             lock = self._lock
             locked = lock.acquire(timeout=_CLOSE_SECONDS)

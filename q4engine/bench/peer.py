@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from q4engine.kv_forms import KVForm
 _WORKER = Path(__file__).with_name("peer_worker.py")
 _PATIENCE_ALONE, _PATIENCE = 5, 600
 """Seconds that it has to end: who watches it writes files then."""
+_HURRY = 0.5
+"""The same where a signal ends this command: the peer may be at an answer that takes long."""
 
 
 class Peer:
@@ -56,8 +59,8 @@ class Peer:
         self.cpu_seconds = 0.0
         try:
             self.facts = self._answer()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._end(error)
             raise
 
     @property
@@ -72,13 +75,14 @@ class Peer:
         self.cpu_seconds = float(answer.get("cpu_seconds", 0.0))
         return float(answer["seconds"])
 
-    def close(self) -> None:
-        """End the process."""
+    def close(self, patience: float | None = None) -> None:
+        """End the process, which has so many seconds for it."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # half a request, to one that has ended
+                    pipe.close()
         try:
-            self._process.wait(self._patience)
+            self._process.wait(self._patience if patience is None else patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -87,8 +91,15 @@ class Peer:
     def __enter__(self) -> Peer:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is None or isinstance(error, Exception):
+            self.close()
+        else:
+            self._process.terminate()
+            self.close(_HURRY)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

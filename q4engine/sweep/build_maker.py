@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.builds import Build, Recipe
 from q4engine.sweep.plan_file import Plan
+from q4engine.sweep.process import run_process
 
 _SCRIPT = Path("toolchains") / "variants.py"
 
@@ -57,15 +59,12 @@ def make_one(recipe: Recipe) -> Mapping[str, Any]:
     script = Path(recipe.source) / _SCRIPT
     if not script.is_file():
         raise Q4Error(f"[matrix]: source: {recipe.source}: found no {_SCRIPT} in it, expected q4engine's source tree")
-    done = subprocess.run(
-        [sys.executable, str(script), json.dumps(recipe.as_data())], stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, errors="replace",
-    )  # fmt: skip
+    done = run_process([sys.executable, str(script), json.dumps(recipe.as_data())], os.environ, math.inf)
     try:
-        answer: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer: Mapping[str, Any] = json.loads(done.out.splitlines()[-1])
         return answer if isinstance(answer, dict) else {"failed": shown(answer)}
     except (IndexError, ValueError):
-        lines = done.stderr.strip().splitlines()
+        lines = done.err.strip().splitlines()
         return {"failed": shown(lines[-1] if lines else f"{script} said nothing", 200)}
 
 

@@ -8,6 +8,7 @@ import json
 import shlex
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,19 @@ def test_a_peer_of_which_nothing_is_captured(
     assert [path.name for path in (tmp_path / "captures").iterdir()] == ["synthetic.t01.p0005.csv"]
     watch = explained.watching(Path("a b.csv"), "mix", 3)
     assert watch[1:3] == ["-m", "q4engine"] and watch[-1] == "--" and "a b.csv" in watch
+
+
+def test_a_peer_at_its_work_is_not_waited_for_when_a_signal_ends_the_command(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text("print({}, flush=True)\nwhile True: pass")
+    monkeypatch.setattr(peer_module, "_WORKER", worker)
+    peer = Peer(sys.executable, tiny, 16, 4, (1, 1), before=["env"])
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), peer:
+        raise KeyboardInterrupt
+    assert time.monotonic() - begin < peer_module._PATIENCE / 4 and not Path(f"/proc/{peer.pid}").exists()
 
 
 def test_a_peer_that_is_not_installed(tiny: Path, tmp_path: Path) -> None:
