@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from q4engine.convert.json_file import JsonObject
 from q4engine.convert.weights_folder import StoredTensor, read_weights
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf import TensorType
+from q4engine.tokenizer.vocabulary import MOST_TOKENS
 
 _OUTSIDE = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
 _OUTPUT = "lm_head.weight"
@@ -30,12 +31,13 @@ def read_folder(folder: Path) -> Conversion:
     be left out or changed."""
     config = JsonObject.read(folder / "config.json")
     family, shape = family_of(config), read_shape(config)
+    tensors = _tensors(folder, family, shape)
+    _check_embedding(config, tensors)  # before the vocabulary, which takes the most time
     try:
         vocabulary, notes = tokenizer_pairs(folder, config, family.architecture)
         pairs = model_pairs(config, folder.resolve().name) + vocabulary
     except UnicodeEncodeError as error:  # JSON can name half a character of two
         raise Q4Error(f"{folder}: the string {shown(error.object)} is no text that UTF-8 has") from None
-    tensors = _tensors(folder, family, shape)
     if config.values.get("tie_word_embeddings") is False and all(each.name != "output.weight" for each in tensors):
         raise Q4Error(
             f"{folder}: has no tensor {_OUTPUT!r}, and config.json says that the embedding is not used for it"
@@ -43,6 +45,13 @@ def read_folder(folder: Path) -> Conversion:
     for name, values in rope_tensors(config, family.rope_base, shape.head_dim).items():
         tensors.append(_constant(folder, name, values))
     return Conversion(pairs, sorted(tensors, key=_order), notes)
+
+
+def _check_embedding(config: JsonObject, tensors: Sequence[SourceTensor]) -> None:
+    size = config.integer("vocab_size", most=MOST_TOKENS)
+    for tensor in tensors:
+        if tensor.name == "token_embd.weight" and tensor.shape[:1] != (size,):
+            raise Q4Error(f"{tensor.where} has shape {tensor.shape}, expected {size} rows as config.json says")
 
 
 @dataclass

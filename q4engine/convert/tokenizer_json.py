@@ -43,19 +43,26 @@ class TokenizerJson:
     def merges(self) -> Iterator[str]:
         """Lines of two tokens with a space between. Q4Error where one is something else."""
         model = self.whole.object("model")
-        for index, merge in enumerate(self._values() if self._pieces else model.list("merges")):
-            if isinstance(merge, list) and len(merge) == 2 and all(isinstance(part, str) for part in merge):
-                merge = " ".join(merge)
-            if not isinstance(merge, str) or merge.count(" ") != 1:
-                raise model.error("merges", f"has {told(merge)} as element {index}, expected two tokens")
-            yield merge
+        for index, line in enumerate(self._lines() if self._pieces else map(_line, model.list("merges"))):
+            if not isinstance(line, str) or line.count(" ") != 1:
+                raise model.error("merges", f"has {told(line)} as element {index}, expected two tokens")
+            yield line
 
-    def _values(self) -> Iterator[Any]:
+    def _lines(self) -> Iterator[str]:
+        """Of the pieces, which are strings and pairs of them and nothing else."""
         for piece in self._pieces:
             try:
-                yield from json.loads(b"[%b]" % piece.rstrip(b", \t\n\r"))
+                merges = json.loads(b"[%b]" % piece.rstrip(b", \t\n\r"))
             except ValueError as error:
                 raise Q4Error(f"{self.whole.path}: is no JSON: {' '.join(str(error).split())}") from None
+            yield from [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+
+
+def _line(merge: Any) -> Any:
+    """A pair of tokens as the line that it stands for; what is none stays."""
+    if isinstance(merge, list) and len(merge) == 2 and all(isinstance(part, str) for part in merge):
+        return " ".join(merge)
+    return merge
 
 
 def _taken_apart(path: Path, raw: bytes) -> tuple[bytes, list[bytes]]:

@@ -160,7 +160,7 @@ CONFIGS = {
         {"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0}},
         "'rope_scaling.high_freq_factor' is 1.0",
     ),
-    "a vocabulary too small": ({"vocab_size": 300}, "has the id 300, expected 0 to 299"),
+    "a vocabulary too small": ({"vocab_size": 300}, "has shape (320, 64), expected 300 rows as config.json says"),
 }
 
 
