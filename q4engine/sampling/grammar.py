@@ -7,8 +7,10 @@ llama.cpp does. So a model that keeps to the form by itself costs next to nothin
 from __future__ import annotations
 
 import json
+import math
 import threading
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,8 @@ _JSON = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
 """Between the parts, as llama.cpp has it: without an end to it small models write nothing else."""
 _MOST_CHARS = 1 << 18
 _STACK_BYTES = 256 << 20  # a chain of as many definitions as fit takes a third of it, and memory for that alone
+_MOST_STEPS = 50_000  # the digits of a multiple take a state for each remainder: 100,000 of them half a second
+_MEETING = {"allOf", "anyOf", "oneOf", "$ref"}  # what may ask one number to be a multiple of several
 _PIECE = 4096  # characters that are tokenised at once: patterns can make words of a length that is refused
 _LOWEST = np.finfo(np.float32).min
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
@@ -58,7 +62,9 @@ class Grammar:
         llguidance = _library()
         _check_length(text, name)
         try:
-            schema = llguidance.LLMatcher.grammar_from_json_schema(json.loads(text), overrides=_JSON)
+            parsed = json.loads(text)
+            check_steps(parsed, name)
+            schema = llguidance.LLMatcher.grammar_from_json_schema(parsed, overrides=_JSON)
         except (ValueError, RecursionError) as error:
             raise Q4Error(f"{name}: is no JSON schema: {_first_line(str(error))}") from None
         return cls(_matcher(llguidance, schema, tokenizer), tokenizer.stop_ids, name)
@@ -127,6 +133,39 @@ class _Words:
 def _check_length(text: str, name: str) -> None:
     if len(text) > _MOST_CHARS:
         raise Q4Error(f"{name}: has {len(text)} characters, expected at most {_MOST_CHARS}")
+
+
+def check_steps(schema: Any, name: str) -> None:
+    """Q4Error where numbers are to be multiples of one that is too large, or of several that are together."""
+    keys: set[str] = set()
+    steps: set[tuple[int, int]] = set()
+    left = [schema]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            keys |= each.keys()
+            step = each.get("multipleOf")
+            if type(step) is int or (isinstance(step, float) and math.isfinite(step)):
+                steps.add(_decimal(step))
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+    meet, whole = not keys.isdisjoint(_MEETING), 1
+    digits = max((behind for _, behind in steps), default=0)
+    for number, behind in steps:
+        whole = math.lcm(whole, number * 10 ** (digits - behind)) if meet else whole + number
+        if whole > _MOST_STEPS:
+            raise Q4Error(f"{name}: multipleOf takes more than {_MOST_STEPS} states, one for each remainder")
+
+
+def _decimal(value: float) -> tuple[int, int]:
+    """The value without a point, and the digits behind that."""
+    _, digits, exponent = Decimal(str(value)).as_tuple()
+    number = int("".join(map(str, digits))) * 10 ** max(int(exponent), 0)
+    behind = max(-int(exponent), 0)
+    while behind and number % 10 == 0:
+        number, behind = number // 10, behind - 1
+    return number, behind
 
 
 def _library() -> Any:

@@ -21,7 +21,7 @@ from q4engine.engine import Engine
 from q4engine.errors import Q4Error
 from q4engine.generate import generate
 from q4engine.sampling import Sampler, SamplerSettings, gbnf
-from q4engine.sampling.grammar import Grammar
+from q4engine.sampling.grammar import Grammar, check_steps
 from q4engine.speculation import DraftModel, Lookup, SpeculativeSession
 
 pytest.importorskip("llguidance", reason="llguidance is not installed (the extra grammar)")
@@ -179,6 +179,27 @@ def test_a_long_chain_of_definitions(engine: Engine) -> None:
     assert grammar.allows(engine.tokenizer.encode("{", add_bos=False)[0])
     with pytest.raises(Q4Error, match="has 300000 characters, expected at most 262144"):
         Grammar.from_json_schema(" " * 300_000, engine.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"multipleOf": 999_983},
+        {"multipleOf": 10**300},
+        {"type": "array", "items": [{"multipleOf": 7000 + index} for index in range(8)]},
+        {"multipleOf": 997, "allOf": [{"multipleOf": 991}]},
+        {"multipleOf": 4001, "anyOf": [{"multipleOf": 0.01}]},
+    ],
+)
+def test_multiples_that_take_too_many_states(schema: Any, engine: Engine) -> None:
+    with pytest.raises(Q4Error, match="multipleOf takes more than 50000 states"):
+        Grammar.from_json_schema(json.dumps({"type": "number", **schema}), engine.tokenizer)
+
+
+def test_multiples() -> None:
+    """Those of everyday; what is no number is left to the library."""
+    for step in (5, 0.01, 0.25, 1e-06, 1000, 1.0, float("nan"), True, "5", None, 0):
+        check_steps({"properties": {"a": {"multipleOf": step}, "b": {"multipleOf": 12}}}, "the schema")
 
 
 def test_the_command(q4: Cli, tiny: Path, tmp_path: Path) -> None:
