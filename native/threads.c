@@ -384,6 +384,11 @@ static void open_meeting(q4_team *team) {
         ;
 }
 
+// In a forked process none of its parent's members is waited for.
+bool q4_team_is_complete(const q4_team *team) {
+    return !may_leave(team) || team->process != getpid() || (int)expected_of(atomic_load(&team->meeting)) == team->size;
+}
+
 static void run(q4_team *team, int members, bool leaving, void (*work)(void *, int), void *context) {
     int active = members < team->size && team->part < team->size ? team->part : team->size;
     for (int i = team->active; i < active; i++)
@@ -392,8 +397,7 @@ static void run(q4_team *team, int members, bool leaving, void (*work)(void *, i
     team->work = work;
     team->context = context;
     team->leaving = leaving && may_leave(team);
-    // those who are away come back to their places between runs
-    while (!leaving && may_leave(team) && (int)expected_of(atomic_load(&team->meeting)) < team->size)
+    while (!leaving && !q4_team_is_complete(team)) // those who are away come back to their places between runs
         sched_yield();
     if (active > 1) {
         open_meeting(team);

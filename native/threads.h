@@ -23,6 +23,8 @@ void q4_team_run(q4_team *team, int members, void (*work)(void *context, int mem
 // The same for work that members may leave (q4_team_leaves). One that left a run before and is not back yet is not
 // waited for.
 void q4_team_run_present(q4_team *team, int members, void (*work)(void *context, int member), void *context);
+// Whether no member is away. Who may be interrupted waits for that before q4_team_run, which waits for it in any case.
+bool q4_team_is_complete(const q4_team *team);
 // Inside a run: how many members walk it, those included that have left.
 int q4_team_active(const q4_team *team);
 

@@ -6,6 +6,7 @@
 #include "../cpu.h"
 #include "rope_table.h"
 
+#include <sched.h>
 #include <stdio.h>
 
 static size_t count_units(const struct q4_run *r, const struct q4_op *op, struct q4_range range) {
@@ -103,12 +104,30 @@ static bool check_call(const struct q4_session *s, const struct q4_call *call, c
     return true;
 }
 
+static void report_interrupted(const struct q4_call *call, char *error) {
+    snprintf(error, Q4_ERROR_SIZE, "the call past %zu, n_eval %zu was interrupted", call->n_past, call->n_tokens);
+}
+
+// False: interrupted. A member that is away waits for a CPU that another program may keep for long.
+static bool await_members(const struct q4_call *call, const q4_team *team) {
+    while (!q4_team_is_complete(team)) {
+        if (q4_interrupted(call->interrupt))
+            return false;
+        sched_yield();
+    }
+    return true;
+}
+
 bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *error) {
     if (!check_call(s, call, error))
         return false;
     const struct q4_model *m = s->model;
     int n_threads = q4_model_threads(m, call->n_tokens);
     struct q4_recorder *recorder = call->phase ? s->recorder : NULL;
+    if (recorder && !await_members(call, m->team)) {
+        report_interrupted(call, error);
+        return false;
+    }
     if (recorder)
         q4_record_call_start(recorder, &(struct q4_record){.n_past = call->n_past,
                                                            .n_tokens = call->n_tokens,
@@ -130,7 +149,7 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     // a call that is recorded is left by nobody: its rows tell who waited for whom
     (recorder ? q4_team_run : q4_team_run_present)(m->team, n_threads, walk, &r);
     if (atomic_load(&r.last) < m->n_ops) {
-        snprintf(error, Q4_ERROR_SIZE, "the call past %zu, n_eval %zu was interrupted", call->n_past, call->n_tokens);
+        report_interrupted(call, error);
         return false;
     }
     uint64_t fault = atomic_load(&r.fault);
