@@ -10,8 +10,10 @@
 #include "kernel.h"
 #include "vec_math.h"
 
-#define ROWS 6                       // of a group
-#define WIDE (LANES == 16 ? 4 : 2)   // vectors of lanes at once: ROWS * WIDE accumulators
+#define ROWS 6 // of a group
+// Vectors of lanes at once, of so many rows: as many accumulators as there are registers for, so that additions to one
+// wait little for each other where rows are few.
+#define WIDE(N) (LANES == 16 ? 4 : (N) == 1 ? 8 : (N) <= 3 ? 4 : 2)
 #define TILE_ROWS (8 * ROWS)         // at most, of heads of up to 64
 #define TILE_FLOATS (TILE_ROWS * 80) // room for them; a row of 64 and 16 more, see row_stride
 #define POSITION_VECTORS (Q4_KV_BLOCK / LANES)
@@ -48,7 +50,10 @@ struct step {
     size_t row, n_rows;      // of the tile
     q4_attn_view seen[ROWS]; // positions of the block that a row sees, at least one
     size_t ahead; // bytes from a block's keys or values to the next block's, to be asked for; 0: they are not
-    float weights[ROWS][Q4_KV_BLOCK];         // scores before
+    float weights[ROWS][Q4_KV_BLOCK]; // scores before
+#if Q8_0
+    float scaled[2][ROWS][Q4_KV_BLOCK]; // weights by the values' scales, of two times Q4_BLOCK dimensions
+#endif
     float max[16], sum[16], old[16], new[16]; // the block's; factors of what was before and of this
 };
 
@@ -62,37 +67,43 @@ struct fold {
     bool more;              // there is something before
 };
 
-// LANES of a row of b from lane v * LANES on. scales: of b's j and each Q4_BLOCK lanes, or NULL.
-static ALWAYS_INLINE vf load_lanes(const element *b, const float *scales, size_t j, size_t v) {
+static ALWAYS_INLINE vf load_lanes(const element *b) {
 #if Q8_0
-    vf lanes = vf_from(vi_load_bytes(b + v * LANES));
-    return scales ? vf_mul(lanes, vf_all(scales[v * LANES / Q4_BLOCK * Q4_KV_BLOCK + j])) : lanes;
+    return vf_from(vi_load_bytes(b));
 #else
-    (void)scales, (void)j;
-    return vf_load_halves(b + v * LANES);
+    return vf_load_halves(b);
 #endif
 }
 
-// a, out: rows that are a_stride and out_stride floats apart; b: b_stride elements from one j to the next.
-static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, const element *b,
-                                  size_t b_stride, const float *scales, size_t n_j, size_t n_rows, size_t vectors,
+#define FACTOR(R, V) vf_all(a[(R) * a_stride + (V) * LANES / Q4_BLOCK * part_stride])
+
+// a, out: rows that are a_stride and out_stride floats apart; of each Q4_BLOCK lanes after the first a has others,
+// part_stride floats on. b: b_stride elements from one j to the next.
+static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t part_stride,
+                                  const element *b, size_t b_stride, size_t n_j, size_t n_rows, size_t vectors,
                                   struct fold fold, size_t ahead) {
-    vf acc[ROWS][WIDE];
+    vf acc[ROWS][8];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
             acc[r][v] = vf_zero();
     for (size_t j = 0; j < n_j; j++, b += b_stride, a++) {
-        vf lanes[WIDE];
         if (ahead)
             UNROLLED (v, vectors)
                 if (v * LANES * sizeof *b % 64 == 0 || !Q8_0)
                     _mm_prefetch((const char *)(b + v * LANES) + ahead, _MM_HINT_T0);
-        UNROLLED (v, vectors)
-            lanes[v] = load_lanes(b, scales, j, v);
-        UNROLLED (r, n_rows) {
-            vf x = vf_all(a[r * a_stride]);
+        if (n_rows <= 3) { // what there are less of, lanes or factors, stays in registers
+            UNROLLED (v, vectors) {
+                vf lanes = load_lanes(b + v * LANES);
+                UNROLLED (r, n_rows)
+                    acc[r][v] = vf_fma(FACTOR(r, v), lanes, acc[r][v]);
+            }
+        } else {
+            vf lanes[8];
             UNROLLED (v, vectors)
-                acc[r][v] = vf_fma(x, lanes[v], acc[r][v]);
+                lanes[v] = load_lanes(b + v * LANES);
+            UNROLLED (r, n_rows)
+                UNROLLED (v, vectors)
+                    acc[r][v] = vf_fma(FACTOR(r, v), lanes[v], acc[r][v]);
         }
     }
     UNROLLED (r, n_rows)
@@ -132,22 +143,20 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
 #define EACH_PART(D) for (size_t D = 0; D < tile->dim; D += Q4_BLOCK)
 #define PART Q4_BLOCK
 #define PART_FOLD(D) {NULL, NULL, tile->key_scales + D / Q4_BLOCK * Q4_KV_BLOCK + t, D > 0}
-#define VALUE_SCALES (tile->value_scales + d / Q4_BLOCK * Q4_KV_BLOCK + from)
 #else
 #define EACH_PART(D) for (size_t D = 0; D < 1; D++)
 #define PART tile->dim
 #define PART_FOLD(D) {NULL, NULL, NULL, false}
-#define VALUE_SCALES NULL
 #endif
 
 // As many vectors of positions as the rows see; where the block is cut and the group is whole, no more.
 static void block_scores(const struct tile *tile, struct step *s, const element *k) {
     const float *q = tile->q + s->row * tile->stride;
-    size_t n = s->seen[s->n_rows - 1].end, step = WIDE * LANES;
+    size_t n = s->seen[s->n_rows - 1].end, step = WIDE(s->n_rows) * LANES;
 #define SCORES(N, VECTORS)                                                                                             \
-    product(s->weights[0] + t, Q4_KV_BLOCK, q + d, tile->stride, k + d * Q4_KV_BLOCK + t, Q4_KV_BLOCK, NULL, PART, N,  \
+    product(s->weights[0] + t, Q4_KV_BLOCK, q + d, tile->stride, 0, k + d * Q4_KV_BLOCK + t, Q4_KV_BLOCK, PART, N,     \
             VECTORS, fold, s->ahead)
-#define SCORES_WIDE(N) SCORES(N, WIDE)
+#define SCORES_WIDE(N) SCORES(N, WIDE(N))
     for (size_t t = s->seen[0].first / step * step; t < n; t += step) {
         size_t vectors = (n - t + LANES - 1) / LANES;
         EACH_PART(d) {
@@ -156,34 +165,64 @@ static void block_scores(const struct tile *tile, struct step *s, const element 
                 SCORES(ROWS, 1);
             else if (s->n_rows == ROWS && vectors == 2)
                 SCORES(ROWS, 2);
-            else if (s->n_rows == ROWS && vectors == 3 && WIDE == 4)
-                SCORES(ROWS, 3 % (WIDE + 1));
+            else if (s->n_rows == ROWS && vectors == 3 && WIDE(ROWS) == 4)
+                SCORES(ROWS, 3 % (WIDE(ROWS) + 1));
             else
                 EACH_ROW_COUNT(s->n_rows, SCORES_WIDE)
         }
     }
 }
 
-static void block_values(struct tile *tile, const struct step *s, const element *v, bool first) {
+#if Q8_0
+#define WEIGHTS(D, N_LANES) (scale_weights(tile, s, D, N_LANES), s->scaled[0][0])
+#define PART_STRIDE (ROWS * Q4_KV_BLOCK)
+
+// Weights times the values' scales, exact, of so many dimensions from d on; within Q4_BLOCK dimensions they are there.
+static void scale_weights(const struct tile *tile, struct step *s, size_t d, size_t n_dims) {
+    for (size_t part = 0; d % Q4_BLOCK == 0 && part * Q4_BLOCK < n_dims; part++) {
+        const float *scales = tile->value_scales + (d / Q4_BLOCK + part) * Q4_KV_BLOCK;
+        for (size_t r = 0; r < s->n_rows; r++)
+            UNROLLED (v, POSITION_VECTORS) {
+                vf weights = vf_load(s->weights[r] + v * LANES);
+                vf_store(s->scaled[part][r] + v * LANES, vf_mul(weights, vf_load(scales + v * LANES)));
+            }
+    }
+}
+#else
+#define WEIGHTS(D, N_LANES) s->weights[0]
+#define PART_STRIDE 0
+#endif
+
+// Where a row sees less than the others, weights of 0 leave its sums as they are: these are never -0.
+static ALWAYS_INLINE void fold_values(struct tile *tile, struct step *s, const element *v, struct fold fold) {
     size_t d = 0, dim = tile->dim, from = s->seen[0].first, n = s->seen[s->n_rows - 1].end - from;
     float *total = tile->total + s->row * tile->stride;
-    // Where a row sees less than the others, weights of 0 leave its sums as they are: these are never -0.
-#define VALUES(N)                                                                                                      \
-    product(total + d, tile->stride, s->weights[0] + from, Q4_KV_BLOCK, v + from * dim + d, dim, VALUE_SCALES, n, N,   \
-            vectors, fold, s->ahead)
-    if (first) {
-        const struct fold fold = {NULL, NULL, NULL, false};
-        for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
-            EACH_ROW_COUNT(s->n_rows, VALUES)
-        for (const size_t vectors = 1; d < dim; d += LANES)
-            EACH_ROW_COUNT(s->n_rows, VALUES)
-    } else {
-        const struct fold fold = {s->old, s->new, NULL, false};
-        for (const size_t vectors = WIDE; d + WIDE * LANES <= dim; d += WIDE * LANES)
-            EACH_ROW_COUNT(s->n_rows, VALUES)
-        for (const size_t vectors = 1; d < dim; d += LANES)
-            EACH_ROW_COUNT(s->n_rows, VALUES)
+    const float *weights;
+#define VALUES(N, VECTORS)                                                                                             \
+    product(total + d, tile->stride, weights + from, Q4_KV_BLOCK, PART_STRIDE, v + from * dim + d, dim, n, N, VECTORS, \
+            fold, s->ahead)
+#define VALUES_WIDE(N) VALUES(N, WIDE(N))
+#define VALUES_2(N) VALUES(N, 2)
+#define VALUES_1(N) VALUES(N, 1)
+    for (const size_t wide = WIDE(s->n_rows) * LANES; d + wide <= dim; d += wide) {
+        weights = WEIGHTS(d, wide);
+        EACH_ROW_COUNT(s->n_rows, VALUES_WIDE)
     }
+    for (; d + 2 * LANES <= dim; d += 2 * LANES) {
+        weights = WEIGHTS(d, 2 * LANES);
+        EACH_ROW_COUNT(s->n_rows, VALUES_2)
+    }
+    for (; d < dim; d += LANES) {
+        weights = WEIGHTS(d, LANES);
+        EACH_ROW_COUNT(s->n_rows, VALUES_1)
+    }
+}
+
+static void block_values(struct tile *tile, struct step *s, const element *v, bool first) {
+    if (first)
+        fold_values(tile, s, v, (struct fold){NULL, NULL, NULL, false});
+    else
+        fold_values(tile, s, v, (struct fold){s->old, s->new, NULL, false});
 }
 
 // Lanes of positions that are not seen hold anything, and may afterwards.
