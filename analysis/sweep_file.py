@@ -18,8 +18,11 @@ from analysis.errors import AnalysisError
 
 APPLICATION = 0x71347377
 """SQLite's application_id of these files: "q4sw"."""
-FORMAT = 2
-AXES = ("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch", "kv")
+FIRST, FORMAT = 1, 2
+AXES = (
+    *("engine", "build", "model", "type", "threads", "mask", "features", "prompt", "generate", "depth", "batch"),
+    *("kv", "machine"),
+)
 STATES = ("done", "noisy", "failed", "timeout")
 MOST_BLOCKS = 10_000
 MOST_ROWS = 500_000
@@ -35,7 +38,7 @@ SCHEMA = {
     "combinations": """CREATE TABLE combinations (
   id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, engine TEXT NOT NULL, build TEXT, model TEXT, type TEXT,
   threads INTEGER, mask TEXT, features TEXT, prompt INTEGER, generate INTEGER, depth INTEGER, batch INTEGER,
-  kv TEXT)""",
+  kv TEXT, machine TEXT DEFAULT 'here')""",
     "runs": """CREATE TABLE runs (
   id INTEGER PRIMARY KEY, combination INTEGER NOT NULL REFERENCES combinations, block INTEGER NOT NULL,
   attempt INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL, started TEXT NOT NULL, seconds REAL NOT NULL,
@@ -47,6 +50,28 @@ SCHEMA = {
     "components": """CREATE TABLE components (
   run INTEGER NOT NULL REFERENCES runs, phase TEXT NOT NULL, name TEXT NOT NULL, tokens INTEGER NOT NULL,
   seconds REAL NOT NULL, PRIMARY KEY (run, phase, name)) WITHOUT ROWID""",
+    "tokens": """CREATE TABLE tokens (
+  run INTEGER NOT NULL REFERENCES runs, n_past INTEGER NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (run, n_past)
+) WITHOUT ROWID""",
+    "perplexities": """CREATE TABLE perplexities (
+  model TEXT NOT NULL, type TEXT NOT NULL, value REAL NOT NULL, error REAL NOT NULL, tokens INTEGER NOT NULL,
+  PRIMARY KEY (model, type)) WITHOUT ROWID""",
+}
+_KV = ("native", "numpy", "llama.cpp")  # engines that have the axis
+_LATER_AXES = {"kv": f"CASE WHEN engine IN {_KV} THEN 'f16' END", "machine": "'here'"}
+"""Axes of version 2, and what their value was before there was a column for it."""
+_LATER_TABLES = ("tokens", "perplexities")
+UPGRADE = (
+    "ALTER TABLE combinations ADD COLUMN kv TEXT",
+    "ALTER TABLE combinations ADD COLUMN machine TEXT DEFAULT 'here'",
+    f"UPDATE combinations SET kv = {_LATER_AXES['kv']}",
+    *(SCHEMA[table] for table in _LATER_TABLES),
+    f"PRAGMA user_version = {FORMAT}",
+)
+"""What makes a file of the first version one of the newest."""
+_FIRST_SCHEMA = {
+    **SCHEMA,
+    "combinations": SCHEMA["combinations"].replace(",\n  kv TEXT, machine TEXT DEFAULT 'here'", ""),
 }
 
 _INT, _TEXT, _REAL = (int,), (str,), (float, int)
@@ -66,12 +91,15 @@ _COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
     },
     "samples": {"run": _INT, "phase": _TEXT, "number": _INT, "tokens": _INT, "seconds": _REAL},
     "components": {"run": _INT, "phase": _TEXT, "name": _TEXT, "tokens": _INT, "seconds": _REAL},
+    "tokens": {"run": _INT, "n_past": _INT, "seconds": _REAL},
+    "perplexities": {"model": _TEXT, "type": _TEXT, "value": _REAL, "error": _REAL, "tokens": _INT},
 }  # fmt: skip
 
 
-_MOST_COUNTED = 1 << 31
-_LEAST_SECONDS, _MOST_SECONDS = 1e-12, 1e9
+MOST_COUNTED = 1 << 31
+LEAST_SECONDS, MOST_SECONDS = 1e-12, 1e9
 """Of a sample, and of anything; decades are no measurement, and what is computed of them has no end."""
+_MOST_PERPLEXITY = 1e9
 
 
 @contextlib.contextmanager
@@ -95,21 +123,31 @@ def check(base: sqlite3.Connection, path: Path) -> None:
     if (size := path.stat().st_size) > _MOST_BYTES:
         raise AnalysisError(f"has {size} bytes, expected at most {_MOST_BYTES}", path=path)
     (application,) = base.execute("PRAGMA application_id").fetchone()
-    (version,) = base.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:
         raise AnalysisError("is no file of results of q4engine sweep", path=path)
-    if version != FORMAT:
+    if not FIRST <= (version := version_of(base)) <= FORMAT:
         raise AnalysisError(f"has version {version} of the results' format, expected {FORMAT}", path=path)
+    schema = _FIRST_SCHEMA if version == FIRST else SCHEMA
     for kind, name, made_by in base.execute("SELECT type, name, sql FROM sqlite_master"):
-        if kind == "trigger" or (name in SCHEMA and str(made_by).split() != SCHEMA[name].split()):
+        if kind == "trigger" or (name in schema and str(made_by).split() != schema[name].split()):
             raise AnalysisError(f"has a {kind} {name!r} that q4engine sweep has not made", path=path)
+
+
+def version_of(base: sqlite3.Connection) -> int:
+    (version,) = base.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def rows(base: sqlite3.Connection, path: Path, table: str, order: str = "") -> Iterator[tuple[Any, ...]]:
     """A table's rows, their values of the types that belong there. AnalysisError where they are not."""
-    columns = _COLUMNS[table]
+    columns, absent = _COLUMNS[table], {}
+    if version_of(base) == FIRST:
+        if table in _LATER_TABLES:
+            return
+        absent = _LATER_AXES if table == "combinations" else {}
     known: set[tuple[type, ...]] = set()
-    asked = f"SELECT {', '.join(columns)} FROM {table} {order} LIMIT {MOST_ROWS + 1}"
+    found = ", ".join(absent.get(name, name) for name in columns)
+    asked = f"SELECT {found} FROM {table} {order} LIMIT {MOST_ROWS + 1}"
     for number, row in enumerate(base.execute(asked)):
         if number == MOST_ROWS:
             raise AnalysisError(f"has more than {MOST_ROWS} {table}", path=path)
@@ -138,13 +176,13 @@ def combinations(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, st
     """Number, hash, and a value of each axis."""
     for number, known_by, *values in rows(base, path, "combinations"):
         for axis, value in zip(AXES, values, strict=True):
-            if isinstance(value, int) and not (axis == "threads") <= value <= _MOST_COUNTED:
+            if isinstance(value, int) and not (axis == "threads") <= value <= MOST_COUNTED:
                 raise AnalysisError(f"is damaged: a combination with {axis} {value}", path=path)
         yield number, known_by, values
 
 
 def _is_time(seconds: float) -> bool:
-    return 0 <= seconds <= _MOST_SECONDS
+    return 0 <= seconds <= MOST_SECONDS
 
 
 def json_object(text: str, path: Path) -> dict[str, Any]:
@@ -174,7 +212,7 @@ def latest_runs(base: sqlite3.Connection, path: Path) -> list[tuple[Any, ...]]:
 def samples(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str, int, float]]:
     """Run, phase, tokens and seconds, those of a run and phase in their order."""
     for run, phase, _, tokens, seconds in rows(base, path, "samples", "ORDER BY run, phase, number"):
-        if not (tokens >= 0 and _is_time(seconds) and seconds >= _LEAST_SECONDS):
+        if not (tokens >= 0 and _is_time(seconds) and seconds >= LEAST_SECONDS):
             raise AnalysisError(f"is damaged: a sample of {tokens} tokens in {seconds} s", path=path)
         yield run, phase, tokens, seconds
 
@@ -185,3 +223,19 @@ def components(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, str,
         if not (tokens >= 0 and _is_time(seconds)):
             raise AnalysisError(f"is damaged: {tokens} tokens of {name!r} in {seconds} s", path=path)
         yield run, phase, name, tokens, seconds
+
+
+def tokens(base: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int, float]]:
+    """Run, tokens before it, and seconds of each token generated, those of a run in their order."""
+    for run, n_past, seconds in rows(base, path, "tokens", "ORDER BY run, n_past"):
+        if not (0 <= n_past <= MOST_COUNTED and _is_time(seconds)):
+            raise AnalysisError(f"is damaged: a token behind {n_past} took {seconds} s", path=path)
+        yield run, n_past, seconds
+
+
+def perplexities(base: sqlite3.Connection, path: Path) -> Iterator[tuple[str, str, float]]:
+    """Model and type as the plan names them, and their perplexity."""
+    for model, kind, value, error, _ in rows(base, path, "perplexities"):
+        if not (0 < value <= _MOST_PERPLEXITY and error >= 0):
+            raise AnalysisError(f"is damaged: a perplexity of {value} with an error of {error}", path=path)
+        yield model, kind, value

@@ -22,11 +22,15 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class Setup:
-    """One combination. ``values``: of each axis, None where its engine is not told of one. ``known_by``: its hash."""
+    """One combination. ``values``: of each axis, None where its engine is not told of one. ``known_by``: its hash.
+
+    ``perplexity``: of its model and type, where the plan had them scored.
+    """
 
     known_by: str
     values: Mapping[str, Any]
     model_size: int | None = None
+    perplexity: float | None = None
 
     def name(self, axes: Sequence[str]) -> str:
         """By these axes: "native, threads 2, prompt 64"."""
@@ -71,6 +75,7 @@ class SweepResults:
     """A file's content. ``states``: runs of each state. ``reasons``: why runs failed or are doubtful, with their count.
 
     ``components``: seconds a token by (setup's hash, phase) and operation, the median of its runs.
+    ``tokens``: seconds of each token generated, by setup's hash and the tokens before it, the median of its runs.
     """
 
     path: Path
@@ -83,6 +88,7 @@ class SweepResults:
     machines: list[Mapping[str, Any]]
     commits: list[str]
     noisy: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property
     def setups(self) -> list[Setup]:
@@ -133,16 +139,20 @@ def _read(base: sqlite3.Connection, path: Path) -> SweepResults:
     known = [facts[number] for number in machines if number in facts]
     settings = sweep_file.json_object(about.get("settings", "{}"), path)
     name = printable(about.get("name", path.stem))
-    return SweepResults(path, name, settings, times, components, states, reasons, known, list(commits), noisy)
+    tokens = _tokens(base, path, usable, setups)
+    return SweepResults(path, name, settings, times, components, states, reasons, known, list(commits), noisy, tokens)
 
 
 def _setups(
     base: sqlite3.Connection, path: Path, engines: Mapping[int, Mapping[str, Any]]
 ) -> Iterator[tuple[int, Setup]]:
+    scored = {(model, kind): value for model, kind, value in sweep_file.perplexities(base, path)}
     for number, known_by, values in sweep_file.combinations(base, path):
         size = engines.get(number, {}).get("model_size")
         shown = [printable(value, _LONGEST) if isinstance(value, str) else value for value in values]
-        yield number, Setup(known_by, dict(zip(AXES, shown, strict=True)), size if type(size) is int else None)
+        perplexity = scored.get((values[AXES.index("model")], values[AXES.index("type")]))
+        known = dict(zip(AXES, shown, strict=True))
+        yield number, Setup(known_by, known, size if type(size) is int else None, perplexity)
 
 
 def _times(
@@ -184,6 +194,17 @@ def _place(setup: Setup) -> tuple[tuple[bool, object], ...]:
     """Numbers by their size, texts by the alphabet, what an engine is not told of last."""
     values = (setup.values[axis] for axis in AXES)
     return tuple((value is None, 0 if value is None else value) for value in values)
+
+
+def _tokens(
+    base: sqlite3.Connection, path: Path, usable: Mapping[int, tuple[int, int]], setups: Mapping[int, Setup]
+) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, list[float]]] = {}
+    for run, n_past, seconds in sweep_file.tokens(base, path):
+        if run in usable:
+            of_setup = found.setdefault(setups[usable[run][0]].known_by, {})
+            of_setup.setdefault(n_past, []).append(seconds)
+    return {key: {n: float(np.median(values)) for n, values in sorted(of.items())} for key, of in found.items()}
 
 
 def _components(

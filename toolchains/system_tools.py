@@ -36,7 +36,8 @@ class Tool:
     """What tests need, and Debian's packages that bring it. programs: their paths in the packages.
 
     `exact`: of another release than debian.py names it would be another version. `starts_own`: a program starts others
-    of the same packages. `check`: the option with which a program shows that it starts, or how else one knows.
+    of the same packages. `unpacked`: as a service it would be started where apt installs it. `check`: the option with
+    which a program shows that it starts, or how else one knows.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Tool:
     check: str | Callable[[], bool] = "--version"
     exact: bool = False
     starts_own: bool = False
+    unpacked: bool = False
     options: str = ""
 
     @property
@@ -96,6 +98,15 @@ TOOLS = (
     Tool("strace", "the emulator's marks", ("strace",), ("usr/bin/strace",)),
     Tool("tmux", "the chat in a terminal", ("tmux",), ("usr/bin/tmux",), check="-V"),
     Tool(
+        "sshd",
+        "sweeps over ssh",
+        ("openssh-server",),
+        ("usr/sbin/sshd", "usr/bin/ssh", "usr/bin/ssh-keygen"),
+        check=lambda: all(map(find_program, ("sshd", "ssh", "ssh-keygen"))),
+        starts_own=True,
+        unpacked=True,
+    ),
+    Tool(
         "Python.h",
         "the stable ABI",
         (f"libpython3.{sys.version_info.minor}-dev",),
@@ -132,7 +143,7 @@ def ways(tool: Tool) -> list[Callable[[Tool], None]]:
     if os.environ.get("Q4_NO_APT") or not shutil.which("apt-get"):
         return []
     release = platform.freedesktop_os_release().get("VERSION_CODENAME")
-    as_root = os.geteuid() == 0 and not (tool.exact and release != debian.RELEASE)
+    as_root = os.geteuid() == 0 and not (tool.exact and release != debian.RELEASE) and not tool.unpacked
     return [by_apt, unpack] if as_root else [unpack]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import palette
@@ -10,7 +10,7 @@ from analysis.calls import WAITING
 from analysis.laws import HOLDS, laws
 from analysis.reports.charts import Axis, Kind, Plot, Series
 from analysis.reports.model import Cell, Column, Table
-from analysis.reports.sweep_charts import NUMBERS, groups, rate
+from analysis.reports.sweep_charts import NUMBERS, groups, rate, unit
 from analysis.sweep_results import SweepResults, Times, varied
 
 _MOST_LINES = 8
@@ -75,6 +75,63 @@ def _leading(found: Sequence[Any]) -> list[str]:
             if part not in WAITING and seconds > 0:
                 spent[part] = spent.get(part, 0.0) + seconds
     return sorted(spent, key=lambda part: -spent[part])[:_MOST_LINES]
+
+
+def each_token(results: SweepResults, times: Times) -> Iterator[Plot]:
+    """Milliseconds of each token generated, over the tokens before it: a line a setup."""
+    axes = varied(times.setups)
+    known = [setup for setup in times.setups if results.tokens.get(setup.known_by)] if times.phase == "decode" else []
+    for at in range(0, min(len(known), _MOST_LINES * _MOST_GROUPS), _MOST_LINES):
+        lines = []
+        for number, setup in enumerate(known[at : at + _MOST_LINES]):
+            points = tuple((float(n), 1e3 * seconds) for n, seconds in results.tokens[setup.known_by].items())
+            name = setup.name(axes)
+            tips = tuple(f"{name}: {value:.4g} ms behind {n:.0f} tokens" for n, value in points)
+            lines.append(Series(name, palette.SERIES[number], points, Kind.LINE, tips, mark=number))
+        more = f" ({at // _MOST_LINES + 1})" if at else ""
+        y = Axis("ms a token", low=0.0)
+        yield Plot(f"decode: each token, median of the runs{more}", Axis("tokens before it"), y, tuple(lines))
+
+
+def quality(times: Times) -> Plot | None:
+    """Perplexity against size, and what nothing beats in size, perplexity and speed; None where too few have one."""
+    known = [row for row, setup in enumerate(times.setups) if setup.model_size and setup.perplexity]
+    if len({times.setups[row].perplexity for row in known}) < 2:
+        return None
+    axes = varied(times.setups)
+    points = {
+        row: (times.setups[row].model_size or 0, times.setups[row].perplexity or 0.0, 1 / rate(times, row))
+        for row in known
+    }
+    best = unbeaten(points)
+    dots = []
+    for number, is_best in enumerate((True, False)):
+        rows = [row for row in known if (row in best) == is_best]
+        places = tuple((points[row][0] / 1e6, points[row][1]) for row in rows)
+        tips = tuple(
+            f"{times.setups[row].name(axes)}: {points[row][0] / 1e6:.4g} MB, perplexity {points[row][1]:.4g}, "
+            f"{1 / points[row][2]:.4g} {unit(times.phase)}"
+            for row in rows
+        )
+        labels = tuple(times.setups[row].name(axes) for row in rows) if len(rows) <= 6 else ()
+        hue = palette.BETTER if is_best else palette.OTHER
+        name = "beaten by none in size, perplexity and speed" if is_best else "beaten in all three"
+        dots += [Series(name, hue, places, Kind.DOTS, tips, labels, mark=number)] if rows else []
+    y = Axis("perplexity (lower is better)")
+    return Plot(f"{times.phase}: perplexity against size", Axis("tensors (MB)", low=0.0), y, tuple(dots))
+
+
+def unbeaten(points: Mapping[int, tuple[float, ...]]) -> set[int]:
+    """Those that no other is as low as in everything, and lower in something."""
+    return {
+        row
+        for row, mine in points.items()
+        if not any(
+            all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine
+            for number, other in points.items()
+            if number != row
+        )
+    }
 
 
 def laws_table(times: Times) -> Table | None:

@@ -61,10 +61,10 @@ def _details(results: SweepResults) -> list[str]:
 
 def _warnings(results: SweepResults) -> list[str]:
     found = []
-    if len(results.machines) > 1:
-        found.append(
-            f"the runs are of {len(results.machines)} states of machine or software: they may not be comparable"
-        )
+    several = len({setup.values["machine"] for setup in results.setups})
+    if len(results.machines) > several:
+        of = f" of {several} machines" if several > 1 else " of machine or software"
+        found.append(f"the runs are of {len(results.machines)} states{of}: they may not be comparable")
     if lost := sum(results.states.get(state, 0) for state in ("failed", "timeout")):
         found.append(f"{lost} runs have no result")
     total = sum(results.states.values())
@@ -102,8 +102,8 @@ def _section(results: SweepResults, times: Times, found: Sequence[Pair]) -> Sect
     if (stacked := charts.parts(results, times)) is not None:
         blocks.append(stacked)
     blocks += [*sweep_parts.part_speed_ups(results, times), *sweep_parts.parts_over(results, times)]
-    if (size := charts.front(times)) is not None:
-        blocks.append(size)
+    blocks += sweep_parts.each_token(results, times)
+    blocks += [chart for chart in (charts.front(times), sweep_parts.quality(times)) if chart is not None]
     blocks += [*charts.heats(times), charts.spread(times)]
     blocks.append(comparisons(found))
     if times.seconds.shape[1] < medians.LEAST:
@@ -114,6 +114,7 @@ def _section(results: SweepResults, times: Times, found: Sequence[Pair]) -> Sect
 def table(times: Times, noisy: dict[str, int] | None = None) -> Table:
     """Every setup: the median speed with its interval, how far samples spread, how many runs it has."""
     axes = varied(times.setups)
+    scored = any(setup.perplexity for setup in times.setups)
     rows: list[list[Cell]] = []
     for row, setup in enumerate(times.setups):
         values = times.of(row)
@@ -127,6 +128,8 @@ def table(times: Times, noisy: dict[str, int] | None = None) -> Table:
         rows.append(
             [*named, 1 / middle, low, high, half, 100 * float(third - first) / middle, float(len(values)), doubtful]
         )
+        if scored:
+            rows[-1].append(setup.perplexity)
     places = fixed([row[len(axes)] for row in rows], 4)
     columns = (
         *(Column(axis, 0 if axis in charts.NUMBERS else None, missing="-") for axis in axes),
@@ -137,6 +140,7 @@ def table(times: Times, noisy: dict[str, int] | None = None) -> Table:
         Column("half within", 1, " %", secondary=True),
         Column("blocks", 0, secondary=True),
         Column("doubtful", 0, secondary=True),
+        *([Column("perplexity", 3, missing="-")] if scored else []),
     )
     return Table("", columns, rows, most=_MOST_ROWS, filtered=len(rows) > 8)
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ a plan:
   engine = ["native", "numpy", "llama.cpp", "transformers"]
   threads = [1, 2]
   prompt = [16, 64, 256]
-  generate = [32]                # behind the prompt; also: depth, batch, kv, mask, features, build
+  generate = [32]                # behind the prompt; also: depth, batch, kv, mask, features, build, machine
 
 Every run is a process of its own. Runs stand in blocks that hold each combination once, shuffled by a stated seed,
 every second block backwards: what changes in the machine meanwhile hits all alike. Killed at any moment, the same
@@ -156,9 +157,9 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(plan, path)
     from q4engine.bench.conditions import machine_facts
+    from q4engine.sweep.all_machines import sweep_all
     from q4engine.sweep.plan_file import crowded
     from q4engine.sweep.results import Results
-    from q4engine.sweep.sweeping import Sweep
     from q4engine.sweep.type_cache import TypeCache
 
     if found := crowded(plan):
@@ -167,10 +168,12 @@ def run(args: argparse.Namespace) -> int:
         )
     if plan.pace.blocks % 2 and plan.pace.target is None:
         note("note: the number of repetitions is odd: the last block has none that runs backwards beside it")
+    if plan.pace.captures:
+        plan = replace(plan, captures=path.with_name(f"{path.name}.captures"))
     with Results(path) as results, _listener() as listener:
         types = TypeCache(path.with_name(f"{path.name}.models"), listener.note)
         try:
-            summary = Sweep(plan, results, types, machine_facts(None), listener).go(args.repeat)
+            summary = sweep_all(plan, results, types, machine_facts(None), listener, args.repeat)
         except KeyboardInterrupt:
             note(f"{path}: what was made until now is kept; the same command goes on with it")
             raise

@@ -14,12 +14,16 @@ Value = int | str | None
 
 @dataclass(frozen=True)
 class Axis:
-    """``default``: of a plan that does not name it. Numbers are from ``low`` to ``high``; texts have no limits."""
+    """``default``: of a plan that does not name it. Numbers are from ``low`` to ``high``; texts have no limits.
+
+    ``is_later``: came after the first results were written, so that its default is in no hash.
+    """
 
     name: str
     default: Value
     low: int | None = None
     high: int = 0
+    is_later: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -40,7 +44,8 @@ AXES = (
     Axis("generate", 32, 0, _MOST_TOKENS),
     Axis("depth", 0, 0, _MOST_TOKENS),
     Axis("batch", 512, 1, _MOST_TOKENS),
-    Axis("kv", "f16"),
+    Axis("kv", "f16", is_later=True),
+    Axis("machine", "here", is_later=True),
 )
 """In the order in which tables name them. The default number of threads is that of the machine."""
 NAMES = tuple(axis.name for axis in AXES)
@@ -74,7 +79,11 @@ class Combination:
     @functools.cached_property
     def hash(self) -> str:
         """The same on every machine, and whatever else is in the plan: 16 hexadecimal digits."""
-        known = {name: value for name, value in self.as_dict().items() if value is not None}
+        known = {
+            axis.name: value
+            for axis, value in zip(AXES, self.values, strict=True)
+            if value is not None and not (axis.is_later and value == axis.default)
+        }
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:

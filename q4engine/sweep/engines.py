@@ -58,7 +58,9 @@ class Engine:
         return [word.format_map({key: _text(value) for key, value in values.items()}) for word in self.command]
 
 
-_COMMON = frozenset({"engine", "model", "type", "threads", "mask", "prompt", "generate", "depth", "batch", "kv"})
+_COMMON = frozenset(
+    {"engine", "model", "type", "threads", "mask", "prompt", "generate", "depth", "batch", "kv", "machine"}
+)
 NATIVE, NUMPY, LLAMA_CPP, TRANSFORMERS = "native", "numpy", "llama.cpp", "transformers"
 BUILT_IN = {
     NATIVE: Engine(NATIVE, _COMMON | {"build", "features"}),
@@ -97,7 +99,7 @@ def _commanded(name: str, given: Mapping[str, Any], place: str) -> Engine:
     engine = Engine(name, frozenset(), tuple(command), readings, variables_of(given, place))
     if unknown := sorted(engine.placeholders - set(NAMES)):
         raise Q4Error(f"[{place}]: command: there is no {{{unknown[0]}}}, expected {', '.join(NAMES)}")
-    axes = engine.placeholders | {"engine", "mask"} | ({"type"} if "model" in engine.placeholders else set())
+    axes = engine.placeholders | {"engine", "mask", "machine"} | ({"type"} if "model" in engine.placeholders else set())
     return Engine(name, frozenset(axes), engine.command, readings, engine.variables)
 
 

@@ -82,6 +82,7 @@ def _as_llama_bench(combination: Combination, phase: str, found: Sequence[tuple[
         "cpu_mask": combination["mask"] or None,
         "cpu_features": combination["features"] or None,
         "build": combination["build"],
+        "machine": combination["machine"],
         "n_prompt": combination.number("prompt") if is_prompt else 0,
         "n_gen": 0 if is_prompt else combination.number("generate"),
         "n_depth": combination.number("depth") + behind,

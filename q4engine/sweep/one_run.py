@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ class Told:
     components: list[Sample]
     facts: Mapping[str, Any]
     migrations: int | None = None
+    tokens: Sequence[tuple[int, float]] = ()
 
 
 def make_run(
@@ -45,7 +46,8 @@ def make_run(
     threads = combination.number("threads") or 1
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     before = look(threads)
-    ended = _ended(plan, engine, combination, model)
+    capture = None if plan.captures is None else plan.captures / f"{combination.hash}-{block:03}-{attempt}.csv"
+    ended = _ended(plan, engine, combination, model, capture)
     told, reason = _told(engine, combination, ended)
     found = conditions(before, look(threads), told.migrations)
     state = TIMEOUT if ended.is_timeout else FAILED
@@ -54,11 +56,11 @@ def make_run(
         state, reason = (NOISY, ", ".join(named)) if named else (DONE, "")
     return Run(
         combination, block, state, reason, attempt, started, ended.seconds, told.samples, told.components, machine,
-        told.facts, found,
+        told.facts, found, told.tokens,
     )  # fmt: skip
 
 
-def _ended(plan: Plan, engine: Engine, combination: Combination, model: Path | None) -> Ended:
+def _ended(plan: Plan, engine: Engine, combination: Combination, model: Path | None, capture: Path | None) -> Ended:
     mask = combination.text("mask")
     cpus = parse_cpu_mask(mask) if mask else None
     if engine.command:
@@ -67,8 +69,9 @@ def _ended(plan: Plan, engine: Engine, combination: Combination, model: Path | N
         return run_process(engine.words(values), environment, plan.pace.timeout, cpus=cpus, folder=plan.folder)
     request = {
         "engine": engine.name, "model": str(model), "cpus": cpus, "python": engine.python,
-        "components": plan.pace.components, "samples": plan.pace.samples, "warm_up": plan.pace.warm_up,
-        "kv": combination["kv"],
+        "components": plan.pace.components, "tokens": plan.pace.tokens,
+        "capture": None if capture is None else str(capture.absolute()), "samples": plan.pace.samples,
+        "warm_up": plan.pace.warm_up, "kv": combination["kv"],
         **{name: combination.number(name) for name in ("threads", "prompt", "generate", "depth", "batch")},
     }  # fmt: skip
     python, environment = _interpreter(plan, combination)
@@ -111,7 +114,8 @@ def _by_worker(ended: Ended) -> Told:
             raise Q4Error(str(answer["error"]).splitlines()[0])
         samples = [Sample(phase, tokens, seconds) for phase, tokens, seconds in answer["samples"]]
         components = [Sample(phase, tokens, seconds, name) for phase, name, tokens, seconds in answer["components"]]
-        return Told(samples, components, answer["facts"], answer["migrations"])
+        tokens = [(int(n_past), float(seconds)) for n_past, seconds in answer.get("tokens", [])]
+        return Told(samples, components, answer["facts"], answer["migrations"], tokens)
     except (IndexError, KeyError, TypeError, ValueError):
         raise Q4Error(f"the run's process said {shown(ended.out)}, expected its times") from None
 

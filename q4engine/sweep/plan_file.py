@@ -21,6 +21,8 @@ from q4engine.sweep.builds import MATRIX, Build, builds_of, of_matrix
 from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
 from q4engine.sweep.constraint import Constraint
 from q4engine.sweep.engines import Engine, engines_of
+from q4engine.sweep.other_machines import HERE, Machine, machines_of
+from q4engine.sweep.scored_models import ScoredText, scored_text
 
 MOST_COMBINATIONS = 25_000  # each costs some 40 µs before anything runs, each run some 5
 _MOST_RUNS = 100_000
@@ -29,7 +31,7 @@ _MOST_BYTES = 1 << 16
 _MOST_DOTS = 1000  # in a line: tomllib takes the square of a key's parts
 _MOST_SECONDS = 30 * 86400.0
 _CPUS = "cpus"
-_TABLES = ("axes", "engines", "builds", "matrix")
+_TABLES = ("axes", "engines", "builds", "matrix", "machines", "perplexity")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Pace:
 
     ``blocks``: of them at most, without a target exactly. ``target``: half-width of the interval of each median, as a
     share of it. ``budget``: seconds of all runs together. ``samples``: measurements within a run, whose median is its
-    value. ``components``: time by operation, in one pass more that is not among the samples.
+    value. ``components``: time by operation, in one pass more that is not among the samples; ``tokens``: of each token,
+    and ``captures``: a capture, the same way.
     """
 
     blocks: int = 10
@@ -50,11 +53,16 @@ class Pace:
     cooldown: float = 0.0
     timeout: float = 3600.0
     components: bool = False
+    tokens: bool = False
+    captures: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``skipped``: how many combinations each constraint took out. ``folder``: from which models are named."""
+    """``skipped``: how many combinations each constraint took out. ``folder``: from which models are named.
+
+    ``data``: the plan as it was read. ``captures``: the folder where they go, None where there are none.
+    """
 
     name: str
     pace: Pace
@@ -62,7 +70,11 @@ class Plan:
     skipped: tuple[tuple[str, int], ...] = ()
     engines: Mapping[str, Engine] = field(default_factory=lambda: engines_of({}))
     builds: Mapping[str, Build] = field(default_factory=lambda: builds_of({}, {}, Path()))
+    machines: Mapping[str, Machine] = field(default_factory=lambda: machines_of({}, Path()))
     folder: Path = Path()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    text: ScoredText | None = None
+    captures: Path | None = None
 
     def settings(self) -> dict[str, Any]:
         """What results must have in common to stand in one file, as data; axes and blocks may grow."""
@@ -70,10 +82,13 @@ class Plan:
         used = {str(each["engine"]) for each in self.combinations}
         builds = sorted({each.text("build") for each in self.combinations} - {""})
         commands = {name: self.engines[name].as_data() for name in sorted(used)}
+        machines = sorted({each.text("machine") for each in self.combinations} - {"", HERE})
+        others = {"machines": {name: self.machines[name].as_data() for name in machines}} if machines else {}
+        others |= {"perplexity": self.text.as_data()} if self.text else {}
         return {
             "seed": pace.seed, "samples": pace.samples, "warm_up": pace.warm_up, "cooldown": pace.cooldown,
             "components": pace.components, "engines": commands,
-            "builds": {name: self.builds[name].as_data() for name in builds},
+            "builds": {name: self.builds[name].as_data() for name in builds}, **others,
         }  # fmt: skip
 
     def model_path(self, combination: Combination) -> Path | None:
@@ -125,7 +140,8 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     values["build"] = list(
         dict.fromkeys(each for name in values["build"] for each in (of_matrix(builds) if name == MATRIX else [name]))
     )
-    _check_names(values, engines, builds)
+    machines = machines_of(tables["machines"], folder)
+    _check_names(values, {"engine": engines, "build": builds, "machine": machines})
     found, skipped = _expanded(values, engines, _constraints(data.get("skip", [])))
     if not found:
         raise Q4Error("the plan has no runs: " + ("every combination is skipped" if skipped else "give [axes]"))
@@ -134,7 +150,8 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     title = data.get("name", name)
     if not isinstance(title, str):
         raise Q4Error(f"name: found {shown(title)}, expected a text")
-    return Plan(title, pace, tuple(found), tuple(skipped.items()), engines, builds, folder)
+    text = scored_text(tables["perplexity"], folder)
+    return Plan(title, pace, tuple(found), tuple(skipped.items()), engines, builds, machines, folder, data, text)
 
 
 def _number(low: float, high: float, whole: bool = False) -> Any:
@@ -164,6 +181,8 @@ _PACE = {
     "cooldown": _number(0, 86400),
     "timeout": _number(0.001, _MOST_SECONDS),
     "components": _truth,
+    "tokens": _truth,
+    "captures": _truth,
 }
 """Keys that say how runs are made, each with its check."""
 
@@ -211,10 +230,9 @@ def _one_value(axis: Axis, value: object) -> Value:
     return value.lower() if axis.name == "type" else value
 
 
-def _check_names(
-    values: Mapping[str, Sequence[Value]], engines: Mapping[str, Engine], builds: Mapping[str, Build]
-) -> None:
-    for axis, known in (("engine", engines), ("build", builds)):
+def _check_names(values: Mapping[str, Sequence[Value]], tables: Mapping[str, Mapping[str, Any]]) -> None:
+    engines = tables["engine"]
+    for axis, known in tables.items():
         for name in values[axis]:
             if name not in known:
                 expected = f"expected {', '.join(known)}, or a table [{axis}s.{name}]"
@@ -242,12 +260,19 @@ def _expanded(
         map(Combination, itertools.product(*axes)) for axes in _axes(values, engines)
     ):
         known = {**combination.as_dict(), _CPUS: _cpus(combination)}
-        hit = next((each.text for each in constraints if each.holds(known)), None)
+        hit = next((each.text for each in constraints if each.holds(known)), None) or _only_here(combination)
         if hit is not None:
             skipped.setdefault(hit, {})[combination] = None
         elif combination.number("prompt") or combination.number("generate") or not _drives(engines, combination):
             found[combination] = None
     return list(found), {text: len(taken) for text, taken in skipped.items()}
+
+
+def _only_here(combination: Combination) -> str | None:
+    """Builds are made, and lie, on this machine."""
+    if combination["machine"] in (None, HERE) or combination["build"] in (None, "this"):
+        return None
+    return "machine != 'here' and build != 'this'"
 
 
 def _axes(values: Mapping[str, list[Value]], engines: Mapping[str, Engine]) -> Iterator[Sequence[Sequence[Value]]]:
@@ -263,14 +288,15 @@ def _drives(engines: Mapping[str, Engine], combination: Combination) -> bool:
 
 
 def _cpus(combination: Combination) -> int:
+    """Those of this machine: of another nothing is known before it is reached."""
     mask = combination.text("mask")
     return len(parse_cpu_mask(mask)) if mask else len(os.sched_getaffinity(0))
 
 
 def crowded(plan: Plan) -> list[str]:
-    """Combinations whose threads would take turns on their CPUs."""
+    """Combinations whose threads would take turns on their CPUs, of this machine."""
     found = []
-    for each in plan.combinations:
+    for each in (each for each in plan.combinations if each["machine"] in (None, HERE)):
         cpus = parse_cpu_mask(each.text("mask")) if each.text("mask") else None
         if without_crowd(each.number("threads") or 1, cpus)[1]:
             found.append(str(each))

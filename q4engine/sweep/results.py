@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from analysis import sweep_file
 from analysis.errors import AnalysisError
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import NAMES, Combination
+from q4engine.sweep.scored_models import Perplexity
 
 STATES = DONE, NOISY, FAILED, TIMEOUT = sweep_file.STATES
 
@@ -41,7 +43,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """One run that is over. ``reason``: why it failed, or what makes it doubtful. Facts are data for JSON."""
+    """One run that is over. ``reason``: why it failed, or what makes it doubtful. Facts are data for JSON.
+
+    ``tokens``: of each token generated, how many were before it and its seconds.
+    """
 
     combination: Combination
     block: int
@@ -55,20 +60,23 @@ class Run:
     machine: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    tokens: Sequence[tuple[int, float]] = ()
 
 
 class Results:
-    """The file of a sweep, open for writing by one process. Use as a context manager.
+    """The file of a sweep, open for writing by one process, of which any thread may. Use as a context manager.
 
     Q4Error where it cannot be written, is another program's, another plan's or in use.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._turn = threading.RLock()
+        self._held: dict[str, int] = {}
         self._lock = _locked(path)
         try:
             with _one_line(path, _WRITTEN):
-                self._base = sqlite3.connect(path, isolation_level=None, timeout=60.0)
+                self._base = sqlite3.connect(path, isolation_level=None, timeout=60.0, check_same_thread=False)
                 self._prepare()
         except BaseException:
             os.close(self._lock)
@@ -86,7 +94,7 @@ class Results:
 
     def begin(self, name: str, settings: Mapping[str, Any], models: Mapping[Path, os.stat_result]) -> None:
         """Says which plan it is. Q4Error where the file is of one with other settings, or a model has changed."""
-        with _one_line(self.path, _WRITTEN), self._transaction():
+        with self._turn, _one_line(self.path, _WRITTEN), self._transaction():
             about = self.about()
             if not about:
                 created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -108,14 +116,17 @@ class Results:
             raise Q4Error(f"{path}: has changed since {self.path} was begun with it; -o names another file")
 
     def about(self) -> dict[str, str]:
-        with _one_line(self.path):
+        with self._turn, _one_line(self.path):
             return dict(sweep_file.rows(self._base, self.path, "about"))
 
     def add(self, run: Run) -> None:
         """Keeps a run. Q4Error where it cannot be written, and then nothing of it is kept."""
-        if self._n_samples + len(run.samples) > sweep_file.MOST_ROWS:
-            raise Q4Error(f"{self.path}: holds no more than {sweep_file.MOST_ROWS} samples; -o names another file")
-        with _one_line(self.path, _WRITTEN), self._transaction():
+        more = {table: len(getattr(run, table)) for table in self._held}
+        with self._turn, _one_line(self.path, _WRITTEN), self._transaction():
+            for table, count in self._held.items():
+                if count + more[table] > sweep_file.MOST_ROWS:
+                    expected = f"holds no more than {sweep_file.MOST_ROWS} {table}"
+                    raise Q4Error(f"{self.path}: {expected}; -o names another file")
             facts = [self._fact(found) for found in (run.machine, run.engine, run.conditions)]
             given = (self._combination(run.combination), run.block, *(getattr(run, name) for name in _COLUMNS), *facts)
             columns = f"combination, block, {', '.join(_COLUMNS)}, machine, engine, conditions"
@@ -127,11 +138,24 @@ class Results:
                 self._base.execute("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", row)
             rows = [(cursor.lastrowid, each.phase, each.name, each.tokens, each.seconds) for each in run.components]
             self._base.executemany("INSERT INTO components VALUES (?, ?, ?, ?, ?)", rows)
-        self._n_samples += len(run.samples)
+            each_token = [(cursor.lastrowid, *token) for token in run.tokens]
+            self._base.executemany("INSERT INTO tokens VALUES (?, ?, ?)", each_token)
+            self._held = {table: count + more[table] for table, count in self._held.items()}
+
+    def add_perplexities(self, found: Sequence[Perplexity]) -> None:
+        """Keeps them. Q4Error where they cannot be written."""
+        rows = [(each.model, each.type, each.value, each.error, each.n_tokens) for each in found]
+        with self._turn, _one_line(self.path, _WRITTEN), self._transaction():
+            self._base.executemany("INSERT OR REPLACE INTO perplexities VALUES (?, ?, ?, ?, ?)", rows)
+
+    def perplexities(self) -> set[tuple[str, str]]:
+        """Models and types that were scored."""
+        with self._turn, _one_line(self.path):
+            return {(model, kind) for model, kind, _ in sweep_file.perplexities(self._base, self.path)}
 
     def runs(self) -> list[Run]:
         """Of each combination and block the latest attempt, in the order in which they were made."""
-        with _one_line(self.path):
+        with self._turn, _one_line(self.path):
             return list(_latest(self._base, self.path))
 
     def _prepare(self) -> None:
@@ -147,7 +171,14 @@ class Results:
             sweep_file.check(self._base, self.path)
         except AnalysisError as error:
             raise Q4Error(f"{error}; -o names another file") from None
-        (self._n_samples,) = self._base.execute("SELECT count(*) FROM samples").fetchone()
+        if sweep_file.version_of(self._base) == sweep_file.FIRST:
+            with self._transaction():
+                for statement in sweep_file.UPGRADE:
+                    self._base.execute(statement)
+        self._held = {
+            table: self._base.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("samples", "components", "tokens")
+        }
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -193,11 +224,17 @@ def _latest(base: sqlite3.Connection, path: Path) -> Iterator[Run]:
     components: dict[int, list[Sample]] = {}
     for number, phase, name, tokens, seconds in sweep_file.components(base, path):
         components.setdefault(number, []).append(Sample(sys.intern(phase), tokens, seconds, sys.intern(name)))
+    each_token: dict[int, list[tuple[int, float]]] = {}
+    for number, n_past, seconds in sweep_file.tokens(base, path):
+        each_token.setdefault(number, []).append((n_past, seconds))
     for row in sweep_file.latest_runs(base, path):
         number, combination, block, attempt, state, reason, started, seconds, *others = row
         told = tuple(samples.get(number, ())), tuple(components.get(number, ()))
-        known = (facts.get(other, {}) for other in others)
-        yield Run(combinations[combination], block, state, reason, attempt, started, seconds, *told, *known)
+        machine, engine, conditions = (facts.get(other, {}) for other in others)
+        yield Run(
+            combinations[combination], block, state, reason, attempt, started, seconds, *told, machine, engine,
+            conditions, tuple(each_token.get(number, ())),
+        )  # fmt: skip
 
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -214,7 +251,8 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: {**was.get(key, {}), **value} if isinstance(value, dict) else value for key, value in now.items()}
+    both = {key: {**was.get(key, {}), **value} if isinstance(value, dict) else value for key, value in now.items()}
+    return {**was, **both}
 
 
 def _locked(path: Path) -> int:

@@ -44,11 +44,15 @@ def _own(request: dict[str, Any]) -> dict[str, Any]:
             "model_size": sum(tensor.n_bytes for tensor in engine.gguf.tensors.values()),
             "model_n_params": sum(tensor.n_elements for tensor in engine.gguf.tensors.values()),
         }
-        per_op = request["components"] and backend == "native" and hasattr(target, "session")
-        components = _components(request, target, engine) if per_op else []
+        has_session = hasattr(target, "session")  # an older build has none
+        is_looked_into = backend == "native" and has_session
+        components = _components(request, target, engine) if request["components"] and is_looked_into else []
+        tokens = _tokens(request, target, engine) if request.get("tokens") and has_session else []
+        if request.get("capture") and is_looked_into:
+            _capture(request, target, engine)
         samples = [["load", 1, engine.load_seconds], *rows]
         moved = migrations if backend == "native" else None
-        return {"samples": samples, "facts": facts, "migrations": moved, "components": components}
+        return {"samples": samples, "facts": facts, "migrations": moved, "components": components, "tokens": tokens}
 
 
 def _peer(request: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +81,6 @@ def _peer(request: dict[str, Any]) -> dict[str, Any]:
         return {"samples": samples, "facts": facts, "migrations": None, "components": []}
 
 
-_ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _peer, "transformers": _peer}
-_DRIVERS = {"transformers": Path(__file__).with_name("transformers_worker.py")}
-"""Programs that drive an engine, where it is not `bench.peer`'s own."""
-
-
 def _context(request: dict[str, Any]) -> int:
     return max(1, int(request["depth"] + request["prompt"] + request["generate"]))
 
@@ -104,6 +103,62 @@ def _measured(request: dict[str, Any], target: Any, vocabulary: int) -> tuple[li
             rows.append([phase, len(work[0]) + len(work[1]), target.run(*work)])
         migrations += getattr(target, "migrations", 0)
     return rows, migrations
+
+
+def _tokens(request: dict[str, Any], target: Any, engine: Any) -> list[list[Any]]:
+    """Rows of (tokens before it, seconds) of each token generated, of one more pass."""
+    import time
+
+    session = target.session
+    _until_prompt(request, session, engine)
+    rows = []
+    for token in _made_up(request, "generate", engine):
+        n_past, start = session.n_past, time.perf_counter()
+        session.decode([token])
+        rows.append([n_past, time.perf_counter() - start])
+    return rows
+
+
+def _capture(request: dict[str, Any], target: Any, engine: Any) -> None:
+    """A capture by operation, of one more pass."""
+    from q4engine.profiling.observer import Observation, observe
+
+    path = Path(request["capture"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target.session.truncate(0)
+    if request["depth"]:
+        target.session.decode(_made_up(request, "depth", engine))
+    with observe(target.session, Observation(capture=path, per_op=True, cpus=request["cpus"])):
+        if request["prompt"]:
+            target.session.decode(_made_up(request, "prompt", engine))
+        for token in _made_up(request, "generate", engine):
+            target.session.decode([token])
+
+
+def _until_prompt(request: dict[str, Any], session: Any, engine: Any) -> None:
+    session.truncate(0)
+    for what in ("depth", "prompt"):
+        if request[what]:
+            session.decode(_made_up(request, what, engine))
+
+
+def _made_up(request: dict[str, Any], what: str, engine: Any) -> list[int]:
+    from q4engine.bench.targets import random_tokens
+
+    seed = 1 + ("depth", "prompt", "generate").index(what)
+    return random_tokens(request[what], engine.config.vocab_size, seed)
+
+
+def _perplexity(request: dict[str, Any]) -> dict[str, Any]:
+    """Of a text, as `q4engine perplexity` has it: with its error and the number of tokens scored."""
+    from q4engine.engine import Engine
+    from q4engine.scoring import score, text_tokens
+
+    with Engine.load(request["model"], request["threads"]) as engine:
+        tokens = text_tokens(engine.tokenizer, Path(request["text"]).read_text("utf-8"))
+        session = engine.session(n_ctx=request["context"])
+        found = score(session, tokens, request["context"], n_windows=request["windows"])[0]
+        return {"perplexity": [found.perplexity.value, found.perplexity.error, found.n_tokens]}
 
 
 def _components(request: dict[str, Any], target: Any, engine: Any) -> list[list[Any]]:
@@ -142,6 +197,11 @@ def _components(request: dict[str, Any], target: Any, engine: Any) -> list[list[
     observer.finish()
     observer.stop()
     return [[phase, name, tokens[phase], seconds] for (phase, name), seconds in spent.items()]
+
+
+_ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _peer, "transformers": _peer, "perplexity": _perplexity}
+_DRIVERS = {"transformers": Path(__file__).with_name("transformers_worker.py")}
+"""Programs that drive an engine, where it is not `bench.peer`'s own."""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,8 @@ from q4engine.sweep.estimate import in_words, seconds_of
 from q4engine.sweep.one_run import make_run
 from q4engine.sweep.order import block_order
 from q4engine.sweep.plan_file import Plan
-from q4engine.sweep.results import STATES, Results
+from q4engine.sweep.results import STATES, Results, Run
+from q4engine.sweep.scored_models import score_models
 from q4engine.sweep.stopping import enough, spent
 from q4engine.sweep.type_cache import TypeCache
 
@@ -45,26 +46,38 @@ class Summary:
 
 
 class Sweep:
-    """Runs a plan into its results. ``machine``: facts to keep with each run."""
+    """Runs a plan, of one machine, into its results. ``machine``: facts to keep with each run.
+
+    ``make``: makes a run, as `make_run`, on another machine.
+    """
 
     def __init__(
-        self, plan: Plan, results: Results, types: TypeCache, machine: Mapping[str, Any], listener: Listener
+        self,
+        plan: Plan,
+        results: Results,
+        types: TypeCache,
+        machine: Mapping[str, Any],
+        listener: Listener,
+        make: Callable[..., Run] | None = None,
     ) -> None:
         self._plan = plan
         self._results = results
         self._types = types
         self._machine = machine
         self._listener = listener
-        self._runs = {(run.combination, run.block): run for run in results.runs()}
+        self._make = make
+        here = plan.combinations[0]["machine"]
+        self._runs = {(run.combination, run.block): run for run in results.runs() if run.combination["machine"] == here}
         self._absent: dict[Combination, str] = {}
         self._builds: Mapping[str, Mapping[str, Any]] = {}
+        self._is_prepared = False
 
     def go(self, repeat: Sequence[str] = ()) -> Summary:
         """Makes all runs that are not there, and again those whose state is one of ``repeat``.
 
         Q4Error where results cannot be written: what was made until then is kept.
         """
-        self._prepare()
+        self.prepare()
         self._repeat(repeat)
         ended = ""
         for block in itertools.count():
@@ -84,14 +97,31 @@ class Sweep:
                 self._listener.note(self._told_of(block))
         return self._summary(ended)
 
-    def _prepare(self) -> None:
+    def is_done(self, repeat: Sequence[str]) -> bool:
+        """Whether every run is there that may be wanted."""
+        wanted = ((each, block) for each in self._plan.combinations for block in range(self._plan.pace.blocks))
+        return all(key in self._runs and self._runs[key].state not in repeat for key in wanted)
+
+    def set_aside(self, why: str) -> None:
+        """Nothing more is run, and a line says why."""
+        name = self._plan.combinations[0].text("machine")
+        self._listener.note(
+            f"error: {name}: {why}; its unfinished runs are not made, the same command goes on with them"
+        )
+        self._absent |= dict.fromkeys(self._plan.combinations, why)
+
+    def prepare(self) -> None:
         """Names the plan in the results, and makes builds and types that are wanted before anything is timed."""
-        self._make_builds()
+        if self._is_prepared:
+            return
+        self._is_prepared = True
         paths = {path for each in self._plan.combinations if (path := self._plan.model_path(each)) is not None}
         found = {path.resolve(): path.stat() for path in sorted(paths) if path.is_file()}
         self._results.begin(self._plan.name, self._plan.settings(), found)
+        self._make_builds()
         for each in self._plan.combinations:
-            self._model(each)
+            self.model(each)
+        self._score()
 
     def _make_builds(self) -> None:
         """Builds that do not exist here are said and left out; of one that fails nothing is run."""
@@ -103,7 +133,19 @@ class Sweep:
             self._absent |= {each: why for each in self._plan.combinations if each.text("build") == name}
         self._plan, self._builds = without(self._plan, made), made.facts
 
-    def _model(self, combination: Combination) -> Path | None:
+    def _score(self) -> None:
+        """Perplexities that are wanted and not there yet."""
+        text, known = self._plan.text, self._results.perplexities()
+        if text is None:
+            return
+        models: dict[tuple[str, str], Path] = {}
+        for each in self._plan.combinations:
+            key = each.text("model"), each.text("type")
+            if key not in known and (path := self.model(each)) is not None:
+                models[key] = path
+        self._results.add_perplexities(score_models(text, models, self._plan.pace.timeout, self._listener.note))
+
+    def model(self, combination: Combination) -> Path | None:
         """The file to run. Where there is none the combination is set aside, and a line says so once."""
         path = self._plan.model_path(combination)
         if path is None or combination in self._absent:
@@ -128,13 +170,19 @@ class Sweep:
                 self._run(run.combination, run.block, run.attempt + 1)
 
     def _run(self, combination: Combination, block: int, attempt: int) -> None:
-        model = self._model(combination)
+        model = self.model(combination)
         if combination in self._absent:
             return
         self._listener.at(len(self._runs), self._n_planned(), self._left(), f"block {block + 1}: {combination}")
         time.sleep(self._plan.pace.cooldown)
-        run = make_run(self._plan, combination, model, block, attempt, self._machine)
-        if model is not None and not model.is_file() and self._model(combination) is None:
+        try:
+            run = (self._make or make_run)(self._plan, combination, model, block, attempt, self._machine)
+        except Q4Error as error:
+            if self._make is None:
+                raise
+            self.set_aside(str(error))
+            return
+        if model is not None and not model.is_file() and self.model(combination) is None:
             return  # removed meanwhile: the run says nothing
         if facts := self._builds.get(combination.text("build")):
             run = replace(run, engine={**run.engine, "build": facts})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class TypeCache:
     def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
         self.folder = folder
         self._tell = tell
+        self._turn = threading.Lock()
 
     def path_of(self, source: Path, kind: str) -> Path:
         """Where the model of that type lies, or will. Q4Error where there is no source."""
@@ -33,11 +35,15 @@ class TypeCache:
         if not kind:
             return source
         path = self.path_of(source, kind)
-        if not path.exists():
-            self._tell(f"{source.name}: quantising to {kind}")
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise Q4Error(f"{self.folder}: the folder cannot be made: {error.strerror}") from None
-            quantize_file(source, path, TARGETS[kind], n_threads=default_thread_count())
+        with self._turn:  # several machines may want it
+            if not path.exists():
+                self._make(source, kind, path)
         return path
+
+    def _make(self, source: Path, kind: str, path: Path) -> None:
+        self._tell(f"{source.name}: quantising to {kind}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Q4Error(f"{self.folder}: the folder cannot be made: {error.strerror}") from None
+        quantize_file(source, path, TARGETS[kind], n_threads=default_thread_count())

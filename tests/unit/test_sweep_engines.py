@@ -1,4 +1,4 @@
-"""transformers as an engine of sweeps, driven with a stand-in for it, and where it is not there."""
+"""Engines of sweeps and what they tell besides times: transformers, each token, captures, perplexities."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cli_runs import Cli
 from models.tiny import write_tiny
 
+from analysis.sweep_results import read
+from q4engine.errors import Q4Error
 from q4engine.sweep import transformers_worker
 from q4engine.sweep.results import read_results
+from q4engine.sweep.scored_models import ScoredText, score_models, scored_text
 
 TORCH = """\
 __version__ = "0.0.0"
@@ -86,3 +90,53 @@ def bare_python(folder: Path) -> Path:
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     path.chmod(0o755)
     return path
+
+
+def test_tokens_captures_and_perplexities(tmp_path: Path, q4: Cli) -> None:
+    write_tiny(tmp_path / "tiny.gguf")
+    (tmp_path / "text.txt").write_text("Words that are read. " * 40)
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        "repetitions = 1\nsamples = 1\ntokens = true\ncaptures = true\ncomponents = true\n[axes]\nmodel = 'tiny.gguf'\n"
+        "type = ['', 'q8_0']\nthreads = 1\nprompt = 5\ngenerate = 3\ndepth = 2\n"
+        "[perplexity]\ntext = 'text.txt'\ncontext = 32\nwindows = 2\n"
+    )
+    done = q4("sweep", path)
+    assert done.code == 0 and done.err.count("perplexity") == 2, done.err
+    runs = read_results(tmp_path / "plan.sqlite")
+    assert [[n_past for n_past, _ in run.tokens] for run in runs] == 2 * [[7, 8, 9]]
+    captures = sorted((tmp_path / "plan.sqlite.captures").iterdir())
+    assert len(captures) == 2 and all("# model" in capture.read_text() for capture in captures)
+    results = read(tmp_path / "plan.sqlite")
+    scores = {setup.values["type"]: setup.perplexity for setup in results.setups}
+    assert set(scores) == {"", "q8_0"} and all(value and value > 1 for value in scores.values())
+    assert all(len(by_place) == 3 for by_place in results.tokens.values()) and len(results.tokens) == 2
+    assert "perplexity" not in q4("sweep", path).err  # each is scored once
+    page = tmp_path / "page.html"
+    assert q4("analyse", "sweep", tmp_path / "plan.sqlite", "--html", page).code == 0
+    assert "each token, median of the runs" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"text": 3}, "perplexity.text: found '3', expected a text"),
+        ({"text": "a", "windows": 0}, "perplexity.windows: found '0', expected a whole number from 1"),
+        ({"text": "a", "context": True}, "perplexity.context: found 'True'"),
+        ({"txt": "a"}, "[perplexity]: there is no 'txt'"),
+    ],
+)
+def test_what_is_wrong_with_a_perplexity_is_one_line(given: dict[str, object], message: str) -> None:
+    with pytest.raises(Q4Error) as error:
+        scored_text(given, Path())
+    assert message in str(error.value)
+
+
+def test_a_text_that_cannot_be_scored_is_a_line(tmp_path: Path) -> None:
+    model = write_tiny(tmp_path / "tiny.gguf")
+    (tmp_path / "short").write_text("few")
+    told: list[str] = []
+    for name, message in (("short", "expected at least 512, one window"), ("nowhere", "No such file")):
+        text = ScoredText(tmp_path / name, 512, 1)
+        assert score_models(text, {("tiny.gguf", ""): model}, 100, told.append) == []
+        assert told[-1].startswith("error: tiny.gguf: perplexity: ") and message in told[-1]

@@ -51,7 +51,12 @@ def test_what_an_engine_is_not_told_of_makes_no_further_runs() -> None:
     by_engine = {name: [each for each in found if each["engine"] == name] for name in axes["engine"]}
     assert [len(each) for each in by_engine.values()] == [4, 2, 1]
     assert all(each["features"] is None and each["build"] is None for each in by_engine["llama.cpp"])
-    assert by_engine["mine"][0].as_dict() == dict.fromkeys(NAMES) | {"engine": "mine", "mask": "", "generate": 8}
+    assert by_engine["mine"][0].as_dict() == dict.fromkeys(NAMES) | {
+        "engine": "mine",
+        "mask": "",
+        "generate": 8,
+        "machine": "here",
+    }
 
 
 def test_a_type_is_known_by_any_spelling() -> None:
@@ -184,7 +189,7 @@ def test_plans_of_the_documents_are_plans(repo_root: Path) -> None:
 
 def test_a_command_is_filled_in() -> None:
     engine = engines_of({"mine": {**PROGRAM, "command": ["run", "{{x}}", "-n={generate}", "{model}"]}})["mine"]
-    assert engine.axes == {"engine", "mask", "type", "generate", "model"}
+    assert engine.axes == {"engine", "mask", "machine", "type", "generate", "model"}
     assert engine.words({"generate": 8, "model": Path("a.gguf")}) == ["run", "{x}", "-n=8", "a.gguf"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ from cli_runs import Cli
 from file_limits import files_of_at_most
 from swept import MACHINE, synthetic_plan, write_results
 
+from analysis import sweep_results
 from q4engine.bench.conditions import State
 from q4engine.bench.sustained import Reading
 from q4engine.cpu_time import MachineTime
@@ -22,6 +24,7 @@ from q4engine.sweep import export, stopping
 from q4engine.sweep.doubts import Before, conditions, doubts
 from q4engine.sweep.plan_file import Pace, Plan
 from q4engine.sweep.results import Results, Run, Sample, read_results
+from q4engine.sweep.scored_models import Perplexity
 
 PLAN = synthetic_plan({"threads": [1, 2]}, blocks=2)
 
@@ -116,6 +119,32 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
     sqlite3.connect(path.with_name("new.sqlite")).executescript("PRAGMA user_version = 9")
     with pytest.raises(Q4Error, match="has version 9 of the results' format, expected 2"):
         Results(path.with_name("new.sqlite"))
+
+
+FIRST_VERSION = """
+CREATE TEMP TABLE kept AS SELECT * FROM combinations;
+DROP TABLE combinations; DROP TABLE tokens; DROP TABLE perplexities;
+CREATE TABLE combinations (
+  id INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, engine TEXT NOT NULL, build TEXT, model TEXT, type TEXT,
+  threads INTEGER, mask TEXT, features TEXT, prompt INTEGER, generate INTEGER, depth INTEGER, batch INTEGER);
+INSERT INTO combinations SELECT
+  id, hash, engine, build, model, type, threads, mask, features, prompt, generate, depth, batch FROM kept;
+PRAGMA user_version = 1;
+"""
+
+
+def test_results_of_the_first_version_are_read_and_go_on(path: Path) -> None:
+    with begun(path) as results:
+        results.add(run(0))
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.executescript(FIRST_VERSION)
+    assert read_results(path) == [run(0)]
+    assert [setup.values["machine"] for setup in sweep_results.read(path).setups] == ["here"]
+    with begun(path) as results:
+        results.add(run(1, tokens=((4, 0.5),)))
+        results.add_perplexities([Perplexity("synthetic.gguf", "", 12.0, 0.5, 100)])
+    assert read_results(path) == [run(0), run(1, tokens=((4, 0.5),))]
+    assert sweep_results.read(path).setups[0].values["machine"] == "here"
 
 
 def test_a_full_disk_loses_nothing_that_is_there(path: Path) -> None:

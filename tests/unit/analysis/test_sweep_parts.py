@@ -1,6 +1,8 @@
-"""Charts of a sweep's operations, and laws of speed-up, with known answers."""
+"""Charts of a sweep's operations, tokens and perplexities, with known answers."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from swept import synthetic_plan
@@ -8,6 +10,7 @@ from swept import synthetic_plan
 from analysis.reports import sweep_parts, sweep_report
 from analysis.sweep_results import SweepResults, read
 from q4engine.sweep.results import Results, Run, Sample
+from q4engine.sweep.scored_models import Perplexity
 from q4engine.sweep.sweeping import planned
 
 AXES = {"threads": [1, 2, 4], "prompt": [16, 64], "type": ["q4_0", "q8_0"], "model": ["a.gguf"]}
@@ -31,8 +34,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> SweepResults:
                     engine={"model_size": SIZES[combination.text("type")]},
                     samples=[Sample("prefill", 10, 10 * (shared + 0.02)), Sample("decode", 4, 4 * shared)],
                     components=[Sample(phase, 10, 10 * seconds, name) for phase, name, seconds in parts],
+                    tokens=[(16 + n, 0.001 * (n + 1)) for n in range(3)],
                 )
             )
+        written.add_perplexities(
+            [Perplexity("a.gguf", "q4_0", 20.0, 0.5, 100), Perplexity("a.gguf", "q8_0", 18, 0.5, 9)]
+        )
+        assert written.perplexities() == {("a.gguf", "q4_0"), ("a.gguf", "q8_0")}
     return read(path)
 
 
@@ -61,7 +69,27 @@ def test_laws_of_the_whole(results: SweepResults) -> None:
     assert [row[2] for row in table.rows] == pytest.approx(4 * [20.0])  # 20 of 100 ms
 
 
+def test_each_token_is_a_line(results: SweepResults) -> None:
+    (first, second) = sweep_parts.each_token(results, results.times["decode"])
+    assert len(first.series) == 8 and len(second.series) == 4
+    assert first.series[0].points == ((16.0, 1.0), (17.0, 2.0), (18.0, 3.0))
+    assert list(sweep_parts.each_token(results, results.times["prefill"])) == []
+
+
+def test_what_nothing_beats_in_three_things(results: SweepResults) -> None:
+    assert sweep_parts.unbeaten({0: (1, 5, 1), 1: (2, 4, 1), 2: (2, 5, 1), 3: (3, 5, 0.5), 4: (1, 5, 1)}) == {
+        0,
+        1,
+        3,
+        4,
+    }
+    plot = sweep_parts.quality(results.times["decode"])
+    assert plot is not None and [len(series.points) for series in plot.series] == [4, 8]
+    assert set(plot.series[0].points) == {(80.0, 20.0), (150.0, 18.0)}
+
+
 def test_the_report_has_all_of_it(results: SweepResults) -> None:
-    section = next(each for each in sweep_report.of_sweep(results).sections if each.title == "prefill")
+    section = next(each for each in sweep_report.of_sweep(results).sections if each.title == "decode")
     said = str(section.blocks)
-    assert "laws of speed-up" in said and "speed-up by operation" in said
+    assert "laws of speed-up" in said and "perplexity against size" in said and "each token" in said
+    assert "speed-up by operation" in said and Path(results.path).name == "synthetic.sqlite"
