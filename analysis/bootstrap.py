@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -57,10 +58,24 @@ def resample(
     times_drawn = _times_drawn(len(rows), seed)
     names = [*events, "SECONDS", "TOKENS"]
     constants = {"LINE": float(LINE_BYTES), "SLOTS": float(slots) if slots else None}
-    drawn = (dict(zip(names, map(float, sums), strict=True)) for sums in times_drawn @ rows)
-    outcomes = [formula.evaluate({**sums, **constants}) for sums in drawn]
-    known = [outcome for outcome in outcomes if not isinstance(outcome, Unknown)]
-    return np.array(known) if len(known) >= RESAMPLES // 2 else None
+    known = _values(formula, names, times_drawn @ rows, constants)
+    return known if len(known) >= RESAMPLES // 2 else None
+
+
+def _values(
+    formula: Formula, names: Sequence[str], sums: np.ndarray, constants: Mapping[str, float | None]
+) -> np.ndarray:
+    """The formula of each row of sums, those left out that it does not define."""
+    columns = {**dict(zip(names, sums.T, strict=True)), **constants}
+    if np.isfinite(sums).all() and all(columns.get(name) is not None for name in formula.names):
+        with contextlib.suppress(ZeroDivisionError, FloatingPointError):  # of some row: they are looked at one by one
+            with np.errstate(all="ignore", divide="raise", invalid="raise"):
+                found = np.broadcast_to(formula.of_arrays(columns), len(sums))
+            known: np.ndarray = found[np.isfinite(found)]
+            return known
+    drawn = (dict(zip(names, map(float, row), strict=True)) for row in sums)
+    outcomes = (formula.evaluate({**row, **constants}) for row in drawn)
+    return np.array([outcome for outcome in outcomes if not isinstance(outcome, Unknown)])
 
 
 def _times_drawn(n: int, seed: int) -> np.ndarray:

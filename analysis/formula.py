@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from analysis.errors import AnalysisError
 
@@ -64,8 +65,7 @@ class NoEvidence:
 Outcome = float | NotMeasured | Undefined | NoEvidence
 Unknown = (NotMeasured, Undefined, NoEvidence)
 
-_Values = Mapping[str, "float | None"]
-_Node = Callable[[_Values], float]
+_Node = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,16 @@ class Formula:
         if missing:
             return NotMeasured(missing)
         try:
-            result = self._tree(values)
+            result = self._tree({name: float(values[name] or 0.0) for name in self.names})
         except ZeroDivisionError:
             return Undefined(f"division by zero in {self.text}")
         except OverflowError:
             return Undefined(f"too large a number in {self.text}")
         return result if math.isfinite(result) else Undefined(f"too large a number in {self.text}")
+
+    def of_arrays(self, values: Mapping[str, Any]) -> Any:
+        """The same of NumPy's arrays, one of each name or a number, with its settings for what cannot be computed."""
+        return self._tree(values)
 
 
 def _usable(value: float | None) -> bool:
@@ -217,4 +221,4 @@ def _constant(number: float) -> _Node:
 
 def _named(name: str) -> _Node:
     # evaluate() has checked that every name has a number before any node runs
-    return lambda values: float(values[name] or 0.0)
+    return lambda values: values[name]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 
 from analysis import bootstrap
 from analysis.formula import parse
@@ -53,3 +56,28 @@ def test_equal_steps_give_an_interval_of_one_point() -> None:
     steps = [Step(i, 1, float(i), 1.0, plain(CPU_CYCLES=100, STALL_BACKEND=25)) for i in range(10)]
     low, high = bootstrap.bootstrap(steps, parse("STALL_BACKEND / CPU_CYCLES")) or (0.0, 1.0)
     assert low == high == 0.25
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A / B",
+        "(A - B) / (A + B) * 100",
+        "-A / LINE / SECONDS",
+        "1 - A / SLOTS / B",
+        "A / (B - B)",
+        "3 / 4",
+        "TOKENS / C",
+    ],
+)
+@pytest.mark.parametrize("odd", [None, 0.0, 1e308, math.inf])
+def test_all_draws_at_once_are_those_one_by_one(text: str, odd: float | None) -> None:
+    generator, formula = np.random.default_rng(3), parse(text)
+    sums = generator.uniform(-5, 5, size=(40, 5))
+    if odd is not None:
+        sums[::3, 1] = sums[1::4, 0] = odd
+    names, constants = ["A", "B", "C", "SECONDS", "TOKENS"], {"LINE": 64.0, "SLOTS": 8.0}
+    each = [formula.evaluate({**dict(zip(names, map(float, row), strict=True)), **constants}) for row in sums]
+    expected = [value for value in each if isinstance(value, float)]
+    assert bootstrap._values(formula, names, sums, constants).tolist() == expected
+    assert bootstrap._values(parse("A / NONE"), names, sums, {"NONE": None}).tolist() == []
