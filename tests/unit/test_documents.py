@@ -137,7 +137,9 @@ RUN = {
 }
 """Of which pages commands are run, and what is in those that are."""
 OTHERWISE = (
-    (r"\bmodel\.gguf|\bMODEL\b|\bOTHER\.gguf", "MODEL"),
+    (r"\b(model|MODEL|OTHER)\.gguf|\bMODEL\b", "MODEL"),
+    (r"\bTEXT\.txt", "TEXT -c 32"),
+    (r"-ct([kv]) q8_0", r"-ct\1 f16"),  # the tiny model's heads are too small
     (r"\bprompt\.txt|\bTEXT\b", "TEXT"),
     (r" \[-c 512\] \[--windows N\] \[(.*)\]", r" -c 32 --windows 2 \1"),
     (r"-p …", "-p abc"),
