@@ -13,6 +13,8 @@ def printable(text: str, longest: int = LONGEST_QUOTE) -> str:
     Captures may come from anywhere, so nothing in them may move the cursor or break a message into lines.
     """
     shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    if shown.isprintable():
+        return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
 
 

@@ -33,6 +33,8 @@ _PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(
 LONGEST_LINE = 4096
 MOST_FRAMES = 1024
 """Of a sample; perf itself stops at 127 unless it is told otherwise."""
+MOST_EVENTS = 4096
+"""Each has tables of its own."""
 
 Frame = tuple[str, str]
 """A function's symbol and image."""
@@ -62,6 +64,8 @@ def read(source: Source) -> tuple[list[Sample], list[str]]:
     samples = list(_samples(source, state))
     if not samples:
         raise source.error("no samples of perf script in it")
+    if len({sample.event for sample in samples}) > MOST_EVENTS:
+        raise source.error(f"more than {MOST_EVENTS} events")
     skipped = [f"{state.bad} line(s) skipped, which are not perf script's; the first is line {state.first_bad}"]
     return samples, skipped if state.bad else []
 

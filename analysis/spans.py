@@ -15,6 +15,8 @@ from analysis.phase import Marker, Step
 
 WARMUP_LABELS = ("warmup", "warm-up", "warm_up")
 PREFILL, DECODE = "prefill", "decode"
+MOST_SPANS = 20_000
+"""Each has a verdict of its own: the turns of a chat are far fewer."""
 UNMARKED_TAIL = 1.5
 """A last step longer than this many times its phase's median holds time after the call, not the call alone."""
 
@@ -127,6 +129,8 @@ def _gathered(steps: Sequence[Step], labels: Sequence[str | None], contiguous: b
             if known is None:
                 of_kind[kind] = Span(kind.label, kind.generation, kind.warmup, [], contiguous)
                 spans.append(of_kind[kind])
+                if len(spans) > MOST_SPANS:
+                    raise AnalysisError(f"more than {MOST_SPANS} phases")
             else:
                 known.contiguous = False
         before = kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from analysis import palette
@@ -23,14 +24,14 @@ OTHERS = "all others"
 def of_shares(path: Path, found: Sequence[Share], notes: Sequence[str], top: int) -> Report:
     """found: largest first within each phase and event. top: rows that the text has of each table."""
     cut: dict[tuple[str, str], list[Share]] = {}
+    of_events: dict[str, dict[str, list[Share]]] = {}
     for share in found:
-        cut.setdefault((share.phase, share.event), []).append(share)
-    events = list(dict.fromkeys(event for _, event in cut))
-    leading = events[0] if events else ""
-    hues = {event: _hues(share for share in found if share.event == event) for event in events}
-    charts = [
-        _bars({phase: rows for (phase, of), rows in cut.items() if of == event}, event, hues[event]) for event in events
-    ]
+        rows = of_events.setdefault(share.event, {}).setdefault(share.phase, [])
+        rows.append(share)
+        cut[share.phase, share.event] = rows
+    leading = next(iter(of_events), "")
+    hues = {event: _hues(chain.from_iterable(phases.values())) for event, phases in of_events.items()}
+    charts = [_bars(phases, event, hues[event]) for event, phases in of_events.items()]
     sections = [Section("", charts, in_text=False)]
     sections += [_section(phase, event, rows, top, hues[event]) for (phase, event), rows in cut.items()]
     return Report(

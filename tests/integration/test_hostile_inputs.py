@@ -198,6 +198,11 @@ FILES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
         ),
         "overlap|before",
     ),
+    "samples of 100,000 events": (
+        "analysis.functions",
+        lambda: "".join(f"a 1 [0] {i}.0: 5 ev{i}: ffff f+0x1 (x)\n" for i in range(100_000)),
+        "more than 4096 events",
+    ),
     "symbols without their counter": (
         "analysis.functions",
         lambda: "uid,image,symbol,inlined from\n1,a,main\n2,b,main\n",

@@ -84,6 +84,14 @@ def test_leniency_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         samples(tmp_path, LINE + "words\n" * 3, lenient=True)
 
 
+def test_events_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.perf_script.MOST_EVENTS", 2)
+    other, third = LINE.replace("cycles", "instructions"), LINE.replace("cycles", "own")
+    assert len(samples(tmp_path, LINE + other + LINE)) == 3
+    with pytest.raises(AnalysisError, match="more than 2 events"):
+        samples(tmp_path, LINE + other + third)
+
+
 def test_no_samples(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no samples of perf script in it"):
         samples(tmp_path, "# captured on: today\n")

@@ -56,6 +56,14 @@ def test_guesses_that_are_checked_stay_in_their_generation() -> None:
     assert kinds(*talk[:3], (9, 1, "decode"))[-1] == ("decode", 1, 1)  # the token that was drawn always stays
 
 
+def test_phases_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.spans.MOST_SPANS", 4)
+    turns = [(0, 8, None), (8, 1, None)] * 2
+    assert len(kinds(*turns)) == 4
+    with pytest.raises(AnalysisError, match="more than 4 phases"):
+        kinds(*turns, (0, 8, None))
+
+
 def test_warm_up_belongs_to_no_generation() -> None:
     found = kinds((0, 8, "Warm-up"), (0, 8, "prefill"))
     assert found == [("Warm-up", -1, 1), ("prefill", 0, 1)]
