@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
 
 _MAX_TOKENS = 1 << 20
 _REPETITIONS = 5
+_RANGE = re.compile(r"([0-9]+)-([0-9]+)(?:([+*])([0-9]+))?")
+_MOST_OF_A_RANGE = 1000
 _CAPTURED_TOKENS = 32
 
 _EPILOG = """\
 examples:
   q4engine bench model.gguf                           pp512 and tg128, five times each
   q4engine bench model.gguf -p 128,512 -n 64 -t 1,2,4 -r 10
+  q4engine bench model.gguf -p 128-512+128 -t 1-4     ranges, as llama-bench has them
   q4engine bench model.gguf -p 0 -n 32 -d 0,2048 -o json > result.json
   q4engine bench model.gguf -pg 256,64                a prompt and what follows it as one test
   q4engine bench model.gguf --vs llama-cpp --vs-python ~/venv/bin/python
@@ -146,13 +150,31 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def integers(low: int, high: int) -> Callable[[str], list[int]]:
-    """An argparse type: comma-separated integers from ``low`` to ``high``."""
+    """An argparse type: comma-separated integers from ``low`` to ``high``, and ranges as llama-bench writes them:
+    ``1-4``, ``128-512+128``, ``64-512*2``."""
     single = options.integer(low, high)
 
     def parsed(text: str) -> list[int]:
-        return [single(part) for part in text.split(",")]
+        return [number for part in text.split(",") for number in _range(part, single)]
 
     return parsed
+
+
+def _range(text: str, single: Callable[[str], int]) -> list[int]:
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        return [single(text)]
+    at, last, step = single(found[1]), single(found[2]), int(found[4] or 1)
+    numbers: list[int] = []
+    while at <= last and len(numbers) <= _MOST_OF_A_RANGE:
+        numbers.append(at)
+        at = at * step if found[3] == "*" else at + step
+        if at == numbers[-1]:
+            raise argparse.ArgumentTypeError(f"{shown(text)} does not end, expected a step that leads on")
+    if not 0 < len(numbers) <= _MOST_OF_A_RANGE:
+        count = f"more than {_MOST_OF_A_RANGE} numbers" if numbers else "no number"
+        raise argparse.ArgumentTypeError(f"{shown(text)} has {count}")
+    return numbers
 
 
 def _both(text: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from q4engine.cli.llama_cpp import absent
 from q4engine.errors import shown
 
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"  # what word processors make of one or two hyphens
 _NUMBER = re.compile(r"-?[0-9.]+([eE][+-]?[0-9]+)?|0[xX][0-9a-fA-F]+")
 _LEAST_LIKENESS = 0.7
 
@@ -31,7 +32,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(list(self._whole_names(words)), namespace)
+        found, left = super().parse_known_args(list(self._whole_names(words)), namespace)
+        if left and self._subparsers is None:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         listed = "options" if self._subparsers is None else "commands"
@@ -48,9 +52,12 @@ class Parser(argparse.ArgumentParser):
     def _whole_names(self, words: Sequence[str]) -> Iterator[str]:
         """The words with options as the parser knows them. Usage error for one that it does not."""
         rest = iter(words)
+        taker = ""  # the option that the word before named, where it takes a value
         for word in rest:
             if not _is_option(word):
+                self._check_dash(word)
                 yield word
+                taker = ""
                 if self.passes_on:
                     break
                 if self._subparsers is None:
@@ -64,9 +71,17 @@ class Parser(argparse.ArgumentParser):
             if name.startswith("--"):
                 name = name.replace("_", "-")
             if name not in self._option_string_actions and not self._has_value(word):
-                self.error(self._unknown(name))
+                self.error(self._unknown(name, taker))
+            action = self._option_string_actions.get(name)
+            taker = name if action is not None and action.nargs is None and not equals else ""
             yield f"{name}{equals}{value}"
         yield from rest
+
+    def _check_dash(self, word: str) -> None:
+        if word[:1] and word[0] in _DASHES:
+            for name in (f"--{word[1:]}", f"-{word[1:]}"):
+                if name.partition("=")[0] in self._option_string_actions:
+                    self.error(f"{shown(word)} begins with U+{ord(word[0]):04X} for a hyphen, did you mean {name}?")
 
     def _check_command(self, word: str) -> None:
         known = next(list(action.choices or ()) for action in self._actions if isinstance(action.choices, dict))
@@ -79,13 +94,16 @@ class Parser(argparse.ArgumentParser):
         action = self._option_string_actions.get(word[:2])
         return action is not None and action.nargs is None and _NUMBER.fullmatch(word[2:]) is not None
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: str, taker: str) -> str:
         command = self.prog.rpartition(" ")[2]
         found = absent(command, name)
         if found is not None:
             return f"{name} is llama.cpp's option for {found.what}, which is not there: {found.advice}"
         if f"-{name}" in self._option_string_actions:
             return f"there is no option {name}, did you mean -{name}?"
+        whole, number = re.fullmatch(r"(.*?)([0-9.]*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+        if number and whole in self._option_string_actions:
+            return f"there is no option {name}, did you mean {whole} {number}?"
         known = [option for option, action in self._option_string_actions.items() if action.help != argparse.SUPPRESS]
         close = difflib.get_close_matches(name, known, 1, _LEAST_LIKENESS)
         if close:
@@ -93,7 +111,8 @@ class Parser(argparse.ArgumentParser):
         short = self._option_string_actions.get(name[:2])
         if name[1] != "-" and short is not None and short.nargs is None:
             return f"there is no option {shown(name)[1:-1]}: the value of {name[:2]} stands apart from it"
-        return f"there is no option {shown(name)[1:-1]}"
+        as_value = f"; as the value of {taker} it is written {taker}={shown(name)[1:-1]}" if taker else ""
+        return f"there is no option {shown(name)[1:-1]}{as_value}"
 
 
 def _is_option(word: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from q4engine.errors import Q4Error
+from q4engine.errors import Q4Error, shown
 from q4engine.sampling import gbnf
 from q4engine.tokenizer.vocabulary import TokenType
 
@@ -66,7 +66,7 @@ class Grammar:
             check_steps(parsed, name)
             schema = llguidance.LLMatcher.grammar_from_json_schema(parsed, overrides=_JSON)
         except (ValueError, RecursionError) as error:
-            raise Q4Error(f"{name}: is no JSON schema: {_first_line(str(error))}") from None
+            raise Q4Error(f"{name}: is no JSON schema: {_one_line(str(error))}") from None
         return cls(_matcher(llguidance, schema, tokenizer), tokenizer.stop_ids, name)
 
     def begin(self) -> None:
@@ -106,7 +106,7 @@ class Grammar:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise Q4Error(f"{self._name}: {_first_line(self._matcher.get_error())}")
+            raise Q4Error(f"{self._name}: {_one_line(self._matcher.get_error())}")
 
 
 class _Words:
@@ -198,5 +198,9 @@ def _matcher(llguidance: Any, grammar: str, tokenizer: Tokenizer) -> Any:
     return made.result()
 
 
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["failed"])[0]
+def _one_line(text: str) -> str:
+    """Of a library's error; one about a pattern shows it, marks a place below it and says what is wrong last."""
+    first, *more = text.strip().splitlines() or ["failed"]
+    if more and first.endswith(":"):
+        return f"{first} {shown(more[0].strip())}: {more[-1].removeprefix('error: ')}"
+    return first

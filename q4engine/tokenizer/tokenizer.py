@@ -104,7 +104,10 @@ class Tokenizer:
                     piece = piece.lstrip(_C_SPACE)
                     if not piece:
                         continue
-                ids += self._model.encode(piece, after_special, None if most is None else max(most - len(ids), 0))
+                try:
+                    ids += self._model.encode(piece, after_special, None if most is None else max(most - len(ids), 0))
+                except TooManyTokensError as error:
+                    raise TooManyTokensError(len(ids) + error.at_least, most or 0) from None
             if most is not None and len(ids) > most:
                 raise TooManyTokensError(len(ids), most)
             after_special = isinstance(piece, int)

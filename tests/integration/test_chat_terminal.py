@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,6 +208,45 @@ def test_ctrl_c_at_the_mark(chats: Chats) -> None:
     talk.ready()
     talk.type("C-c")
     talk.wait("^ended 130$")
+
+
+def test_questions_are_searched_and_long_ones_wrapped(chats: Chats) -> None:
+    talk = chats("-n", "1")
+    for n, question in enumerate(("first", "second"), 1):
+        talk.type(question, "Enter")
+        talk.wait("^> (first|second)$", n)
+        talk.ready()
+    talk.type("C-r", "fir")
+    talk.wait("^> first$", 2)
+    talk.type("Enter")
+    talk.wait(r"^> first\s*\Z")  # without the line of the search
+    talk.type("C-c", "C-r", "sec")
+    talk.wait("^> second$", 2)
+    talk.type("C-c")
+    talk.ready()
+    talk.type("x" * 150)
+    talk.wait("^> x{97,98}\n  x{52,53}$")
+    talk.type("C-c", "C-d")
+    talk.wait("^ended 0$")
+
+
+def test_ctrl_z_at_the_mark(chats: Chats, model: Path) -> None:
+    shell = chats.start(["bash", "--norc", "-i"], PS1="shell: ")
+    shell.wait("^shell:")
+    words = [sys.executable, "-m", "q4engine", "run", str(model), "-t", "1", "-n", "1"]
+    shell.type(f"clear; {shlex.join(words)}", "Enter")
+    shell.ready()
+    shell.type("half")
+    shell.wait("^> half$")
+    shell.type("C-z")
+    shell.wait(r"^\[1\]\+ +Stopped")
+    shell.type("fg", "Enter")
+    shell.wait("^> half\\s*\\Z")
+    shell.type(" a question", "Enter")
+    shell.wait("^> half a question$")
+    shell.ready()
+    shell.type("C-d")
+    shell.wait("^shell:\\s*\\Z")
 
 
 def test_an_answer_that_the_context_cuts_short_and_the_next_question(chats: Chats) -> None:

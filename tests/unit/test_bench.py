@@ -24,6 +24,7 @@ from q4engine.bench.statistics import deviation, drift_percent, mean, median
 from q4engine.bench.tables import Markdown, Row, as_dict, csv_lines, to_json
 from q4engine.bench.targets import random_tokens
 from q4engine.cli import main
+from q4engine.cli.bench import integers
 from q4engine.cpu_time import MachineTime
 from q4engine.engine import Engine
 
@@ -329,6 +330,12 @@ def test_others_are_what_is_neither_ours_nor_a_peers() -> None:
         (["m.gguf", "-p", "0", "-n", "0"], "nothing to measure"),
         (["m.gguf", "-p", "1,x"], "-p/--n-prompt: 'x' is no integer"),
         (["m.gguf", "-p", ""], "'' is no integer"),
+        (["m.gguf", "-p", "64-512*1"], "'64-512*1' does not end, expected a step that leads on"),
+        (["m.gguf", "-p", "0-9+0"], "'0-9+0' does not end, expected a step that leads on"),
+        (["m.gguf", "-p", "9-1"], "'9-1' has no number"),
+        (["m.gguf", "-p", "1-9999"], "'1-9999' has more than 1000 numbers"),
+        (["m.gguf", "-p", "1-4/2"], "'1-4/2' is no integer"),
+        (["m.gguf", "-t", "1-300"], "'300' is out of range"),
         (["m.gguf", "-t", "0"], "'0' is out of range, expected 1 to 256"),
         (["m.gguf", "-n", "-1"], "-n"),
         (["m.gguf", "-d", "1048577"], "out of range"),
@@ -353,6 +360,13 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_ranges_are_llama_benchs() -> None:
+    numbers = integers(0, 4096)
+    assert numbers("1-4") == [1, 2, 3, 4] and numbers("7-7") == [7]
+    assert numbers("128-512+128,5") == [128, 256, 384, 512, 5]
+    assert numbers("64-600*2") == [64, 128, 256, 512]
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,9 @@ import pytest
 from cli_runs import Cli, Terminal
 from models.tiny import write_tiny
 
-from q4engine.cli.chat import chat
-from q4engine.cli.chat.commands import COMMANDS, messages_of
-from q4engine.cli.chat.questions import history_path
+from q4engine.cli.chat import Chat, chat
+from q4engine.cli.chat.commands import COMMANDS, messages_of, obey
+from q4engine.cli.chat.questions import Lines, history_path
 from q4engine.cli.chat.talk import Talk
 from q4engine.conversation import Conversation, Message
 from q4engine.engine import Engine
@@ -246,6 +246,13 @@ def test_what_cannot_be_asked_changes_nothing(engine: Engine) -> None:
     assert talk.messages == [{"role": "system", "content": "be brief"}]
 
 
+def test_an_answer_that_stands_first_is_forgotten_as_any_turn(engine: Engine) -> None:
+    talk = Talk(talks(engine, n_ctx=64), 4, "be brief")
+    talk.messages += [{"role": "assistant", "content": "0123456789" * 9}]
+    assert talk.ask("abc")[1] == 1
+    assert talk.messages == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "abc"}]
+
+
 # ---- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +282,32 @@ def test_commands_change_the_talk(
     assert "note: with --temp 0 the same question has the same answer\n" in err
     assert typed.read() == "never\n"
     assert json.loads(file.read_text())["messages"] == conversation.asked[4][:-1]
+
+
+def test_where_nothing_is_said_the_answer_before_stays(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("abc\n"))
+    conversation = talks(engine)
+    talking = Chat(options(), Talk(conversation, 2, None), Lines())
+    talking.run(None)
+    before = list(talking.talk.messages)
+    talking.talk.n_predict = 0
+    obey(talking, "/regen")
+    assert talking.talk.messages == before and len(before) == 2
+    err = capsys.readouterr().err
+    assert "(nothing was said; the question is taken back)\n(the answer that was there stays)\n" in err
+
+
+def test_what_a_file_brings_along_does_not_steer_the_terminal(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    saved = tmp_path / "talk.json"
+    saved.write_text('[{"role": "user", "content": "a\\u0007"}, {"role": "assistant", "content": "b\\u001b[31mc"}]')
+    monkeypatch.setattr(sys, "stdin", Terminal(f"/load {saved}\n/undo\n"))
+    chat(options(), talks(engine), None)
+    err = capsys.readouterr().err
+    assert "the last one: b\\x1b[31mc\n" in err and "taken back: a\\x07\n" in err
 
 
 def test_a_talk_is_saved_over_nothing_that_the_run_reads_or_writes(tmp_path: Path, q4: Cli) -> None:

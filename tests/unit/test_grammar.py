@@ -230,6 +230,10 @@ def test_mistakes_of_the_command(q4: Cli, tiny: Path, tmp_path: Path, monkeypatc
         (("--grammar", "root ::= ("), "error: --grammar: line 1: expected )"),
         (("--grammar", "nowhere.gbnf"), "error: nowhere.gbnf: cannot be read: No such file or directory\n"),
         (("--json-schema", "{"), "error: --json-schema: is no JSON schema: "),
+        (
+            ("--json-schema", '{"type": "string", "pattern": "(a"}'),
+            "error: --json-schema: regex parse error: '(a': unclosed group\n",
+        ),
     ):
         result = q4("run", tiny, "-p", "abc", *words)
         assert result.code == 1 and result.err.startswith(message) and result.err.count("\n") == 1

@@ -72,13 +72,13 @@ class Chat:
         """Asks what was typed."""
         self.ask(self.args.in_prefix + text + self.args.in_suffix)
 
-    def ask(self, question: str) -> None:
-        """Shows the answer. What goes wrong costs this question alone, and is one line."""
+    def ask(self, question: str) -> bool:
+        """Shows the answer; False where there is none. What goes wrong costs this question alone, and is one line."""
         try:
             self.generation, forgotten = self.talk.ask(question)
         except Q4Error as error:
             note(f"error: {error}")
-            return
+            return False
         if forgotten:
             self._told_nearly_full = False
             turns = "the oldest turn is" if forgotten == 1 else f"the {forgotten} oldest turns are"
@@ -93,8 +93,12 @@ class Chat:
             note(f"error: {error}")
         kept = self.talk.answered("".join(parts))
         if self._interrupted:
-            note("(stopped; what was said stays)" if kept else "(stopped; the question is taken back)")
+            # behind what was said there is a line end already, behind the terminal's ^C alone there is none
+            note("(stopped; what was said stays)" if kept else "\n(stopped; the question is taken back)")
+        elif not kept:
+            note("(nothing was said; the question is taken back)")
         self._tell_of_context(self.generation.stop_reason == "context full")
+        return kept
 
     def _tell_of_context(self, full: bool) -> None:
         """A full context is announced before it happens, and an answer that it cut short is said to be one."""

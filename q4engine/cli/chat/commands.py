@@ -14,7 +14,7 @@ from analysis import outputs
 from analysis.terminal import shortened
 from q4engine.cli.chat.talk import Talk
 from q4engine.cli.observing import conflict_with_run
-from q4engine.cli.options import note
+from q4engine.cli.options import note, printable
 from q4engine.conversation import Message
 from q4engine.errors import Q4Error, shown
 
@@ -28,7 +28,7 @@ class Chat(Protocol):
     args: argparse.Namespace
     talk: Talk
 
-    def ask(self, question: str) -> None: ...
+    def ask(self, question: str) -> bool: ...
 
 
 class Leave(Exception):
@@ -75,7 +75,7 @@ def obey(chat: Chat, line: str) -> None:
 
 def beginning(text: str) -> str:
     """Of a text, as one line."""
-    return shortened(" ".join(text.split()), 60)
+    return shortened(printable(" ".join(text.split())), 60)
 
 
 def _help(chat: Chat, _: str) -> None:
@@ -159,12 +159,15 @@ def messages_of(path: Path) -> list[Message]:
 
 
 def _regen(chat: Chat, _: str) -> None:
+    before = list(chat.talk.messages)
     question = chat.talk.take_back()
     if question is None:
         raise Q4Error("there is no question to answer again")
     if chat.args.temperature == 0:
         note("note: with --temp 0 the same question has the same answer")
-    chat.ask(question)
+    if not chat.ask(question):
+        chat.talk.messages = before
+        note("(the answer that was there stays)")
 
 
 def _undo(chat: Chat, _: str) -> None:

@@ -55,7 +55,11 @@ class Lines:
         shown = sys.stdout if sys.stdout.isatty() else sys.stderr
         shown.write(mark)
         shown.flush()
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:
+            shown.write("\n")  # behind the terminal's ^C
+            raise
         if not line:
             raise EOFError
         return line.removesuffix("\n")
@@ -76,11 +80,12 @@ class Edited:
         commands = [f"/{name}" for name in COMMANDS]
         self._session: PromptSession[str] = PromptSession(
             multiline=True,
-            prompt_continuation=_MARK_GOES_ON,
+            prompt_continuation=lambda width, number, wrapped: " " * width if wrapped else _MARK_GOES_ON,
             key_bindings=_keys(multiline),
             history=_history(),
             completer=WordCompleter(commands, sentence=True),
             complete_while_typing=False,
+            enable_suspend=True,
             style=Style.from_dict({"": "ansicyan", "mark": "bold ansicyan"}),
         )
 
@@ -135,11 +140,13 @@ def _is_command(text: str) -> bool:
 
 
 def _keys(multiline: bool) -> KeyBindings:
+    from prompt_toolkit.filters import is_searching
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
+    typing = ~is_searching  # Ctrl-R has a line of its own, and keys for it
 
-    @keys.add("enter")
+    @keys.add("enter", filter=typing)
     def enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         marked = buffer.document.is_cursor_at_the_end and buffer.text.endswith("\\")
@@ -150,14 +157,14 @@ def _keys(multiline: bool) -> KeyBindings:
         else:
             buffer.insert_text("\n")
 
-    @keys.add("escape", "enter")
+    @keys.add("escape", "enter", filter=typing)
     def the_other(event: KeyPressEvent) -> None:
         if multiline:
             event.current_buffer.validate_and_handle()
         else:
             event.current_buffer.insert_text("\n")
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=typing)
     def interrupt(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.reset()

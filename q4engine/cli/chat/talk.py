@@ -90,7 +90,8 @@ class Talk:
             limit = self.n_ctx if not forgotten else int(_AFTER_FORGETTING * self.n_ctx)
             turns = self._turns()
             kept = self._n_kept(turns)
-            first, *later = turns[kept:]
+            first = turns[kept] if kept else int(self.system is not None)  # what stands before a question goes first
+            later = [at for at in turns if at > first]
             try:
                 tokens = self.conversation.tokens_of(self.messages)
                 if len(tokens) + reserve <= limit or (not later and len(tokens) < self.n_ctx):
