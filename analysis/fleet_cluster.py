@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -117,7 +118,7 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
     """A client of the cluster, or of one that ends with this block."""
     from distributed import Client, LocalCluster
 
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, _left_at_once(stack):
         if scheduler:
             try:
                 client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
@@ -132,6 +133,23 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
             client = Client(cluster, set_as_default=False)
             stack.callback(_closed, client)
         yield client
+
+
+@contextlib.contextmanager
+def _left_at_once(stack: contextlib.ExitStack) -> Iterator[None]:
+    """Where a Ctrl-C ends the block, nothing is closed in order, which takes seconds: our own processes are ended."""
+    from distributed.deploy.spec import SpecCluster
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        stack.pop_all()
+        for cluster in list(SpecCluster._instances):  # one that is not made yet too
+            cluster.shutdown_on_close = False  # at exit, which waits ten seconds for it
+            for worker in cluster.workers.values():
+                with contextlib.suppress(ProcessLookupError, TypeError):  # ended already, or not begun
+                    os.kill(worker.pid, signal.SIGKILL)
+        raise
 
 
 def _closed(client: Any) -> None:
@@ -187,6 +205,9 @@ _LOGGERS = ("distributed", "tornado", "asyncio")
 def _quiet() -> Iterator[None]:
     """Dask's own log lines left out, here and in processes started here: what matters is told in one line by us."""
     told = {f"DASK_LOGGING__{name.upper()}": "critical" for name in _LOGGERS}
+    # what a signal ends leaves semaphores, which a process of Python's own takes away and tells of
+    own = [os.environ["PYTHONWARNINGS"]] if os.environ.get("PYTHONWARNINGS") else []
+    told["PYTHONWARNINGS"] = ",".join([*own, "ignore:resource_tracker:UserWarning"])
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     import distributed  # noqa: F401 - sets the levels of its loggers when it is first loaded
