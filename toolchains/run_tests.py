@@ -29,6 +29,8 @@ from qemu import require_qemu
 
 KILLS = "40"  # of each command that writes
 GRAMMAR_SEEDS = "100"  # of each grammar
+# Tests on this machine: by as many processes as there are CPUs, neighbours by the same one while there are enough.
+_PYTEST = ("-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal", "--durations=20")
 # Plugins that only slow the emulated interpreter down.
 _GUEST_PYTEST = ("-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib --strict-markers -ra -q")
 
@@ -53,11 +55,11 @@ def run_kernels() -> list[Result]:
 
 
 def run_python() -> list[Result]:
-    return [Check("pytest", [sys.executable, "-m", "pytest", "-m", "not long"]).run()]
+    return [Check("pytest", [sys.executable, *_PYTEST, "-m", "not long"]).run()]
 
 
 def run_long() -> list[Result]:
-    pytest = [sys.executable, "-m", "pytest"]
+    pytest = [sys.executable, *_PYTEST]
     return [
         Check("pytest, long tests", [*pytest, "-m", "long"]).run(),
         Check("pytest, many kills", [*pytest, "tests/integration/test_kills.py"], env={"Q4_KILLS": KILLS}).run(),

@@ -36,8 +36,8 @@ FUZZED = ("plans", "calls")
 # Unit tests that never enter the native core, or only to open a model's file, as many others do.
 ELSEWHERE = (
     "annotate*", "chat_template*", "cli", "cli_co*", "cli_llama_cpp", "conversion", "convert*", "cpu*", "doctor",
-    "gbnf", "hf_config", "house_rules", "hub", "memory_nodes", "models_for_tests", "power", "sustained", "sweep*",
-    "tokenizer*", "tuned",
+    "documents", "gbnf", "hf_config", "house_rules", "hub", "mcp", "memory_nodes", "models_for_tests", "power",
+    "sustained", "sweep*", "tokenizer*", "tuned",
 )  # fmt: skip
 # … and of those with many cases so many, spread over them: each takes ten times its time.
 MOST_CASES = {"Q4_MOST_CASES": "4"}
@@ -60,6 +60,7 @@ OPTIONS_OF_PYTHON = {
     # What was freed stays out of use, but not much of it: the fuzzer holds its targets to some memory. What a limit
     # refuses is no memory, as without sanitizers, and not the end.
     "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=1",
+    "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0",  # the fuzzer's cases run in forked children
     "PYTHONMALLOC": "malloc",
     "OPENBLAS_NUM_THREADS": "1",  # NumPy's own threads are not looked at, so what they hand over looks like a race
     "PYTHONSAFEPATH": "1",  # processes that tests start must not find the sources, which lack the module
