@@ -72,7 +72,10 @@ def run_long() -> list[Result]:
 
 
 def run_sanitizers() -> list[Result]:
-    return [sanitize.check_kernels(build) for build in (sanitize.MEMORY, sanitize.THREAD)]
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        return list(
+            pool.map(lambda build: sanitize.check_kernels(build, show=False), (sanitize.THREAD, sanitize.MEMORY))
+        )
 
 
 def guest_checks(build: CrossBuild) -> list[Check]:
