@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from host import prefer_own_tools
 
+# Reports are as wide as they are in files, wherever the tests are started; processes of pytest-xdist have 80 columns.
+os.environ.pop("COLUMNS", None)
+
 REPO = Path(__file__).resolve().parent.parent
 SMOLLM2 = REPO / ".models" / "smollm2-135m-instruct-q4_0.gguf"
 ON_ARM = platform.machine() in ("aarch64", "arm64")

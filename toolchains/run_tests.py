@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,8 +29,6 @@ from qemu import require_qemu
 
 KILLS = "40"  # of each command that writes
 GRAMMAR_SEEDS = "100"  # of each grammar
-# Tests on this machine: by as many processes as there are CPUs, neighbours by the same one while there are enough.
-_PYTEST = ("-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal", "--durations=20")
 # Plugins that only slow the emulated interpreter down.
 _GUEST_PYTEST = ("-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib --strict-markers -ra -q")
 
@@ -54,20 +52,22 @@ def run_kernels() -> list[Result]:
     return [Check("C kernel tests", [BUILD / "native" / "q4_kernel_test"]).run()]
 
 
+def check_pytest(name: str, *words: str, env: Mapping[str, str] | None = None) -> Result:
+    """Tests on this machine: by as many processes as there are CPUs, neighbours by one while there are enough."""
+    processes = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal")
+    return Check(name, [sys.executable, "-m", "pytest", *processes, "--durations=20", *words], env=env or {}).run()
+
+
 def run_python() -> list[Result]:
-    return [Check("pytest", [sys.executable, *_PYTEST, "-m", "not long"]).run()]
+    return [check_pytest("pytest", "-m", "not long")]
 
 
 def run_long() -> list[Result]:
-    pytest = [sys.executable, *_PYTEST]
+    texts = ("tests/unit/test_grammar.py", "-k", "what_is_generated")
     return [
-        Check("pytest, long tests", [*pytest, "-m", "long"]).run(),
-        Check("pytest, many kills", [*pytest, "tests/integration/test_kills.py"], env={"Q4_KILLS": KILLS}).run(),
-        Check(
-            "pytest, many texts by grammars",
-            [*pytest, "tests/unit/test_grammar.py", "-k", "what_is_generated"],
-            env={"Q4_GRAMMAR_SEEDS": GRAMMAR_SEEDS},
-        ).run(),
+        check_pytest("pytest, long tests", "-m", "long"),
+        check_pytest("pytest, many kills", "tests/integration/test_kills.py", env={"Q4_KILLS": KILLS}),
+        check_pytest("pytest, many texts by grammars", *texts, env={"Q4_GRAMMAR_SEEDS": GRAMMAR_SEEDS}),
     ]
 
 
