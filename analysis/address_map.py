@@ -1,4 +1,4 @@
-"""The file of `q4engine run --address-map`: which addresses are which tensor, the KV cache or activations."""
+"""The file of `--address-map` (`q4engine run`, `watch`): which addresses are which tensor, KV cache or activations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_map(path: Path) -> AddressMap:
     ranges: list[tuple[int, Range]] = []
     for row, line in source.lines():
         if row == 1 and line != HEAD:
-            raise source.error(f"is no map of q4engine run --address-map: it begins with '{printable(line)}'", 1)
+            raise source.error(f"is no map of --address-map: it begins with '{printable(line)}'", 1)
         if line.startswith("#") or line == "start,end,kind,name":
             continue
         match = _LINE.fullmatch(line)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("file", type=file, metavar="SAMPLES", help="`perf script` or `perf mem report -D` as text")
     parser.add_argument(
-        "--address-map", type=file, required=True, metavar="FILE", help="of `q4engine run --address-map`, the same run"
+        "--address-map", type=file, required=True, metavar="FILE", help="of `q4engine run` or `watch`, the same run"
     )
     parser.add_argument("--markers", type=file, metavar="FILE", help="markers file of `q4engine run --markers`")
     parser.add_argument("--offset", type=finite, default=0.0, metavar="SECONDS", help="added to the samples' times")

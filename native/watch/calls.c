@@ -108,6 +108,8 @@ static void log_end(uint64_t call, int status, uint64_t own) {
     q4_watch_here.operation = NULL;
     if (slot && slot->counts && q4_watch_here.call)
         log_counts(call, slot->counts);
+    if (slot && q4_watch_here.called_graph && status == 0)
+        q4_watch_tell_unseen(slot, q4_watch_here.called_graph);
     end.own = own + q4_stamp(q4_watch.ticking) - end.ticks;
     q4_watch_log(Q4_WATCH_END, &end, sizeof end, NULL, 0);
 }
@@ -181,6 +183,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     q4_watch_next_graph(slot);
     q4_watch_refresh(&slot->log, Q4_WATCH_LOG, slot->number);
     call.call = q4_watch_here.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1;
+    q4_watch_here.called_graph = graph;
     q4_watch_here.operation = NULL;
     atomic_fetch_add(&q4_watch.n_graphs, 1);
     if (q4_watch.n_groups && slot->counts == NULL)
@@ -198,5 +201,6 @@ void q4_watch_graph_end(int status) {
     if (q4_watch_here.call)
         log_end(q4_watch_here.call, status, outer.own);
     q4_watch_here.call = 0;
+    q4_watch_here.called_graph = NULL;
     errno = error;
 }

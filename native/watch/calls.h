@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
-// llama_decode takes this by value. Source: llama.h, of this form since September 2024.
+// llama_decode takes this by value, and other versions a longer one: x86-64 passes it on the stack and AArch64 as the
+// address of a copy there, so what lies behind these fields can always be read, and is handed on with them.
+// Source: llama.h, of this form since October 2024, with three numbers more (of 4 bytes each) before.
 struct llama_batch {
     int32_t n_tokens;
     int32_t *token;
@@ -15,6 +17,7 @@ struct llama_batch {
     int32_t *n_seq_id;
     int32_t **seq_id;
     int8_t *logits;
+    uint64_t behind[4];
 };
 
 // Around a call of the program into llama.cpp; calls within it are part of it. Returns whether this is the outermost.

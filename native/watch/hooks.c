@@ -71,23 +71,46 @@ static void begin(const void *node, const void *second) {
 
 static bool watched(void) { return q4_watch.operations && atomic_load_explicit(&q4_watch.ready, memory_order_acquire); }
 
-EXPORT bool ggml_cpu_extra_compute_forward(void *params, void *node) {
-    static q4_watch_real_cache cache;
-    bool (*real)(void *, void *);
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    if (watched())
-        begin(node, NULL);
-    return real && real(params, node);
+// These two are no public functions, so another version may give them other arguments. All that may come in registers
+// is handed on, with what returns; and the first time it is seen whether the arguments are nodes of the call's graph.
+typedef uintptr_t forward(void *, void *, void *, void *, void *, void *);
+
+enum form { NOT_SEEN, KNOWN, ANOTHER };
+
+static bool is_known(_Atomic enum form *form, const char *name, const void *node, const void *second) {
+    enum form seen = atomic_load_explicit(form, memory_order_relaxed);
+    if (seen != NOT_SEEN || q4_watch_here.called_graph == NULL) // other threads look into no node
+        return seen != ANOTHER;
+    void *graph = q4_watch_here.called_graph;
+    bool known = q4_watch_is_of_graph(graph, node) && (second == NULL || q4_watch_is_of_graph(graph, second));
+    atomic_store(form, known ? KNOWN : ANOTHER);
+    if (!known) {
+        q4_watch_note("unknown", name);
+        q4_watch.operations = false;
+    }
+    return known;
 }
 
-EXPORT void ggml_compute_forward_rms_norm_mul_fused(const void *params, void *norm, void *mul) {
+EXPORT forward ggml_cpu_extra_compute_forward, ggml_compute_forward_rms_norm_mul_fused;
+
+uintptr_t ggml_cpu_extra_compute_forward(void *params, void *node, void *c, void *d, void *e, void *f) {
     static q4_watch_real_cache cache;
-    void (*real)(const void *, void *, void *);
+    static _Atomic enum form form;
+    forward *real;
     *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    if (watched())
+    if (watched() && is_known(&form, __func__, node, NULL))
+        begin(node, NULL);
+    return real ? real(params, node, c, d, e, f) : 0;
+}
+
+uintptr_t ggml_compute_forward_rms_norm_mul_fused(void *params, void *norm, void *mul, void *d, void *e, void *f) {
+    static q4_watch_real_cache cache;
+    static _Atomic enum form form;
+    forward *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (watched() && is_known(&form, __func__, norm, mul))
         begin(norm, mul);
-    if (real)
-        real(params, norm, mul);
+    return real ? real(params, norm, mul, d, e, f) : 0;
 }
 
 EXPORT void ggml_barrier(void *pool) {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define Q4_WATCH_MAGIC "q4watch"
-#define Q4_WATCH_VERSION 2
+#define Q4_WATCH_VERSION 3
 #define Q4_WATCH_HEAD_BYTES 4096
 #define Q4_WATCH_BLOCK_BYTES (512 << 10)
 

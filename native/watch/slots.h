@@ -21,6 +21,7 @@ struct q4_watch_slot {
     uint64_t n_operations;      // recorded
     struct q4_watch_seen *seen; // of a slot that makes calls: nodes by their addresses, then in the order of a graph
     size_t n_seen, n_order, at; // n_order: nodes of the graph before, at: of the present one so far
+    bool described;             // a node of the present graph was, anew
     struct q4_pmu *pmu;         // counters on the thread that has the slot
     uint64_t *past_counts;      // of threads that had it before
     uint64_t *counts;           // of all threads when the call began
@@ -37,6 +38,7 @@ struct q4_watch_thread {
     bool waited;                          // at a barrier since the operation began
     uint64_t graph;                       // the last one that it took part in
     uint64_t call;                        // whose caller it is, 0: of none
+    void *called_graph;                   // of that call
 };
 
 extern _Thread_local struct q4_watch_thread q4_watch_here;
@@ -44,9 +46,9 @@ extern _Thread_local struct q4_watch_thread q4_watch_here;
 // The library as a whole. ready: a file is there.
 struct q4_watch_state {
     _Atomic bool ready;
-    _Atomic bool noted; // what the process is
-    bool operations;    // a record of each
-    bool op_counts;     // and what it counted
+    _Atomic bool noted;      // what the process is
+    _Atomic bool operations; // a record of each
+    bool op_counts;          // and what it counted
     bool ticking;
     _Atomic uint64_t n_calls, n_graphs;
     struct q4_pmu_group groups[Q4_PMU_MAX_GROUPS];

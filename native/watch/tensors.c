@@ -33,6 +33,8 @@ static struct {
     void (*release)(void *context);
     void *(*new_tensor)(void *context, int type, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3);
     void *(*mul_mat)(void *context, void *a, void *b);
+    int (*n_nodes)(void *graph); // these two may be missing
+    void *(*graph_node)(void *graph, int i);
 } ggml;
 
 // Where a tensor's fields are, in bytes. Found in tensors that ggml makes for us, so that no version's layout is taken
@@ -70,6 +72,8 @@ static bool find_functions(const void *caller) {
             all = false;
         }
     }
+    *(void **)&ggml.n_nodes = q4_watch_symbol("ggml_graph_n_nodes", caller);
+    *(void **)&ggml.graph_node = q4_watch_symbol("ggml_graph_node", caller);
     return all;
 }
 
@@ -176,9 +180,9 @@ static size_t line(char *text, size_t size, const char *role, const char *tensor
     memcpy(&type, tensor + field.type, sizeof type);
     const char *type_name = ggml.type_name(type);
     const int64_t *ne = ne_of(tensor);
-    int n = snprintf(text, size, "%s\t%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%zu\n", role, ggml.op_desc(tensor), name,
-                     type_name ? type_name : "?", (long long)ne[0], (long long)ne[1], (long long)ne[2],
-                     (long long)ne[3], ggml.nbytes(tensor));
+    int n = snprintf(text, size, "%s\t%s\t%s\t%s\t%lld\t%lld\t%lld\t%lld\t%zu\t%llu\n", role, ggml.op_desc(tensor),
+                     name, type_name ? type_name : "?", (long long)ne[0], (long long)ne[1], (long long)ne[2],
+                     (long long)ne[3], ggml.nbytes(tensor), (unsigned long long)(uintptr_t)ggml.get_data(tensor));
     return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
 }
 
@@ -204,6 +208,7 @@ uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void 
     if (second)
         n += lines(text + n, sizeof text / 2, "then", second);
     q4_watch_log(Q4_WATCH_NODE, &address, sizeof address, text, n);
+    slot->described = true;
     return address;
 }
 
@@ -212,6 +217,63 @@ void q4_watch_next_graph(struct q4_watch_slot *slot) {
         memset(&slot->seen[SEEN + slot->at], 0, (slot->n_order - slot->at) * sizeof *slot->seen);
     slot->n_order = slot->at;
     slot->at = 0;
+    slot->described = false;
+}
+
+// ---- graphs -------------------------------------------------------------------------------------
+
+static int n_nodes(void *graph) { return ggml.n_nodes && ggml.graph_node ? ggml.n_nodes(graph) : 0; }
+
+bool q4_watch_is_of_graph(void *graph, const void *node) {
+    int n = graph ? n_nodes(graph) : 0;
+    for (int i = 0; i < n; i++)
+        if (ggml.graph_node(graph, i) == node)
+            return true;
+    return n == 0;
+}
+
+// Whether ggml carries it out: views and what is empty are skipped.
+static bool is_work(const char *node) {
+    static const char *const skipped[] = {"NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"};
+    for (size_t i = 0; i < sizeof skipped / sizeof *skipped; i++)
+        if (strcmp(ggml.op_desc(node), skipped[i]) == 0)
+            return false;
+    return ggml.nelements(node) != 0;
+}
+
+// "N of M operations (ROPE, …)", the first few of them; N. -1: what was seen is not of this graph.
+static int unseen(const struct q4_watch_slot *slot, void *graph, char *text, size_t size) {
+    char names[200] = "";
+    size_t row = 0;
+    int n_unseen = 0, n_work = 0;
+    bool with_next = false; // the multiplication behind a norm
+    for (int i = 0; i < n_nodes(graph); i++) {
+        const char *node = ggml.graph_node(graph, i);
+        uint64_t address = row < slot->at ? slot->seen[SEEN + row].node : 0;
+        bool counts = is_work(node);
+        n_work += counts;
+        if ((address & ~(uint64_t)1) == (uintptr_t)node) {
+            row++;
+            with_next = address & 1;
+        } else if (counts && with_next && strcmp(ggml.op_desc(node), "MUL") == 0) {
+            with_next = false;
+        } else if (counts) {
+            size_t used = strlen(names);
+            if (n_unseen++ < 4)
+                snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", ggml.op_desc(node));
+        }
+    }
+    snprintf(text, size, "%d of %d operations (%s%s)", n_unseen, n_work, names, n_unseen > 4 ? ", …" : "");
+    return row == slot->at ? n_unseen : -1;
+}
+
+void q4_watch_tell_unseen(const struct q4_watch_slot *slot, void *graph) {
+    static _Atomic bool told;
+    char text[300];
+    if (!slot->described || slot->at == 0 || slot->at >= ORDER || atomic_load(&told))
+        return;
+    if (unseen(slot, graph, text, sizeof text) > 0 && !atomic_exchange(&told, true))
+        q4_watch_note("unseen", text);
 }
 
 // ---- inputs -------------------------------------------------------------------------------------

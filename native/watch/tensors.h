@@ -11,6 +11,13 @@ void q4_watch_learn_tensors(const void *caller);
 // together with a norm, else NULL. The address that its operations have.
 uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void *second);
 
+// Whether a node is one of the graph's; true where that cannot be told. The node is not looked into.
+bool q4_watch_is_of_graph(void *graph, const void *node);
+
+// Notes, once in a process, which nodes of the present graph are carried out without being seen: their times lie in
+// the operations behind them.
+void q4_watch_tell_unseen(const struct q4_watch_slot *slot, void *graph);
+
 // The nodes to come are those of another graph.
 void q4_watch_next_graph(struct q4_watch_slot *slot);
 

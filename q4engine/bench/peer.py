@@ -1,4 +1,4 @@
-"""Another engine on the same file, in a process of its own: a llama-cpp-python that the user installed."""
+"""Another engine on the same file, in a process of its own: one that the user installed for an interpreter."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _HURRY = 0.5
 class Peer:
     """A target (targets.py). ``facts`` is what the peer says of itself. Use as a context manager.
 
-    before: a command that runs it, such as ``q4engine watch … --``. worker: the program that drives the peer; ``name``:
-    what that is. cpu_seconds: of all its threads in the last run. kv_form: how llama.cpp keeps keys and values.
+    before: a command that runs it, such as ``q4engine watch … --``. name: the engine, one of peer_worker.py's.
+    cpu_seconds: of all its threads in the last run. kv_form: how llama.cpp keeps keys and values.
 
     Q4Error where it cannot be started or ends unexpectedly, with the last line that it wrote.
     """
@@ -38,16 +38,14 @@ class Peer:
         n_batch: int,
         threads: tuple[int, int],
         before: Sequence[str] = (),
-        worker: Path | None = None,
         name: str = "llama.cpp",
         kv_form: KVForm = "f16",
     ) -> None:
         self.name = name
         self._patience = _PATIENCE if before else _PATIENCE_ALONE
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        form = [kv_form] if worker is None else []
-        words = [str(model), *form, *map(str, (n_ctx, n_batch, *threads))]
-        command = [*before, python, "-P", str(worker or _WORKER), *words]
+        words = [name, str(model), kv_form, *map(str, (n_ctx, n_batch, *threads))]
+        command = [*before, python, "-P", str(_WORKER), *words]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=_environment()

@@ -1,7 +1,7 @@
-"""Runs in the peer's interpreter: llama.cpp's C functions as llama-cpp-python exposes them, driven over pipes.
+"""Runs in the peer's interpreter: another engine with a model of its own, driven over pipes.
 
-Arguments: model, kv_form, n_ctx, n_batch, n_threads, n_threads_batch. One JSON object a line: first its facts, then an
-answer to each request. Needs nothing of q4engine.
+Arguments: engine (llama.cpp or transformers), model, kv_form, n_ctx, n_batch, n_threads, n_threads_batch. One JSON
+object a line: first its facts, then an answer to each request. Needs nothing of q4engine.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _TYPES = {"f16": 1, "q8_0": 8}
 """ggml's numbers of the forms that keys and values have."""
 
 
-def main(model: str, kv_form: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int) -> None:
-    # llama.cpp may print: what it prints must not get among the answers
+def main(engine: str, model: str, kv_form: str, sizes: list[int]) -> None:
+    # engines may print: what they print must not get among the answers
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        timeline = Timeline(model, kv_form, n_ctx, n_batch, n_threads, n_threads_batch)
+        timeline = ENGINES[engine](model, kv_form, *sizes)
     except Exception as error:
-        _say(answers, {"error": f"{type(error).__name__}: {error}"})
+        _say(answers, _failed(error))
         return
     _say(answers, timeline.facts)
     for line in sys.stdin:
@@ -38,11 +38,11 @@ def main(model: str, kv_form: str, n_ctx: int, n_batch: int, n_threads: int, n_t
                 seconds = timeline.run(request["prompt"], request["generated"])
                 _say(answers, {"seconds": seconds, "cpu_seconds": time.process_time() - before})
         except Exception as error:
-            _say(answers, {"error": f"{type(error).__name__}: {error}"})
+            _say(answers, _failed(error))
 
 
-class Timeline:
-    """A model and a context of llama.cpp."""
+class LlamaCpp:
+    """A model and a context of llama.cpp, by its C functions as llama-cpp-python exposes them."""
 
     def __init__(
         self, model: str, kv_form: str, n_ctx: int, n_batch: int, n_threads: int, n_threads_batch: int
@@ -102,10 +102,67 @@ class Timeline:
         self._lib.llama_synchronize(self._context)
 
 
+class Transformers:
+    """A GGUF file in float32 in transformers, and its cache of keys and values; torch has one number of threads."""
+
+    def __init__(self, path: str, _kv_form: str, _n_ctx: int, n_batch: int, n_threads: int, _of_prompts: int) -> None:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        import torch
+        import transformers
+
+        torch.set_num_threads(n_threads)
+        start = time.perf_counter()
+        folder, name = os.path.split(path)
+        load = transformers.AutoModelForCausalLM.from_pretrained
+        self._model: Any = load(folder, gguf_file=name, dtype=torch.float32).eval()
+        self._torch: Any = torch
+        self._new_cache = transformers.DynamicCache
+        self._cache: Any = self._new_cache()
+        self._n_batch = n_batch
+        self._depth = 0
+        self.facts = {
+            "name": "transformers",
+            "version": transformers.__version__,
+            "system": f"torch {torch.__version__}, float32",
+            "load_seconds": time.perf_counter() - start,
+        }
+
+    def prepare(self, tokens: list[int]) -> None:
+        self._cache = self._new_cache()
+        self._decode(tokens)
+        self._depth = len(tokens)
+
+    def run(self, prompt: list[int], generated: list[int]) -> float:
+        start = time.perf_counter()
+        self._decode(prompt)
+        for token in generated:
+            self._decode([token])
+        seconds = time.perf_counter() - start
+        if self._depth:
+            self._cache.crop(-len(prompt) - len(generated))  # takes so many away
+        else:
+            self._cache = self._new_cache()
+        return seconds
+
+    def _decode(self, tokens: list[int]) -> None:
+        for start in range(0, len(tokens), self._n_batch):
+            part = self._torch.tensor([tokens[start : start + self._n_batch]])
+            with self._torch.inference_mode():
+                self._model(input_ids=part, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+
+
+ENGINES: dict[str, Any] = {"llama.cpp": LlamaCpp, "transformers": Transformers}
+
+
+def _failed(error: Exception) -> dict[str, str]:
+    lines = str(error).strip().splitlines()
+    return {"error": f"{type(error).__name__}: {lines[0] if lines else 'it said nothing'}"}
+
+
 def _say(answers: TextIO, data: dict[str, Any]) -> None:
     answers.write(json.dumps(data) + "\n")
     answers.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *(int(text) for text in sys.argv[3:7]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], [int(text) for text in sys.argv[4:8]])

@@ -40,6 +40,10 @@ _NOTHING = (
 )
 
 
+_FILES = ("capture", "trace", "markers", "address_map", "html")
+"""Options that name what is written."""
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command."""
     parser = options.add_command(
@@ -63,6 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add("--html", metavar="FILE", type=options.file, help="what bounded the captured calls, as one page")
     add("--trace", metavar="FILE", type=options.file, help="a slice for every call and operation, for ui.perfetto.dev")
+    add(
+        "--address-map",
+        metavar="FILE",
+        type=options.file,
+        help="which addresses are which tensor and the KV cache, for samples of perf mem or SPE (analysis.memory)",
+    )
     add(
         "--events",
         metavar="LIST",
@@ -103,9 +113,8 @@ def run(args: argparse.Namespace) -> int:
     what = _outputs(args, _counters(args))
     with program.loadable(program.library()) as preload, _records_folder(args) as records:
         groups = _groups_text(what.counters)
-        per_op = what.per_op or what.trace is not None
         counted = what.per_op and any(group.names for group in what.counters.groups)
-        variables = program.environment(records, per_op, groups, preload, counted)
+        variables = program.environment(records, what.of_operations, groups, preload, counted)
         taken = Taken(records)
         looks = [] if args.capture is None else [taken.meanwhile()]
         looks += [] if args.annotate == "off" else [streamline(records, args.annotate, phase_of)]
@@ -150,24 +159,27 @@ def _end(code: int, trouble: str) -> NoReturn:
 
 
 def _check(args: argparse.Namespace) -> None:
-    outputs = {name: getattr(args, name) for name in ("capture", "markers", "trace", "html")}
+    outputs = {name: getattr(args, name) for name in _FILES}
     if args.html is not None and args.capture is None:
         args.parser.error("--html needs --capture")
     if args.html is not None and find_spec("matplotlib") is None:
         raise Q4Error("--html needs the analysis: pip install 'q4engine[analysis]'")
     if not any(outputs.values()) and args.annotate != "on":
-        args.parser.error("give --capture, --markers, --trace or --annotate on")
+        args.parser.error("give --capture, --markers, --trace, --address-map or --annotate on")
     if args.per_op and args.capture is None:
         args.parser.error("--per-op needs --capture")
     if not args.peak and args.capture is None:
         args.parser.error("--no-peak needs --capture")
     if args.events is not None and args.capture is None:
         args.parser.error("--events needs --capture")
-    if args.uprobe is not None and (args.per_op or args.events not in (None, "none") or args.annotate == "on"):
-        args.parser.error("--uprobe sees calls when the program has ended: no --per-op, --events or --annotate on")
+    of_operations = args.per_op or args.address_map is not None or args.events not in (None, "none")
+    if args.uprobe is not None and (of_operations or args.annotate == "on"):
+        args.parser.error(
+            "--uprobe sees calls when the program has ended: no --per-op, --address-map, --events or --annotate on"
+        )
     options.check_events(args)
     streams = [("standard input", 0), ("standard output", 1), ("standard error", 2)]
-    named = [(f"--{name}", path) for name, path in outputs.items() if path is not None]
+    named = [(f"--{name.replace('_', '-')}", path) for name, path in outputs.items() if path is not None]
     if found := conflict(named, streams):
         args.parser.error(found)
 
@@ -175,7 +187,7 @@ def _check(args: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def _records_folder(args: argparse.Namespace) -> Iterator[Path]:
     """Beside the first output, where there is room for that too."""
-    first = next((path for path in (args.capture, args.trace, args.markers) if path is not None), None)
+    first = next((path for name in _FILES if (path := getattr(args, name)) is not None), None)
     beside = Path(tempfile.gettempdir()) if first is None else first.absolute().parent
     with contextlib.ExitStack() as stack:
         try:
@@ -194,6 +206,7 @@ def _outputs(args: argparse.Namespace, counters: Counters) -> Outputs:
         per_op=args.per_op,
         markers=args.markers,
         trace=args.trace,
+        address_map=args.address_map,
         command=args.command_line,
         counters=counters,
         read_peak=memory_peak_gbps if args.peak else None,
@@ -258,8 +271,14 @@ def _tell(process: Process, what: Outputs) -> None:
         note(f"note: recording ended before the program: {os.strerror(process.error)}")
     if process.unfinished:
         note("note: the last call was cut off; the capture ends before it")
+    if unseen := process.noted("unseen"):
+        named = printable(unseen[0])
+        note(f"note: {named} of a graph were not seen: another device's, or done on the way of the ones behind them")
     if lacking := process.noted("lacks"):
         named = printable(", ".join(lacking[:4]))
         note(f"note: this build of llama.cpp lacks {named}: what hangs on that is left out")
-    if (what.per_op or what.trace) and process.calls and not (process.operations or process.error):
+    if unknown := process.noted("unknown"):
+        named = printable(", ".join(unknown))
+        note(f"note: this build of llama.cpp calls {named} in another way than is known: calls alone are captured")
+    elif what.of_operations and process.calls and not (process.operations or process.error):
         note("note: this build of llama.cpp shows no operations (it calls them directly): calls alone are captured")

@@ -68,8 +68,7 @@ def _peer(request: dict[str, Any]) -> dict[str, Any]:
         n_params = sum(tensor.n_elements for tensor in file.tensors.values())
     python = request["python"] or sys.executable
     threads = (request["threads"], request["threads"])
-    driver = _DRIVERS.get(request["engine"])
-    how: dict[str, Any] = {"worker": driver, "name": request["engine"]} if driver else {"kv_form": request["kv"]}
+    how: dict[str, Any] = {"name": request["engine"], "kv_form": request["kv"] or "f16"}  # None of who has no such axis
     with Peer(python, model, _context(request), request["batch"], threads, **how) as peer:
         samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
         facts = {
@@ -200,8 +199,6 @@ def _components(request: dict[str, Any], target: Any, engine: Any) -> list[list[
 
 
 _ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _peer, "transformers": _peer, "perplexity": _perplexity}
-_DRIVERS = {"transformers": Path(__file__).with_name("transformers_worker.py")}
-"""Programs that drive an engine, where it is not `bench.peer`'s own."""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 _OPERATIONS = {
     "RMS_NORM": "rms_norm",
@@ -28,6 +29,7 @@ class _Tensor:
     type: str
     ne: tuple[int, int, int, int]
     n_bytes: int
+    address: int = 0
 
     @property
     def is_weight(self) -> bool:
@@ -42,6 +44,15 @@ class _Tensor:
         while len(sizes) > 1 and sizes[-1] == 1:
             sizes.pop()
         return f"{self.type}[{'x'.join(map(str, sizes))}]"
+
+
+class Place(NamedTuple):
+    """Where a tensor's data lie: from the address `start` up to `end`."""
+
+    start: int
+    end: int
+    name: str
+    is_weight: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ class Node:
     operands: str = ""
     kv_row_bytes: int = 0
     """Of a cache's row that it stores."""
+    places: tuple[Place, ...] = ()
+    """Of its result and of what it reads."""
 
     def n_eval(self, of_call: int) -> int:
         return min(self.tokens, of_call) if self.tokens else of_call
@@ -76,17 +89,18 @@ def parse(text: str) -> Node:
     roles: list[tuple[str, _Tensor]] = []
     for line in text.splitlines():
         cells = line.split("\t")
-        if len(cells) != 9 or not all(map(_NUMBER.fullmatch, cells[4:])):
+        if len(cells) != 10 or not all(map(_NUMBER.fullmatch, cells[4:])):
             continue
         ne = (int(cells[4]), int(cells[5]), int(cells[6]), int(cells[7]))
-        roles.append((cells[0], _Tensor(cells[1], cells[2], cells[3].upper(), ne, int(cells[8]))))
+        roles.append((cells[0], _Tensor(cells[1], cells[2], cells[3].upper(), ne, int(cells[8]), int(cells[9]))))
     if not roles or roles[0][0] != "node":
         return UNKNOWN
     first = roles[0][1]
     then = next((tensor for role, tensor in roles if role == "then"), None)
     # what a multiplication takes of the norm that is done with it is no operand of the two
     sources = [tensor for role, tensor in roles if role == "from" and (then is None or tensor.name != first.name)]
-    return _described(first, then, sources)
+    places = tuple(Place(t.address, t.address + t.n_bytes, t.name, t.is_weight) for _, t in roles)
+    return replace(_described(first, then, sources), places=places)
 
 
 def _described(node: _Tensor, then: _Tensor | None, sources: list[_Tensor]) -> Node:

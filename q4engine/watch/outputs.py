@@ -15,6 +15,7 @@ from q4engine.profiling.capture_file import CaptureFile, csv_line, of_cycles, on
 from q4engine.profiling.capture_header import machine_header
 from q4engine.profiling.counters import Counters, Counts
 from q4engine.profiling.recording import BARRIER
+from q4engine.watch.addresses import AddressMap
 from q4engine.watch.records import CallKind, Process, WatchedCall
 from q4engine.watch.spans import Span, ThreadSpans, Watched, walk
 from q4engine.watch.watched_model import describe_model
@@ -35,11 +36,17 @@ class Outputs:
     per_op: bool = False
     markers: Path | None = None
     trace: Path | None = None
+    address_map: Path | None = None
     command: str | None = None
     counters: Counters = field(default_factory=Counters)
     taken: Mapping[str, float] = field(default_factory=dict)
     read_peak: Callable[[int, int], float | None] | None = None
     n_warmup: int = 0
+
+    @property
+    def of_operations(self) -> bool:
+        """Whether some file is to tell more than calls."""
+        return self.per_op or self.trace is not None or self.address_map is not None
 
     def phase_of(self, number: int, call: WatchedCall) -> str:
         """The label of a context's call of this number, from 0."""
@@ -80,7 +87,7 @@ def write(what: Outputs, processes: Sequence[Process]) -> list[str]:
     found.sort(key=lambda pair: -sum(call.n_eval for call in pair[1]))
     for number, (process, calls) in enumerate(found, 1):
         _write_context(what, number, process, calls)
-        first = what.capture or what.markers or what.trace
+        first = what.capture or what.markers or what.trace or what.address_map
         if first is not None:
             written.append(numbered(first, number).name)
     return written
@@ -97,6 +104,8 @@ def _write_context(what: Outputs, number: int, process: Process, calls: list[Wat
             sinks.append(_Markers(numbered(what.markers, number), what))
         if what.trace is not None:
             sinks.append(_Trace(numbered(what.trace, number), process, header, what))
+        if what.address_map is not None:
+            sinks.append(AddressMap(numbered(what.address_map, number)))
         for sink in sinks:
             stack.callback(sink.close, process.unfinished > 0 or process.error != 0)
         for watched in walk(process):

@@ -25,7 +25,7 @@ _MOST_NS = 1 << 62  # of a clock
 _LEAST_BLOCK = 1 << 12
 
 BLOCK_HEAD_BYTES = _BLOCK.size
-MAGIC, VERSION = b"q4watch\0", 2
+MAGIC, VERSION = b"q4watch\0", 3
 SUFFIX = ".q4watch"
 OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
 """One thread's part of a node, in ticks. Of node 0, a thread's first look at a graph, `end` is its thread id and `wait`
@@ -170,6 +170,8 @@ def read(path: Path) -> Process | None:
         joined["number"] = np.arange(len(joined))
         process.operations[slot] = joined[np.argsort(joined["start"], kind="stable")]
     process.counts = {slot: OpCounts(blocks) for slot, blocks in counts.items()}
+    if process.noted("unknown"):  # what was taken for operations before that was found out
+        process.operations, process.counts = {}, {}
     return process
 
 

@@ -1,23 +1,19 @@
-// Calls of llama.cpp's own shared libraries, to be watched: those of llama_cpp_driver.py, for machines that have no such
-// Python. On an architecture whose calls pass large structures as x86-64's or AArch64's do.
+// Calls of llama.cpp's own shared libraries, to be watched: those of llama_cpp_driver.py, for machines that have no
+// such Python. On an architecture whose calls pass large structures as x86-64's or AArch64's do.
 //
 //   llama_driver FOLDER LLAMA GGML MODEL THREADS LOG STEPS
 //
 // FOLDER holds the libraries, LLAMA and GGML are their names in it. A prompt in two batches, STEPS single tokens, a
-// shift of the cache, two sequences. Prints the greedy tokens, writes a line a call (lowest position, tokens, sequences) to LOG,
-// ends with exit code 7.
-#include <dlfcn.h>
+// shift of the cache, two sequences. Prints the greedy tokens, writes a line a call (lowest position, tokens,
+// sequences) to LOG, ends with exit code 7.
+#define _GNU_SOURCE
+#include "../../toolchains/emulate/llama_libraries.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = 40, ROOM = 64 };
-
-struct opaque { // no structure of the library is larger; each keeps its own layout in it
-    _Alignas(16) char bytes[1024];
-};
 
 struct batch {
     int32_t n_tokens, *token;
@@ -44,48 +40,29 @@ static struct {
     void (*seq_cp)(void *memory, int32_t from, int32_t to, int32_t begin, int32_t end);
 } llama;
 
-static void give_up(const char *what, const char *name) {
-    fprintf(stderr, "llama_driver: %s %s\n", what, name);
-    exit(1);
-}
-
 static void quiet(int level, const char *text, void *data) { (void)level, (void)text, (void)data; }
 
-static void *open_library(const char *folder, const char *name) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        give_up("cannot open", dlerror());
-    return library;
-}
-
-static void find_functions(const char *folder, const char *llama_name, const char *ggml_name) {
-    void *own = open_library(folder, llama_name), *ggml = open_library(folder, ggml_name);
-    const struct {
-        void *to, *library;
-        const char *name;
-    } wanted[] = {
-        {&llama.backend_init, own, "llama_backend_init"},
-        {&llama.load_all, ggml, "ggml_backend_load_all_from_path"},
-        {&llama.log_set, own, "llama_log_set"},
-        {&llama.model_params, own, "llama_model_default_params"},
-        {&llama.context_params, own, "llama_context_default_params"},
-        {&llama.load_model, own, "llama_model_load_from_file"},
-        {&llama.new_context, own, "llama_init_from_model"},
-        {&llama.set_threads, own, "llama_set_n_threads"},
-        {&llama.vocab, own, "llama_model_get_vocab"},
-        {&llama.n_vocab, own, "llama_vocab_n_tokens"},
-        {&llama.decode, own, "llama_decode"},
-        {&llama.logits, own, "llama_get_logits_ith"},
-        {&llama.memory, own, "llama_get_memory"},
-        {&llama.seq_rm, own, "llama_memory_seq_rm"},
-        {&llama.seq_add, own, "llama_memory_seq_add"},
-        {&llama.seq_cp, own, "llama_memory_seq_cp"},
+static void find_all(const char *folder, const char *llama_name, const char *ggml_name) {
+    const struct wanted_function own[] = {
+        {&llama.backend_init, "llama_backend_init"},
+        {&llama.log_set, "llama_log_set"},
+        {&llama.model_params, "llama_model_default_params"},
+        {&llama.context_params, "llama_context_default_params"},
+        {&llama.load_model, "llama_model_load_from_file"},
+        {&llama.new_context, "llama_init_from_model"},
+        {&llama.set_threads, "llama_set_n_threads"},
+        {&llama.vocab, "llama_model_get_vocab"},
+        {&llama.n_vocab, "llama_vocab_n_tokens"},
+        {&llama.decode, "llama_decode"},
+        {&llama.logits, "llama_get_logits_ith"},
+        {&llama.memory, "llama_get_memory"},
+        {&llama.seq_rm, "llama_memory_seq_rm"},
+        {&llama.seq_add, "llama_memory_seq_add"},
+        {&llama.seq_cp, "llama_memory_seq_cp"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if ((*(void **)wanted[i].to = dlsym(wanted[i].library, wanted[i].name)) == NULL)
-            give_up("the libraries lack", wanted[i].name);
+    const struct wanted_function ggml[] = {{&llama.load_all, "ggml_backend_load_all_from_path"}};
+    find_functions(open_library(folder, llama_name), own, sizeof own / sizeof *own);
+    find_functions(open_library(folder, ggml_name), ggml, sizeof ggml / sizeof *ggml);
 }
 
 static void *new_context(void *model) {
@@ -144,7 +121,7 @@ static void drive(int steps) {
 int main(int argc, char **argv) {
     if (argc != 8)
         give_up("expected FOLDER LLAMA GGML MODEL THREADS LOG STEPS, not what came with", argv[0]);
-    find_functions(argv[1], argv[2], argv[3]);
+    find_all(argv[1], argv[2], argv[3]);
     llama.log_set(quiet, NULL);
     llama.backend_init();
     llama.load_all(argv[1]);

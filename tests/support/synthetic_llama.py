@@ -1,6 +1,8 @@
 """A stand-in of llama.cpp's shared libraries, built on the spot: their symbols, calls through the PLT and threads.
 
-No model is in it, and its tensors have a layout of their own, which nobody but its functions knows.
+No model is in it, and its tensors have a layout of their own, which nobody but its functions knows. SYNTHETIC_BUILD in
+the environment makes it another version: `fusing` does RoPE along with the store of the cache, and no function that can
+be seen is called of it; `turned` gives an operation's function its arguments the other way round.
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ struct ggml_tensor *ggml_graph_get_tensor(struct ggml_cgraph *g, const char *nam
             return g->leafs[i];
     return 0;
 }
+int ggml_graph_n_nodes(struct ggml_cgraph *g) { return g->n_nodes; }
+struct ggml_tensor *ggml_graph_node(struct ggml_cgraph *g, int i) { return g->nodes[i]; }
 int (*synthetic_compute)(struct ggml_cgraph *, void *);
 int ggml_backend_sched_graph_compute_async(void *scheduler, struct ggml_cgraph *g) {
     return synthetic_compute(g, scheduler);
@@ -71,7 +75,9 @@ CPU = (
     TENSOR
     + """
 #include <pthread.h>
+#include <stdlib.h>
 static pthread_barrier_t barrier;
+static const char *build;
 void ggml_barrier(void *pool) { if (pool) pthread_barrier_wait(&barrier); }
 bool ggml_cpu_extra_compute_forward(void *params, struct ggml_tensor *node) { (void)params, (void)node; return false; }
 static void work(void) { for (volatile int i = 0; i < 20000; i++) ; }
@@ -83,10 +89,12 @@ static void *walk(void *data) {
     struct ggml_cgraph *g = data;
     for (int i = 0; i < g->n_nodes; i++) {
         struct ggml_tensor *node = g->nodes[i];
-        if (strcmp(node->op, "VIEW") == 0)
+        if (strcmp(node->op, "VIEW") == 0 || (strcmp(build, "fusing") == 0 && strcmp(node->op, "ROPE") == 0))
             continue;
         if (strcmp(node->op, "RMS_NORM") == 0)
             ggml_compute_forward_rms_norm_mul_fused(g, node, g->nodes[++i]);
+        else if (strcmp(build, "turned") == 0)
+            ggml_cpu_extra_compute_forward(node, (void *)(intptr_t)g->n_threads);
         else if (!ggml_cpu_extra_compute_forward(g, node))
             work();
         if (i + 1 < g->n_nodes)
@@ -98,6 +106,7 @@ static void *walk(void *data) {
 int ggml_graph_compute(struct ggml_cgraph *g, void *plan) {
     pthread_t threads[16];
     (void)plan;
+    build = getenv("SYNTHETIC_BUILD") ? getenv("SYNTHETIC_BUILD") : "";
     pthread_barrier_init(&barrier, 0, g->n_threads);
     for (int i = 1; i < g->n_threads; i++)
         pthread_create(&threads[i], 0, walk, g);
@@ -115,7 +124,9 @@ LLAMA = (
     + """
 #include <dlfcn.h>
 #include <stdlib.h>
-struct llama_batch { int32_t n_tokens, *token; float *embd; int32_t *pos, *n_seq_id, **seq_id; int8_t *logits; };
+struct llama_batch {
+    int32_t n_tokens, *token; float *embd; int32_t *pos, *n_seq_id, **seq_id; int8_t *logits; int32_t more[3];
+};
 extern int (*synthetic_compute)(struct ggml_cgraph *, void *);
 int ggml_backend_sched_graph_compute_async(void *scheduler, struct ggml_cgraph *g);
 int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch);
@@ -136,11 +147,14 @@ void *llama_get_memory(void *context) { return context; }
 int llama_memory_seq_pos_max(void *memory, int sequence) {
     return ((struct context *)memory)->n_past - 1 + 0 * sequence;
 }
+enum { ROOM = 1 << 14 };
+static char memory[32 * ROOM];
 static struct ggml_tensor *tensor(struct context *c, int i, const char *op, const char *name, int type, int64_t a,
                                   int64_t b, int64_t d) {
     struct ggml_tensor *t = &c->t[i];
     t->op = op, t->type = type, t->ne[0] = a, t->ne[1] = b, t->ne[2] = d, t->ne[3] = 1;
     snprintf(t->name, sizeof t->name, "%s", name);
+    t->data = memory + i * ROOM;
     return t;
 }
 static struct ggml_tensor *node(struct context *c, struct ggml_tensor *t, struct ggml_tensor *a,
@@ -169,12 +183,14 @@ int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_
     struct ggml_tensor *product = node(c, tensor(c, 9, "MUL_MAT", "Qcur-0", 0, 96, n, 1), q, scaled);
     struct ggml_tensor *view = node(c, tensor(c, 10, "VIEW", "Qcur-0 (view)", 0, 32, 3, n), product, 0);
     struct ggml_tensor *turned = node(c, tensor(c, 11, "ROPE", "Qcur-0", 0, 32, 3, n), view, pos);
-    node(c, tensor(c, 12, "SET_ROWS", "cache_k_l0 (view)", 1, 32, 256, 1), turned, cache);
+    node(c, tensor(c, 12, "SET_ROWS", "cache_k_l0 (view)", 1, 32, 256, 1), turned, cache)->data = cache->data;
     struct ggml_tensor *kq = node(c, tensor(c, 13, "MUL_MAT", "kq-0", 0, 256, n, 3), cache, turned);
     node(c, tensor(c, 14, "MUL_MAT", "result_output", 0, 320, n, 1), table, kq);
     return ggml_backend_sched_graph_compute_async(c, &c->g);
 }
 int32_t llama_decode(void *context, struct llama_batch batch) {
+    if (batch.more[0] != 11 || batch.more[1] != 12 || batch.more[2] != 13)
+        return 1;
     return _ZN13llama_context6decodeERK11llama_batch(context, &batch);
 }
 void synthetic_shift(void *context) {
@@ -198,7 +214,9 @@ PROGRAM = """
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-struct llama_batch { int32_t n_tokens, *token; float *embd; int32_t *pos, *n_seq_id, **seq_id; int8_t *logits; };
+struct llama_batch { /* of 2024, which is longer */
+    int32_t n_tokens, *token; float *embd; int32_t *pos, *n_seq_id, **seq_id; int8_t *logits; int32_t more[3];
+};
 static int (*decode)(void *, struct llama_batch);
 static void *(*make)(int);
 static void (*shift)(void *);
@@ -209,7 +227,7 @@ static int call(void *c, int first, int n, int sequences) {
     int32_t pos[64], ids[2] = {0, 1}, counts[64], *seqs[64];
     for (int i = 0; i < n; i++)
         pos[i] = first + (sequences > 1 ? 0 : i), counts[i] = 1, seqs[i] = &ids[sequences > 1 ? i % 2 : 0];
-    struct llama_batch batch = {n, 0, 0, first < 0 ? 0 : pos, counts, seqs, 0};
+    struct llama_batch batch = {n, 0, 0, first < 0 ? 0 : pos, counts, seqs, 0, {11, 12, 13}};
     return decode(c, batch);
 }
 static void *steps(void *data) {

@@ -8,7 +8,7 @@ BLOCK = 4096
 
 
 def head(operation_bytes: int = 32, count_words: int = 0) -> bytes:
-    known = (2, 64, BLOCK, operation_bytes, 4711, 0, 25_000, count_words)
+    known = (3, 64, BLOCK, operation_bytes, 4711, 0, 25_000, count_words)
     return struct.pack("<8s6IQQ", b"q4watch\0", *known).ljust(64, b"\0")
 
 
@@ -41,6 +41,6 @@ def op_count(number: int, work: list[int], wait: list[int]) -> bytes:
     return struct.pack(f"<{1 + len(work) + len(wait)}Q", number, *work, *wait)
 
 
-PRODUCT = "node\tMUL_MAT\tQcur-7\tf32\t576\t1\t1\t1\t2304"
-WEIGHT = "from\tNONE\tblk.7.attn_q.weight\tq4_0\t576\t576\t1\t1\t186624"
-INPUT = "from\tMUL\tattn_norm-7\tf32\t576\t1\t1\t1\t2304"
+PRODUCT = "node\tMUL_MAT\tQcur-7\tf32\t576\t1\t1\t1\t2304\t0"
+WEIGHT = "from\tNONE\tblk.7.attn_q.weight\tq4_0\t576\t576\t1\t1\t186624\t0"
+INPUT = "from\tMUL\tattn_norm-7\tf32\t576\t1\t1\t1\t2304\t0"

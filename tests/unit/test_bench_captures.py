@@ -92,7 +92,7 @@ def test_weights_read_faster_than_the_peak_are_captured_once_more(
 
 def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict[str, object]]:
     (folder / "llama_cpp.py").write_text(FAKE)
-    command = [sys.executable, peer_worker.__file__, model, "f16", "64", "4", "2", "2"]
+    command = [sys.executable, peer_worker.__file__, "llama.cpp", model, "f16", "64", "4", "2", "2"]
     done = subprocess.run(
         command,
         input="".join(json.dumps(request) + "\n" for request in requests),

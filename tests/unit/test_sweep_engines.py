@@ -13,8 +13,8 @@ from cli_runs import Cli
 from models.tiny import write_tiny
 
 from analysis.sweep_results import read
+from q4engine.bench import peer_worker
 from q4engine.errors import Q4Error
-from q4engine.sweep import transformers_worker
 from q4engine.sweep.results import read_results
 from q4engine.sweep.scored_models import ScoredText, score_models, scored_text
 
@@ -53,10 +53,21 @@ def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict
     """Of the worker, with stand-ins for torch and transformers."""
     (folder / "torch.py").write_text(TORCH)
     (folder / "transformers.py").write_text(TRANSFORMERS)
-    command = [sys.executable, "-P", transformers_worker.__file__, str(folder / model), "64", "4", "2", "2"]
-    given = "".join(json.dumps(request) + "\n" for request in requests)
+    command = [
+        sys.executable,
+        "-P",
+        peer_worker.__file__,
+        "transformers",
+        str(folder / model),
+        "f16",
+        "64",
+        "4",
+        "2",
+        "2",
+    ]
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(command, input=given, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, input=lines, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "noise" not in done.stdout, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -17,7 +17,10 @@ import pytest
 import synthetic_llama
 from annotate_daemon import Daemon, private_endpoints
 
+from analysis.address_map import read_map
 from q4engine.watch import live, program, taken
+from q4engine.watch.addresses import apart
+from q4engine.watch.nodes import Place
 from q4engine.watch.outputs import contexts, numbered, phase_of
 from q4engine.watch.records import read
 
@@ -163,6 +166,60 @@ def test_what_others_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert looks.percents()["run_delay_percent"] == pytest.approx(25)
 
 
+def test_nodes_that_no_function_shows(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version that does two at once: how many nodes of a call are missing, and the program as without."""
+    monkeypatch.setenv("SYNTHETIC_BUILD", "fusing")
+    result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv", "--per-op")
+    assert (result.returncode, result.stdout) == (7, "text of the program\n")
+    why = "another device's, or done on the way of the ones behind them"
+    assert result.stderr == f"note: 1 of 8 operations (ROPE) of a graph were not seen: {why}\n"
+    assert calls(tmp_path / "run.csv") == CALLS
+
+
+def test_functions_that_are_called_otherwise(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no node of the graph is not looked into, and is no row."""
+    monkeypatch.setenv("SYNTHETIC_BUILD", "turned")
+    result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv", "--per-op")
+    assert (result.returncode, result.stdout) == (7, "text of the program\n")
+    how = "calls ggml_cpu_extra_compute_forward in another way than is known: calls alone are captured"
+    assert result.stderr == f"note: this build of llama.cpp {how}\n"
+    assert calls(tmp_path / "run.csv") == CALLS
+    assert (rows(tmp_path / "run.csv")["op"] == "").all()
+
+
+def test_an_address_map(stand_in: Path, tmp_path: Path) -> None:
+    """Each tensor at its own address, the cache by its layer; the capture has no operations that nobody asked for."""
+    capture = tmp_path / "run.csv"
+    result = watched(stand_in, "shift", 1, "--address-map", tmp_path / "map.csv", "--capture", capture)
+    assert (result.returncode, result.stderr) == (7, "")
+    assert calls(capture) == CALLS and (rows(capture)["op"] == "").all()
+    known = read_map(tmp_path / "map.csv")
+    sizes = {one.title: one.end - one.start for one in known.ranges if one.kind != "activations"}
+    assert sizes == {
+        "token_embd.weight": 320 * 36,
+        "blk.0.attn_norm.weight": 256,
+        "blk.0.attn_q.weight": 96 * 36,
+        "KV cache: keys, blk.0": 256 * 64,
+    }
+    assert sum(one.kind == "activations" for one in known.ranges) > 5
+
+
+def test_ranges_of_a_map_do_not_overlap() -> None:
+    """Views of one thing are one range; where two things claim an address, the first has it."""
+    of = [
+        Place(100, 200, "blk.0.ffn_up.weight", True), Place(100, 150, "blk.0.ffn_up.weight", True),
+        Place(400, 500, "cache_v_l3 (view)", False), Place(450, 600, "cache_v_l3", False),
+        Place(700, 800, "a", False), Place(800, 900, "b", False), Place(150, 260, "c", False),
+        Place(110, 120, "d", False), Place(0, 50, "e", False), Place(30, 30, "f", False),
+    ]  # fmt: skip
+    assert list(apart(of)) == [
+        (100, 200, "weights", "blk.0.ffn_up.weight"),
+        (200, 260, "activations", ""),
+        (400, 600, "values", "blk.3"),
+        (700, 900, "activations", ""),
+    ]
+
+
 def test_calls_alone(stand_in: Path, tmp_path: Path) -> None:
     result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv")
     assert result.returncode == 7
@@ -267,7 +324,7 @@ def test_a_command_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "give --capture, --markers, --trace or --annotate on"),
+        ([], "give --capture, --markers, --trace, --address-map or --annotate on"),
         (["--markers", "m.csv", "--per-op"], "--per-op needs --capture"),
         (["--markers", "m.csv", "--no-peak"], "--no-peak needs --capture"),
         (["--markers", "m.csv", "--html", "m.html"], "--html needs --capture"),

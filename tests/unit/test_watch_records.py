@@ -116,10 +116,10 @@ def test_a_pipe_among_the_records(tmp_path: Path) -> None:
     [
         "",
         "nonsense",
-        "from\tNONE\ta\tf32\t1\t1\t1\t1\t4",
-        "node\tADD\ta\tf32\t-1\t1\t1\t1\t4",
-        "node\tADD\ta\tf32\t²\t1\t1\t1\t4",
-        f"node\tADD\ta\tf32\t{'1' * 5000}\t1\t1\t1\t4",
+        "from\tNONE\ta\tf32\t1\t1\t1\t1\t4\t0",
+        "node\tADD\ta\tf32\t-1\t1\t1\t1\t4\t0",
+        "node\tADD\ta\tf32\t²\t1\t1\t1\t4\t0",
+        f"node\tADD\ta\tf32\t{'1' * 5000}\t1\t1\t1\t4\t0",
     ],
 )
 def test_nodes_that_are_none(text: str) -> None:
@@ -128,17 +128,17 @@ def test_nodes_that_are_none(text: str) -> None:
 
 def test_mixtures() -> None:
     """Experts' bytes are known of one token, whose graph says to how many it goes."""
-    weight = "from\tNONE\tblk.2.ffn_up_exps.weight\tq4_0\t64\t32\t8\t1\t9216"
-    one = parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t1\t1\t256", weight]))
+    weight = "from\tNONE\tblk.2.ffn_up_exps.weight\tq4_0\t64\t32\t8\t1\t9216\t0"
+    one = parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t1\t1\t256\t0", weight]))
     assert (one.op, one.layer, one.shape, one.weight_bytes) == ("experts", 2, "64x64", 2 * 9216 // 8)
-    assert parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t5\t1\t1280", weight])).weight_bytes is None
+    assert parse("\n".join(["node\tMUL_MAT_ID\tffn_moe_up-2\tf32\t32\t2\t5\t1\t1280\t0", weight])).weight_bytes is None
 
 
 def test_a_norm_and_its_multiplication() -> None:
     lines = [
-        "node\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304", "from\tADD\tl_out-2\tf32\t64\t9\t1\t1\t2304",
-        "then\tMUL\tattn_norm-3\tf32\t64\t9\t1\t1\t2304", "from\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304",
-        "from\tNONE\tblk.3.attn_norm.weight\tf32\t64\t1\t1\t1\t256",
+        "node\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304\t0", "from\tADD\tl_out-2\tf32\t64\t9\t1\t1\t2304\t0",
+        "then\tMUL\tattn_norm-3\tf32\t64\t9\t1\t1\t2304\t0", "from\tRMS_NORM\tnorm-3\tf32\t64\t9\t1\t1\t2304\t0",
+        "from\tNONE\tblk.3.attn_norm.weight\tf32\t64\t1\t1\t1\t256\t0",
     ]  # fmt: skip
     found = parse("\n".join(lines))
     assert (found.op, found.name, found.tensor, found.weight_bytes) == (
@@ -152,6 +152,6 @@ def test_a_norm_and_its_multiplication() -> None:
 
 def test_tokens_of_an_operation() -> None:
     """Heads are no tokens."""
-    rope = parse("node\tROPE\tQcur-0\tf32\t64\t9\t1\t1\t2304")
+    rope = parse("node\tROPE\tQcur-0\tf32\t64\t9\t1\t1\t2304\t0")
     assert rope.n_eval(1) == 1
-    assert parse("node\tROPE\tQcur-0\tf32\t64\t9\t40\t1\t2304").n_eval(40) == 40
+    assert parse("node\tROPE\tQcur-0\tf32\t64\t9\t40\t1\t2304\t0").n_eval(40) == 40

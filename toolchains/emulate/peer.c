@@ -6,19 +6,16 @@
 // FOLDER holds the libraries, LLAMA and GGML are their names in it; the tokens are one call, then come STEPS calls of
 // one token.
 //
-// It needs none of llama.cpp's headers: its structures are passed as opaque memory, which AAPCS64 (6.8.2, rule B.4, and
-// the result by x8) allows for all that are larger than 16 bytes. The two functions at the end stand before the
-// library's own, since an executable's symbols come first; each marks where an operation begins and goes on to the real
-// one.
+// The two functions at the end stand before the library's own, since an executable's symbols come first; each marks
+// where an operation begins and goes on to the real one.
 //
 // stdout: a line a mark, "STAMP call N", "STAMP OP NAME" or "STAMP end".
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include "llama_libraries.h"
+
 #include <link.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,10 +26,6 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum { CALL, THREAD };
-
-struct opaque { // no structure of the library is larger; each keeps its own layout in it
-    _Alignas(16) char bytes[1024];
-};
 
 static struct {
     void (*backend_init)(void);
@@ -59,11 +52,6 @@ static struct {
 static bool marking;
 static long stamp;
 
-static void give_up(const char *what, const char *name) {
-    fprintf(stderr, "peer: %s %s\n", what, name);
-    exit(1);
-}
-
 static void mark(long kind, const char *op, const char *name) {
     if (stamp == MAX_MARKS)
         give_up("too many operations: ask for fewer", "steps");
@@ -73,22 +61,6 @@ static void mark(long kind, const char *op, const char *name) {
 }
 
 // ---- finding the library's functions ------------------------------------------------------------
-static void *symbol(void *library, const char *name) {
-    void *found = dlsym(library, name);
-    if (found == NULL)
-        give_up("the libraries lack", name);
-    return found;
-}
-
-static void *open_library(const char *folder, const char *name) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        give_up("cannot open", dlerror());
-    return library;
-}
-
 static int find_cpu_library(struct dl_phdr_info *info, size_t size, void *found) {
     (void)size;
     if (strstr(info->dlpi_name, "libggml-cpu") == NULL)
@@ -98,35 +70,33 @@ static int find_cpu_library(struct dl_phdr_info *info, size_t size, void *found)
     return 1;
 }
 
-static void find_functions(const char *folder, const char *llama_name, const char *ggml_name) {
-    void *llama = open_library(folder, llama_name), *ggml = open_library(folder, ggml_name);
-    void *base = open_library(folder, "libggml-base.so"), *cpu = NULL;
-    const struct {
-        void *to;
-        void *library;
-        const char *name;
-    } wanted[] = {
-        {&real.backend_init, llama, "llama_backend_init"},
-        {&real.load_all, ggml, "ggml_backend_load_all_from_path"},
-        {&real.model_params, llama, "llama_model_default_params"},
-        {&real.context_params, llama, "llama_context_default_params"},
-        {&real.load_model, llama, "llama_model_load_from_file"},
-        {&real.new_context, llama, "llama_init_from_model"},
-        {&real.set_threads, llama, "llama_set_n_threads"},
-        {&real.batch, llama, "llama_batch_get_one"},
-        {&real.decode, llama, "llama_decode"},
-        {&real.name, base, "ggml_get_name"},
-        {&real.op, base, "ggml_op_desc"},
+static void find_all(const char *folder, const char *llama_name, const char *ggml_name) {
+    const struct wanted_function llama[] = {
+        {&real.backend_init, "llama_backend_init"},
+        {&real.model_params, "llama_model_default_params"},
+        {&real.context_params, "llama_context_default_params"},
+        {&real.load_model, "llama_model_load_from_file"},
+        {&real.new_context, "llama_init_from_model"},
+        {&real.set_threads, "llama_set_n_threads"},
+        {&real.batch, "llama_batch_get_one"},
+        {&real.decode, "llama_decode"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        *(void **)wanted[i].to = symbol(wanted[i].library, wanted[i].name);
+    const struct wanted_function ggml[] = {{&real.load_all, "ggml_backend_load_all_from_path"}};
+    const struct wanted_function base[] = {{&real.name, "ggml_get_name"}, {&real.op, "ggml_op_desc"}};
+    const struct wanted_function of_cpu[] = {
+        {&real.extra, "ggml_cpu_extra_compute_forward"},
+        {&real.norm_mul, "ggml_compute_forward_rms_norm_mul_fused"},
+    };
+    find_functions(open_library(folder, llama_name), llama, sizeof llama / sizeof *llama);
+    find_functions(open_library(folder, ggml_name), ggml, sizeof ggml / sizeof *ggml);
+    find_functions(open_library(folder, "libggml-base.so"), base, sizeof base / sizeof *base);
     real.backend_init();
     real.load_all(folder);
+    void *cpu = NULL;
     dl_iterate_phdr(find_cpu_library, &cpu);
     if (cpu == NULL)
         give_up("none of the libraries suits this CPU:", folder);
-    *(void **)&real.extra = symbol(cpu, "ggml_cpu_extra_compute_forward");
-    *(void **)&real.norm_mul = symbol(cpu, "ggml_compute_forward_rms_norm_mul_fused");
+    find_functions(cpu, of_cpu, sizeof of_cpu / sizeof *of_cpu);
 }
 
 // ---- the calls ----------------------------------------------------------------------------------
@@ -161,7 +131,7 @@ int main(int argc, char **argv) {
     int n = argc - 6;
     if (n < 1 || n > MAX_TOKENS)
         give_up("expected FOLDER LLAMA GGML MODEL STEPS TOKEN…, not", argv[0]);
-    find_functions(argv[1], argv[2], argv[3]);
+    find_all(argv[1], argv[2], argv[3]);
     int steps = atoi(argv[5]);
     for (int i = 0; i < n; i++)
         tokens[i] = atoi(argv[6 + i]);

@@ -79,7 +79,8 @@ def libraries() -> Path:
 def driver(build: CrossBuild) -> Path:
     """The compiled peer.c."""
     source, binary = Path(__file__).with_name("peer.c"), HOME / "peer"
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+    changed = max(file.stat().st_mtime for file in (source, source.with_name("llama_libraries.h")))
+    if not binary.exists() or binary.stat().st_mtime < changed:
         HOME.mkdir(parents=True, exist_ok=True)
         environment = prepare(build.toolchain)
         flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-rdynamic"]

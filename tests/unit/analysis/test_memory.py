@@ -156,7 +156,7 @@ def test_sums_of_layers() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("start,end,kind,name\n", "line 1: is no map of q4engine run --address-map"),
+        ("start,end,kind,name\n", "line 1: is no map of --address-map"),
         (f"{HEAD}\nstart,end,kind,name\n", "holds no ranges"),
         (f"{HEAD}\n0x20,0x10,weights,a\n", "line 2: expected START,END,KIND,NAME with START below END"),
         (f"{HEAD}\n0x20,zz,weights,a\n", "line 2: expected START"),
