@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from analysis import cores, outputs
+from analysis import collecting, cores, outputs
 from analysis.cores import Core
 from analysis.cutting import STRADDLE
 from analysis.errors import AnalysisError, printable
@@ -127,7 +127,8 @@ def run(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = 
     try:
         if alone:
             signal.signal(signal.SIGINT, interrupted)
-        status = main(sys.argv[1:] if arguments is None else arguments)
+        with collecting.rarely():
+            status = main(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except AnalysisError as error:
         return _fail(str(error))

@@ -13,6 +13,7 @@ from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.tally import Intervals
 
 FEW_SERIES = 64
+_NAMES = ("scope", "pmu", "event", "group", "source")
 STATISTIC_SCOPE = "stat:"
 """Scopes of a table's percentiles: shown, never added to its means."""
 
@@ -75,13 +76,14 @@ class _Key:
 def series_of(frame: pd.DataFrame) -> tuple[list[Series], list[str]]:
     """All series in the capture's order, each event once per scope, PMU and level of privilege; notes on the others."""
     notes: list[str] = []
-    gathered = [(key, rows) for key, rows in _rows_by_key(frame) if not key.scope.startswith(STATISTIC_SCOPE)]
+    columns = _Columns(frame)
+    gathered = [(key, rows) for key, rows in _rows_by_key(columns) if not key.scope.startswith(STATISTIC_SCOPE)]
     chosen = _choose_sources(list(dict.fromkeys((k.pmu, k.event, k.source) for k, _ in gathered)), notes)
     series: list[Series] = []
     repeated: set[str] = set()
     others: list[Series] = []
     for key, rows in gathered:
-        one, twice = _series(frame, key, rows)
+        one, twice = _series(columns, key, rows)
         one.level = level_of(key.event, key.source)
         if key.source in chosen[(key.pmu, key.event)]:
             series.append(one)
@@ -175,16 +177,29 @@ def _by_level(event: str, sources: list[str]) -> dict[str, str]:
     return levels
 
 
-def _rows_by_key(frame: pd.DataFrame) -> Iterator[tuple[_Key, np.ndarray]]:
+class _Columns:
+    """The columns of a table as arrays: taken from a frame once, since a capture may have thousands of series."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self.numbers = {name: frame[name].to_numpy() for name in ("start_s", "duration_s", "value", "running")}
+        self.codes = {name: np.asarray(frame[name].array.codes) for name in (*_NAMES, "status", "unit")}
+        self.texts: dict[str, list[str]] = {
+            name: [str(text) for text in frame[name].array.categories] for name in self.codes
+        }
+
+    def text(self, name: str, row: int) -> str:
+        return self.texts[name][int(self.codes[name][row])]
+
+
+def _rows_by_key(columns: _Columns) -> Iterator[tuple[_Key, np.ndarray]]:
     """Row numbers of each series, in the order in which the series first appear."""
-    names = ("scope", "pmu", "event", "group", "source")
-    small, n_values = np.zeros(len(frame), dtype=np.int8), 1
-    for name in names:
-        column = frame[name].array
-        small, n_values = _combined(small, n_values, column.codes, len(column.categories))
+    small, n_values = np.zeros(len(columns.frame), dtype=np.int8), 1
+    for name in _NAMES:
+        small, n_values = _combined(small, n_values, columns.codes[name], len(columns.texts[name]))
     pieces = _rows_of_codes(small, n_values)
     for rows in sorted(pieces, key=lambda rows: int(rows[0])):
-        yield _Key(*(str(frame[name].array[rows[0]]) for name in names)), rows
+        yield _Key(*(columns.text(name, rows[0]) for name in _NAMES)), rows
 
 
 def _rows_of_codes(codes: np.ndarray, n_codes: int) -> list[np.ndarray]:
@@ -205,24 +220,25 @@ def _combined(codes: np.ndarray, n_codes: int, more: np.ndarray, n_more: int) ->
     return lookup[wide], n_present
 
 
-def _series(frame: pd.DataFrame, key: _Key, rows: np.ndarray) -> tuple[Series, bool]:
+def _series(columns: _Columns, key: _Key, rows: np.ndarray) -> tuple[Series, bool]:
     """The series, and whether some interval stood more than once in it."""
-    start = frame["start_s"].to_numpy()[rows]
-    statuses = list(frame["status"].cat.categories)
-    status = frame["status"].cat.codes.to_numpy()[rows]
+    start = columns.numbers["start_s"][rows]
+    statuses = columns.texts["status"]
+    status = columns.codes["status"][rows]
     is_ok = status[0] == statuses.index(OK)
     missing = NOT_SUPPORTED if (status == statuses.index(NOT_SUPPORTED)).all() else NOT_COUNTED
-    value, running = (float(frame[c].to_numpy()[rows[0]]) for c in ("value", "running"))
+    value, running = (float(columns.numbers[c][rows[0]]) for c in ("value", "running"))
     share = None if np.isnan(running) else running
-    unit = str(frame["unit"].array[rows[0]])
+    unit = columns.text("unit", rows[0])
     total = Count(value, share, None, OK if is_ok else missing, int(is_ok), value, unit)
     has_values = bool((status == statuses.index(OK)).any())
-    has_intervals = bool(np.isfinite(frame["duration_s"].to_numpy()[rows]).any())
+    has_intervals = bool(np.isfinite(columns.numbers["duration_s"][rows]).any())
     steps = np.diff(start)
     if (steps < 0).any():
         order = np.argsort(start, kind="stable")
         rows, steps = rows[order], np.diff(start[order])
     is_repeated = bool(len(steps)) and not (steps > 0).all()
     kept = rows[np.concatenate(([True], steps > 0))] if is_repeated else rows
+    frame = columns.frame
     one = Series(key.event, key.scope, key.pmu, key.source, key.group, total, has_values, frame, kept, has_intervals)
     return one, is_repeated

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis import collecting
 from analysis.errors import AnalysisError, printable
 from analysis.readers.source import Source
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.table import Table
 
 
+@collecting.rarely()
 def read(path: str | Path | Source, format: str | None = None, lenient: bool = False) -> Table:
     """Reads a capture; `-` is standard input. `format` is one of `formats.NAMES`; None recognises it by the content.
 

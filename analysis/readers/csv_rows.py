@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from analysis.readers.source import Source
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"-?\d{1,24},\d{1,24}")
-_PLAIN_NUMBERS = re.compile(rb"[^0-9.,\n-]|[,\n]\.|\.[,\n]")
+_OF_PLAIN_NUMBERS = b"0123456789.,\n-"
+_ODD = (b",.", b"\n.", b".,", b".\n", b"\n\n")
 """What no block of plain numbers has."""
 _PLAINEST = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_PLAINEST_OR_NONE = re.compile(r"(?:(?:-?\d{1,15}(?:\.\d{1,15})?)?\n)+", re.ASCII)
 _LONGEST_CELL = 1 << 16
 """Beyond it the module csv may refuse a cell."""
 _LINES_AT_ONCE = 1 << 12
@@ -43,10 +46,20 @@ def fields_of(line: str, separator: str = ",") -> list[str]:
         raise Malformed(f"not comma-separated values: {problem}") from None
 
 
-def rows_after(source: Source, first_column: re.Pattern[str]) -> Iterator[tuple[int, list[str]]]:
+class Taker(Protocol):
+    """What a reader makes of many rows at once."""
+
+    def take(self, columns: list[tuple[str, ...]]) -> bool:
+        """Adds the rows of these columns, all or, where one has to be read with care, none: False."""
+
+
+def rows_after(
+    source: Source, first_column: re.Pattern[str], taker: Taker | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """(row, fields) from the header row on, the first one in which `first_column` is found. Skips blank lines.
 
     A header with semicolons is a spreadsheet's in a locale of decimal commas: cells then have points for them.
+    taker: is offered the rows below the header first, many at once; those that it takes do not come here.
     """
     lines = ((row, line) for row, line in source.lines() if line.strip())
     separator = ""
@@ -58,7 +71,21 @@ def rows_after(source: Source, first_column: re.Pattern[str]) -> Iterator[tuple[
                 raise source.error(str(problem), row) from None
             break
     while together := list(islice(lines, _LINES_AT_ONCE)):
-        yield from _rows(source, together, separator)
+        columns = _columns([line for _, line in together]) if taker and separator == "," else []
+        if not (taker and columns and taker.take(columns)):
+            yield from _rows(source, together, separator)
+
+
+def _columns(lines: list[str]) -> list[tuple[str, ...]]:
+    """The cells of lines that need no more than to be split; none where one does, or has more cells than another."""
+    text = ",".join(["", *lines, ""])
+    if any(odd in text for odd in (" ,", ", ", '" ', ' "')) or not (text.isascii() and text.isprintable()):
+        return []
+    rows = _fields_of_all(lines, ",") if '"' in text else [line.split(",") for line in lines]
+    try:
+        return list(zip(*rows or [], strict=True))
+    except ValueError:
+        return []
 
 
 def _separator(line: str, first_column: re.Pattern[str]) -> str:
@@ -109,6 +136,13 @@ def cell_number(text: str, what: str) -> float:
     return value
 
 
+def plain_numbers(cells: Sequence[str]) -> np.ndarray | None:
+    """What `cell_number` says of each cell; None where one is no plain number."""
+    if not _PLAINEST_OR_NONE.fullmatch("\n".join(cells) + "\n"):
+        return None
+    return np.array([float(cell) if cell else math.nan for cell in cells])
+
+
 def seconds(text: str, what: str) -> float:
     """Seconds from `12.345` or from a clock time, `m:ss.fff` or `h:mm:ss.fff`."""
     if _PLAINEST.fullmatch(text):
@@ -127,14 +161,21 @@ def numbers_of(block: bytes, n_columns: int) -> np.ndarray | None:
 
     None where a cell is no plain number, or a line has more cells: `cell_number` says then what is wrong with which.
     """
-    if _PLAIN_NUMBERS.search(b"\n" + block) or b"\n\n" in block or block[:1] == b"\n":
+    text = b"\n" + block
+    if text.translate(None, _OF_PLAIN_NUMBERS) or any(odd in text for odd in _ODD):
         return None
-    lines = block.split(b"\n")[:-1]
-    missing = {n: b"," * (n_columns - 1 - n) for n in range(n_columns)}
+    data = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    n_commas = np.diff(np.searchsorted(np.flatnonzero(data == ord(",")), ends), prepend=0)
+    if n_commas.max(initial=0) >= n_columns:
+        return None
+    missing = n_columns - 1 - n_commas
+    if missing.any():
+        lines = zip(block.split(b"\n"), missing.tolist(), strict=False)
+        block = b"\n".join(line + b"," * n for line, n in lines) + b"\n"
     try:
-        cells = b",".join(line + missing[line.count(b",")] for line in lines).split(b",")
-        numbers = np.array([cell or b"nan" for cell in cells], dtype=bytes).astype(np.float64)
-    except (KeyError, ValueError):
+        numbers = [float(cell) if cell else math.nan for cell in block[:-1].replace(b"\n", b",").split(b",")]
+    except ValueError:
         return None
-    found: np.ndarray = numbers.reshape(len(lines), n_columns)
+    found = np.array(numbers).reshape(len(ends), n_columns)
     return found if not (np.abs(found) >= 1 << 64).any() else None

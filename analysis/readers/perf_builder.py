@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.events import canonical
 from analysis.metric_names import SLOTS_CLASSES
-from analysis.phase import METRIC_PREFIX, NOT_SUPPORTED, OK
+from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK
 from analysis.readers.perf_groups import group_numbers
 from analysis.readers.perf_rows import PerfRow
 from analysis.readers.source import Source
@@ -25,9 +25,11 @@ X86_PMUS = ("cpu", "cpu_core", "cpu_atom")
 X86_TOPDOWN = "bad speculation"
 """As perf spells it for `--topdown` alone, which before its groups of metrics knew x86's events only."""
 MOST_RUNS = 1000
-MOST_EVENTS = 20_000
-"""Names of events and metrics, or of CPUs, threads and control groups: more than any capture has."""
-CHECK_EVERY = 8192
+MOST_NAMES = 10_000
+"""Of events and metrics, or of CPUs, threads and control groups: more than any capture has."""
+MOST_SERIES = 20_000
+"""Names of events on their scopes: 50 events on each of 400 CPUs."""
+CHECK_EVERY = 5120
 RESTART = 1.5
 """A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
 
@@ -45,6 +47,7 @@ class PerfBuilder:
         self.n_untimed = 0
         self.elapsed_s = NAN
         self._errors: dict[tuple[str, str], float] = {}
+        self._check_series_at = MOST_SERIES
         self._starts: list[int] = []
         self._metas: list[dict[str, Any]] = []
 
@@ -62,6 +65,8 @@ class PerfBuilder:
         if self.rows.n_rows == (self._starts[-1] if self._starts else 0):
             return
         self._check_times()
+        if len(self._starts) >= MOST_RUNS:
+            raise self.source.error(f"more than {MOST_RUNS} runs of perf stat in one file")
         self._metas.append(self._closed_meta())
         self._starts.append(self.rows.n_rows)
         for key in (
@@ -117,7 +122,7 @@ class PerfBuilder:
 
     def add_error(self, scope: str, event: str, error: float) -> None:
         """The relative standard error of an event's count."""
-        if len(self._errors) < MOST_EVENTS:
+        if len(self._errors) < MOST_NAMES:
             self._errors[scope, event] = error
 
     def add_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -142,9 +147,33 @@ class PerfBuilder:
             columns[column] = np.tile(np.array(codes, dtype=np.int32), n)
         self.add_columns(columns)
 
+    def add_values_of(
+        self, ones: Sequence[PerfRow], at: np.ndarray, times: np.ndarray, values: np.ndarray, shares: np.ndarray
+    ) -> None:
+        """Rows that all have a time or have none; a NaN was not counted. at: [n], which of `ones`, rows for 1."""
+        self.rows.flush()
+        are_ratios = [one.event.startswith(METRIC_PREFIX) for one in ones]
+        texts = {
+            "scope": [one.scope for one in ones],
+            "event": [one.event if is_ratio else "" for one, is_ratio in zip(ones, are_ratios, strict=True)],
+            "unit": [one.unit for one in ones],
+            "source": [one.spelling or one.event for one in ones],
+        }
+        names = self.rows.names
+        columns = {name: np.array([names[name].code(text) for text in of])[at] for name, of in texts.items()}
+        is_missing = np.isnan(values)
+        columns["status"] = np.where(is_missing, names["status"].code(NOT_COUNTED), names["status"].code(OK))
+        columns |= {"start_s": times, "running": np.where(is_missing, 0.0, shares)}
+        columns["value"] = values * np.array([one.value for one in ones])[at]
+        self.add_columns(columns)
+
     def add_columns(self, columns: dict[str, np.ndarray]) -> None:
-        """Rows that have a time, as columns (`TableBuilder.add_arrays`)."""
-        self.n_timed += len(columns["start_s"])
+        """Rows that all have a time, or have none, as columns (`TableBuilder.add_arrays`)."""
+        n = len(columns["start_s"])
+        if n and columns["start_s"][0] == columns["start_s"][0]:
+            self.n_timed += n
+        else:
+            self.n_untimed += n
         before = self.rows.n_rows
         self.rows.add_arrays(columns)
         if self.rows.n_rows // CHECK_EVERY != before // CHECK_EVERY:
@@ -155,10 +184,22 @@ class PerfBuilder:
         self.rows.flush()
         names = self.rows.names
         for column, what in (("source", "events"), ("scope", "scopes")):
-            if len(names[column].codes) > MOST_EVENTS:
-                raise self.source.error(f"more than {MOST_EVENTS} {what}")
+            if len(names[column].codes) > MOST_NAMES:
+                raise self.source.error(f"more than {MOST_NAMES} {what}")
+        if self.rows.n_rows >= self._check_series_at:
+            self._check_series_at = 2 * self.rows.n_rows
+            self._check_series()
         if self.n_untimed > MOST_RUNS * len(names["source"].codes) * len(names["scope"].codes):
             raise self.source.error(f"more than {MOST_RUNS} runs of perf stat in one file")
+
+    def _check_series(self) -> None:
+        self.rows.flush()
+        n_events, n_scopes = (len(self.rows.names[column].codes) for column in ("source", "scope"))
+        if n_events * n_scopes <= MOST_SERIES:
+            return
+        keys = self.rows.column("source").astype(np.int64) * n_scopes + self.rows.column("scope")
+        if len(np.unique(keys)) > MOST_SERIES:
+            raise self.source.error(f"more than {MOST_SERIES} counters, of all events on all scopes: name fewer")
 
     def table(self) -> Table:
         """The first run's table; the others stand in its `runs`."""
@@ -168,6 +209,7 @@ class PerfBuilder:
             self._starts.pop()
             self.meta |= self._metas.pop()
         self._check_times()
+        self._check_series()
         self._metas.append(self._closed_meta())
         runs = self._runs()
         if len(runs) > MOST_RUNS:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.phase import NOT_COUNTED, NOT_SUPPORTED
-from analysis.readers.perf_builder import MOST_EVENTS, PerfBuilder
+from analysis.readers.perf_builder import MOST_NAMES, PerfBuilder
 from analysis.readers.perf_csv_plain import Plain, plain
 from analysis.readers.perf_csv_row import TIME, Dialect, parse
 from analysis.readers.perf_rows import (
@@ -34,6 +34,8 @@ from analysis.readers.source import LONGEST_LINE
 SMALLEST_BLOCK = 64 << 10
 MOST_LAYOUTS = 8
 MOST_LONG_NAMES = 32
+LOOKED_AT, MANY_NAMES = 128 << 10, 1024
+"""Bytes of a block, and names in them from which on all of its names are counted."""
 # Numbers that no count can be stand for the two words while pandas parses the column as floats.
 COUNTED_AS = {b"<not counted>": (b"-1", -1.0, NOT_COUNTED), b"<not supported>": (b"-2", -2.0, NOT_SUPPORTED)}
 
@@ -56,6 +58,10 @@ class Layout(NamedTuple):
 
 class Irregular(Exception):
     """The block is no case for this module."""
+
+
+class TooMany(Exception):
+    """More names than any capture has."""
 
 
 class Named(NamedTuple):
@@ -92,6 +98,8 @@ def add_block(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) ->
             raise Irregular  # rows without a time among rows with one: a summary
     except Irregular:
         return False
+    except TooMany as problem:
+        raise builder.source.error(str(problem)) from None
     _add(builder, parts[0] if len(parts) == 1 else _joined(parts))
     return True
 
@@ -168,6 +176,9 @@ def _layout(rows: Plain) -> Layout:
 
 def _columns(rows: Plain, numbers_of_lines: np.ndarray, spelled: dict[str, str]) -> Part:
     layout, lines = _layout(rows), rows.block
+    for field, what in ((layout.event, "events"), (layout.scope, "scopes")):
+        if field >= 0 and _has_too_many_names(lines, rows.mark.encode(), field):
+            raise TooMany(f"more than {MOST_NAMES} {what}")
     stand_ins = {}
     for word, (stand_in, value, _) in COUNTED_AS.items():
         stand_ins[value] = lines.count(word)
@@ -206,6 +217,14 @@ def _columns(rows: Plain, numbers_of_lines: np.ndarray, spelled: dict[str, str])
     return part
 
 
+def _has_too_many_names(lines: bytes, mark: bytes, field: int) -> bool:
+    for some in (lines[: lines.find(b"\n", LOOKED_AT) + 1], lines):
+        names = {line.split(mark, field + 1)[field] for line in some.split(b"\n")[:-1]}
+        if len(names) < MANY_NAMES:
+            return False
+    return len(names) > MOST_NAMES
+
+
 def _all_have_nine_decimals(lines: bytes, mark: str) -> bool:
     """Whether every line's first field ends like perf's time stamps. What has fewer decimals is a count."""
     data = np.frombuffer(lines, dtype=np.uint8)
@@ -239,7 +258,7 @@ def _scope(text: str) -> str:
 
 
 def _named(column: pd.Categorical, name: Callable[[str], str]) -> Named:
-    if len(column.categories) > MOST_EVENTS:
+    if len(column.categories) > MOST_NAMES:
         raise Irregular
     if pd.api.types.is_numeric_dtype(column.categories.dtype):  # pandas took names for numbers
         raise Irregular

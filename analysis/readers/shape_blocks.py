@@ -95,10 +95,7 @@ def _find_alike(
     if shapes.kind.is_strict:
         are_ours = _without_leading_zeros(numbers, digits[:, len(numbers.others) :])
         starts, lines, digits = starts[are_ours], lines[are_ours], digits[are_ours]
-    texts = list(_with_the_same(digits[:, : len(numbers.others)]))
-    if len(texts) > FEW_TEXTS and len(texts) * ALIKE > len(starts):
-        return  # numbers within words, as a program counts on
-    for same in texts:
+    for same in _with_the_same(digits[:, : len(numbers.others)]):
         first = _text(data, starts[same[0]], length)
         known = shapes.find(first) if first is not None else None
         if known is None and first is not None and len(same) > 1:
@@ -142,14 +139,19 @@ def _numbers(shapes: Shapes, line: str) -> _Numbers | None:
 
 
 def _with_the_same(words: np.ndarray) -> Iterator[np.ndarray]:
-    """Numbers of the rows, apart for each of the texts."""
+    """Numbers of the rows, apart for each of the texts; none where hardly two have the same.
+
+    Those have numbers within words, as a program counts on.
+    """
     if not len(words):
         return
     if not words.shape[1] or (words == words[0]).all():
         yield np.arange(len(words))
         return
     texts = np.ascontiguousarray(words).view(f"V{words.shape[1]}").ravel()
-    _, codes = np.unique(texts, return_inverse=True)
+    different, codes = np.unique(texts, return_inverse=True)
+    if len(different) > FEW_TEXTS and len(different) * ALIKE > len(texts):
+        return
     order = np.argsort(codes, kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(codes))[:-1])
 

@@ -7,17 +7,15 @@ Per-thread rows start with comm, pid and tid, per-core rows with the CPU. Newer 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TypeGuard
 
 from analysis.errors import printable
 from analysis.phase import OK
-from analysis.readers.perf_builder import MOST_EVENTS, PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, count, event_name, number, share
 from analysis.readers.perf_text_row import TextLine
 from analysis.readers.shape_blocks import Lines
-from analysis.readers.shapes import Added, Found, Kind, Shapes
+from analysis.readers.shapes import Kind, Shapes
+from analysis.readers.simpleperf_counts import Counts
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
 
@@ -27,102 +25,43 @@ _COUNT = re.compile(r"(\d+(?:\.\d+)?)(\(ms\))?")
 _EVENT = re.compile(r"[a-z][\w:/.-]*")
 _PERCENT = re.compile(r"\((\d+(?:\.\d+)?)%\)")
 _TITLE, _TOTAL = "Performance counter statistics", "Total test time"
+# Of a thread, a CPU, the count, the event, a ratio, the share.
+_USUAL = re.compile(
+    r"(?:([^,\s][^,]{0,100}),(\d{1,9}),(\d{1,9}),)?(?:(\d{1,6}),)?(\d{1,18}),([a-z][\w:/.-]{0,200})"
+    r",(?:\d{1,12}\.\d{1,9},[A-Za-z][^,()%\s]{0,20},)?(?:\((\d{1,3}\.\d{1,6}|\d{1,3})%\),?)?",
+    re.ASCII,
+)
 # A count, a ratio, a share: numbers of processes and CPUs are names, and stand before a number.
 _NUMBER = re.compile(r"((?<![\w.-])\d+(?:\.\d+)?)(?=(?:\(ms\))?,\s{0,9}[A-Za-z/(]|%)", re.ASCII)
 
 
-@dataclass
-class Block:
-    """The counts between two title lines. row: the line of the first. end_s: time since the start of the recording."""
-
-    row: int = 0
-    rows: list[PerfRow] = field(default_factory=list)
-    end_s: float = NAN
-
-    def add(self, number_of_line: int, row: PerfRow) -> None:
-        self.row = self.row or number_of_line
-        self.rows.append(row)
-
-
 def read(source: Source) -> Table:
     """Raises AnalysisError where a row is wrong or no block of counts is found."""
-    return table_of(source, _blocks(source), FORMAT)
-
-
-def table_of(source: Source, blocks: list[Block], format_name: str) -> Table:
-    """The blocks as intervals, or the only one as the whole."""
-    builder = PerfBuilder(source, format_name)
-    builder.meta["clock"] = "simpleperf"
-    if len(blocks) == 1:
-        builder.elapsed_s = blocks[0].end_s
-        builder.add_rows([_added(row, NAN, row.value) for row in blocks[0].rows])
-        return builder.table()
-    is_cumulative = _is_cumulative(blocks)
-    before: dict[tuple[str, str], float] = {}
-    for block in blocks:
-        if block.end_s != block.end_s:
-            raise source.error("a block without 'Total test time'", block.row or None)
-        added = []
-        for row in block.rows:
-            key = (row.scope, row.event)
-            added.append(_added(row, block.end_s, row.value - before.get(key, 0.0) if is_cumulative else row.value))
-            before[key] = row.value
-        builder.add_rows(added)
-    table = builder.table()
-    if is_cumulative:
-        table.notes.append(
-            "counts never fall from interval to interval: taken as sums since the start, differences used"
-        )
-    return table
-
-
-def _added(row: PerfRow, time_s: float, value: float) -> Added:
-    return (time_s, NAN, value, row.running, row.scope, "", "", row.status, row.unit, "", row.event)
-
-
-def row_of(found: Found) -> PerfRow:
-    """The row of a line whose shape is known, its share at most 1."""
-    shape, values = found
-    running = shape.running(values)
-    assert shape.row and running is not None
-    row = shape.row
-    return PerfRow(row.time_s, row.scope, shape.value(values), row.status, row.unit, row.event, running)
-
-
-def is_known(found: Found | None) -> TypeGuard[Found]:
-    """Whether no line of that shape has to be read with care."""
-    return found is not None and (found[0].running(found[1]) or 0.0) <= 1
-
-
-def _blocks(source: Source) -> list[Block]:
-    blocks: list[Block] = []
+    counts = Counts(source, FORMAT)
     lines = Lines(Shapes(lambda line: True, Kind(_NUMBER, _parsed)))
-    events = set()
     for number_of_line, line in lines.of_source(source):
-        if blocks and is_known(found := lines.find(number_of_line, line)):
-            blocks[-1].add(number_of_line, row_of(found))
+        if counts.blocks and counts.take(number_of_line, lines.find(number_of_line, line)):
+            continue
+        if counts.blocks and (usual := _usual_row(line)):
+            counts.add(number_of_line, usual)
             continue
         fields = [f.strip() for f in line.split(",")]
         if not any(fields):
             continue
         if fields[0] == _TITLE:
-            blocks.append(Block())
+            counts.begin()
             continue
-        if not blocks:
+        if not counts.blocks:
             source.reject(number_of_line, f"expected 'Performance counter statistics,', found '{printable(line)}'")
             continue
         try:
             if fields[0] == _TOTAL:
-                blocks[-1].end_s = number(fields[1] if len(fields) > 1 else "", "the total test time")
+                counts.blocks[-1].end_s = number(fields[1] if len(fields) > 1 else "", "the total test time")
             elif not _is_heading(fields):
-                row = _row(fields)
-                blocks[-1].add(number_of_line, row)
-                events.add(row.event)
-                if len(events) > MOST_EVENTS:
-                    raise source.error(f"more than {MOST_EVENTS} events", number_of_line)
+                counts.add(number_of_line, _row(fields))
         except Malformed as problem:
             source.reject(number_of_line, str(problem))
-    return [b for b in blocks if b.rows]
+    return counts.table()
 
 
 def _parsed(line: str) -> TextLine | None:
@@ -133,20 +72,22 @@ def _parsed(line: str) -> TextLine | None:
     return TextLine(row, [], "", row.running)
 
 
+def _usual_row(line: str) -> PerfRow | None:
+    """What `_row` makes of most rows; None for any other line."""
+    if not (match := _USUAL.fullmatch(line)):
+        return None
+    comm, _, tid, cpu, value, event, percent = match.groups()
+    running = float(percent) / 100 if percent else 1.0
+    if running > 1:
+        return None
+    thread = f"thread:{comm.strip()}-{tid}" if comm else ""
+    scope = f"{thread} cpu:{int(cpu)}".strip() if cpu else thread
+    return PerfRow(NAN, scope, float(value), OK, "", event_name(event), running)
+
+
 def _is_heading(fields: list[str]) -> bool:
     """Column names, which newer versions print above the rows."""
     return "count" in fields and "event_name" in fields
-
-
-def _is_cumulative(blocks: list[Block]) -> bool:
-    """`--interval` prints sums since the start, or with `--interval-only-values` not; the file does not say which."""
-    before: dict[tuple[str, str], float] = {}
-    for block in blocks:
-        for row in block.rows:
-            if row.value < before.get((row.scope, row.event), 0.0):
-                return False
-            before[(row.scope, row.event)] = row.value
-    return True
 
 
 def _row(fields: list[str]) -> PerfRow:

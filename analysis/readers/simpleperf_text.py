@@ -14,7 +14,8 @@ from analysis.readers.perf_rows import LONGEST_ROW, Malformed, PerfRow, check_le
 from analysis.readers.perf_text_row import TextLine
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.shapes import Kind, Shapes
-from analysis.readers.simpleperf import Block, is_known, row_of, scope_of, table_of
+from analysis.readers.simpleperf import scope_of
+from analysis.readers.simpleperf_counts import Counts
 from analysis.readers.source import Source
 from analysis.readers.surroundings import bare, is_decoration
 from analysis.table import NAN, Table
@@ -33,23 +34,22 @@ _TOTAL = re.compile(r"Total test time: (\d{1,12}(?:\.\d{1,9})?) seconds")
 
 def read(source: Source) -> Table:
     """Raises AnalysisError where a line between the title and the total is no count."""
-    blocks: list[Block] = []
+    counts = Counts(source, FORMAT)
     is_inside = False
     lines = Lines(Shapes(_is_plain, Kind(_NUMBER, _parsed)))
     for number_of_line, line in lines.of_source(source, exact=False):
-        if is_inside and is_known(found := lines.find(number_of_line, line)):
-            blocks[-1].add(number_of_line, row_of(found))
+        if is_inside and counts.take(number_of_line, lines.find(number_of_line, line)):
             continue
         text = bare(line).strip()
         if not text:
             continue
         if text.startswith(TITLE) or (not is_inside and _HEADER.match(text)):
-            blocks.append(Block())
+            counts.begin()
             is_inside = True
         elif not is_inside:
             source.skip(number_of_line)
         elif total := _TOTAL.match(text):
-            blocks[-1].end_s = number(total[1], "the total test time")
+            counts.blocks[-1].end_s = number(total[1], "the total test time")
             is_inside = False
         elif is_decoration(text):
             is_inside = not text.startswith(("```", "~~~"))
@@ -59,10 +59,10 @@ def read(source: Source) -> Table:
         elif not text.startswith("#"):
             try:
                 check_length(text)
-                blocks[-1].add(number_of_line, _row(text))
+                counts.add(number_of_line, _row(text))
             except Malformed as problem:
                 source.reject(number_of_line, str(problem))
-    return table_of(source, [b for b in blocks if b.rows], FORMAT)
+    return counts.table()
 
 
 def _is_plain(line: str) -> bool:

@@ -123,10 +123,10 @@ def _table(groups: Sequence[Sequence[Benchmark]], differing: Differing, peak: fl
     n_named = len(_named(groups[0][0], differing))
     names = ["model"] * differing.model + ["test", *differing.settings, *differing.origins] + ["file"] * differing.file
     columns = (
-        *(Column(name, missing="-") for name in names),
+        *(Column(name, missing="-", secondary=name == "commit") for name in names),
         Column("t/s", fixed([row[n_named] for row in rows], 4)),
         Column("±", fixed([row[n_named + 1] for row in rows], 2), secondary=True, missing="-"),
-        Column("spread", 1, " %", missing="-"),
+        Column("spread", 1, " %", missing="-", secondary=True),
         Column("samples", 0, secondary=True, missing="-"),
         Column("GB/s", fixed([row[n_named + 4] for row in rows], 3), missing="-"),
         Column("of peak", 0, " %", missing="-"),

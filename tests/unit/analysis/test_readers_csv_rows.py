@@ -10,11 +10,12 @@ import pytest
 from capture_tables import written
 
 from analysis.errors import AnalysisError
-from analysis.readers.csv_rows import cell_number, fields_of, rows_after, seconds
+from analysis.readers.csv_rows import cell_number, fields_of, numbers_of, plain_numbers, rows_after, seconds
 from analysis.readers.perf_rows import Malformed
 from analysis.readers.source import Source
 
 FIRST = re.compile("When")
+NONE2 = [math.nan, math.nan]
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,30 @@ def test_what_is_no_time(text: str) -> None:
     with pytest.raises(Malformed, match=r"When \(s\) should be a (time|number), found '") as problem:
         seconds(text, "When (s)")
     assert len(str(problem.value)) < 200
+
+
+def test_blocks_of_numbers_are_those_of_their_cells() -> None:
+    cells = ["0.30000000000000004", "9007199254740993", "1.7976931348623157", "00.10", "-5", ""]
+    block = "".join(f"{a},{b}\n" for a in cells for b in cells)
+    found = numbers_of(block.encode(), 2)
+    expected = [[cell_number(a, ""), cell_number(b, "")] for a in cells for b in cells]
+    assert found is not None and repr(found.tolist()) == repr(expected)
+    alone = plain_numbers(["5", "", "-0.25"])
+    assert alone is not None and repr(alone.tolist()) == repr([5.0, math.nan, -0.25])
+
+
+def test_cells_left_out_at_a_lines_end_are_missing() -> None:
+    found = numbers_of(b"1\n2,3\n4,\n", 3)
+    assert found is not None and repr(found.tolist()) == repr([[1.0, *NONE2], [2.0, 3.0, math.nan], [4.0, *NONE2]])
+
+
+@pytest.mark.parametrize(
+    "block", [b"1,2,3\n", b"1,x\n", b"1,1.2.3\n", b"1-2,3\n", b"-,3\n", b".5,3\n", b"5.,3\n", b"1\n\n2\n"]
+)
+def test_blocks_that_are_to_be_read_with_care(block: bytes) -> None:
+    assert numbers_of(block, 2) is None
+
+
+@pytest.mark.parametrize("cell", ["1e5", " 5", "0x5", "5.", "--5"])
+def test_cells_that_are_to_be_read_with_care(cell: str) -> None:
+    assert plain_numbers(["5", cell]) is None

@@ -9,7 +9,7 @@ import pytest
 from capture_tables import parsed, written
 
 from analysis.errors import AnalysisError
-from analysis.readers import perf_csv, read
+from analysis.readers import perf_csv, perf_csv_fast, read
 
 
 def big_capture(
@@ -110,3 +110,15 @@ def test_summary_after_a_large_capture(tmp_path: Path) -> None:
     table = parsed(tmp_path, text)
     assert len(table.frame) == 3200
     assert table.meta["summary"] == {"cycles": 77.0}
+
+
+@pytest.mark.parametrize(
+    ("row", "what"), [("5,,event_{n},100,100.00,,", "events"), ("t-{n},5,,r24,100,100.00,,", "scopes")]
+)
+def test_more_names_than_any_capture_has(tmp_path: Path, row: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(row.format(n=n) + "\n" for n in range(6000))
+    monkeypatch.setattr(perf_csv_fast, "MOST_NAMES", 5999)
+    with pytest.raises(AnalysisError, match=f"more than 5999 {what}"):
+        parsed(tmp_path, text)
+    monkeypatch.undo()
+    assert len(parsed(tmp_path, text).frame) == 6000

@@ -8,6 +8,8 @@ import pytest
 from capture_tables import parsed, readings, spans
 
 from analysis.errors import AnalysisError
+from analysis.readers import perf_builder, simpleperf_counts
+from analysis.readers.simpleperf import _row, _usual_row
 
 
 def simpleperf(rows: str, seconds: float) -> str:
@@ -41,3 +43,45 @@ def test_simpleperf_intervals(tmp_path: Path) -> None:
 def test_malformed_simpleperf(tmp_path: Path, row: str) -> None:
     with pytest.raises(AnalysisError, match="line 2: "):
         parsed(tmp_path, simpleperf(row + "\n", 1.0))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "5000,cpu-cycles,1.23,GHz,(100%),",
+        "5000,cpu-cycles,1.23,GHz,(33.25%)",
+        "3,5000,raw-stall-backend,",
+        "a b,100,101,5000,cpu-cycles:u,1.0,GHz,",
+        "7,100,101,2,5000,cpu-cycles,(7%),",
+    ],
+)
+def test_usual_rows_are_what_careful_reading_makes_of_them(row: str) -> None:
+    usual = _usual_row(row)
+    assert usual is not None and repr(usual) == repr(_row([f.strip() for f in row.split(",")]))
+
+
+@pytest.mark.parametrize(
+    "row", ["3,4,5000,cpu-cycles,", "5000,cpu-cycles,(102%),", "5.5(ms),task-clock,", "x,cpu-cycles,"]
+)
+def test_other_rows_are_read_with_care(row: str) -> None:
+    assert _usual_row(row) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"), [("MOST_NAMES", "more than 3 events"), ("MOST_SERIES", "more than 3 counters, of all events")]
+)
+def test_more_counters_than_any_capture_has(
+    tmp_path: Path, limit: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simpleperf_counts, limit, 3)
+    rows = "".join(f"{n},5000,event-{'abcd'[n]},\n" for n in range(4))
+    with pytest.raises(AnalysisError, match=what):
+        parsed(tmp_path, simpleperf(rows, 1.0))
+
+
+def test_more_series_than_any_capture_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"CPU{n},5000,,r{n:x},100,100.00,,\n" for n in range(9))
+    assert len(parsed(tmp_path, rows).frame) == 9
+    monkeypatch.setattr(perf_builder, "MOST_SERIES", 8)
+    with pytest.raises(AnalysisError, match="more than 8 counters, of all events on all scopes: name fewer"):
+        parsed(tmp_path, rows)
