@@ -45,7 +45,10 @@ _VALUES = (
     "9e999", "'done'", "'noisy'", "'failed'", "'prefill'", "'load'", "'native'", "char(27) || '[2J' || char(10)",
     """'{"cpu": [1], "commit": {}, "model_size": -1}'""", *map(str, (number for number in NUMBERS if number < 1 << 63)),
 )  # fmt: skip
-_COUNTED = {"about": "length(key)", "models": "bytes", "samples": "(run + number)", "components": "run"}
+_COUNTED = {
+    "about": "length(key)", "models": "bytes", "samples": "(run + number)", "components": "run", "tokens": "run",
+    "perplexities": "tokens",
+}  # fmt: skip
 
 
 class Sweeps:
@@ -59,6 +62,9 @@ class Sweeps:
         plan = synthetic_plan({"threads": [1, 2], "prompt": [16, 64]}, blocks=6)
         write_results(self._path, plan, lambda *_: [0.1, 0.2])
         with contextlib.closing(sqlite3.connect(self._path)) as base:
+            base.executescript(
+                "INSERT INTO tokens SELECT id, 16, 0.1 FROM runs; INSERT INTO perplexities VALUES ('', '', 9, 0.1, 99)"
+            )
             tables = list(SCHEMA)
             self._columns = [(name, row[1]) for name in tables for row in base.execute(f"PRAGMA table_info({name})")]
         self._results = self._path.read_bytes()
