@@ -103,7 +103,7 @@ def _table(title: str, found: Sequence[Sum]) -> Table:
         Column("samples", 0, secondary=True),
         Column("stores", 0, secondary=True),
         Column("MB, estimated", fixed([row[4] for row in rows], 3), missing="-"),
-        Column("cycles", 0, missing="-"),
+        Column("cycles", 0, secondary=True, missing="-"),
         Column("95 % within", 0, secondary=True, missing="-"),
         *(Column(f"from {level}", 0, " %", secondary=True, missing="-") for level in LEVELS),
     )
