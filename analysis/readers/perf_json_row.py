@@ -10,6 +10,7 @@ from analysis.readers.perf_metric_columns import metric_of
 from analysis.readers.perf_rows import (
     Malformed,
     PerfRow,
+    cpu_scope,
     error_of,
     event_name,
     grouped_scope,
@@ -77,10 +78,7 @@ def text_of(value: Any) -> str:
 def _scope(record: dict[str, Any]) -> str:
     scope = ""
     if "cpu" in record:
-        cpu = text_of(record["cpu"]).removeprefix("CPU")
-        if not cpu.isdigit():
-            raise Malformed(f"cpu should be a number, found '{printable(cpu)}'")
-        scope = f"cpu:{int(cpu)}"
+        scope = cpu_scope(text_of(record["cpu"]).removeprefix("CPU"))
     elif "thread" in record:
         scope = thread_scope(text_of(record["thread"]))
     else:

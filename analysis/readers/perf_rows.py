@@ -134,6 +134,13 @@ def grouped_scope(text: str) -> str | None:
     return None
 
 
+def cpu_scope(text: str) -> str:
+    """`cpu:3` of its number."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise Malformed(f"cpu should be a number, found '{printable(text)}'")
+    return f"cpu:{int(text)}"
+
+
 def thread_scope(text: str) -> str:
     if not re.fullmatch(r".+-\d+", text):
         raise Malformed(f"expected a count or a scope, found '{printable(text)}'")

@@ -108,7 +108,7 @@ def scope_of(fields: list[str]) -> str:
     if not fields:
         return ""
     numbers = fields if len(fields) == 1 else fields[1:]
-    if len(fields) == 2 or not all(n.isdigit() for n in numbers):
+    if len(fields) == 2 or not all(re.fullmatch(r"\d{1,9}", n, re.ASCII) for n in numbers):
         raise Malformed(f"'{printable(','.join(fields))}' is no CPU and no comm,pid,tid")
     if len(fields) == 1:
         return f"cpu:{int(fields[0])}"

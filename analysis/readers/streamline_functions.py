@@ -29,6 +29,8 @@ def read(source: Source) -> Table:
     events, ignored = _events(names)
     if not events:
         raise source.error(f"no column is a counter that we know: {summarise([printable(n) for n in names])}")
+    if "symbol" not in names:
+        raise source.error(f"no column 'symbol': {summarise([printable(n) for n in names])}")
     functions: list[dict[str, object]] = []
     required = names.index("symbol") + 1
     for row, fields in rows:

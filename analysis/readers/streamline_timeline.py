@@ -125,7 +125,7 @@ def _column(at: int, name: str) -> Column | None:
     match = _SCOPED.fullmatch(name) if len(name) < LONGEST_NAME else None
     if match:
         plain, inside = match["series"], match["scope"].strip()
-        number = re.fullmatch(r"(?:(?:CPU|Core|cpu|core)\s*)?(\d+)", inside)
+        number = re.fullmatch(r"(?:(?:CPU|Core|cpu|core)\s*)?(\d{1,9})", inside)
         scope, cluster = (f"cpu:{int(number[1])}", "") if number else ("", inside)
     title, separator, series = plain.partition(":")
     event = streamline_event(title, series) if separator else None

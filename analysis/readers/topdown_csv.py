@@ -17,7 +17,7 @@ from analysis.errors import printable
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, OK
 from analysis.readers.csv_rows import cell_number, plain_numbers, rows_after
 from analysis.readers.perf_builder import PerfBuilder
-from analysis.readers.perf_rows import Malformed, PerfRow, event_name, named_metric
+from analysis.readers.perf_rows import Malformed, PerfRow, cpu_scope, event_name, named_metric
 from analysis.readers.shapes import Added
 from analysis.readers.source import Source
 from analysis.table import NAN, Table
@@ -168,9 +168,7 @@ def _one(cells: Sequence[str], what: str) -> PerfRow:
     """The row of a metric or event for a value of 1."""
     name, units, cpu, core = cells
     cpu = cpu or core
-    if cpu and not cpu.isdigit():
-        raise Malformed(f"cpu should be a number, found '{cpu}'")
-    scope = f"cpu:{int(cpu)}" if cpu else ""
+    scope = cpu_scope(cpu) if cpu else ""
     if what == "metric":
         return named_metric(NAN, scope, 1.0, name, units, NAN)
     return PerfRow(NAN, scope, 1.0, OK, units, event_name(name), NAN, spelling=event_name(name))

@@ -251,3 +251,34 @@ def test_a_long_file_is_read_in_blocks_without_losing_a_line(tmp_path: Path, mon
     assert len(blocks) > 50
     assert b"".join(b for _, b in blocks).decode() == text + "\n"
     assert all(b.startswith(f"line {row - 1}\n".encode()) for row, b in blocks[:-1])
+
+
+NUMBERED = {  # {} is a CPU's number
+    "topdown-csv": (
+        "run,cpu,time,group,stage,level,metric,value,units\n1,{},0.5,Topdown_L1,1,1,Frontend Bound,12.42,%\n",
+        "cpu should be a number",
+    ),
+    "perf-json": ('{{"cpu":"{}","counter-value":"5","event":"cycles"}}\n', "cpu should be a number"),
+    "simpleperf-csv": (
+        "Performance counter statistics,\ncount,event_name,count / runtime,runtime_percentage,\n{},5,cpu-cycles,,\n"
+        "Total test time,1.0,seconds,\n",
+        "is no CPU",
+    ),
+}
+
+
+@pytest.mark.parametrize("cpu", ["9" * 5000, "²"])
+@pytest.mark.parametrize("name", NUMBERED)
+def test_numbers_of_cpus_that_are_none(tmp_path: Path, name: str, cpu: str) -> None:
+    """`int` takes no more than 4,300 digits, and not all that are digits to `str.isdigit`."""
+    content, message = NUMBERED[name]
+    with pytest.raises(AnalysisError, match=message):
+        read(written(tmp_path, content.format(cpu), "synthetic.csv"), name)
+
+
+def test_functions_without_their_names(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, '"Counters: Cycles: CPU Cycles",uid,image,symbol",inlined from\n5,1,a,main,\n', "synthetic.csv"
+    )
+    with pytest.raises(AnalysisError, match="no column 'symbol'"):
+        read(path)
