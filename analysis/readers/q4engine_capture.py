@@ -25,6 +25,7 @@ VERSION = "1"
 MOST_COLUMNS = 600
 MOST_KEYS = 4096
 MOST_DIGITS = 18
+MOST_OPERATIONS = 150  # kinds; ggml has some 100, and a report tells of each
 """Of whole numbers that 64 bits hold whatever the digits are."""
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
@@ -232,6 +233,8 @@ def _frame(
         raise source.error("no good row in it")
     for column in WHOLE:
         frame[column] = frame[column].astype(np.int64)
+    if (kinds := frame["op"].nunique()) > MOST_OPERATIONS:
+        raise source.error(f"{kinds} kinds of operations, more than the {MOST_OPERATIONS} that any capture has")
     return frame, row_numbers[good]
 
 

@@ -282,3 +282,10 @@ def test_functions_without_their_names(tmp_path: Path) -> None:
     )
     with pytest.raises(AnalysisError, match="no column 'symbol'"):
         read(path)
+
+
+def test_more_kinds_of_operations_than_any_capture_has(tmp_path: Path) -> None:
+    head, row = CAPTURE.format(value=1).rsplit("\n", 2)[:2]
+    rows = "".join(row.replace(",4,,0,", f",4,kind{i},0,") + "\n" for i in range(150))
+    with pytest.raises(AnalysisError, match="151 kinds of operations, more than the 150"):
+        read(written(tmp_path, f"{head}\n{row}\n{rows}"))
