@@ -87,6 +87,23 @@ FEW_INLINE void store_sums(float *y, size_t stride, size_t rows, const float32x4
     }
 }
 
+#ifndef FEW_I8MM
+// Lanes are constants for some compilers before loops are unrolled.
+#define OF_LANE(LANE, CALL) ((LANE) == 0 ? CALL(0) : (LANE) == 1 ? CALL(1) : (LANE) == 2 ? CALL(2) : CALL(3))
+
+FEW_INLINE float32x4_t multiply_by_lane(float32x4_t v, float32x4_t of, size_t lane) {
+#define MULTIPLY(LANE) vmulq_laneq_f32(v, of, LANE)
+    return OF_LANE(lane, MULTIPLY);
+#undef MULTIPLY
+}
+
+FEW_INLINE int32x4_t add_products_of_lane(int32x4_t sum, int8x16_t v, int8x16_t of, size_t lane) {
+#define ADD_PRODUCTS(LANE) vdotq_laneq_s32(sum, v, of, LANE)
+    return OF_LANE(lane, ADD_PRODUCTS);
+#undef ADD_PRODUCTS
+}
+#endif
+
 // What 4 rows have, times what n tokens have (`acts`, as packed): by vectors of sums
 FEW_INLINE void group_factors(float32x4_t out[], float32x4_t rows, const uint8_t *acts, size_t n) {
 #ifdef FEW_I8MM
@@ -97,7 +114,7 @@ FEW_INLINE void group_factors(float32x4_t out[], float32x4_t rows, const uint8_t
 #else
     float32x4_t d = vld1q_f32((const float *)acts);
     UNROLLED (t, n)
-        out[t] = vmulq_laneq_f32(rows, d, t);
+        out[t] = multiply_by_lane(rows, d, t);
 #endif
 }
 
@@ -112,7 +129,7 @@ FEW_INLINE void group_products(int32x4_t sum[], uint8x16_t v[], const int8x16_t 
 #else
     UNROLLED (i, quads)
         UNROLLED (t, n)
-            sum[t] = vdotq_laneq_s32(sum[t], vreinterpretq_s8_u8(v[i]), x[i / 4][t], i % 4);
+            sum[t] = add_products_of_lane(sum[t], vreinterpretq_s8_u8(v[i]), x[i / 4][t], i % 4);
 #endif
 }
 

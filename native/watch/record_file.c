@@ -80,7 +80,8 @@ void q4_watch_file_forget(void) {
     file.head = NULL;
     file.fd = -1;
     file.n_blocks = 0;
-    file.tried = file.failed = false;
+    file.tried = false;
+    file.failed = false;
     pthread_mutex_init(&file.lock, NULL); // another thread of the parent may have held it
 }
 
