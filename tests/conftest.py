@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from host import prefer_own_tools
 
 # Reports are as wide as they are in files, wherever the tests are started; processes of pytest-xdist have 80 columns.
 os.environ.pop("COLUMNS", None)
+# What a shell starts in the background ignores Ctrl-C, and so would the commands whose end by it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO = Path(__file__).resolve().parent.parent
 SMOLLM2 = REPO / ".models" / "smollm2-135m-instruct-q4_0.gguf"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from analysis import palette
 from analysis.fleet_rows import JUDGED
@@ -60,6 +61,11 @@ def _details(fleet: Fleet) -> list[str]:
     return [f"{by_file} captures do not say when they were made: their files' times are taken"] if by_file else []
 
 
+def _from_here(path: str) -> str:
+    """The path of a file below this folder as it is from here; any other, or an address, as it is."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
 def _device_cards(fleet: Fleet) -> list[Card]:
     setups = [twin.setup for twin in fleet.twins]
     columns = varied(setups)
@@ -75,7 +81,7 @@ def _device_cards(fleet: Fleet) -> list[Card]:
             f"{setup_words(worst.setup, columns)}: {worst.captures} captures against {worst.twins - 1} twins, "
             f"{-worst.z:.1f} scales ({worst.limit:.1f} needed){others}"
         )
-        advice = f"look at {worst.example} beside a twin's, with analysis.compare"
+        advice = f"look at {_from_here(worst.example)} beside a twin's, with analysis.compare"
         speed = f"{worst.times:.2f} times as fast"
         cards.append(Card(device, speed, "slower than its twins", "", f"{differs}. {why}", advice, palette.WAITING))
     return cards

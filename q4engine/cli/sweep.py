@@ -44,7 +44,7 @@ a plan:
   engine = ["native", "numpy", "llama.cpp", "transformers"]
   threads = [1, 2]
   prompt = [16, 64, 256]
-  generate = [32]                # behind the prompt; also: depth, batch, kv, mask, features, build, machine
+  generate = [32]                # or depth, batch, kv, mask, features, build, machine
 
 Every run is a process of its own. Runs stand in blocks that hold each combination once, shuffled by a stated seed,
 every second block backwards: what changes in the machine meanwhile hits all alike. Killed at any moment, the same

@@ -72,9 +72,9 @@ class SideFiles:
         self._path.write_bytes(mutated_bytes(_records(rng), rng, 5))
         process = records.read(self._path)
         if process is not None:
-            files = self._out, True, self._out.with_suffix(".m"), self._out.with_suffix(".t")
-            group = Group("sw", SOFTWARE, ("task-clock",), ((1, 1, True),))
-            what = outputs.Outputs(*files, "case", Counters([group]))
+            files = {name: self._out.with_suffix(f".{name[0]}") for name in ("markers", "trace", "address_map")}
+            counters = Counters([Group("sw", SOFTWARE, ("task-clock",), ((1, 1, True),))])
+            what = outputs.Outputs(self._out, True, **files, command="case", counters=counters)
             for name in outputs.write(what, [process]):
                 self._out.with_name(name).unlink(missing_ok=True)
 

@@ -102,7 +102,7 @@ def test_probes_follow_the_cpu_features(tiny: Path, monkeypatch: pytest.MonkeyPa
 
 _FAKE = """
 import json, sys
-log = open(sys.argv[1] + ".log", "w")
+log = open(sys.argv[2] + ".log", "w")
 def say(data): print(json.dumps(data), flush=True)
 say({"version": "fake"})
 for line in sys.stdin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -91,3 +92,11 @@ def test_columns_to_group_by() -> None:
     for words in ("", "started", "colour"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"no column|at least one"):
             keys(words)
+
+
+def test_a_capture_is_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = {
+        path: fleet_report._from_here(path) for path in (f"{tmp_path}/a/b.csv", "/elsewhere/b.csv", "s3://a/b.csv")
+    }
+    assert list(shown.values()) == ["a/b.csv", "/elsewhere/b.csv", "s3://a/b.csv"]
