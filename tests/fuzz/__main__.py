@@ -1,5 +1,5 @@
-"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N] [--guided]``: fuzzes targets in turn, or repeats
-a case.
+"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N [--cases K]] [--guided]``: fuzzes targets in turn,
+or repeats cases.
 
 Failures go to stderr with what repeats them, and the exit code is 1. How many cases were run is kept in
 build/fuzz/counts.json, and the next run goes on behind them.
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--until", type=int, metavar="CASES", help="until so many are counted, of all runs and targets")
     parser.add_argument("--counts", type=Path, default=COUNTS, help="where they are counted (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="repeat this case of one target, in this process")
+    parser.add_argument("--cases", type=int, default=1, help="with --seed: so many cases from it on (default: 1)")
     parser.add_argument("--guided", action="store_true", help="let Atheris choose the cases, where it is installed")
     given = parser.parse_args()
     names = given.targets or list(NAMES)
@@ -38,7 +39,9 @@ def main() -> int:
     if given.seed is not None:
         if native_plans.NAME in names:
             parser.error(f"{native_plans.NAME} are repeated by {native_plans.PROGRAM} --seed N --cases 1")
-        refused = [run_case(TARGETS[name](), name, given.seed) for name in names]
+        targets = [(TARGETS[name](), name) for name in names]
+        seeds = range(given.seed, given.seed + given.cases)
+        refused = [run_case(target, name, seed) for target, name in targets for seed in seeds]
         print("refused" if all(refused) else "taken")
         return 0
     if given.guided:
