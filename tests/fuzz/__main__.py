@@ -1,5 +1,5 @@
-"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N [--cases K]] [--guided]``: fuzzes targets in turn,
-or repeats cases.
+"""``python -m fuzz [TARGET …] [--minutes M | --until CASES | --seed N [--cases K]] [--guided]``: fuzzes targets in
+turn, or repeats cases.
 
 Failures go to stderr with what repeats them, and the exit code is 1. How many cases were run is kept in
 build/fuzz/counts.json, and the next run goes on behind them.
