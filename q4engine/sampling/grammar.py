@@ -58,11 +58,12 @@ class Grammar:
 
     @classmethod
     def from_json_schema(cls, text: str, tokenizer: Tokenizer, name: str = "the JSON schema") -> Grammar:
-        """Of JSON that a schema describes; ``{}`` is any JSON. Q4Error where it is no schema."""
+        """Of JSON that a schema describes; ``{}`` and ``true`` are any JSON. Q4Error where it is no schema."""
         llguidance = _library()
         _check_length(text, name)
         try:
             parsed = json.loads(text)
+            parsed = {} if parsed is True else parsed
             check_steps(parsed, name)
             schema = llguidance.LLMatcher.grammar_from_json_schema(parsed, overrides=_JSON)
         except (ValueError, RecursionError) as error:

@@ -89,6 +89,14 @@ def test_json_by_a_schema(engine: Engine) -> None:
     assert ended
 
 
+def test_schemas_that_ask_for_nothing(engine: Engine) -> None:
+    logits = np.zeros(engine.config.vocab_size, np.float32)
+    any_json, also = (Grammar.from_json_schema(text, engine.tokenizer).masked(logits) for text in ("{}", "true"))
+    assert np.array_equal(any_json, also) and 0 < np.count_nonzero(any_json == 0) < len(logits)
+    with pytest.raises(Q4Error, match="the JSON schema: "):
+        Grammar.from_json_schema("false", engine.tokenizer)
+
+
 def test_a_token_that_fits_is_drawn_as_without_a_grammar(engine: Engine) -> None:
     everything = Grammar.from_gbnf("root ::= .*", engine.tokenizer)
     plain, free = (Sampler(replace(SETTINGS[0], seed=3), engine.tokenizer, grammar) for grammar in (None, everything))
