@@ -61,11 +61,15 @@ def read(source: Source) -> tuple[list[Sample], list[str]]:
     Raises AnalysisError with line and reason; a lenient source skips bad lines.
     """
     state = _State()
-    samples = list(_samples(source, state))
+    samples: list[Sample] = []
+    events: set[str] = set()
+    for sample in _samples(source, state):
+        samples.append(sample)
+        events.add(sample.event)
+        if len(events) > MOST_EVENTS:
+            raise source.error(f"more than {MOST_EVENTS} events")
     if not samples:
         raise source.error("no samples of perf script in it")
-    if len({sample.event for sample in samples}) > MOST_EVENTS:
-        raise source.error(f"more than {MOST_EVENTS} events")
     skipped = [f"{state.bad} line(s) skipped, which are not perf script's; the first is line {state.first_bad}"]
     return samples, skipped if state.bad else []
 
