@@ -19,10 +19,25 @@ def importing(frame: FrameType | None) -> bool:
     return False
 
 
+def dropping(frame: FrameType | None) -> bool:
+    """Whether an object is being cleared away: Python prints and drops an exception that comes then."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or (code.co_name == "remove" and code.co_filename.endswith("weakref.py")):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def interrupted(number: int, frame: FrameType | None) -> None:
-    """A handler: KeyboardInterrupt, or, during an import, the end that a process without a handler has."""
+    """A handler: KeyboardInterrupt, or, during an import, the end that a process without a handler has. Where an
+    exception would be dropped it comes a moment later."""
     if importing(frame):
         end_by(number)
+    if dropping(frame) and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda _, later: interrupted(number, later))
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        return
     raise KeyboardInterrupt
 
 

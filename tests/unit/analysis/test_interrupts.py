@@ -1,10 +1,11 @@
-"""A Ctrl-C in the middle of an import."""
+"""A Ctrl-C in the middle of an import, and while an object is cleared away."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -43,3 +44,19 @@ def test_else_it_is_pythons_own() -> None:
     assert not importing(None) and not importing(sys._getframe())
     with pytest.raises(KeyboardInterrupt):
         interrupted(signal.SIGINT, sys._getframe())
+
+
+class Dying:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_where_it_would_be_dropped_it_comes_a_moment_later() -> None:
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Dying()  # which would be an error of pytest's where it were dropped
+            time.sleep(60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
