@@ -42,7 +42,7 @@ _PMU_EVENT = re.compile(r"^([A-Za-z][\w.-]*)/(.*)/([ukhGHpPSDIWeb]*)$", re.DOTAL
 # Events of one name on several PMUs, with `--no-merge`: `l3d_cache [armv8_cortex_a76]`, `cycles (cpu_core)`.
 _UNIQUE = re.compile(r"^(\S+) [\[(]([A-Za-z][\w.-]*)[\])]$")
 _RAW = re.compile(r"^r([0-9a-fA-F]{1,16})$")
-_TERM_CODE = re.compile(r"^(?:event|config)=(0x[0-9a-fA-F]+|\d+)$")
+_TERM_CODE = re.compile(r"^(?:event|config)=(?:0x([0-9a-fA-F]{1,16})|(\d{1,18}))$", re.ASCII)
 _ARM_CORE_PMU = re.compile(r"^(armv[89]\w*|apple_\w+_pmu)$")
 # Terms that change how an event is collected but not what is counted; config1 bits 0 and 1 are `long` and `rdpmc`.
 _HARMLESS_TERM = re.compile(r"^(config1=(0x)?[0-3]|long(=\d)?|rdpmc(=\d)?|percore(=\d)?|period=\d+|metric-id=.*)$")
@@ -161,7 +161,9 @@ def _code_of(text: str) -> int | None:
     if raw:
         return int(raw[1], 16)
     term = _TERM_CODE.match(text)
-    return int(term[1], 0) if term else None
+    if not term:
+        return None
+    return int(term[1], 16) if term[1] else int(term[2])  # decimal with zeros in front too, as perf reads it
 
 
 def _software_name(text: str) -> str:

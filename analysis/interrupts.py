@@ -8,6 +8,9 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
+# What weak dictionaries and sets do with a key that is gone.
+_REMOVING, _OF_WEAK_REFERENCES = ("remove", "_remove"), ("weakref.py", "_weakrefset.py")
+
 
 def importing(frame: FrameType | None) -> bool:
     """Whether a module is being imported: libraries turn an exception that comes then into one of their own, and
@@ -23,7 +26,7 @@ def dropping(frame: FrameType | None) -> bool:
     """Whether an object is being cleared away: Python prints and drops an exception that comes then."""
     while frame is not None:
         code = frame.f_code
-        if code.co_name == "__del__" or (code.co_name == "remove" and code.co_filename.endswith("weakref.py")):
+        if code.co_name == "__del__" or (code.co_name in _REMOVING and code.co_filename.endswith(_OF_WEAK_REFERENCES)):
             return True
         frame = frame.f_back
     return False

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 _TYPES = {"f16": 1, "q8_0": 8}
@@ -39,6 +40,15 @@ def main(engine: str, model: str, kv_form: str, sizes: list[int]) -> None:
                 _say(answers, {"seconds": seconds, "cpu_seconds": time.process_time() - before})
         except Exception as error:
             _say(answers, _failed(error))
+
+
+def _timed(decode: Callable[[list[int]], None], prompt: list[int], generated: list[int]) -> float:
+    """Seconds of the prompt and of the tokens behind it, one by one."""
+    start = time.perf_counter()
+    decode(prompt)
+    for token in generated:
+        decode([token])
+    return time.perf_counter() - start
 
 
 class LlamaCpp:
@@ -81,11 +91,7 @@ class LlamaCpp:
         self._depth = len(tokens)
 
     def run(self, prompt: list[int], generated: list[int]) -> float:
-        start = time.perf_counter()
-        self._decode(prompt)
-        for token in generated:
-            self._decode([token])
-        seconds = time.perf_counter() - start
+        seconds = _timed(self._decode, prompt, generated)
         self._forget(self._depth)
         return seconds
 
@@ -133,11 +139,7 @@ class Transformers:
         self._depth = len(tokens)
 
     def run(self, prompt: list[int], generated: list[int]) -> float:
-        start = time.perf_counter()
-        self._decode(prompt)
-        for token in generated:
-            self._decode([token])
-        seconds = time.perf_counter() - start
+        seconds = _timed(self._decode, prompt, generated)
         if self._depth:
             self._cache.crop(-len(prompt) - len(generated))  # takes so many away
         else:

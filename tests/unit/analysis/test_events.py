@@ -26,6 +26,7 @@ from analysis.events import CanonicalEvent, arm_events, canonical, event_code, s
         ("armv8_cortex_a76/cycles/", "CPU_CYCLES", "armv8_cortex_a76", ""),
         ("armv8_pmuv3_0/event=0x4005/", "STALL_BACKEND_MEM", "armv8_pmuv3_0", ""),
         ("armv8_pmuv3_0/event=0x4005,config1=1/", "STALL_BACKEND_MEM", "armv8_pmuv3_0", ""),
+        ("armv8_pmuv3_0/event=017/", "CPU_CYCLES", "armv8_pmuv3_0", ""),
         ("armv8_pmuv3_0/event=0x24,name=mine/", "STALL_BACKEND", "armv8_pmuv3_0", ""),
         ("armv8_pmuv3_0/event=0x24,threshold=2/", "event=0x24,threshold=2", "armv8_pmuv3_0", ""),
         ("armv8_cortex_a55/imp_ld_stall/", "IMP_LD_STALL", "armv8_cortex_a55", ""),
