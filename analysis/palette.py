@@ -56,6 +56,8 @@ OPERATIONS = {
 }
 _PLAIN_WORDS = ("begin", "end")
 """Operations whose names are parts of many a function's."""
+_PARTS = {"q4_tile": "gemm"}
+"""What functions that are a part of an operation begin with."""
 PHASES = {"prefill": OPERATIONS["gemm"], "decode": OPERATIONS["gemv"], "verify": "violet"}
 """A phase has the hue of the operation that it mostly is."""
 
@@ -104,6 +106,8 @@ def operation(name: str) -> str:
 
 def function(name: str) -> str:
     """The hue of a function whose name tells an operation, '' of any other."""
+    if part := next((op for begin, op in _PARTS.items() if name.startswith(begin)), None):
+        return OPERATIONS[part]
     return next((hue for told, hue in OPERATIONS.items() if told in name and told not in _PLAIN_WORDS), "")
 
 

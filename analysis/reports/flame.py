@@ -1,4 +1,8 @@
-"""Flame graphs as one SVG that needs nothing else: a graph for each phase and event, callers below what they call."""
+"""Flame graphs as one SVG that needs nothing else: a graph for each phase and event, callers below what they call.
+
+Places are percentages of the width, so that a narrow window shows all of a graph; labels are cut off there, not made
+smaller.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from analysis.reports.svg import text
 from analysis.terminal import shortened
 
 _WIDTH, _SIDE, _ROW, _HEAD, _GAP = 1180, 10, 17, 26, 14
+_WHOLE = _WIDTH + 2 * _SIDE
 _LETTER = 6.6  # px that a character of the labels takes at most
 _LEAST_PX = 0.4
 """Frames narrower than that are left out, with what they call."""
-_LEAST_LABEL_PX = 28
+_LEAST_LABEL_PX = 42
 _MOST_GRAPHS = 40
 _KERNEL = "[kernel"
 
@@ -38,27 +43,35 @@ def graphs(phases: stacks.Phases, title: str) -> str:
         rows = list(_placed(root))
         deepest = max((depth for _, depth, _, _ in rows), default=0)
         words = f"{phase}, by {event}: {len(samples)} samples"
-        shapes.append(f'<text class="head" x="{_SIDE}" y="{top + 14:.0f}">{text(words)}</text>')
+        shapes.append(f'<text class="head" x="{_percent(_SIDE)}" y="{top + 14:.0f}">{text(words)}</text>')
         bottom = top + _HEAD + _ROW * deepest
         shapes += [_box(node, bottom - _ROW * depth, x, width, root.amount, phase) for node, depth, x, width in rows]
         top = bottom + _ROW + _GAP
     more = f", the first {_MOST_GRAPHS} of {len(drawn)} graphs" if len(drawn) > _MOST_GRAPHS else ""
     height = round(top)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + 2 * _SIDE}" height="{height}" '
-        f'viewBox="0 0 {_WIDTH + 2 * _SIDE} {height}" role="img" aria-label="{text(title)}">'
-        f"<style>{_style()}</style>"
-        f'<rect class="page" width="100%" height="100%"/><text class="title" x="{_SIDE}" y="19">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="page" width="{_WHOLE}" height="{height}" '
+        f'role="img" aria-label="{text(title)}"><style>{_style()}</style>'
+        f'<rect width="100%" height="100%"/><text class="title" x="{_percent(_SIDE)}" y="19">'
         f"{text(title + more)}</text>{''.join(shapes)}</svg>\n"
     )
 
 
 def _style() -> str:
     (page, dark_page), (ink, dark_ink) = palette.PAGE["page"], palette.PAGE["text"]
-    rules = "text{font:11px ui-monospace,monospace}.title{font-size:14px;font-weight:bold}.head{font-size:13px}"
-    light = f".page{{fill:{page}}}.title,.head{{fill:{ink}}}g rect{{stroke:{page};stroke-width:.6}}"
-    dark = f".page{{fill:{dark_page}}}.title,.head{{fill:{dark_ink}}}g rect{{stroke:{dark_page}}}"
-    return f"{rules}{light}@media(prefers-color-scheme:dark){{{dark}}}"
+    fonts = "text{font:11px ui-monospace,monospace}.title{font-size:14px;font-weight:bold}.head{font-size:13px}"
+    narrow = f"@media(max-width:{_WHOLE - 1}px){{.page{{width:100%}}}}"
+
+    def colours(page: str, ink: str) -> str:
+        return f".page{{background:{page}}}.page>rect{{fill:{page}}}.page>text{{fill:{ink}}}.f rect{{stroke:{page}}}"
+
+    light, dark = colours(page, ink), colours(dark_page, dark_ink)
+    return f"{fonts}.f rect{{stroke-width:.8}}{narrow}{light}@media(prefers-color-scheme:dark){{{dark}}}"
+
+
+def _percent(px: float) -> str:
+    """Of the picture's width."""
+    return f"{100 * px / _WHOLE:.5g}%"
 
 
 def _tree(sums: dict[tuple[Frame, ...], float]) -> _Node:
@@ -94,10 +107,11 @@ def _box(node: _Node, y: float, x: float, width: float, whole: float, phase: str
     tip = text(f"{name}{of}: {node.amount:,.0f} events, {share:.2f} % of {phase}")
     label = ""
     if width >= _LEAST_LABEL_PX:
-        words = text(shortened(name, max(3, int((width - 6) / _LETTER))))
-        label = f'<text x="{x + 3:.1f}" y="{y + 12:.1f}" fill="{palette.ink(hue)}">{words}</text>'
-    shape = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_ROW - 1}" fill="{palette.colour(hue)}"/>'
-    return f"<g><title>{tip}</title>{shape}{label}</g>"
+        words = text(shortened(name, int((width - 6) / _LETTER)))
+        label = f'<text x="3" y="12" fill="{palette.ink(hue)}">{words}</text>'
+    shape = f'<rect width="100%" height="{_ROW}" fill="{palette.colour(hue)}"/>'
+    place = f'x="{_percent(x)}" y="{y:.0f}" width="{_percent(width)}" height="{_ROW}"'
+    return f'<svg class="f" {place}><title>{tip}</title>{shape}{label}</svg>'
 
 
 def _hue(name: str, image: str) -> str:

@@ -142,7 +142,7 @@ def _unlike_cores(measured: Measured, around: Surroundings) -> Found:
 def _load(measured: Measured, around: Surroundings) -> Found:
     others, delayed = measured.taken.get("others_percent_of_cpu", math.nan), _percent(measured, "run_delay_percent")
     if measured.way.n_threads > len(around.available):
-        return "threads that take turns hide what others take"
+        return f"others used {_shown(others / 100)} of one CPU; what that costs, threads that take turns hide"
     if math.isnan(others):
         return "too short to tell what others took"
     if not (others >= OTHERS_PERCENT and not delayed < DELAYED):

@@ -54,6 +54,9 @@ def test_all_three_files(script: Path, command: Run) -> None:
     ]
     assert (decode["weights"], decode["endValue"], decode["unit"]) == ([10, 30], 40, "nanoseconds")
     assert prefill["name"] == "prefill, cpu-clock" and len(prefill["samples"]) == 2
+    # what a sampled profile has in file-format-schema.json of speedscope, nothing more
+    assert set(prefill) == {"type", "name", "unit", "startValue", "endValue", "samples", "weights"}
+    assert all(set(frame) == {"name", "file"} for frame in document["shared"]["frames"])
     svg = ElementTree.fromstring(script.with_name("flame.svg").read_text())
     tips = [title.text or "" for title in svg.iter(f"{SVG}title")]
     assert "attention (native.so): 30 events, 75.00 %" in " ".join(tips).replace("\u00a0", " ")
@@ -64,13 +67,12 @@ def test_all_three_files(script: Path, command: Run) -> None:
 
 
 def boxes(svg: str) -> dict[str, tuple[float, float, float]]:
-    """Name -> (x, y, width) of the last graph's boxes."""
+    """Name -> (x, y, width) of the last graph's boxes, in percent of the picture's width and in px."""
     found = {}
-    for group in ElementTree.fromstring(svg).iter(f"{SVG}g"):
-        box = group.find(f"{SVG}rect")
-        name = re.split(r" \(|: ", group.findtext(f"{SVG}title", ""))[0]
-        assert box is not None
-        found[name] = (float(box.get("x", 0)), float(box.get("y", 0)), float(box.get("width", 0)))
+    for box in ElementTree.fromstring(svg).findall(f"{SVG}svg"):
+        name = re.split(r" \(|: ", box.findtext(f"{SVG}title", ""))[0]
+        x, width = (float(box.get(key, "").removesuffix("%")) for key in ("x", "width"))
+        found[name] = (x, float(box.get("y", 0)), width)
     return found
 
 
@@ -83,8 +85,15 @@ def test_widths_are_shares_and_callees_stand_on_their_callers() -> None:
     found = boxes(flame.graphs({"decode": one}, "synthetic"))
     x, y, width = found["all"]
     assert found["walk"] == (x, pytest.approx(y - 17), width)
-    assert found["gemm"][2] == pytest.approx(3 / 8 * width, abs=0.1) and found["gemm"][1] == pytest.approx(y - 34)
-    assert found["rope"][0] == pytest.approx(found["gemm"][0] + found["gemm"][2], abs=0.1)
+    assert found["gemm"][2] == pytest.approx(3 / 8 * width, abs=0.01) and found["gemm"][1] == pytest.approx(y - 34)
+    assert found["rope"][0] == pytest.approx(found["gemm"][0] + found["gemm"][2], abs=0.01)
+
+
+def test_a_narrow_window_shows_all_of_a_graph() -> None:
+    """Places are percentages, and the picture is no wider than the window."""
+    svg = flame.graphs({"decode": [sample("gemm", 3, "walk")]}, "synthetic")
+    assert re.search(r"@media\(max-width:1199px\)\{\.page\{width:100%\}\}", svg)
+    assert not re.search(r'<svg class="f" x="[\d.]+"| viewBox', svg)
 
 
 def test_names_are_escaped_and_colours_are_the_projects() -> None:
@@ -100,6 +109,7 @@ def test_names_are_escaped_and_colours_are_the_projects() -> None:
 
 def test_functions_have_the_hue_of_the_operation_that_they_name() -> None:
     assert palette.function("q4_gemm_q4_0") == "blue" and palette.function("q4_barrier_wait") == palette.WAITING
+    assert palette.function("q4_tile6_q4_0_avx512vnni") == palette.function("q4_tile4x8_k32_i8mm") == "blue"
     assert palette.function("append") == palette.function("beginning") == palette.function("main") == ""
 
 
