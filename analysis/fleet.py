@@ -116,6 +116,8 @@ def _rows(given: argparse.Namespace) -> tuple[Any, int, int]:
     new = [capture for capture in captures if known.get(capture.name) != reading.marked(capture)]
     if given.output and len(new) < len(captures):
         say(f"note: {len(captures) - len(new)} of {len(captures)} captures were summarised before")
+    if new:
+        dataset.begin()
     _summarise(new, reading, dataset, given)
     frame = dataset.frame()
     return frame[frame["path"].isin({capture.name for capture in captures})], len(new), len(captures) - len(new)

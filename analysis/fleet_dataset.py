@@ -36,6 +36,7 @@ class Dataset:
         self.where = where.rstrip("/") if len(where) > 1 else where
         self._tables: list[Any] = []
         self._waiting: list[Row] = []
+        self._is_begun = False
         if where:
             self._system, self._root = opened(self.where)
             self._check()
@@ -58,6 +59,12 @@ class Dataset:
         except Exception as error:  # each store has errors of its own
             raise AnalysisError(f"cannot be read: {error}", path=self.where) from None
 
+    def begin(self) -> None:
+        """Makes the dataset where there is none yet. AnalysisError where it cannot be written: before work is done."""
+        if self.where and not self._is_begun:
+            self._write(MARKER, f"{FORMAT}\n".encode())
+            self._is_begun = True
+
     def known(self) -> dict[str, str]:
         """Path of each capture that has been summarised -> its mark then."""
         frame = self.frame(("path", "mark", "state", "read"))
@@ -65,7 +72,7 @@ class Dataset:
         return dict(zip(frame["path"], frame["mark"], strict=True))
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Adds rows, of whole captures. OSError or AnalysisError where they cannot be written."""
+        """Adds rows, of whole captures. AnalysisError where they cannot be written."""
         self._waiting += rows
         if len(self._waiting) >= _ENOUGH:
             self.flush()
@@ -76,6 +83,8 @@ class Dataset:
         if not self.where:
             self._tables += [_table(waiting)] if waiting else []
             return
+        if waiting:
+            self.begin()
         by_month: dict[str, list[Row]] = {}
         for row in waiting:
             by_month.setdefault(_month(row["started"]), []).append(row)
@@ -83,18 +92,16 @@ class Dataset:
             self._write(f"month={month}/part-{secrets.token_hex(8)}.parquet", _bytes(_table(rows)))
 
     def _write(self, name: str, data: bytes) -> None:
-        if is_remote(self.where):
-            try:
-                self._system.pipe_file(f"{self._root}/{MARKER}", FORMAT.encode())
+        try:
+            if is_remote(self.where):
                 self._system.pipe_file(f"{self._root}/{name}", data)
-            except Exception as error:  # each store has errors of its own
-                raise AnalysisError(f"cannot be written: {error}", path=f"{self.where}/{name}") from None
-            return
-        path = Path(self.where) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not (marker := Path(self.where) / MARKER).exists():
-            outputs.write(marker, FORMAT + "\n")
-        outputs.write(path, data)
+                return
+            path = Path(self.where) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            outputs.write(path, data)
+        except Exception as error:  # each store has errors of its own
+            said = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise AnalysisError(f"cannot be written: {said}", path=f"{self.where}/{name}") from None
 
     def frame(self, columns: Sequence[str] = ()) -> pd.DataFrame:
         """The latest rows of every capture. columns: those alone, `path` and `read` among them; all without."""
@@ -132,7 +139,8 @@ class Dataset:
             return table.select([field.name for field in wanted]).cast(pa.schema(wanted))
         except (pa.ArrowException, OSError, KeyError) as error:
             said = " ".join(str(error).split())
-            raise AnalysisError(f"cannot be read: {said}", path=path) from None
+            what = "remove it, and captures that it has are read again"
+            raise AnalysisError(f"cannot be read: {said.rstrip('.')}; {what}", path=path) from None
 
 
 def _schema() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ SUFFIXES = (".csv", ".json", ".txt")
 _TAGS = ("ETag", "etag", "md5Hash", "generation", "content_md5")
 _CHANGED = ("mtime", "LastModified", "last_modified", "updated")
 _SCHEME = "://"
+_NOWHERE = "link to nothing"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,21 @@ def _entries(system: Any, path: str, pattern: str) -> Mapping[str, Mapping[str, 
             return {str(entry["name"]): entry}
         entries = system.find(path, detail=True)
         entries = {name: each for name, each in entries.items() if name.endswith(SUFFIXES)}
-    return {name: each for name, each in entries.items() if each["type"] != "directory"}
+    found = {name: each if is_remote(pattern) else _followed(name, each) for name, each in entries.items()}
+    # a pipe or device among others, which may have no end, is no capture; one that is named is read
+    return {name: each for name, each in found.items() if each["type"] in ("file", _NOWHERE)}
+
+
+def _followed(name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of a link's file, whose time and size are not the link's; of others what was said."""
+    if entry["type"] != "other":
+        return entry
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return {**entry, "type": _NOWHERE}
+    kind = "file" if stat.S_ISREG(status.st_mode) else "other"
+    return {**entry, "type": kind, "size": status.st_size, "mtime": status.st_mtime}
 
 
 def _listed(name: str, entry: Mapping[str, Any]) -> Listed:

@@ -14,7 +14,7 @@ from analysis import sweep_file
 from analysis.errors import AnalysisError, printable
 from analysis.sweep_file import AXES
 
-PHASES = ("prefill", "decode", "whole", "load")
+PHASES = ("prefill", "decode", "whole", "tokenize", "load")
 USABLE = ("done", "noisy")
 _MOST_SETUPS, _MOST_VALUES = 10_000, 1_000_000
 _LONGEST = 300

@@ -28,7 +28,7 @@ from q4engine.models import ModelConfig, read_model
 from q4engine.models.graph import Graph
 
 if TYPE_CHECKING:
-    from q4engine.reference import ReferenceModel
+    from q4engine.reference import Decoder, ReferenceModel
     from q4engine.tokenizer import Tokenizer
 
 Backend = Literal["native", "numpy"]
@@ -230,7 +230,7 @@ class Session:
         """Called behind a call when the recorder's log is to be taken (``recorder.remind``)."""
         self._unobserved = False
         self._native: Any = None
-        self._reference: Any = None
+        self._reference: Decoder | None = None
         if engine._native is None:
             self._reference = engine.reference.session(n_ctx)
         else:
@@ -317,6 +317,11 @@ class Session:
     def recorder(self) -> Any | None:
         """The native session, whose ``record``, ``select`` and ``recorded`` time and count; None for NumPy."""
         return self._native
+
+    @property
+    def reference(self) -> Decoder | None:
+        """The timeline in NumPy, whose ``watch`` is told of operations; None for the native backend."""
+        return self._reference
 
     def truncate(self, n_past: int) -> None:
         """Forget all tokens from position ``n_past`` on."""

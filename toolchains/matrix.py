@@ -123,7 +123,7 @@ def kernels_of(made: Made, names: Sequence[str]) -> dict[str, Mapping[str, Any]]
 
 def as_table(rows: Sequence[Row], kernels: Sequence[str]) -> str:
     """Markdown; sizes in KiB."""
-    columns = ["build", "compiler", "code", "wheel", "seconds", "bits"]
+    columns = ["build", "compiler", "code", "wheel", "CPU seconds", "bits"]
     columns += [f"{name}: instructions, work a cycle ({_CORE})" for name in kernels]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
@@ -131,7 +131,7 @@ def as_table(rows: Sequence[Row], kernels: Sequence[str]) -> str:
             continue
         sizes = [f"{row.facts[key] / 1024:.0f}" for key in ("text_bytes", "wheel_bytes")]
         bits = f"{row.bits} equal" if row.bits else "differ"
-        cells = [str(row.recipe), str(row.facts["compiler"]), *sizes, f"{row.facts['build_seconds']:.0f}", bits]
+        cells = [str(row.recipe), str(row.facts["compiler"]), *sizes, f"{row.facts['build_cpu_seconds']:.0f}", bits]
         lines.append(f"| {' | '.join([*cells, *(_cost(row, name) for name in kernels)])} |")
     return "\n".join(lines)
 

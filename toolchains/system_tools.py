@@ -115,6 +115,15 @@ TOOLS = (
     ),
 )
 
+CLANG = Tool(
+    f"clang-{mca.LLVM}",
+    "builds by clang",
+    (f"clang-{mca.LLVM}", f"lld-{mca.LLVM}"),
+    (f"usr/bin/clang-{mca.LLVM}",),
+    starts_own=True,
+)
+"""Brought where a matrix asks for it."""
+
 
 def unpack(tool: Tool) -> None:
     """The tool below build/tools, its programs in build/tools/bin; no root is needed."""

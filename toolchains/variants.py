@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import struct
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import system_tools
 import wheels
 from cross import ALL_KERNELS, PLATFORMS, prepare
 from host import BUILD, NATIVE_ARM, REPO, ToolError, UsageError, find_program, main
@@ -112,14 +114,21 @@ def _zig_version() -> str:
 def _gcc_or_clang(recipe: Recipe, kind: str) -> tuple[tuple[str, ...], dict[str, str]]:
     cross = recipe.target == ARM and kind == "gnu"
     program = f"aarch64-linux-gnu-{recipe.compiler}" if cross else recipe.compiler
+    if program == system_tools.CLANG.name:
+        system_tools.bring(system_tools.CLANG)
     path = find_program(program)
     if path is None:
         raise Absent(f"{program} is not here")
-    if kind == "clang" and (recipe.lto or recipe.target == ARM) and find_program("ld.lld") is None:
-        raise Absent(f"{program} links this with ld.lld, which is not here (Debian's package: lld)")
+    if kind == "clang" and (recipe.lto or recipe.target == ARM) and not _links_with_lld(path):
+        raise Absent(f"{program} links this with ld.lld, which is not here (Debian's package: lld, as clang's version)")
     if kind == "clang" and recipe.target == ARM and not NATIVE_ARM and not find_program("aarch64-linux-gnu-gcc"):
         raise Absent("the C library for aarch64 is not here (Debian's package: gcc-aarch64-linux-gnu)")
     return (path,), {"Q4_CC": path} if recipe.target == ARM else {"CC": path}
+
+
+def _links_with_lld(clang: str) -> bool:
+    """Whether it finds ld.lld, on the PATH or among its own programs."""
+    return find_program("ld.lld") is not None or Path(_said((clang,), {}, "-print-prog-name=ld.lld").strip()).is_file()
 
 
 def _target_words(recipe: Recipe, kind: str) -> list[str]:
@@ -182,21 +191,30 @@ def make(recipe: Recipe) -> Made:
     known = folder / "variant.json"
     newest = max(path.stat().st_mtime for path in (REPO / "native").rglob("*"))
     facts: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
-    if not facts or known.stat().st_mtime < newest or facts["compiler"] != compiler.name:
+    if "build_cpu_seconds" not in facts or known.stat().st_mtime < newest or facts["compiler"] != compiler.name:
         shutil.rmtree(folder, ignore_errors=True)
         facts = {}
     folder.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
-    wheel = wheels.make(f"{recipe}", folder, settings_of(recipe), compiler.environment)
-    seconds = facts.get("build_seconds", round(time.monotonic() - begin, 1))
+    wheel, seconds = _timed(recipe, compiler, folder)
+    if facts:
+        seconds = {name: facts[name] for name in seconds}
     python, site = _installed(recipe, wheel, folder)
     module = site / "q4engine" / "_native.abi3.so"
     facts = {
-        "build": str(recipe), "compiler": compiler.name, "build_seconds": seconds, "text_bytes": text_bytes(module),
+        "build": str(recipe), "compiler": compiler.name, **seconds, "text_bytes": text_bytes(module),
         "library_bytes": module.stat().st_size, "wheel_bytes": wheel.stat().st_size,
     }  # fmt: skip
     known.write_text(json.dumps(facts))
     return Made(recipe, folder, wheel, site, python, facts)
+
+
+def _timed(recipe: Recipe, compiler: Compiler, folder: Path) -> tuple[Path, dict[str, float]]:
+    """The wheel, and what making it took: seconds, and those of CPU time, which other load changes little."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    wheel = wheels.make(f"{recipe}", folder, settings_of(recipe), compiler.environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wheel, {"build_seconds": round(time.monotonic() - begin, 1), "build_cpu_seconds": round(used, 1)}
 
 
 def _installed(recipe: Recipe, wheel: Path, folder: Path) -> tuple[Path | None, Path]:

@@ -73,6 +73,11 @@ class Peer:
         self.cpu_seconds = float(answer.get("cpu_seconds", 0.0))
         return float(answer["seconds"])
 
+    def tokenize(self, text: str) -> tuple[int, float]:
+        """How many tokens the text is, and the seconds that it took; without special tokens."""
+        answer = self._ask({"tokenize": text})
+        return int(answer["tokens"]), float(answer["seconds"])
+
     def close(self, patience: float | None = None) -> None:
         """End the process, which has so many seconds for it."""
         for pipe in (self._process.stdin, self._process.stdout):

@@ -34,6 +34,11 @@ def main(engine: str, model: str, kv_form: str, sizes: list[int]) -> None:
             if "prepare" in request:
                 timeline.prepare(request["prepare"])
                 _say(answers, {})
+            elif "tokenize" in request:
+                timeline.tokenize("a")  # what is made on first use
+                start = time.perf_counter()
+                n_tokens = timeline.tokenize(request["tokenize"])
+                _say(answers, {"tokens": n_tokens, "seconds": time.perf_counter() - start})
             else:
                 before = time.process_time()
                 seconds = timeline.run(request["prompt"], request["generated"])
@@ -75,6 +80,7 @@ class LlamaCpp:
         self._context = lib.llama_init_from_model(loaded, params)
         if not self._context:
             raise RuntimeError("a context cannot be made")
+        self._model: Any = loaded
         self._n_batch = n_batch
         self._depth = 0
         self.facts = {
@@ -94,6 +100,16 @@ class LlamaCpp:
         seconds = _timed(self._decode, prompt, generated)
         self._forget(self._depth)
         return seconds
+
+    def tokenize(self, text: str) -> int:
+        given = text.encode()
+        vocabulary, most = self._lib.llama_model_get_vocab(self._model), len(given) + 8
+        found: int = self._lib.llama_tokenize(
+            vocabulary, given, len(given), (ctypes.c_int32 * most)(), most, False, False
+        )
+        if found < 0:
+            raise RuntimeError(f"llama_tokenize returned {found}")
+        return found
 
     def _forget(self, n_past: int) -> None:
         self._lib.llama_memory_seq_rm(self._lib.llama_get_memory(self._context), 0, n_past, -1)
@@ -122,6 +138,9 @@ class Transformers:
         load = transformers.AutoModelForCausalLM.from_pretrained
         self._model: Any = load(folder, gguf_file=name, dtype=torch.float32).eval()
         self._torch: Any = torch
+        self._tokenizers: Any = transformers.AutoTokenizer
+        self._file = folder, name
+        self._tokenizer: Any = None
         self._new_cache = transformers.DynamicCache
         self._cache: Any = self._new_cache()
         self._n_batch = n_batch
@@ -132,6 +151,12 @@ class Transformers:
             "system": f"torch {torch.__version__}, float32",
             "load_seconds": time.perf_counter() - start,
         }
+
+    def tokenize(self, text: str) -> int:
+        if self._tokenizer is None:
+            folder, name = self._file
+            self._tokenizer = self._tokenizers.from_pretrained(folder, gguf_file=name)
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def prepare(self, tokens: list[int]) -> None:
         self._cache = self._new_cache()

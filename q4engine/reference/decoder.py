@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,13 +15,17 @@ from q4engine.reference.weights import Weights
 
 
 class Decoder:
-    """``decode`` appends tokens and gives logits. ``n_past`` may be set back, to forget tokens."""
+    """``decode`` appends tokens and gives logits. ``n_past`` may be set back, to forget tokens.
+
+    ``watch``: told of each operation, by its place in the graph, with its seconds.
+    """
 
     def __init__(self, graph: Graph, weights: Weights, n_ctx: int, kv_form: KVForm = "f16") -> None:
         self.graph = graph
         self.weights = weights
         self.n_ctx = n_ctx
         self.n_past = 0
+        self.watch: Callable[[int, float], None] | None = None
         self.cache = KVCache(graph, n_ctx, kv_form)
         self.vocab_size = min(table.shape[0] for table in graph.tables)
 
@@ -47,6 +52,9 @@ class Decoder:
         """What the last operation gives: [n or 1, vocab]"""
         positions = np.arange(self.n_past, self.n_past + len(ids))
         call = Call(self.graph, self.weights, self.cache, ids, positions, all_logits)
-        for op in self.graph.ops:
+        for number, op in enumerate(self.graph.ops):
+            start = time.perf_counter()
             OPERATIONS[op.kind](call, op)
+            if self.watch is not None:
+                self.watch(number, time.perf_counter() - start)
         return call.rows(self.graph.ops[-1], "out")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
+from q4engine.sweep.constraint import Constraint, constraints_of
 from q4engine.sweep.plan_tables import of_table, one_text, only, variables_of
 
 HOST, ARM = "host", "aarch64"
@@ -74,7 +76,8 @@ _KNOWN = re.compile(r"-f[a-z0-9=-]+|-m(?!cpu=|arch=)[a-z0-9=.,+-]+|--param=[a-z0
 _LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os", "-Oz")
 _COMPILER = re.compile(r"(gcc|clang|zig)(-[0-9]+(\.[0-9]+)*)?")
 _CPU = re.compile(r"[a-zA-Z0-9_.+-]*")
-_MATRIX_KEYS = ("source", "compiler", "level", "lto", "cpu", "flags", "target")
+_MATRIX_AXES = ("compiler", "level", "lto", "cpu", "flags", "target")
+_MATRIX_KEYS = ("source", *_MATRIX_AXES, "skip")
 _MOST_BUILDS = 1000
 
 
@@ -121,10 +124,22 @@ def _recipes(matrix: Mapping[str, Any], folder: Path) -> list[Recipe]:
         _flag_lists(matrix),
         _several(matrix, "target", [HOST], (HOST, ARM).__contains__, f"{HOST}, {ARM}"),
     ]
-    found = [Recipe(source, *each) for each in itertools.product(*values)]
-    if len(found) > _MOST_BUILDS:
-        raise Q4Error(f"[matrix]: has {len(found)} builds, expected at most {_MOST_BUILDS}")
+    if (count := math.prod(map(len, values))) > _MOST_BUILDS:
+        raise Q4Error(f"[matrix]: has {count} builds, expected at most {_MOST_BUILDS}")
+    try:
+        skip = constraints_of(matrix.get("skip", []), _MATRIX_AXES)
+        found = [Recipe(source, *each) for each in itertools.product(*values) if not _skipped(each, skip)]
+    except Q4Error as error:
+        raise Q4Error(f"[matrix]: {error}") from None
+    if not found:
+        raise Q4Error("[matrix]: has no builds: every combination is skipped")
     return found
+
+
+def _skipped(values: Sequence[Any], constraints: Sequence[Constraint]) -> bool:
+    known = dict(zip(_MATRIX_AXES, values, strict=True))
+    known["flags"] = " ".join(known["flags"])
+    return any(constraint.holds(known) for constraint in constraints)
 
 
 def _several(matrix: Mapping[str, Any], key: str, usual: list[str], holds: Any, expected: str) -> list[str]:

@@ -93,6 +93,14 @@ class Constraint:
         return True
 
 
+def constraints_of(given: object, names: tuple[str, ...]) -> list[Constraint]:
+    """Of a plan's key ``skip``, a text or a list of them. Q4Error where it is none."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise Q4Error(f"skip: found {shown(given)}, expected constraints: a text or a list of texts")
+    return [Constraint(text, names) for text in texts]
+
+
 _ALLOWED = (
     ast.Constant, ast.Name, ast.Load, ast.List, ast.Tuple, ast.UnaryOp, ast.Not, ast.USub, ast.BoolOp, ast.And, ast.Or,
     ast.BinOp, ast.Compare, *_COMPARED, *_ARITHMETIC,

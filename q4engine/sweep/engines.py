@@ -12,8 +12,8 @@ from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import NAMES
 from q4engine.sweep.plan_tables import of_table, one_text, only, variables_of
 
-PHASES = ("load", "prefill", "decode", "whole")
-"""What is timed: until the model can be used, the prompt, the text generated behind it, all of a program's life."""
+PHASES = ("load", "tokenize", "prefill", "decode", "whole")
+"""What is timed: until the model can be used, a text as tokens, the prompt, what comes behind it, a whole life."""
 _WALL = "wall"
 _NAME = re.compile(r"[^\s,\"']([^\n,\"']{0,58}[^\s,\"'])?")
 

@@ -10,13 +10,16 @@ from typing import Any
 
 from q4engine.bench.statistics import deviation, mean
 from q4engine.errors import Q4Error
-from q4engine.sweep.combination import NAMES, Combination
+from q4engine.sweep.combination import AXES, NAMES, Combination
 from q4engine.sweep.results import DONE, NOISY, Run, Sample
 
 _OF_RUN = ("block", "attempt", "state", "reason", "started")
 _OF_SAMPLE = ("phase", "sample", "tokens", "seconds", "tokens_per_second")
 _OF_MACHINE = ("cpu", "kernel", "q4engine", "commit")
 COLUMNS = (*NAMES, *_OF_RUN, *_OF_SAMPLE, *_OF_MACHINE, "engine_version", "engine_commit", "others_percent_of_cpu")
+
+_WHOLE = (*(axis.name for axis in AXES if axis.is_number), "block", "attempt", "sample", "tokens")
+_NUMBERS = ("seconds", "tokens_per_second", "others_percent_of_cpu")
 
 
 def rows(runs: Iterable[Run]) -> Iterator[tuple[Any, ...]]:
@@ -97,14 +100,16 @@ def _as_llama_bench(combination: Combination, phase: str, found: Sequence[tuple[
 
 
 def to_parquet(runs: Sequence[Run]) -> bytes:
-    """The rows of the CSV with their types. Q4Error without pyarrow."""
+    """The rows of the CSV with their types, the same of all results. Q4Error without pyarrow."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise Q4Error("Parquet needs pyarrow: pip install pyarrow") from None
     found = list(rows(runs))
-    table = pyarrow.table({name: [row[number] for row in found] for number, name in enumerate(COLUMNS)})
+    kinds = {**dict.fromkeys(_WHOLE, pyarrow.int64()), **dict.fromkeys(_NUMBERS, pyarrow.float64())}
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+    table = pyarrow.table({name: [row[number] for row in found] for number, name in enumerate(COLUMNS)}, schema)
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink)
     data: bytes = sink.getvalue().to_pybytes()

@@ -71,7 +71,7 @@ def _ended(plan: Plan, engine: Engine, combination: Combination, model: Path | N
         "engine": engine.name, "model": str(model), "cpus": cpus, "python": engine.python,
         "components": plan.pace.components, "tokens": plan.pace.tokens,
         "capture": None if capture is None else str(capture.absolute()), "samples": plan.pace.samples,
-        "warm_up": plan.pace.warm_up, "kv": combination["kv"],
+        "warm_up": plan.pace.warm_up, "kv": combination["kv"], "text": plan.tokenized,
         **{name: combination.number(name) for name in ("threads", "prompt", "generate", "depth", "batch")},
     }  # fmt: skip
     python, environment = _interpreter(plan, combination)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -19,9 +20,10 @@ from q4engine.gguf.mixtures import TARGETS
 from q4engine.kv_forms import KV_FORMS
 from q4engine.sweep.builds import MATRIX, Build, builds_of, of_matrix
 from q4engine.sweep.combination import AXES, NAMES, Axis, Combination, Value
-from q4engine.sweep.constraint import Constraint
+from q4engine.sweep.constraint import Constraint, constraints_of
 from q4engine.sweep.engines import Engine, engines_of
 from q4engine.sweep.other_machines import HERE, Machine, machines_of
+from q4engine.sweep.plan_tables import one_text, text_of
 from q4engine.sweep.scored_models import ScoredText, scored_text
 
 MOST_COMBINATIONS = 25_000  # each costs some 40 µs before anything runs, each run some 5
@@ -62,6 +64,7 @@ class Plan:
     """``skipped``: how many combinations each constraint took out. ``folder``: from which models are named.
 
     ``data``: the plan as it was read. ``captures``: the folder where they go, None where there are none.
+    ``tokenized``: a text that each run tokenises once.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Plan:
     folder: Path = Path()
     data: Mapping[str, Any] = field(default_factory=dict)
     text: ScoredText | None = None
+    tokenized: str = ""
     captures: Path | None = None
 
     def settings(self) -> dict[str, Any]:
@@ -83,8 +87,11 @@ class Plan:
         builds = sorted({each.text("build") for each in self.combinations} - {""})
         commands = {name: self.engines[name].as_data() for name in sorted(used)}
         machines = sorted({each.text("machine") for each in self.combinations} - {"", HERE})
-        others = {"machines": {name: self.machines[name].as_data() for name in machines}} if machines else {}
+        others: dict[str, Any] = (
+            {"machines": {name: self.machines[name].as_data() for name in machines}} if machines else {}
+        )
         others |= {"perplexity": self.text.as_data()} if self.text else {}
+        others |= {"tokenize": hashlib.sha256(self.tokenized.encode()).hexdigest()[:16]} if self.tokenized else {}
         return {
             "seed": pace.seed, "samples": pace.samples, "warm_up": pace.warm_up, "cooldown": pace.cooldown,
             "components": pace.components, "engines": commands,
@@ -122,7 +129,7 @@ def read_plan(path: Path) -> Plan:
 
 def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     """The plan of a parsed file, whose models are named from ``folder``. Q4Error names the key that is wrong."""
-    known = ("name", "skip", *_TABLES, *_PACE)
+    known = ("name", "skip", "tokenize", *_TABLES, *_PACE)
     for key in data:
         if key not in known:
             raise Q4Error(f"there is no {shown(key)}, expected {', '.join(known)}")
@@ -142,7 +149,7 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     )
     machines = machines_of(tables["machines"], folder)
     _check_names(values, {"engine": engines, "build": builds, "machine": machines})
-    found, skipped = _expanded(values, engines, _constraints(data.get("skip", [])))
+    found, skipped = _expanded(values, engines, constraints_of(data.get("skip", []), (*NAMES, _CPUS)))
     if not found:
         raise Q4Error("the plan has no runs: " + ("every combination is skipped" if skipped else "give [axes]"))
     if len(found) * pace.blocks > _MOST_RUNS:
@@ -151,7 +158,9 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     if not isinstance(title, str):
         raise Q4Error(f"name: found {shown(title)}, expected a text")
     text = scored_text(tables["perplexity"], folder)
-    return Plan(title, pace, tuple(found), tuple(skipped.items()), engines, builds, machines, folder, data, text)
+    taken = tuple(skipped.items())
+    tokenized = text_of(folder / one_text(data["tokenize"], "tokenize"), "tokenize") if "tokenize" in data else ""
+    return Plan(title, pace, tuple(found), taken, engines, builds, machines, folder, data, text, tokenized)
 
 
 def _number(low: float, high: float, whole: bool = False) -> Any:
@@ -185,13 +194,6 @@ _PACE = {
     "captures": _truth,
 }
 """Keys that say how runs are made, each with its check."""
-
-
-def _constraints(given: object) -> list[Constraint]:
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise Q4Error(f'skip: found {shown(given)}, expected constraints, as ["threads > cpus"]')
-    return [Constraint(text, (*NAMES, _CPUS)) for text in texts]
 
 
 def _values_of_axes(table: Mapping[str, Any]) -> dict[str, list[Value]]:

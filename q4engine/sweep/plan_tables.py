@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from q4engine.errors import Q4Error, shown
+
+MOST_TEXT_BYTES = 1 << 20
 
 
 def of_table(given: object, place: str) -> Mapping[str, Any]:
@@ -26,6 +29,23 @@ def one_text(given: object, place: str, may_be_empty: bool = False) -> str:
     if not isinstance(given, str) or not (given or may_be_empty) or "\0" in given:
         raise Q4Error(f"{place}: found {shown(given)}, expected a text")
     return given
+
+
+def text_of(path: Path, place: str) -> str:
+    """A file's text, in UTF-8 and of at most a MiB. Q4Error where it is none."""
+    if path.exists() and not path.is_file():
+        raise Q4Error(f"{place}: {path}: cannot be read: it is no regular file")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_TEXT_BYTES + 1)
+        if not 0 < len(raw) <= MOST_TEXT_BYTES:
+            found = "is empty" if not raw else "is larger"
+            raise Q4Error(f"{place}: {path}: {found}, expected a text of at most {MOST_TEXT_BYTES} bytes")
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise Q4Error(f"{place}: {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Q4Error(f"{place}: {path}: is no UTF-8 at byte {error.start}") from None
 
 
 def variables_of(given: Mapping[str, Any], place: str) -> tuple[tuple[str, str], ...]:

@@ -38,12 +38,12 @@ def widest_half_width(runs: Iterable[Run]) -> float:
     """Of all combinations and phases: half the width of the interval of the median time, as a share of it.
 
     A run's value is the median of its samples. Infinite where a combination has too few runs; those that have none,
-    as they fail, are left out. How long a model took to load is no target.
+    as they fail, are left out. How long a model took to load, or a text to tokenise once, is no target.
     """
     values: dict[tuple[str, str], list[float]] = {}
     for run in runs:
         if run.state in (DONE, NOISY):
-            for phase in {sample.phase for sample in run.samples} - {"load"}:
+            for phase in {sample.phase for sample in run.samples} - {"load", "tokenize"}:
                 per_token = [each.seconds / each.tokens for each in run.samples if each.phase == phase]
                 values.setdefault((run.combination.hash, phase), []).append(middle(per_token))
     widest = 0.0

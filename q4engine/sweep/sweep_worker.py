@@ -46,11 +46,14 @@ def _own(request: dict[str, Any]) -> dict[str, Any]:
         }
         has_session = hasattr(target, "session")  # an older build has none
         is_looked_into = backend == "native" and has_session
-        components = _components(request, target, engine) if request["components"] and is_looked_into else []
+        components = []
+        if request["components"] and has_session:
+            components = (_components if backend == "native" else _components_of_numpy)(request, target, engine)
         tokens = _tokens(request, target, engine) if request.get("tokens") and has_session else []
         if request.get("capture") and is_looked_into:
             _capture(request, target, engine)
-        samples = [["load", 1, engine.load_seconds], *rows]
+        texts = _tokenized(request, engine)
+        samples = [["load", 1, engine.load_seconds], *texts, *rows]
         moved = migrations if backend == "native" else None
         return {"samples": samples, "facts": facts, "migrations": moved, "components": components, "tokens": tokens}
 
@@ -70,7 +73,8 @@ def _peer(request: dict[str, Any]) -> dict[str, Any]:
     threads = (request["threads"], request["threads"])
     how: dict[str, Any] = {"name": request["engine"], "kv_form": request["kv"] or "f16"}  # None of who has no such axis
     with Peer(python, model, _context(request), request["batch"], threads, **how) as peer:
-        samples = [["load", 1, peer.facts["load_seconds"]], *_measured(request, peer, vocabulary)[0]]
+        texts = [["tokenize", *peer.tokenize(request["text"])]] if request.get("text") else []
+        samples = [["load", 1, peer.facts["load_seconds"]], *texts, *_measured(request, peer, vocabulary)[0]]
         facts = {
             "engine": f"{peer.facts['name']} {peer.facts['version']}",
             "system": peer.facts["system"],
@@ -102,6 +106,18 @@ def _measured(request: dict[str, Any], target: Any, vocabulary: int) -> tuple[li
             rows.append([phase, len(work[0]) + len(work[1]), target.run(*work)])
         migrations += getattr(target, "migrations", 0)
     return rows, migrations
+
+
+def _tokenized(request: dict[str, Any], engine: Any) -> list[list[Any]]:
+    """A row of (phase, tokens, seconds) of the plan's text, which was not tokenised before."""
+    import time
+
+    if not request.get("text"):
+        return []
+    engine.tokenizer.encode("a", add_bos=False)  # what is made on first use
+    start = time.perf_counter()
+    n_tokens = len(engine.tokenizer.encode(request["text"], add_bos=False, parse_special=False))
+    return [["tokenize", n_tokens, time.perf_counter() - start]]
 
 
 def _tokens(request: dict[str, Any], target: Any, engine: Any) -> list[list[Any]]:
@@ -196,6 +212,34 @@ def _components(request: dict[str, Any], target: Any, engine: Any) -> list[list[
     observer.finish()
     observer.stop()
     return [[phase, name, tokens[phase], seconds] for (phase, name), seconds in spent.items()]
+
+
+def _components_of_numpy(request: dict[str, Any], target: Any, engine: Any) -> list[list[Any]]:
+    """As `_components`, of the backend that has no recorder; none where it is too old to be watched."""
+    from q4engine.profiling.recording import operations
+
+    session, plan = target.session, operations(engine)
+    decoder: Any = getattr(session, "reference", None)
+    if not hasattr(decoder, "watch"):
+        return []
+    spent: dict[tuple[str, str, int], float] = {}
+    session.truncate(0)
+    if request["depth"]:
+        session.decode(_made_up(request, "depth", engine))
+    prompt, generated = (_made_up(request, what, engine) for what in ("prompt", "generate"))
+    for phase, calls in (("prefill", [prompt] if prompt else []), ("decode", [[token] for token in generated])):
+        n_tokens = sum(map(len, calls))
+
+        def add(number: int, seconds: float, phase: str = phase, n_tokens: int = n_tokens) -> None:
+            few = phase == "decode" or plan[number].last_only
+            key = phase, plan[number].name(1 if few else 2), n_tokens
+            spent[key] = spent.get(key, 0.0) + seconds
+
+        decoder.watch = add
+        for tokens in calls:
+            session.decode(tokens)
+    decoder.watch = None
+    return [[phase, name, n_tokens, seconds] for (phase, name, n_tokens), seconds in spent.items()]
 
 
 _ENGINES = {"native": _own, "numpy": _own, "llama.cpp": _peer, "transformers": _peer, "perplexity": _perplexity}

@@ -153,7 +153,7 @@ class Sweep:
         try:
             found = self._types.model(path, combination.text("type"))
             if not found.is_file():
-                raise Q4Error(f"{found}: no such file")
+                raise Q4Error(f"{found}: is no file" if found.exists() else f"{found}: no such file")
             return found
         except Q4Error as error:
             if str(error) not in self._absent.values():

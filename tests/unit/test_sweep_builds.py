@@ -43,6 +43,16 @@ def test_a_matrix_is_every_build_of_it() -> None:
     assert plan({}, build=["gcc -O3"]).combinations[0]["build"] == "gcc -O3"
 
 
+def test_constraints_of_a_matrix() -> None:
+    given = {"compiler": ["gcc", "zig"], "lto": [False, True], "cpu": ["", "native"], "flags": ["", "-fno-plt -fno-x"]}
+    skip = ["cpu != '' and lto", "flags == '-fno-plt -fno-x' and compiler == 'zig'"]
+    found = builds_of({}, {**MATRIX, **given, "skip": skip}, Path())
+    assert list(found)[1:] == [
+        "gcc -O3", "gcc -O3 -fno-plt -fno-x", "gcc -O3 cpu=native", "gcc -O3 cpu=native -fno-plt -fno-x", "gcc -O3 lto",
+        "gcc -O3 lto -fno-plt -fno-x", "zig -O3", "zig -O3 cpu=native", "zig -O3 lto",
+    ]  # fmt: skip
+
+
 def test_flags_and_cpus_stand_in_the_name() -> None:
     found = builds_of({}, {**MATRIX, "flags": ["", "-funroll-loops -fno-plt"], "cpu": "native"}, Path("/tree"))
     assert list(found)[1:] == ["gcc -O3 cpu=native", "gcc -O3 cpu=native -funroll-loops -fno-plt"]
@@ -81,6 +91,11 @@ def test_flags_that_may_be(flag: str) -> None:
         ({"cpu": "a b"}, "[matrix]: cpu: found 'a b'"),
         ({"flags": "-march=native"}, "is no flag of an optimiser"),
         ({"flags": "-include x.h"}, "is no flag of an optimiser"),
+        ({"skip": 3}, "[matrix]: skip: found '3', expected constraints"),
+        ({"skip": "threads > 1"}, "[matrix]: skip: 'threads > 1' is no constraint: there is no axis threads"),
+        ({"skip": "level < 3"}, "[matrix]: skip: 'level < 3' cannot be evaluated"),
+        ({"skip": "lto or not lto"}, "[matrix]: has no builds: every combination is skipped"),
+        ({"flags": [f"-fno-{n}" for n in range(1001)]}, "[matrix]: has 1001 builds, expected at most 1000"),
         ({"target": "riscv"}, "[matrix]: target: found 'riscv', expected host, aarch64"),
     ],
 )
@@ -201,7 +216,7 @@ def test_the_matrix_names_what_is_missing(tmp_path: Path, repo_root: Path, capsy
 
 
 def test_a_table_of_builds() -> None:
-    facts = {"compiler": "synthetic 1", "text_bytes": 2048, "wheel_bytes": 4096, "build_seconds": 3.0}
+    facts = {"compiler": "synthetic 1", "text_bytes": 2048, "wheel_bytes": 4096, "build_cpu_seconds": 3.0}
     cost = {"a": {"instructions": 0.5, "work_a_cycle": 2.0}}
     rows = [
         matrix_command.Row(Recipe("."), facts, 7, cost),

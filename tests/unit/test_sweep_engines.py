@@ -40,6 +40,13 @@ class Model:
         past_key_values.n += len(input_ids[0])
         if past_key_values.n > 12:
             raise ValueError("the cache is full")
+class AutoTokenizer:
+    @staticmethod
+    def from_pretrained(folder, gguf_file):
+        print("noise of a tokenizer")
+        return AutoTokenizer()
+    def encode(self, text, add_special_tokens):
+        return [0] * (len(text) + add_special_tokens)
 class AutoModelForCausalLM:
     @staticmethod
     def from_pretrained(folder, gguf_file, dtype):
@@ -80,6 +87,8 @@ def test_transformers_is_driven_as_llama_cpp_is(tmp_path: Path) -> None:
     assert (facts["name"], facts["version"]) == ("transformers", "0.0.1") and prepared == {}
     assert all(isinstance(each["seconds"], float) for each in ran) and len(ran) == 3  # the cache is cut back each time
     assert wrong == {"error": "ValueError: the cache is full"}
+    _, told = answers(tmp_path, "good.gguf", {"tokenize": "synthetic"})
+    assert told["tokens"] == 9 and isinstance(told["seconds"], float)
     assert answers(tmp_path, "bad.gguf") == [{"error": "OSError: no such model"}]
 
 
@@ -126,6 +135,30 @@ def test_tokens_captures_and_perplexities(tmp_path: Path, q4: Cli) -> None:
     page = tmp_path / "page.html"
     assert q4("analyse", "sweep", tmp_path / "plan.sqlite", "--html", page).code == 0
     assert "each token, median of the runs" in page.read_text()
+
+
+def test_a_text_is_tokenised_and_both_backends_tell_their_operations(tmp_path: Path, q4: Cli) -> None:
+    write_tiny(tmp_path / "tiny.gguf")
+    (tmp_path / "text.txt").write_text("Words that are read. " * 40)
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        "repetitions = 1\nsamples = 2\ncomponents = true\ntokenize = 'text.txt'\n[axes]\nmodel = 'tiny.gguf'\n"
+        "engine = ['native', 'numpy']\nthreads = 1\nprompt = 40\ngenerate = 3\ndepth = 2\n"
+    )
+    assert q4("sweep", path).code == 0
+    results = read(tmp_path / "plan.sqlite")
+    assert len(set(results.times["tokenize"].tokens)) == 1 and results.times["tokenize"].tokens[0] > 40
+    assert [len(values) for values in results.times["tokenize"].samples] == [1, 1]  # a second time it would be known
+    for phase, product in (("prefill", "gemm"), ("decode", "gemv")):
+        parts = {setup.values["engine"]: set(results.components[setup.known_by, phase]) for setup in results.setups}
+        assert set(parts) == {"native", "numpy"} and "rope" in parts["numpy"]
+        assert all(found >= {product, "attention", "rms_norm"} for found in parts.values())
+    (tmp_path / "text.txt").write_text("Others.")
+    assert "was begun with tokenize" in q4("sweep", path).err
+    for content, message in ((b"", "is empty, expected a text"), (b"\xff", "is no UTF-8 at byte 0"), (None, "No such")):
+        (tmp_path / "text.txt").unlink() if content is None else (tmp_path / "text.txt").write_bytes(content)
+        done = q4("sweep", path)
+        assert done.code == 1 and message in done.err and len(done.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from q4engine.bench.sustained import Reading
 from q4engine.cpu_time import MachineTime
 from q4engine.errors import Q4Error
 from q4engine.sweep import export, stopping
+from q4engine.sweep.combination import Combination
 from q4engine.sweep.doubts import Before, conditions, doubts
 from q4engine.sweep.plan_file import Pace, Plan
 from q4engine.sweep.results import Results, Run, Sample, read_results
@@ -198,7 +199,12 @@ def test_exports_as_files(q4: Cli, path: Path, tmp_path: Path) -> None:
     except ImportError:
         assert parquet.err == "error: Parquet needs pyarrow: pip install pyarrow\n" and parquet.code == 1
     else:
-        assert reader.read_table(tmp_path / "c.parquet").num_rows == 4
+        found = reader.read_table(tmp_path / "c.parquet")
+        assert found.num_rows == 4
+        with Results(tmp_path / "failed.sqlite") as failed:
+            failed.add(Run(Combination.of({"engine": "x"}), 0, "failed", "synthetic"))
+        assert q4("sweep", "export", tmp_path / "failed.sqlite", "-o", tmp_path / "d.parquet").code == 0
+        assert reader.read_schema(tmp_path / "d.parquet").equals(found.schema)  # whatever the values are
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def test_q4engines_own_backends_and_types(q4: Cli, tmp_path: Path) -> None:
         told = [(each.phase, each.tokens) for each in run.samples]
         assert sorted(told) == [*2 * [("decode", 2)], ("load", 1), *2 * [("prefill", 8)]]
         native = run.combination["engine"] == "native"
-        assert bool(run.components) is native and (run.conditions["migrations"] is not None) is native
+        assert run.components and (run.conditions["migrations"] is not None) is native
         assert run.engine["engine"].startswith("q4engine ") and run.engine["model_size"] > 0
     names = {each.name for run in runs for each in run.components if each.phase == "decode"}
     assert {"attention", "rms_norm", "rope"} <= names

@@ -122,6 +122,14 @@ def test_text_page_and_picture(folder: Path, killed: object, command: Run, tmp_p
     assert any("synthetic-019" in row for table in found.tables for row in table)
 
 
+def address_in(scheduler_file: Path) -> str:
+    """Empty until the scheduler has written all of the file, which is there before its content."""
+    try:
+        return str(json.loads(scheduler_file.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ""
+
+
 def test_a_cluster_and_a_store_of_objects(tmp_path: Path) -> None:
     """A scheduler and a worker as one starts them, which read from the store and know no disk of ours."""
     paths = synthetic_fleet.write(tmp_path / "captures", Plan(devices=2, captures=9, calls=3))
@@ -136,8 +144,7 @@ def test_a_cluster_and_a_store_of_objects(tmp_path: Path) -> None:
             started(*scheduler, *file, log=tmp_path / "scheduler.log", **here),
             started(*worker, *file, "--local-directory", tmp_path, log=tmp_path / "worker.log", **here),
         ):
-            until(told.is_file, "the scheduler's file")
-            address = json.loads(told.read_text())["address"]
+            address = until(lambda: address_in(told), "the scheduler's file")
             words = ("s3://bucket/captures/", "--output", "s3://bucket/set", "--scheduler", address)
             status, document, err = fleet(*words, folder=tmp_path, **here)
         assert (status, err) == (0, "") and (document["captures"], document["read"]) == (9, 9)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import fleet_dataset
+from analysis import fleet_dataset, outputs
 from analysis.errors import AnalysisError
 from analysis.fleet_dataset import MARKER, Dataset
 from analysis.fleet_rows import COLUMNS, Row
@@ -94,6 +94,23 @@ def test_what_is_no_dataset_is_left_alone(tmp_path: Path) -> None:
     ):
         with pytest.raises(AnalysisError, match=message):
             Dataset(str(where))
+
+
+def test_what_cannot_be_written_is_known_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    dataset = Dataset(str(tmp_path / "set"))
+    monkeypatch.setattr(outputs, "write", full)
+    message = "set/_q4engine_fleet: cannot be written: No space left on device"
+    with pytest.raises(AnalysisError, match=message):
+        dataset.begin()
+    dataset.add([row("/a")])
+    with pytest.raises(AnalysisError, match=message):
+        dataset.flush()
+    assert list((tmp_path / "set").iterdir()) == []
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:

@@ -52,6 +52,23 @@ def test_the_mark_goes_with_size_and_time(folder: Path) -> None:
     assert listed([str(path)])[0].mark != first.mark
 
 
+def test_links_are_followed_and_what_is_no_file_is_left_out(folder: Path) -> None:
+    target, below = folder / "a.csv", folder / "below"
+    below.mkdir()
+    (below / "link.csv").symlink_to(target)
+    (below / "gone.csv").symlink_to(below / "nowhere.csv")  # a row with the reason, when it is read
+    (below / "endless.csv").symlink_to("/dev/zero")
+    (below / "folder.csv").symlink_to(folder / "one")
+    os.mkfifo(below / "pipe.csv")
+    for name in (str(below), f"{below}/*.csv"):
+        gone, link = listed([name])
+        assert (Path(gone.name).name, Path(link.name).name, link.size) == ("gone.csv", "link.csv", 5)
+        assert link.mark == listed([str(target)])[0].mark
+    os.utime(target, ns=(0, 1_700_000_000_123_456_000))
+    assert listed([str(below)])[1].mark != link.mark
+    assert len(listed([str(below / "pipe.csv")])) == 1
+
+
 def test_remote_files_are_copied_for_the_while(folder: Path) -> None:
     system, _ = opened("memory://bucket/a.csv")
     system.pipe_file("/bucket/deep/a.csv", b"content")
