@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -17,6 +18,8 @@ WARMUP_LABELS = ("warmup", "warm-up", "warm_up")
 PREFILL, DECODE = "prefill", "decode"
 MOST_SPANS = 20_000
 """Each has a verdict of its own: the turns of a chat are far fewer."""
+MOST_BETWEEN = 64
+"""Calls of other sequences between two of one; behind more, positions that continue are chance."""
 UNMARKED_TAIL = 1.5
 """A last step longer than this many times its phase's median holds time after the call, not the call alone."""
 
@@ -154,31 +157,69 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
 
     A generation begins where positions do not continue, or where the kind of call with which it began comes back: a
     prompt after decoded tokens. Behind that kind positions may go back into the call before, some of whose tokens are
-    then forgotten (`Step.forgotten`). Steps without a label are prefill where they begin a generation or evaluate
-    several tokens.
+    then forgotten (`Step.forgotten`). Sequences may take turns: positions that continue those of a generation whose
+    last call was not long ago go on with it. Steps without a label are prefill where they begin a generation or
+    evaluate several tokens.
     """
     kinds: list[_Kind] = []
-    generation, opening, before = -1, "", None
-    for step, given in zip(steps, labels, strict=True):
-        warmup = given is not None and given.lower() in WARMUP_LABELS
-        if warmup:
+    here: _Generation | None = None
+    turns = _Turns()
+    n_generations = 0
+    for at, (step, given) in enumerate(zip(steps, labels, strict=True)):
+        if given is not None and given.lower() in WARMUP_LABELS:
             kinds.append(_Kind(-1, str(given), True))
-            before = None
+            here, turns = None, _Turns()
             continue
-        current = kinds[-1].label if before is not None else None
-        label = given or (PREFILL if current is None or step.n_eval > 1 else DECODE)
-        if before is None or not _continues(step, before, current != opening) or label == opening != current:
-            generation += 1
-            opening = label = given or PREFILL
-        elif step.n_past < before.end:
-            before.forgotten = before.end - step.n_past
-        kinds.append(_Kind(generation, label, False))
-        before = step
+        if here is None or not _continues(step, here):
+            if here is not None:
+                turns.leave(here)
+            here = turns.back(step.n_past, at)
+        label = given or (PREFILL if here is None or step.n_eval > 1 else DECODE)
+        if here is None or label == here.opening != here.label:
+            here = _Generation(n_generations, given or PREFILL, label, step, at)
+            label = here.opening
+            n_generations += 1
+        elif step.n_past < here.last.end:
+            here.last.forgotten = here.last.end - step.n_past
+        here.label, here.last, here.at = label, step, at
+        kinds.append(_Kind(here.number, label, False))
     return kinds
 
 
-def _continues(step: Step, before: Step, may_go_back: bool) -> bool:
-    return step.n_past == before.end or (may_go_back and before.n_past < step.n_past < before.end)
+@dataclass
+class _Generation:
+    """opening: the kind of its first call; label, last, at: of its last one, and its place among all."""
+
+    number: int
+    opening: str
+    label: str
+    last: Step
+    at: int
+
+
+class _Turns:
+    """Generations that others took turns with, by the positions behind their last tokens."""
+
+    def __init__(self) -> None:
+        self._left: dict[int, deque[_Generation]] = {}
+
+    def leave(self, generation: _Generation) -> None:
+        """Another one's call follows."""
+        self._left.setdefault(generation.last.end, deque()).append(generation)
+
+    def back(self, n_past: int, at: int) -> _Generation | None:
+        """The one that goes on from these positions, and is left no longer; None where none does."""
+        waiting = self._left.get(n_past)
+        while waiting:
+            generation = waiting.popleft()
+            if at - generation.at <= MOST_BETWEEN:
+                return generation
+        return None
+
+
+def _continues(step: Step, generation: _Generation) -> bool:
+    last, may_go_back = generation.last, generation.label != generation.opening
+    return step.n_past == last.end or (may_go_back and last.n_past < step.n_past < last.end)
 
 
 def extent(frame: pd.DataFrame) -> tuple[float, float]:

@@ -105,7 +105,9 @@ class Kind(StrEnum):
 def kind(waits: Waits, context: Context) -> Kind:
     """For what the threads wait most."""
     limits, taken = context.thresholds, waits.taken
-    if waits.by_kind.get("begin", 0.0) + waits.by_kind.get("end", 0.0) > waits.by_kind.get(BARRIER, 0.0):
+    at_ends = waits.by_kind.get("begin", 0.0) + waits.by_kind.get("end", 0.0)
+    # A thread without a CPU begins late as well: where others took more than all waiting shows, they are the cause.
+    if at_ends > waits.by_kind.get(BARRIER, 0.0) and not taken.most > waits.in_calls:
         return Kind.START
     # As long as a thread has lost its CPU the others wait for it: that may explain this much of the waiting.
     explained = taken.most * max(1, waits.n_threads - 1)

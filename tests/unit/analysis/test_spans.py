@@ -56,6 +56,26 @@ def test_guesses_that_are_checked_stay_in_their_generation() -> None:
     assert kinds(*talk[:3], (9, 1, "decode"))[-1] == ("decode", 1, 1)  # the token that was drawn always stays
 
 
+def test_sequences_that_take_turns_are_a_generation_each() -> None:
+    """Two prompts, then a token of one and a token of the other: also where their positions are the same."""
+    for other in (3, 8):
+        turns = [(first + i, 1, "decode") for i in range(5) for first in (8, other)]
+        found = kinds((0, 8, "prefill"), (0, other, "prefill"), *turns)
+        assert sorted(found) == [("decode", 0, 5), ("decode", 1, 5), ("prefill", 0, 1), ("prefill", 1, 1)]
+    assert kinds((0, 8, "prefill"), (0, 3, "prefill"), (8, 4, "prefill")) == [("prefill", 0, 2), ("prefill", 1, 1)]
+    talk = [(0, 8, "prefill"), (8, 1, "decode"), (0, 3, "prefill")]
+    assert kinds(*talk, (9, 4, "prefill"))[3:] == [("prefill", 2, 1)]  # the next prompt of the first
+
+
+def test_positions_that_continue_by_chance_are_another_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.spans.MOST_BETWEEN", 2)
+    first = [(0, 8, "prefill"), (0, 3, "prefill"), (3, 1, "decode")]
+    assert kinds(*first[:2], (8, 1, "decode"))[-1] == ("decode", 0, 1)
+    assert kinds(*first, (8, 1, "decode"))[-1] == ("decode", 2, 1)
+    warm = [(0, 8, "prefill"), (0, 8, "warmup"), (8, 1, "decode")]
+    assert kinds(*warm)[-1] == ("decode", 1, 1)
+
+
 def test_phases_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analysis.spans.MOST_SPANS", 4)
     turns = [(0, 8, None), (8, 1, None)] * 2

@@ -117,6 +117,15 @@ def test_what_others_took_is_the_cause(header: dict[str, float], said: str, tmp_
     assert said in found.judgement.combined.text
 
 
+def test_a_single_thread_that_others_hold_up(tmp_path: Path) -> None:
+    """No barrier tells of it, and what little lies before the first operation is not the cause."""
+    rows = [("begin", 0, 100), ("gemv", 0, 900)]
+    found = capture(tmp_path / "synthetic.csv", rows, run_delay_percent=84.0)
+    assert "other programs take the CPUs: threads were ready 84.0 %" in found.judgement.combined.text
+    late = [("begin", 0, 500), ("gemv", 0, 500)]
+    assert "start late" in capture(tmp_path / "synthetic.csv", late, run_delay_percent=30.0).judgement.combined.text
+
+
 def test_more_than_all_is_set_aside(tmp_path: Path) -> None:
     capture(tmp_path / "synthetic.csv", HALF_AT_BARRIERS, steal_percent=101.0)
     assert "set aside: steal_percent is 101, more than all" in load(tmp_path / "synthetic.csv").notes
