@@ -9,7 +9,8 @@
 
 // A super-block taken apart. Types without minima have dmin = 0 and minima of 0.
 struct q4_super {
-    int8_t q[Q4_SUPER];
+    _Alignas(
+        64) int8_t q[Q4_SUPER]; // gcc 12 would load whole vectors of it from an address that is not aligned to them
     int8_t scale[Q4_MAX_SUBS], minimum[Q4_MAX_SUBS];
     float d, dmin;
 };

@@ -4,71 +4,98 @@
 
 #include "kernel.h"
 
-// Products of LANES rows (v: which of the panel's 32) with n tokens. x[t][c]: 4 columns of token t in every lane.
+// Sums of products of GEMV_VECTORS x LANES rows (q: the panel's block, from vector v of it on) with n tokens. x: the
+// first token's block of columns; k bytes from one to the next. All rows meet a group of columns while it is in a
+// register, so that eight sums beside as many accumulators need not wait in memory.
 
-static ALWAYS_INLINE void nibbles_isum(vi isum[], const uint8_t q[2][4][64], size_t v, vi x[][8], const int32_t start[],
-                                       size_t n) {
-    const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
+static ALWAYS_INLINE const uint8_t *rows_at(const uint8_t q[][64], size_t planes, size_t v) {
+    return q[v * LANES / 16 * planes] + v * LANES % 16 * 4;
+}
+
+#define START_SUMS(START)                                                                                              \
+    UNROLLED (t, n)                                                                                                    \
+        UNROLLED (r, GEMV_VECTORS)                                                                                     \
+            isum[t][r] = START(start[t]);
+
+// Adds to SUMS. W: 4 columns of each row; those of the tokens from byte FIRST of their blocks on.
+#define ADD_GROUP(SUMS, DOT, W, FIRST)                                                                                 \
+    UNROLLED (t, n) {                                                                                                  \
+        vi group_of_token = vi_keep(vi_all(group(x + t * k + (FIRST))));                                               \
+        UNROLLED (r, GEMV_VECTORS)                                                                                     \
+            SUMS[t][r] = DOT(SUMS[t][r], W[r], group_of_token);                                                        \
+    }
+
+static ALWAYS_INLINE void nibbles_isum(vi isum[][GEMV_VECTORS], const uint8_t q[2][4][64], size_t v, const int8_t *x,
+                                       size_t k, const int32_t start[], size_t n) {
     vi mask = vi_all_bytes(15);
-    UNROLLED (t, n)
-        isum[t] = nibbles_start(start[t]);
+    START_SUMS(nibbles_start)
     UNROLLED (c, 4) {
-        vi pair = vi_load(w + c * 64), low = vi_and(pair, mask), high = vi_and(vi_right(pair, 4), mask);
-        UNROLLED (t, n)
-            isum[t] = nibbles_dot(nibbles_dot(isum[t], low, x[t][c]), high, x[t][4 + c]);
+        vi low[GEMV_VECTORS], high[GEMV_VECTORS];
+        UNROLLED (r, GEMV_VECTORS) {
+            vi pair = vi_load(rows_at(q[0], 4, v + r) + c * 64);
+            low[r] = vi_and(pair, mask);
+            high[r] = vi_and(vi_right(pair, 4), mask);
+        }
+        ADD_GROUP(isum, nibbles_dot, low, 4 * c)
+        ADD_GROUP(isum, nibbles_dot, high, 16 + 4 * c)
     }
     UNROLLED (t, n)
-        isum[t] = nibbles_sum(isum[t], start[t]);
+        UNROLLED (r, GEMV_VECTORS)
+            isum[t][r] = nibbles_sum(isum[t][r], start[t]);
 }
 
 #define FIVES_AT_ONCE AT_ONCE(4, 8)
 
-static ALWAYS_INLINE void fives_isum(vi isum[], const uint8_t q[2][5][64], size_t v, vi x[][8], const int32_t start[],
-                                     size_t n) {
-    vi w[8];
-    five_bit_groups(q[v * LANES / 16][0] + v * LANES % 16 * 4, w);
-    UNROLLED (t, n) {
-        isum[t] = vi_all(start[t]);
-        UNROLLED (part, 8 / FIVES_AT_ONCE) {
-            vi products = products_start(isum[t]);
-            UNROLLED (i, FIVES_AT_ONCE) {
-                size_t c = part * FIVES_AT_ONCE + i;
-                products = nibbles_dot(products, w[c], x[t][c]);
-            }
-            isum[t] = products_sum(products, isum[t]);
+static ALWAYS_INLINE void fives_isum(vi isum[][GEMV_VECTORS], const uint8_t q[2][5][64], size_t v, const int8_t *x,
+                                     size_t k, const int32_t start[], size_t n) {
+    vi w[8][GEMV_VECTORS];
+    UNROLLED (r, GEMV_VECTORS) {
+        vi of_row[8];
+        five_bit_groups(rows_at(q[0], 5, v + r), of_row);
+        UNROLLED (c, 8)
+            w[c][r] = of_row[c];
+    }
+    START_SUMS(vi_all)
+    UNROLLED (part, 8 / FIVES_AT_ONCE) {
+        vi products[GEMV_TOKENS][GEMV_VECTORS];
+        UNROLLED (t, n)
+            UNROLLED (r, GEMV_VECTORS)
+                products[t][r] = products_start(isum[t][r]);
+        UNROLLED (i, FIVES_AT_ONCE) {
+            size_t c = part * FIVES_AT_ONCE + i;
+            ADD_GROUP(products, nibbles_dot, w[c], 4 * c)
         }
+        UNROLLED (t, n)
+            UNROLLED (r, GEMV_VECTORS)
+                isum[t][r] = products_sum(products[t][r], isum[t][r]);
     }
 }
 
-static ALWAYS_INLINE void table_isum(vi isum[], const uint8_t q[2][4][64], size_t v, vi x[][8], const int32_t start[],
-                                     size_t n) {
-    const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
+static ALWAYS_INLINE void table_isum(vi isum[][GEMV_VECTORS], const uint8_t q[2][4][64], size_t v, const int8_t *x,
+                                     size_t k, const int32_t start[], size_t n) {
     vi mask = vi_all_bytes(15), table = iq4_table();
-    UNROLLED (t, n)
-        isum[t] = bytes_start(start[t]);
+    START_SUMS(bytes_start)
     UNROLLED (c, 4) {
-        vi pair = vi_load(w + c * 64);
-        vi low = vi_look_up(table, vi_and(pair, mask)), high = vi_look_up(table, vi_and(vi_right(pair, 4), mask));
-        UNROLLED (t, n)
-            isum[t] = bytes_dot(bytes_dot(isum[t], low, x[t][c]), high, x[t][4 + c]);
+        vi low[GEMV_VECTORS], high[GEMV_VECTORS];
+        UNROLLED (r, GEMV_VECTORS) {
+            vi pair = vi_load(rows_at(q[0], 4, v + r) + c * 64);
+            low[r] = vi_look_up(table, vi_and(pair, mask));
+            high[r] = vi_look_up(table, vi_and(vi_right(pair, 4), mask));
+        }
+        ADD_GROUP(isum, bytes_dot, low, 4 * c)
+        ADD_GROUP(isum, bytes_dot, high, 16 + 4 * c)
     }
 }
 
-static ALWAYS_INLINE void bytes_isum(vi isum[], const uint8_t q[2][8][64], size_t v, vi x[][8], const int32_t start[],
-                                     size_t n) {
-    const uint8_t *w = q[v * LANES / 16][0] + v * LANES % 16 * 4;
-    UNROLLED (t, n)
-        isum[t] = bytes_start(start[t]);
+static ALWAYS_INLINE void bytes_isum(vi isum[][GEMV_VECTORS], const uint8_t q[2][8][64], size_t v, const int8_t *x,
+                                     size_t k, const int32_t start[], size_t n) {
+    START_SUMS(bytes_start)
     UNROLLED (c, 8) {
-        vi bytes = vi_load(w + c * 64);
-        UNROLLED (t, n)
-            isum[t] = bytes_dot(isum[t], bytes, x[t][c]);
+        vi w[GEMV_VECTORS];
+        UNROLLED (r, GEMV_VECTORS)
+            w[r] = vi_load(rows_at(q[0], 8, v + r) + c * 64);
+        ADD_GROUP(isum, bytes_dot, w, 4 * c)
     }
-}
-
-static ALWAYS_INLINE void broadcast(vi x[8], const int8_t *q) {
-    UNROLLED (c, 8)
-        x[c] = vi_all(group(q + 4 * c));
 }
 
 // Blocks of a panel in column order. ISUM gives lane sums; ADD_MIN adds m * sum after it.
@@ -84,20 +111,21 @@ static ALWAYS_INLINE void broadcast(vi x[8], const int8_t *q) {
             UNROLLED (v, PANEL_ROWS / LANES)                                                                           \
                 acc[t][v] = vf_zero();                                                                                 \
         for (size_t b = 0; b < blocks; b++, p++) {                                                                     \
-            vi x[GEMV_TOKENS][8], isum[GEMV_TOKENS];                                                                   \
             int32_t start[GEMV_TOKENS];                                                                                \
             prefetch_ahead(p, sizeof *p);                                                                              \
-            UNROLLED (t, n) {                                                                                          \
-                broadcast(x[t], q + t * task->k + b * Q4_BLOCK);                                                       \
+            UNROLLED (t, n)                                                                                            \
                 start[t] = -OFFSET * sum[t * blocks + b];                                                              \
-            }                                                                                                          \
-            UNROLLED (v, PANEL_ROWS / LANES) {                                                                         \
-                ISUM(isum, p->q, v, x, start, n);                                                                      \
-                vf scale = vf_load_halves(p->d + v * LANES);                                                           \
-                UNROLLED (t, n) {                                                                                      \
-                    vf dx = vf_all(d[t * blocks + b]);                                                                 \
-                    acc[t][v] = vf_fma(vf_from(isum[t]), vf_mul(scale, dx), acc[t][v]);                                \
-                    ADD_MIN                                                                                            \
+            UNROLLED (part, PANEL_ROWS / LANES / GEMV_VECTORS) {                                                       \
+                vi isum[GEMV_TOKENS][GEMV_VECTORS];                                                                    \
+                ISUM(isum, p->q, part * GEMV_VECTORS, q + b * Q4_BLOCK, task->k, start, n);                            \
+                UNROLLED (r, GEMV_VECTORS) {                                                                           \
+                    size_t v = part * GEMV_VECTORS + r;                                                                \
+                    vf scale = vf_load_halves(p->d + v * LANES);                                                       \
+                    UNROLLED (t, n) {                                                                                  \
+                        vf dx = vf_all(d[t * blocks + b]);                                                             \
+                        acc[t][v] = vf_fma(vf_from(isum[t][r]), vf_mul(scale, dx), acc[t][v]);                         \
+                        ADD_MIN                                                                                        \
+                    }                                                                                                  \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define LANES 8
-#define GEMM_TOKENS 3 // at once: 2 x 3 int32 and as many fp32 accumulators fill the 16 registers
+#define GEMM_TOKENS 3  // at once: 2 x 3 int32 and as many fp32 accumulators fill the 16 registers
+#define GEMV_VECTORS 1 // of rows at once
 
 typedef __m256i vi;
 typedef __m256 vf;

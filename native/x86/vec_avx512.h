@@ -9,6 +9,7 @@
 
 #define LANES 16
 #define GEMM_TOKENS 6
+#define GEMV_VECTORS 2 // of rows at once
 
 typedef __m512i vi;
 typedef __m512 vf;
