@@ -220,10 +220,9 @@ def pmus_of_cores(table: Table) -> list[str]:
 def _of_cores(series: list[Series]) -> tuple[list[Series], list[str]]:
     """The series without those of a cluster, an interconnect or a memory controller, beside those of cores; a note."""
     kept = [s for s in series if not _UNCORE.match(s.pmu)]
-    if not any(s.pmu or not is_software(s.event) for s in kept):
-        return series, []
     names = list(dict.fromkeys(s.pmu for s in series if _UNCORE.match(s.pmu)))
-    return kept, [f"no cores, so not judged: {summarise(names)}"] if names else []
+    notes = [f"no cores, so not judged: {summarise(names)}"] if names else []
+    return (kept if any(s.pmu or not is_software(s.event) for s in kept) else series), notes
 
 
 def _part_of(series: list[Series], by_scope: bool) -> Callable[[str], str]:

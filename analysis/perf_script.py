@@ -27,6 +27,8 @@ _OFFSET = re.compile(r"\+0x[0-9a-f]{1,16}")
 # What `-F +srcline`, `+insn`, `+brstack` and others print below a frame or behind it.
 _SOURCE_LINE = re.compile(r"\S.{0,1000}?(?::(?:\d{1,9}|\?)|\[[0-9a-f]{1,16}\])(?: \(discriminator \d{1,9}\))?")
 _BEHIND = (" insn: ", " ilen: ", " brstack: ", " bpf-output: ")
+_BRANCHES = re.compile(r"\s{1,40}0x[0-9a-f]{1,16}/0x[0-9a-f]{1,16}/")
+"""Of `-F +brstack`, behind the frame."""
 _RECORD = "PERF_RECORD_"
 # Most frames of most files, for speed: `_frame` reads them in the same way.
 _PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(([^\s+()]{0,1000})\)")
@@ -158,6 +160,8 @@ def _frame(text: str) -> Frame | None:
         return plainest[1], plainest[2]
     for mark in _BEHIND:
         text = text.partition(mark)[0]
+    if "/0x" in text and (branches := _BRANCHES.search(text)):
+        text = text[: branches.start()]
     address, _, rest = text.strip().partition(" ")
     return _named(rest.strip()) if _ADDRESS.fullmatch(address) else None
 

@@ -13,6 +13,8 @@ from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
 from analysis.tally import Intervals
 
 FEW_SERIES = 64
+MOST_PAIRS = 1 << 20
+"""Of codes, for each of which a place is kept: with more than that, and than rows, those that occur are sorted out."""
 _NAMES = ("scope", "pmu", "event", "group", "source")
 STATISTIC_SCOPE = "stat:"
 """Scopes of a table's percentiles: shown, never added to its means."""
@@ -23,8 +25,8 @@ class Series:
     """One event on one scope and PMU. total: its count, of a sum over the whole capture; of intervals, what is missing.
 
     level: of privilege, '' for all.  contradicts: why its count is no evidence, '' where it may be one.
-    rows: its rows of the table, sorted by start, none twice. Their columns are gathered when asked for and not kept:
-    of a large capture all series together are as large as the table.
+    rows: its rows of the table, sorted by start, none twice. Their values are gathered when asked for and not kept:
+    of a large capture all series together are as large as the table, whose columns they share.
     """
 
     event: str
@@ -34,7 +36,7 @@ class Series:
     group: str
     total: Count
     has_values: bool
-    frame: pd.DataFrame
+    columns: _Columns
     rows: np.ndarray
     has_intervals: bool
     level: str = ""
@@ -43,8 +45,7 @@ class Series:
     def intervals(self, weight: np.ndarray | None = None) -> Intervals:
         """Its intervals. weight: of each row, for a ratio that is to be averaged."""
         value, running = self._column("value"), self._column("running")
-        status = self.frame["status"].cat.codes.to_numpy()[self.rows]
-        codes = list(self.frame["status"].cat.categories)
+        status, codes = self.columns.codes["status"][self.rows], self.columns.texts["status"]
         counted = (status == codes.index(OK)) | ((status == codes.index(NOT_COUNTED)) & (running == 1.0))
         is_rate = self.event.startswith(METRIC_PREFIX)
         duration = np.nan_to_num(self._column("duration_s"))
@@ -60,7 +61,7 @@ class Series:
         return self._column("duration_s")
 
     def _column(self, name: str) -> np.ndarray:
-        column: np.ndarray = self.frame[name].to_numpy()[self.rows]
+        column: np.ndarray = self.columns.numbers[name][self.rows]
         return column
 
 
@@ -181,8 +182,10 @@ class _Columns:
     """The columns of a table as arrays: taken from a frame once, since a capture may have thousands of series."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
-        self.numbers = {name: frame[name].to_numpy() for name in ("start_s", "duration_s", "value", "running")}
+        self.n_rows = len(frame)
+        self.numbers: dict[str, np.ndarray] = {
+            name: frame[name].to_numpy() for name in ("start_s", "duration_s", "value", "running")
+        }
         self.codes = {name: np.asarray(frame[name].array.codes) for name in (*_NAMES, "status", "unit")}
         self.texts: dict[str, list[str]] = {
             name: [str(text) for text in frame[name].array.categories] for name in self.codes
@@ -194,7 +197,7 @@ class _Columns:
 
 def _rows_by_key(columns: _Columns) -> Iterator[tuple[_Key, np.ndarray]]:
     """Row numbers of each series, in the order in which the series first appear."""
-    small, n_values = np.zeros(len(columns.frame), dtype=np.int8), 1
+    small, n_values = np.zeros(columns.n_rows, dtype=np.int8), 1
     for name in _NAMES:
         small, n_values = _combined(small, n_values, columns.codes[name], len(columns.texts[name]))
     pieces = _rows_of_codes(small, n_values)
@@ -214,6 +217,9 @@ def _rows_of_codes(codes: np.ndarray, n_codes: int) -> list[np.ndarray]:
 def _combined(codes: np.ndarray, n_codes: int, more: np.ndarray, n_more: int) -> tuple[np.ndarray, int]:
     """Pairs of codes numbered anew, only those that occur, in the smallest integers: large captures have many rows."""
     wide = codes.astype(np.min_scalar_type(-n_codes * n_more - 1)) * n_more + more
+    if n_codes * n_more > max(MOST_PAIRS, len(codes)):
+        occurring, of_row = np.unique(wide, return_inverse=True)
+        return of_row, len(occurring)
     present = np.bincount(wide, minlength=n_codes * n_more) > 0
     n_present = int(present.sum())
     lookup = (np.cumsum(present) - 1).astype(np.min_scalar_type(-n_present - 1))
@@ -239,6 +245,5 @@ def _series(columns: _Columns, key: _Key, rows: np.ndarray) -> tuple[Series, boo
         rows, steps = rows[order], np.diff(start[order])
     is_repeated = bool(len(steps)) and not (steps > 0).all()
     kept = rows[np.concatenate(([True], steps > 0))] if is_repeated else rows
-    frame = columns.frame
-    one = Series(key.event, key.scope, key.pmu, key.source, key.group, total, has_values, frame, kept, has_intervals)
+    one = Series(key.event, key.scope, key.pmu, key.source, key.group, total, has_values, columns, kept, has_intervals)
     return one, is_repeated

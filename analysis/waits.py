@@ -99,7 +99,7 @@ def cpu_seconds(counts: Mapping[str, Count], clock: str = "task-clock") -> float
     if count is None or count.status != OK:
         return math.nan
     if count.unit:
-        return count.value * (1e-9 if count.unit == "ns" else 1e-3)
+        return count.value * {"ns": 1e-9, "sec": 1.0}.get(count.unit, 1e-3)
     return count.value * (1e-9 if count.group is not None or count.value > _LONGEST_MSEC else 1e-3)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from analysis.events import is_known_event
-from analysis.readers import perf_csv_metrics, windowsperf_text
+from analysis.readers import event_counts, perf_csv_metrics, windowsperf_csv, windowsperf_text
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
 from analysis.readers.surroundings import ELAPSED, TITLE, bare
@@ -151,6 +151,12 @@ FORMATS = (
         least=30,
     ),
     Format(
+        "windowsperf-csv",
+        "Multiplexing,FALSE",
+        "windowsperf_csv",
+        lambda line: windowsperf_csv.BEGIN.match(line) is not None,
+    ),
+    Format(
         "perf-text",
         "    44,847,565,198      cycles:u",
         "perf_text",
@@ -177,6 +183,14 @@ FORMATS = (
         _is_object,
         least=60,
     ),
+    Format(
+        "event-counts",
+        '{"cycles": 1000000000, "stall_backend": 400000000}',
+        "event_counts",
+        _never,
+        tells_running=False,
+        least=12,
+    ),
     Format("perf-csv", "0.83,msec,task-clock,833928,100.00,0.509,CPUs utilized", "perf_csv", _never, least=20),
 )
 NAMES = tuple(f.name for f in FORMATS)
@@ -194,10 +208,12 @@ def recognise(head: Sequence[str]) -> Format | None:
         return None
     if perf_csv_metrics.header(head[:MOST_LINES]):
         return named("perf-csv")
+    if event_counts.is_json(head):
+        return named("event-counts")
     for candidate in FORMATS:
         if candidate.likely and any(candidate.likely(line) for line in lines):
             return candidate
-    return None
+    return named("event-counts") if event_counts.is_table(head) else None
 
 
 def beside(head: Sequence[str], chosen: Format) -> list[str]:

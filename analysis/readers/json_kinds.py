@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.errors import printable
+from analysis.readers.json_counts import holds_counts
 from analysis.readers.json_records import KEYS
 
 MOST_CHARACTERS = 1 << 16
@@ -99,6 +100,8 @@ def of_head(head: Sequence[str]) -> tuple[str, str] | None:
     for keys, what, advice in _KINDS:
         if keys <= seen.all_keys:
             return what, advice
+    if holds_counts(seen.all_keys, text):
+        return None
     if seen.keys and seen.is_flat and not seen.is_list:
         return None  # records of `--metric-only` have no keys but the metrics' names
     return described(seen), f"perf's JSON has the keys counter-value and event; {_NO_COUNTS}"

@@ -29,6 +29,8 @@ MOST_NAMES = 10_000
 """Of events and metrics, or of CPUs, threads and control groups: more than any capture has."""
 MOST_SERIES = 20_000
 """Names of events on their scopes: 50 events on each of 400 CPUs."""
+MOST_GROUPS = 1000
+"""Of events counted together: every metric of a core has some hundred."""
 CHECK_EVERY = 5120
 RESTART = 1.5
 """A time that falls below this many times its run's first one begins a new run; any other fall is an error."""
@@ -45,6 +47,7 @@ class PerfBuilder:
         self.n_summary = 0
         self.n_timed = 0
         self.n_untimed = 0
+        self._n_untimed_before = 0  # of the runs above
         self.elapsed_s = NAN
         self._errors: dict[tuple[str, str], float] = {}
         self._check_series_at = MOST_SERIES
@@ -81,6 +84,7 @@ class PerfBuilder:
             "summary",
         ):
             self.meta.pop(key, None)
+        self._n_untimed_before += self.n_untimed
         self.n_timed = self.n_untimed = 0
         self.elapsed_s, self.summary, self._errors = NAN, {}, {}
 
@@ -115,10 +119,14 @@ class PerfBuilder:
         n_timed = self.n_timed + (has_time and are_waiting)
         if not n_timed or (has_time and not row.is_summary):
             return False
+        self.add_sum(row, row.value)
+        return True
+
+    def add_sum(self, row: PerfRow, value: float) -> None:
+        """Sets aside a sum of all intervals. value: what the row would have."""
         self.n_summary += 1
         if row.status == OK:
-            self.summary[f"{row.scope} {row.event}".strip()] = row.value
-        return True
+            self.summary[f"{row.scope} {row.event}".strip()] = value
 
     def add_error(self, scope: str, event: str, error: float) -> None:
         """The relative standard error of an event's count."""
@@ -189,7 +197,7 @@ class PerfBuilder:
         if self.rows.n_rows >= self._check_series_at:
             self._check_series_at = 2 * self.rows.n_rows
             self._check_series()
-        if self.n_untimed > MOST_RUNS * len(names["source"].codes) * len(names["scope"].codes):
+        if self._n_untimed_before + self.n_untimed > MOST_RUNS * len(names["source"].codes) * len(names["scope"].codes):
             raise self.source.error(f"more than {MOST_RUNS} runs of perf stat in one file")
 
     def _check_series(self) -> None:
@@ -310,7 +318,9 @@ class PerfBuilder:
         ratios = self.rows.column("event")[is_metric].copy()
         spellings = list(names["source"].codes)
         events = [canonical(s) for s in spellings]
-        if any(e.pmu in X86_PMUS for e in events) or any(s.startswith("tma_") or s == X86_TOPDOWN for s in spellings):
+        if any(e.pmu in X86_PMUS for e in events) or any(
+            s.startswith(("tma_", "topdown-")) or s == X86_TOPDOWN for s in spellings
+        ):
             self.meta["arch"] = "x86_64"
             events = [canonical(s, "x86_64") for s in spellings]
         codes = self.rows.column("source")
@@ -339,6 +349,8 @@ class PerfBuilder:
                 groups = np.zeros(self.rows.n_rows, dtype=np.int32) if groups is None else groups
                 groups[begin:end] = numbers
         if groups is not None:
+            if groups.max() > MOST_GROUPS:
+                raise self.source.error(f"events are listed again and again: more than {MOST_GROUPS} groups of them")
             names = ["", *(f"g{n}" for n in range(groups.max()))]
             self.rows.replace("group", np.array([self.rows.names["group"].code(n) for n in names])[groups])
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from analysis.errors import printable
 from analysis.readers import perf_csv_fast, perf_csv_metrics
 from analysis.readers.perf_builder import PerfBuilder
-from analysis.readers.perf_csv_dialect import sniff
+from analysis.readers.perf_csv_dialect import separator_of, sniff
 from analysis.readers.perf_csv_row import Dialect, is_row_like, parse
 from analysis.readers.perf_csv_shapes import add_known, shapes_of
 from analysis.readers.perf_rows import Malformed, check_length, is_transcript, of_group
@@ -68,7 +69,11 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, ru
             builder.header_line(line)
             continue
         if dialect.separator not in line and not is_row_like(line, dialect.separator):
-            source.skip(number_of_line)
+            if other := separator_of(line):
+                why = f"a row with '{printable(other)}' between its fields, those above have '{dialect.separator}'"
+                source.reject(number_of_line, why)
+            else:
+                source.skip(number_of_line)
             continue
         try:
             check_length(line)

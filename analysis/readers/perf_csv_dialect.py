@@ -43,6 +43,14 @@ def sniff(head: Sequence[str]) -> Dialect | None:
     return best
 
 
+def separator_of(line: str) -> str:
+    """The separator of a full row of an event that we know, '' where a line is none."""
+    if len(line) > LONGEST_ROW or not _SHAPE.search(line):
+        return ""
+    good = (dialect for dialect in _candidates([line]) if _is_full_row(line, dialect) and _is_old_row(line, dialect))
+    return next((dialect.separator for dialect in good), "")
+
+
 def _candidates(lines: Sequence[str]) -> list[Dialect]:
     found: Counter[Dialect] = Counter()
     for line in lines:

@@ -8,6 +8,7 @@ nothing is accepted here that would be refused there.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,7 +20,7 @@ import pandas as pd
 from analysis.phase import NOT_COUNTED, NOT_SUPPORTED
 from analysis.readers.perf_builder import MOST_NAMES, PerfBuilder
 from analysis.readers.perf_csv_plain import Plain, plain
-from analysis.readers.perf_csv_row import TIME, Dialect, parse
+from analysis.readers.perf_csv_row import IN_NAMES, TIME, Dialect, parse
 from analysis.readers.perf_rows import (
     LARGEST_COUNT,
     Malformed,
@@ -106,6 +107,8 @@ def add_block(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes) ->
 
 def _without_long_names(rows: Plain) -> tuple[Plain, dict[str, str]]:
     """The block with a short word in place of each event name that holds the separator, and word -> event."""
+    if not IN_NAMES.issuperset(rows.separator):
+        return _without_long_names_in_slashes(rows)
     spelled: dict[str, str] = {}
     between = rows.mark.encode()
     for n in range(MOST_LONG_NAMES):
@@ -120,6 +123,26 @@ def _without_long_names(rows: Plain) -> tuple[Plain, dict[str, str]]:
         name = event.replace(rows.separator, rows.mark).encode()
         rows = rows.with_block(rows.block.replace(between + name + between, between + word.encode() + between))
     raise Irregular
+
+
+def _without_long_names_in_slashes(rows: Plain) -> tuple[Plain, dict[str, str]]:
+    """The same, of names that hold it between slashes alone, all at once."""
+    mark = re.escape(rows.mark)
+    name = re.compile(f"{mark}([^/{mark}\n]*/[^/{mark}\n]*{mark}[^/\n]*/[^{mark}\n]*)(?={mark})".encode())
+    words: dict[bytes, bytes] = {}
+    spelled: dict[str, str] = {}
+
+    def word(match: re.Match[bytes]) -> bytes:
+        if (known := words.get(match[1])) is None:
+            begin, end = rows.block.rfind(b"\n", 0, match.start()) + 1, rows.block.index(b"\n", match.end())
+            event = _parsed(rows.spelled(rows.block[begin:end].decode("ascii")), rows.separator).event
+            if event.replace(rows.separator, rows.mark).encode() != match[1] or len(words) >= MOST_NAMES:
+                raise Irregular
+            spelled[f"LONG_NAME_{len(words)}"] = event
+            known = words[match[1]] = f"{rows.mark}LONG_NAME_{len(words)}".encode()
+        return known
+
+    return rows.with_block(name.sub(word, rows.block)), spelled
 
 
 def _separators(rows: Plain) -> tuple[np.ndarray, np.ndarray]:

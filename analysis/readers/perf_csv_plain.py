@@ -57,9 +57,18 @@ def plain(block: bytes, separator: str, comma: bool = False) -> Plain | None:
 
 
 def without_quotes(block: bytes, separator: str) -> bytes:
-    """The block without a spreadsheet's quotes, where each stands at a field's edge and no separator between two."""
+    """The block without a spreadsheet's quotes, where each stands at a field's edge and no separator between two.
+
+    Save within an event's slashes, where it separates nothing without quotes either.
+    """
     if b'"' not in block:
         return block
+    if len(separator) == 1 and separator not in '"/':
+        mark = re.escape(separator)
+        name = f'(?<![^{mark}\n])"([^"/{mark}\n]*/[^"/\n]*/[^"/{mark}\n]*)"(?=[{mark}\n])'
+        block = re.sub(name.encode(), rb"\1", block)
+        if b'"' not in block:
+            return block
     data = np.frombuffer(block, dtype=np.uint8)
     is_quote = data == ord('"')
     is_edge = (data == ord(separator[0])) | (data == ord("\n"))

@@ -43,8 +43,9 @@ _VARIANCE = re.compile(r"\d{1,6}(?:\.\d{1,4})?%|-?(?:nan|inf)%")
 _DECIMAL_COMMA = re.compile(r"\s*\d+,\d+%?\s*")
 THRESHOLDS = ("unknown", "bad", "nearly bad", "less good", "good")
 """How a metric relates to its threshold: a column of its own since perf 6.13."""
-_IN_NAMES = frozenset("_-/.=@:")
+IN_NAMES = frozenset("_-/.=@:")
 _UNIT = re.compile(r"[A-Za-z%]*")
+_MAY_BE_EVENT = re.compile(r"[A-Za-z][\w.:-]*|[A-Za-z][\w.-]*/.*")
 _MODIFIER = re.compile(r"[ukhGHpPSDIWeb]{1,8}")
 
 
@@ -116,7 +117,7 @@ def is_row_like(line: str, separator: str) -> bool:
     if _is_value(first) or TIME.fullmatch(fields[0]) or grouped_scope(first):
         return True
     names = (f[:200].strip() for f in fields[:6])
-    return any(is_known_event(name) for name in names if " " not in name or "/" in name) or any(
+    return any(is_known_event(name) for name in names if _MAY_BE_EVENT.fullmatch(name)) or any(
         _RUNTIME.fullmatch(a.strip()) and _PERCENT.fullmatch(b.strip().replace(",", ".")) for a, b in pairwise(fields)
     )
 
@@ -174,7 +175,7 @@ def _event(rest: list[str], separator: str) -> tuple[str, list[str]]:
     if not rest:
         raise Malformed("the event has no name")
     end = 1
-    if _IN_NAMES.issuperset(separator):
+    if IN_NAMES.issuperset(separator):
         # The separator cannot be told from the name's own: it reaches as far as an event that we know does, else to the
         # running time, over words alone.
         while end < len(rest) and not _COUNT.fullmatch(rest[end].strip()) and not _is_variance(rest[end]):

@@ -51,7 +51,10 @@ def add_known(builder: PerfBuilder, found: Found, running: float, group: str) ->
         return None
     if shape.row:
         if time_s != time_s and builder.n_timed:
-            return None
+            if not shape.row.is_summary:
+                return None
+            builder.add_sum(shape.row, shape.value(values))
+            return NAN, ""
         assert share is not None
         if shape.error >= 0 and (error := values[shape.error]) > 0:
             builder.add_error(shape.row.scope, shape.row.event, error)

@@ -175,6 +175,8 @@ def _unit_and_name(text: str) -> tuple[str, str]:
     if at is None:  # a name of one word, behind a unit that says what it is a share of, or behind none
         if len(words) == 1 and metric_name(words[0]) in SLOTS_CLASSES:
             return "", words[0]
+        if words[:1] == ["%"] and metric_name(name := " ".join(words[1:])) in SLOTS_CLASSES:
+            return "%", name  # before perf called it tma_backend_bound
         unit = " ".join(words[:-1])
         if len(words) < 2 or not (_SHARE_UNIT.fullmatch(unit) and is_known(words[-1])):
             return "", ""

@@ -33,6 +33,7 @@ class Lines:
         self._row, self._block = 0, b""
         self._found: list[Found | None] | None = None
         self._is_mixed = False
+        self._n_asked = 0  # of the block's lines
 
     def of_source(self, source: Source, exact: bool = True) -> Iterator[tuple[int, str]]:
         """(row, line) of every line that is not empty."""
@@ -41,15 +42,17 @@ class Lines:
 
     def of_block(self, source: Source, row: int, block: bytes, exact: bool = True) -> Iterator[tuple[int, str]]:
         """(row, line) of every line of a block that is not empty. row: of its first line."""
-        self._row, self._block, self._found, self._is_mixed = row, block, None, False
+        self._row, self._block, self._found, self._is_mixed, self._n_asked = row, block, None, False, 0
         return source.decode_block(row, block, exact)
 
     def find(self, row: int, line: str) -> Found | None:
         """What `Shapes.find` says of the line in that row, the last that was read."""
-        found = self.shapes.find(line) if self.is_mixed() or not self._found else self._found[row - self._row]
+        self._n_asked += 1
+        is_alone = self._n_asked <= FEWEST or self._are_unlike()
+        found = self.shapes.find(line) if is_alone or not self._found else self._found[row - self._row]
         return found or self.shapes.by_words(line)
 
-    def is_mixed(self) -> bool:
+    def _are_unlike(self) -> bool:
         """Whether hardly two lines of the block are spelled alike."""
         if self._found is None and not self._is_mixed:
             self._found = _found(self.shapes, self._block)

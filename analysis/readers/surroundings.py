@@ -18,6 +18,8 @@ _QUOTES = re.compile(rb"\n(?:[ \t]{0,80}>){1,20}")
 _FENCE = re.compile(r"\s{0,12}(?:`{3,}|~{3,})[\w+-]{0,20}\s{0,12}|\s{0,12}</?(?:pre|code|details|summary)>\s{0,12}")
 _CUT = re.compile(r"\s*(?:\[?\(?(?:\.{2,}|…)\)?\]?|\[(?:snip|cut)\])\s*")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&nbsp;": " ", "&#39;": "'", "&#x27;": "'", "&amp;": "&"}
+_INTERRUPT = "^C"
+"""What a terminal shows of the key that ends `perf stat -I`, before the last interval's first row."""
 _NO_BREAK = re.compile(r"(?<!\d)\u00a0|\u00a0(?!\d)")
 """Between digits a no-break space parts thousands; elsewhere a web page or a word processor put it for a blank."""
 
@@ -28,6 +30,7 @@ _VERBOSE = re.compile(r"\s{0,8}\S{1,200}: -?\d{1,20} \d{1,20} \d{1,20}\s{0,8}")
 def bare(line: str) -> str:
     """The line without colours, the quote marks of mail before it and blanks behind it."""
     text = _ESCAPE.sub("", line) if "\x1b" in line else line
+    text = text.removeprefix(_INTERRUPT)
     if "&" in text:
         for entity, character in _ENTITIES.items():
             text = text.replace(entity, character)

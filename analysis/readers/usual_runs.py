@@ -92,7 +92,7 @@ class Runs:
         """(where it begins, the run) of each that is worth it."""
         cut = self.lines.shapes.kind.cut
         is_rare = self._n_looked_at >= AT_ONCE and self._n_taken < FEW_TAKEN * self._n_looked_at
-        if cut is None or is_rare or len(lines) < FEWEST or not self.lines.is_mixed():
+        if cut is None or is_rare or len(lines) < FEWEST:
             return []
         words, numbers = cut.columns(lines)
         codes = np.array([self._codes.get(one, _UNKNOWN) for one in words])

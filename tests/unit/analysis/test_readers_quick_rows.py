@@ -16,7 +16,6 @@ from analysis.readers import perf_csv, perf_json, perf_text, shapes, usual_rows,
 from analysis.readers.perf_csv_row import Dialect
 from analysis.readers.perf_csv_shapes import shapes_of
 from analysis.readers.perf_json_shapes import new_shapes
-from analysis.readers.shape_blocks import Lines
 from analysis.readers.shapes import Shapes
 from analysis.readers.source import Source
 from analysis.table import Table
@@ -140,7 +139,6 @@ def test_the_careful_parser_says_the_same(
         patch.setattr(shapes, "SIGHTS", 1)
         patch.setattr(Shapes, "by_words" if way == "find" else "find", lambda self, line: None)
         if way == "runs":
-            patch.setattr(Lines, "is_mixed", lambda self: True)
             patch.setattr(usual_runs, "AT_ONCE", 5)
             patch.setattr(usual_runs, "FEWEST", 1)
             patch.setattr(usual_runs, "SHORTEST", 1)
