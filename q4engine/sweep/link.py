@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import secrets
 import shlex
 import subprocess
 from pathlib import Path
@@ -76,18 +78,23 @@ class Link:
         """
         if self.say(f"test -e {_quoted(target)} && echo there || echo absent").endswith("there"):
             return False
-        part, folder = f"{target}.part", target.rpartition("/")[0]
+        part = beside(target)
         seconds = _PATIENCE + path.stat().st_size / _SLOWEST
-        self.say(f"mkdir -p {_quoted(folder)}")
-        if self.machine.kind == "adb":
-            self._push(path, part, seconds)
-        else:
-            with path.open("rb") as file:
-                self.say(f"cat > {_quoted(part)}", seconds, file)
-        found, expected = self.say(f"sha256sum {_quoted(part)}", seconds)[:64], sha256(path)
-        if found != expected:
-            raise Q4Error(f"{path.name} did not arrive whole: found {shown(found)}, expected {expected}")
-        self.say(f"mv {_quoted(part)} {_quoted(target)}")
+        self.say(_made_ready(target.rpartition("/")[0]))
+        try:
+            if self.machine.kind == "adb":
+                self._push(path, part, seconds)
+            else:
+                with path.open("rb") as file:
+                    self.say(f"cat > {_quoted(part)}", seconds, file)
+            found, expected = self.say(f"sha256sum {_quoted(part)}", seconds)[:64], sha256(path)
+            if found != expected:
+                raise Q4Error(f"{path.name} did not arrive whole: found {shown(found)}, expected {expected}")
+            self.say(f"mv {_quoted(part)} {_quoted(target)}")
+        except Q4Error:
+            with contextlib.suppress(Q4Error):  # its disk may be full of it
+                self.say(f"rm -f {_quoted(part)}")
+            raise
         return True
 
     def _push(self, path: Path, target: str, seconds: float) -> None:
@@ -98,6 +105,17 @@ class Link:
             raise MachineGone(f"adb push: {error}") from None
         if done.returncode != 0:
             raise MachineGone(f"adb push: {shown((done.stderr or done.stdout).strip(), 200)}")
+
+
+def beside(target: str) -> str:
+    """A name of this sweep's own, for what is not whole yet: others may bring the same there at this moment."""
+    return f"{target}.part-{secrets.token_hex(4)}"
+
+
+def _made_ready(folder: str) -> str:
+    """A script: the folder is there, without what was left half done more than a day ago."""
+    abandoned = f"find {_quoted(folder)} -maxdepth 1 -name '*.part-*' -mtime +0 -exec rm -rf '{{}}' ';'"
+    return f"mkdir -p {_quoted(folder)} && {{ {abandoned} || true; }}"
 
 
 def sha256(path: Path) -> str:

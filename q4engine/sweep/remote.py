@@ -18,7 +18,7 @@ from q4engine import __version__
 from q4engine.errors import Q4Error, shown
 from q4engine.sweep.combination import Combination
 from q4engine.sweep.device_agent import PROTOCOL
-from q4engine.sweep.link import Link, MachineGone, sha256
+from q4engine.sweep.link import Link, MachineGone, beside, sha256
 from q4engine.sweep.other_machines import HERE, Machine
 from q4engine.sweep.plan_file import Plan
 from q4engine.sweep.results import STATES, Run, Sample
@@ -123,13 +123,17 @@ class Remote:
         """The folder there that it was unpacked to; its name tells its content, so that it travels once."""
         known_by = sha256(bundle)[:16]
         folder = f"{self.machine.folder}/bundle-{known_by}"
-        quoted, packed = shlex.quote(folder), f"{folder}.tar.gz"
+        quoted = shlex.quote(folder)
         if self._link.say(f"test -e {quoted}/whole && echo there || echo absent").endswith("there"):
             return folder
         self._tell(f"{self.machine.name}: sending {bundle.name}")
-        self._link.send(bundle, packed)
-        unpacked = f"rm -rf {quoted} && mkdir -p {quoted} && tar -xzf {shlex.quote(packed)} -C {quoted}"
-        self._link.say(f"{unpacked} && rm {shlex.quote(packed)} && touch {quoted}/whole", 600.0)
+        own = beside(folder)
+        part, packed, inside = (shlex.quote(each) for each in (own, f"{own}.tar.gz", own.rpartition("/")[2]))
+        self._link.send(bundle, f"{own}.tar.gz")
+        unpacked = f"mkdir -p {part} && tar -xzf {packed} -C {part} && touch {part}/whole"
+        # another sweep may have brought the same meanwhile: then this one's goes into that folder, and away
+        named = f"mv {part} {quoted} && rm -rf {quoted}/{inside} && test -e {quoted}/whole"
+        self._link.say(f"{unpacked} && rm {packed} && {named} || {{ rm -rf {part} {packed}; exit 1; }}", 600.0)
         return folder
 
     def _listen(self, agent: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -210,7 +211,43 @@ def test_what_arrives_damaged_or_fails_there(adb: Path, tmp_path: Path) -> None:
     (adb / "adb").write_text(adb_script)
     with pytest.raises(Q4Error, match="file did not arrive whole"):
         link.send(source, f"{tmp_path}/there/again")
-    assert not (tmp_path / "there" / "again").exists()
+    assert [each.name for each in (tmp_path / "there").iterdir()] == ["file"]  # nothing of it takes room there
+
+
+def test_two_sweeps_bring_the_same_at_once(adb: Path, tmp_path: Path) -> None:
+    """Each under a name of its own until it is whole."""
+    packed, device = bundle(tmp_path / "bundle.tar.gz"), tmp_path / "device"
+    phone = machines_of({"phone": {"address": "adb://stand-in", "folder": str(device), "python": "x"}}, tmp_path)[
+        "phone"
+    ]
+    found: list[str] = []
+
+    def bring() -> None:
+        with Remote(phone, lambda _: None) as remote:
+            remote.send_model(tmp_path / "model")
+            found.append(remote._send_bundle(packed))
+
+    (tmp_path / "model").write_bytes(bytes(100_000))
+    threads = [threading.Thread(target=bring) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len(set(found)) == 1
+    assert sorted(each.name for each in Path(found[0]).iterdir()) == ["stand-in", "whole"]
+    assert [each for each in device.rglob("*") if ".part-" in each.name] == []
+
+
+def test_what_was_left_half_sent_goes_after_a_day(adb: Path, tmp_path: Path) -> None:
+    link = Link(machines_of({"phone": {"address": "adb://stand-in", "python": "x"}}, tmp_path)["phone"])
+    (tmp_path / "there").mkdir()
+    for name in ("old.part-0123abcd", "new.part-0123abcd", "old"):
+        (tmp_path / "there" / name).touch()
+    for name in ("old.part-0123abcd", "old"):
+        os.utime(tmp_path / "there" / name, (0, 0))
+    (tmp_path / "file").write_text("content")
+    assert link.send(tmp_path / "file", f"{tmp_path}/there/file")
+    assert sorted(each.name for each in (tmp_path / "there").iterdir()) == ["file", "new.part-0123abcd", "old"]
 
 
 def test_a_run_that_cannot_be_made_there_is_an_answer(tmp_path: Path) -> None:
