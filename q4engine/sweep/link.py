@@ -89,12 +89,12 @@ class Link:
                     self.say(f"cat > {_quoted(part)}", seconds, file)
             found, expected = self.say(f"sha256sum {_quoted(part)}", seconds)[:64], sha256(path)
             if found != expected:
-                raise Q4Error(f"{path.name} did not arrive whole: found {shown(found)}, expected {expected}")
+                raise Q4Error(f"it did not arrive whole: found {shown(found)}, expected {expected}")
             self.say(f"mv {_quoted(part)} {_quoted(target)}")
-        except Q4Error:
+        except Q4Error as error:
             with contextlib.suppress(Q4Error):  # its disk may be full of it
                 self.say(f"rm -f {_quoted(part)}")
-            raise
+            raise type(error)(f"{path.name}: {error}") from None
         return True
 
     def _push(self, path: Path, target: str, seconds: float) -> None:

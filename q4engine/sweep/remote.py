@@ -43,6 +43,7 @@ class Remote:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         self._agent: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes] = queue.Queue()
+        self._has_answered = False
         self.facts: Mapping[str, Any] = {}
 
     def __enter__(self) -> Remote:
@@ -150,6 +151,7 @@ class Remote:
             line = self._line(_START_SECONDS)
             with contextlib.suppress(ValueError, RecursionError):
                 if isinstance(said := json.loads(line), dict) and "agent" in said:
+                    self._has_answered = True
                     return said
 
     def _ask(self, request: Mapping[str, Any]) -> None:
@@ -183,7 +185,8 @@ class Remote:
             self._agent.wait(5)
         self._log.seek(0)
         said = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return MachineGone("went away" + (f": {shown(said[-1], 200)}" if said else ""))
+        what = "went away" if self._has_answered else "does not answer"
+        return MachineGone(what + (f": {shown(said[-1], 200)}" if said else ""))
 
 
 def _sample(phase: str, tokens: int, seconds: float, name: str = "") -> Sample:

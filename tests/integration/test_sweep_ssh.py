@@ -50,7 +50,7 @@ def test_a_stranger_is_not_let_in_and_it_is_one_line(tmp_path: Path) -> None:
         path = write_machines_plan(tmp_path, {"here": "", "board": table}, 2)
         done = sweep(path)
     assert done.returncode == 1 and len([line for line in done.stderr.splitlines() if "error" in line]) == 1
-    assert "error: board: went away" in done.stderr and "Permission denied" in done.stderr
+    assert "error: board: does not answer" in done.stderr and "Permission denied" in done.stderr
     assert len(read_results(tmp_path / "plan.sqlite")) == 4
 
 

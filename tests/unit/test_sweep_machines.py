@@ -150,7 +150,7 @@ def test_a_device_that_is_not_there(adb: Path, tmp_path: Path, q4: Cli) -> None:
     path = write_machines_plan(tmp_path, {"here": "", "phone": table(tmp_path / "device")}, 2)
     done = q4("sweep", path)
     assert done.code == 1 and "4 not made" in done.err
-    assert "error: phone: went away: \"error: device 'stand-in' not found\"; its unfinished runs" in done.err
+    assert "error: phone: does not answer: \"error: device 'stand-in' not found\"; its unfinished runs" in done.err
     assert {run.combination["machine"] for run in read_results(tmp_path / "plan.sqlite")} == {"here"}
     (adb / "gone").unlink()
     assert q4("sweep", path).code == 0 and len(read_results(tmp_path / "plan.sqlite")) == 8
@@ -209,7 +209,7 @@ def test_what_arrives_damaged_or_fails_there(adb: Path, tmp_path: Path) -> None:
     assert link.send(source, f"{tmp_path}/there/file") and not link.send(source, f"{tmp_path}/there/file")
     adb_script = (adb / "adb").read_text().replace("shutil.copyfile(*words)", "Path(words[1]).write_text('other')")
     (adb / "adb").write_text(adb_script)
-    with pytest.raises(Q4Error, match="file did not arrive whole"):
+    with pytest.raises(Q4Error, match="file: it did not arrive whole"):
         link.send(source, f"{tmp_path}/there/again")
     assert [each.name for each in (tmp_path / "there").iterdir()] == ["file"]  # nothing of it takes room there
 
