@@ -9,12 +9,13 @@ from analysis import palette
 from analysis.calls import WAITING
 from analysis.laws import HOLDS, laws
 from analysis.reports.charts import Axis, Kind, Plot, Series
-from analysis.reports.model import Cell, Column, Table
+from analysis.reports.model import Cell, Column, Table, fixed
 from analysis.reports.sweep_charts import NUMBERS, groups, rate, unit
 from analysis.sweep_results import SweepResults, Times, varied
 
 _MOST_LINES = 8
 _MOST_GROUPS = 4
+_MOST_SHARES = 60
 
 
 def parts_over(results: SweepResults, times: Times) -> Iterator[Plot]:
@@ -54,6 +55,33 @@ def part_speed_ups(results: SweepResults, times: Times) -> Iterator[Plot]:
         title = f"{times.phase}: speed-up by operation" + (f", {name}" if name else "")
         x = Axis("threads", low=0.0, ticks=tuple(map(float, sorted(found))))
         yield Plot(title, x, Axis(f"speed-up over {least}", low=0.0), tuple(lines))
+
+
+def shares_table(results: SweepResults, times: Times) -> Table | None:
+    """Of each setup the time of all operations, and the leading ones' shares of it; None where none was timed."""
+    found = {
+        row: by_name
+        for row, setup in enumerate(times.setups)
+        if sum((by_name := results.components.get((setup.known_by, times.phase), {})).values()) > 0
+    }
+    if not found:
+        return None
+    axes, leading = varied(times.setups), _leading(list(found.values()))
+    rows: list[list[Cell]] = []
+    for row, by_name in found.items():
+        whole = sum(by_name.values())
+        waits = sum(seconds for part, seconds in by_name.items() if part in WAITING)
+        shares: list[Cell] = [100 * by_name[part] / whole if part in by_name else None for part in leading]
+        others = 100 - sum(share for share in shares if isinstance(share, float)) - 100 * waits / whole
+        name = times.setups[row].name(axes) if axes else "all"
+        rows.append([name, 1e3 * whole, *shares, max(0.0, others), 100 * waits / whole])
+    titles = (*(part.replace("_", " ") for part in leading), "others", "waiting")
+    columns = (
+        Column("setup"),
+        Column("ms a token", fixed([row[1] for row in rows], 4)),
+        *(Column(title, 1, " %", missing="-") for title in titles),
+    )
+    return Table(f"{times.phase}: share of each operation", columns, rows, most=_MOST_SHARES, filtered=len(rows) > 8)
 
 
 def _with_parts(results: SweepResults, times: Times, axis: str) -> Iterator[tuple[str, list[int]]]:

@@ -101,6 +101,8 @@ def _section(results: SweepResults, times: Times, found: Sequence[Pair]) -> Sect
         blocks.append(law)
     if (stacked := charts.parts(results, times)) is not None:
         blocks.append(stacked)
+    if (shares := sweep_parts.shares_table(results, times)) is not None:
+        blocks.append(shares)
     blocks += [*sweep_parts.part_speed_ups(results, times), *sweep_parts.parts_over(results, times)]
     blocks += sweep_parts.each_token(results, times)
     blocks += [chart for chart in (charts.front(times), sweep_parts.quality(times)) if chart is not None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from swept import synthetic_plan
+from swept import setup, synthetic_plan
 
 from analysis.reports import sweep_parts, sweep_report
-from analysis.sweep_results import SweepResults, read
+from analysis.sweep_results import SweepResults, Times, read
 from q4engine.sweep.results import Results, Run, Sample
 from q4engine.sweep.scored_models import Perplexity
 from q4engine.sweep.sweeping import planned
@@ -54,6 +54,19 @@ def test_operations_over_lengths(results: SweepResults) -> None:
     assert (gemm.name, attention.name) == ("gemm", "attention")
     assert [y for _, y in gemm.points] == pytest.approx([80, 40, 20])
     assert [y for _, y in attention.points] == pytest.approx([20, 20, 20])
+
+
+def test_each_operation_has_its_share(results: SweepResults) -> None:
+    table = sweep_parts.shares_table(results, results.times["prefill"])
+    assert table is not None and [column.title for column in table.columns] == [
+        *("setup", "ms a token", "gemm", "attention", "others", "waiting")
+    ]
+    first, *_, last = table.shown()
+    assert first == ["q4_0, threads 1, prompt 16", "100.0", "80.0 %", "20.0 %", "0.0 %", "0.0 %"]
+    assert last == ["q8_0, threads 4, prompt 64", "40.0", "50.0 %", "50.0 %", "0.0 %", "0.0 %"]
+    times = results.times["prefill"]
+    without = Times("prefill", [setup("other")], times.seconds[:1], times.samples[:1], times.tokens[:1])
+    assert sweep_parts.shares_table(results, without) is None
 
 
 def test_each_operation_has_its_speed_up(results: SweepResults) -> None:
