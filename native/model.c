@@ -23,13 +23,15 @@ static bool place_weight(struct q4_model *model, struct q4_weight *w, char *erro
 
 bool q4_model_place_weights(struct q4_model *model, char *error) {
     size_t total = 0;
-    model->few_tokens = Q4_FEW_TOKENS;
+    model->few_tokens = SIZE_MAX;
     for (size_t i = 0; i < model->n_weights; i++) {
         if (!place_weight(model, &model->weights[i], error))
             return false;
         model->few_tokens = q4_min_size(model->few_tokens, model->weights[i].kernels.gemv->max_tokens);
         total = q4_round_up(total, 64) + model->weights[i].bytes + Q4_GAP;
     }
+    if (model->few_tokens == SIZE_MAX) // kernels for any number alone
+        model->few_tokens = Q4_FEW_TOKENS;
     // prefetching kernels may touch, never use, what lies a little behind the last weight
     model->arena_bytes = total + 64;
     model->arena = q4_alloc(model->arena_bytes, Q4_PAGES_HUGE);

@@ -12,7 +12,8 @@
 #include "../types/types.h"
 
 #define Q4_MAX_PANEL_ROWS 32
-// GEMV kernels take so many tokens at most: as many as meet a panel while it is in cache.
+// GEMV kernels take so many tokens at most: as many as meet a panel while it is in cache, and sooner than GEMM kernels
+// would have decoded it. (AVX-512 has more.)
 #define Q4_FEW_TOKENS 8
 
 struct q4_layout {

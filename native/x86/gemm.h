@@ -239,6 +239,8 @@ static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
     size_t parts = (blocks + SPLIT - 1) / SPLIT, most = (blocks + parts - 1) / parts;
     const uint8_t *acts = t->acts->packed + t->token0 / TILE_TOKENS * ACTS_FORM.bytes(t->k);
     DECODED *decoded = (DECODED *)t->scratch;
+    bool fetch =
+        (t->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS * 64 < layout->block_bytes; // more than the tiles ask for
     for (size_t row = 0; row < t->n_rows; row += PANEL_ROWS) {
         size_t n_rows = q4_min_size(PANEL_ROWS, t->n_rows - row);
         const uint8_t *panel = t->weights + row / layout->rows * panel_bytes;
@@ -250,8 +252,12 @@ static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
         for (size_t b = 0; b < blocks; b += most) {
             size_t n = q4_min_size(most, blocks - b);
             for (size_t r = 0; r < n_rows; r += layout->rows)
-                for (size_t i = 0; i < n; i++)
-                    DECODE(decoded + i, r, (const PACKED *)(panel + r / layout->rows * panel_bytes) + b + i);
+                for (size_t i = 0; i < n; i++) {
+                    const PACKED *from = (const PACKED *)(panel + r / layout->rows * panel_bytes) + b + i;
+                    if (fetch)
+                        prefetch_ahead(from, sizeof *from);
+                    DECODE(decoded + i, r, from);
+                }
             part.tile.blocks = n;
             part.tile.resume = b > 0;
             part.tile.prefetch = (const char *)panel + (b + n) * layout->block_bytes;

@@ -134,7 +134,7 @@ void Q4_JOIN(GEMV_K(q4_gemv), ISA)(const struct q4_task *task) {
 }
 
 size_t Q4_JOIN(Q4_JOIN(GEMV_K(q4_gemv), ISA), scratch)(size_t k) {
-    return Q4_FEW_TOKENS * (k / Q4_SUPER) * STARTS * sizeof(int32_t);
+    return Q4_JOIN(FEW_TOKENS, ISA) * (k / Q4_SUPER) * STARTS * sizeof(int32_t);
 }
 
 #undef START

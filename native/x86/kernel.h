@@ -42,8 +42,10 @@
     }
 
 // Of so many, in parts of about one size.
-static inline size_t few_tokens(size_t n) { return n > GEMV_TOKENS ? (n + 1) / 2 : n; }
-_Static_assert(Q4_FEW_TOKENS <= 2 * GEMV_TOKENS, "few_tokens");
+static inline size_t few_tokens(size_t n) {
+    size_t parts = (n + GEMV_TOKENS - 1) / GEMV_TOKENS;
+    return (n + parts - 1) / parts;
+}
 
 // Weights come once from memory, faster than the hardware prefetcher follows; into L2, where they do not push the
 // activations out of L1. Addresses behind the weights are harmless. Always inline: to gcc 12 a function that does

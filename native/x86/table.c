@@ -32,7 +32,7 @@ DECLARE(avx512vnni)
     {.name = #TYPE "_gemv_" #ISA,                                                                                      \
      .layout = &q4_x86_layout_##TYPE,                                                                                  \
      .features = NEEDS,                                                                                                \
-     .max_tokens = Q4_FEW_TOKENS,                                                                                      \
+     .max_tokens = FEW_TOKENS_##ISA,                                                                                   \
      .run = q4_gemv_##TYPE##_##ISA,                                                                                    \
      __VA_ARGS__},
 #define GEMM(TYPE, ACTS, ISA, NEEDS)                                                                                   \
