@@ -10,12 +10,14 @@ import numpy as np
 
 from analysis.formula import Formula, Unknown
 from analysis.metrics import LINE_BYTES, PARAMETERS, tokens_of
-from analysis.phase import Phase, Step
+from analysis.phase import Phase, Step, columns_of
 
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 20240501
 _FEW_ROWS = 2048
+_SMALL = 1 << 18
+"""Multiplications of a product that OpenBLAS does on one thread."""
 
 Interval = tuple[float, float]
 
@@ -25,6 +27,13 @@ def rows_of(steps: Sequence[Step | Phase], events: Sequence[str]) -> np.ndarray:
 
     A step in which one of the events was not counted (groups take turns) has no row.
     """
+    if events and (found := columns_of(steps)):
+        values, known = found[0].together(found[1], events)
+        seconds = np.array([step.duration_s for step in steps])
+        tokens = np.array([float(tokens_of(step)) for step in steps])
+        of_all = np.column_stack((values, seconds, tokens))
+        usable: np.ndarray = of_all[known & (seconds > 0)]
+        return usable
     rows = []
     for step in steps:
         counts = step.together(*events) if events else {}
@@ -58,7 +67,7 @@ def resample(
     times_drawn = _times_drawn(len(rows), seed)
     names = [*events, "SECONDS", "TOKENS"]
     constants = {"LINE": float(LINE_BYTES), "SLOTS": float(slots) if slots else None}
-    known = _values(formula, names, times_drawn @ rows, constants)
+    known = _values(formula, names, _sums(times_drawn, rows), constants)
     return known if len(known) >= RESAMPLES // 2 else None
 
 
@@ -76,6 +85,15 @@ def _values(
     drawn = (dict(zip(names, map(float, row), strict=True)) for row in sums)
     outcomes = (formula.evaluate({**row, **constants}) for row in drawn)
     return np.array([outcome for outcome in outcomes if not isinstance(outcome, Unknown)])
+
+
+def _sums(times_drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Their product, in pieces that are each too small to be shared among threads: starting those takes longer."""
+    at_once = max(1, _SMALL // max(1, rows.size))
+    if len(rows) > _FEW_ROWS or at_once >= len(times_drawn):
+        found: np.ndarray = times_drawn @ rows
+        return found
+    return np.concatenate([times_drawn[at : at + at_once] @ rows for at in range(0, len(times_drawn), at_once)])
 
 
 def _times_drawn(n: int, seed: int) -> np.ndarray:

@@ -47,6 +47,7 @@ class Calls:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
+        self._scaled: dict[EventColumn, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
     def _is_whole(self) -> pd.Series:
@@ -54,7 +55,7 @@ class Calls:
 
     @cached_property
     def whole(self) -> pd.DataFrame:
-        return self.rows[self._is_whole]
+        return self.rows if self._is_whole.all() else self.rows[self._is_whole]
 
     @cached_property
     def parts(self) -> pd.DataFrame:
@@ -69,6 +70,17 @@ class Calls:
         """The columns that hold counts, in the capture's order."""
         found = (event_column(str(column)) for column in self.rows.columns)
         return [column for column in found if column is not None]
+
+    def scaled(self, column: EventColumn) -> tuple[np.ndarray, np.ndarray]:
+        """`scaled_counts` of whole calls."""
+        if column not in self._scaled:
+            self._scaled[column] = scaled_counts(self.whole, column.column, column.group)
+        return self._scaled[column]
+
+    def measured(self, column: EventColumn) -> np.ndarray:
+        """An event's counts of whole calls as they stand there."""
+        values: np.ndarray = self.whole[column.column].to_numpy(dtype=np.float64)
+        return values
 
     @cached_property
     def n_threads(self) -> int:

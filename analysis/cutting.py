@@ -15,25 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from analysis.calls import Calls, EventColumn, scaled_counts
+from analysis.calls import Calls, EventColumn
 from analysis.errors import AnalysisError
 from analysis.events import is_software
 from analysis.phase import (
     METRIC_PREFIX,
-    NOT_COUNTED,
     OK,
-    Count,
-    GroupedCounts,
     Marker,
     Phase,
     Step,
-    best_of_groups,
     parts_over,
     summed,
 )
 from analysis.scopes import CGROUP, count_spans, intervals_of_means, without_parts
 from analysis.series import Series, series_of
 from analysis.spans import Span, extent, known_extent, spans_of_calls, spans_of_markers
+from analysis.step_columns import Column, Columns
 from analysis.table import NAN, Table, summarise
 
 STRADDLE = ("split", "drop")
@@ -96,11 +93,12 @@ def _phases_of_calls(table: Table) -> list[Phase]:
     spans = spans_of_calls(table.calls)
     groups = table.meta.get("groups", {})
     pmus = _core_pmus([g["pmu"] for g in groups.values() if g["pmu"] != "software"]) or [""]
+    places = {call: place for place, call in enumerate(table.calls.whole["call"].tolist())}
     phases = []
     for pmu in pmus:
         by_call = _counts_by_call(table.calls, _columns_of(table.calls, groups, pmu, pmus))
         for span in spans:
-            phases.append(_phase_of_calls(span, by_call, pmu))
+            phases.append(_phase_of_calls(span, by_call, places, pmu))
             if len(pmus) > 1:
                 phases[-1].notes.append(_several_pmus(pmus))
     return phases
@@ -116,26 +114,17 @@ def _columns_of(calls: Calls, groups: dict[str, dict[str, Any]], pmu: str, pmus:
     return found
 
 
-def _counts_by_call(calls: Calls, columns: list[EventColumn]) -> dict[int, GroupedCounts]:
-    """call number -> group -> event -> count."""
-    rows = calls.whole
-    by_call: dict[int, GroupedCounts] = {int(c): {} for c in rows["call"]}
-    for column, event, group in columns:
-        scaled, running = scaled_counts(rows, column, group)
-        measured = rows[column].to_numpy(dtype=np.float64)
-        for call, value, raw, share in zip(rows["call"], scaled, measured, running, strict=True):
-            status = NOT_COUNTED if math.isnan(value) else OK
-            samples, shown = (1, float(raw)) if status == OK else (0, NAN)
-            count = Count(float(value), float(share), group, status, samples, shown)
-            by_call[int(call)].setdefault(group, {})[event] = count
-    return by_call
+def _counts_by_call(calls: Calls, columns: list[EventColumn]) -> Columns:
+    """The counts of these columns, an entry a call."""
+    found: dict[str, dict[str, Column]] = {}
+    for column in columns:
+        found.setdefault(column.group, {})[column.event] = Column(*calls.scaled(column), calls.measured(column))
+    return Columns(found)
 
 
-def _phase_of_calls(span: Span, by_call: dict[int, GroupedCounts], pmu: str) -> Phase:
-    steps = []
-    for step in span.steps:
-        groups = by_call[step.call or 0]
-        steps.append(replace(step, counts=best_of_groups(groups), groups=groups))
+def _phase_of_calls(span: Span, by_call: Columns, places: dict[int, int], pmu: str) -> Phase:
+    """by_call: counts of every call.  places: call number -> its place there."""
+    steps = [step.counted_in(by_call, places[step.call or 0]) for step in span.steps]
     counts, groups = summed(steps)
     phase = Phase(
         span.label,

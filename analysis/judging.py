@@ -282,7 +282,7 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
         named = [text for text in str(told).split(",") if text.strip()]
         if len(set(named)) > 1:
             notes.append(f"the capture names several cores ({printable(', '.join(named))}): say which with --core")
-        elif named and (core := _found(named[0])):
+        elif named and (core := cores.known(named[0])):
             return core
     arch = str(table.meta.get("arch", "aarch64"))
     if arch in ARM:
@@ -305,12 +305,5 @@ def _core_of_pmu(pmu: str) -> Core | None:
         return cores.load(_PMUS[pmu])
     for prefix in ("armv8_", "armv9_", "armv8.1_", "armv8.2_"):
         if pmu.startswith(prefix):
-            return _found(pmu.removeprefix(prefix))
-    return _found(pmu) if " " in pmu else None  # a title, as topdown-tool has it: "Neoverse V2"
-
-
-def _found(text: str) -> Core | None:
-    try:
-        return cores.find(text)
-    except AnalysisError:
-        return None
+            return cores.known(pmu.removeprefix(prefix))
+    return cores.known(pmu) if " " in pmu else None  # a title, as topdown-tool has it: "Neoverse V2"

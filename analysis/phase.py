@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 OK = "ok"
 NOT_COUNTED = "not counted"
@@ -114,6 +114,18 @@ def added(counts: Sequence[Count]) -> Count:
     )
 
 
+class Columns(Protocol):
+    """Counts of many steps in columns, as `analysis.step_columns` has them."""
+
+    def groups_at(self, at: int) -> GroupedCounts: ...
+
+    def summed(self, at: Sequence[int], lengths: Sequence[float]) -> GroupedCounts: ...
+
+    def together(self, at: Sequence[int], events: Sequence[str]) -> tuple[Any, Any]: ...
+
+    def screened(self, names: Mapping[str, str], why: Mapping[str, tuple[str, str]]) -> Columns: ...
+
+
 @dataclass
 class Step:
     """One decode call: a batch of the prompt or one generated token.
@@ -123,6 +135,8 @@ class Step:
     call: the call's number in the capture, where it has one (finds its rows in `Table.calls`).
     parts: as of a phase.  forgotten: of the tokens evaluated, those whose positions a later step took.  sequences: that
     the tokens belong to, each of which has positions of its own.
+    columns, at: where the counts come from and at which place there; `counts` and `groups` are made of them when they
+    are first asked for, and are not to be changed then.
     """
 
     n_past: int
@@ -135,6 +149,26 @@ class Step:
     parts: dict[str, Part] = field(default_factory=dict)
     forgotten: int = 0
     sequences: int = 1
+    columns: Columns | None = field(default=None, init=False, repr=False, compare=False)
+    at: int = field(default=-1, init=False, repr=False, compare=False)
+
+    def counted_in(self, columns: Columns, at: int) -> Step:
+        """The same step with its counts from these columns."""
+        found = object.__new__(Step)
+        found.n_past, found.n_eval, found.call = self.n_past, self.n_eval, self.call
+        found.start_s, found.duration_s = self.start_s, self.duration_s
+        found.forgotten, found.sequences, found.parts = self.forgotten, self.sequences, self.parts
+        found.columns, found.at = columns, at
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not there: `counts` and `groups` that nobody has asked for yet."""
+        columns = vars(self).get("columns")
+        if columns is None or name not in ("counts", "groups"):
+            raise AttributeError(f"a step has no {name}")
+        self.groups = columns.groups_at(self.at)
+        self.counts = best_of_groups(self.groups)
+        return vars(self)[name]
 
     @property
     def n_kept(self) -> int:
@@ -224,11 +258,25 @@ def summed(steps: Sequence[Step]) -> tuple[dict[str, Count], GroupedCounts]:
     An event that stands in groups has the count of the group which counted it for the largest share.
     """
     lengths = [step.duration_s for step in steps]
+    if known := columns_of(steps):
+        columns, at = known
+        found = columns.summed(at, lengths)
+        return best_of_groups(found), found
     names = dict.fromkeys(group for step in steps for group in step.groups)
     groups = {name: _over_steps([step.groups.get(name, {}) for step in steps], lengths) for name in names}
     counts = best_of_groups(groups)
     others = [{event: count for event, count in step.counts.items() if event not in counts} for step in steps]
     return _over_steps(others, lengths) | counts, groups
+
+
+def columns_of(steps: Sequence[Step | Phase]) -> tuple[Columns, list[int]] | None:
+    """The columns that all these steps have their counts from, and the places there; None without, or of several."""
+    first = steps[0] if steps else None
+    if not isinstance(first, Step) or first.columns is None:
+        return None
+    columns = first.columns
+    places = [step.at for step in steps if isinstance(step, Step) and step.columns is columns]
+    return (columns, places) if len(places) == len(steps) else None
 
 
 def parts_over(steps: Sequence[Step]) -> dict[str, Part]:

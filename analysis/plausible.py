@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from analysis.cores import Core
 from analysis.metric_names import MOST_PERCENT, SHARES, SLOTS_CLASSES
-from analysis.phase import FOREIGN, IMPOSSIBLE, METRIC_PREFIX, OK, Count, GroupedCounts, Part, Phase
+from analysis.phase import FOREIGN, IMPOSSIBLE, METRIC_PREFIX, OK, Count, GroupedCounts, Part, Phase, columns_of
 
 _RAW = re.compile(r"r([0-9a-f]{1,16})")
 
@@ -102,10 +102,15 @@ def screened(phase: Phase, core: Core) -> tuple[Phase, list[str]]:
     def clean_parts(parts: Mapping[str, Part]) -> dict[str, Part]:
         return {scope: Part(clean(part.counts), clean_all(part.groups)) for scope, part in parts.items()}
 
-    steps = [
-        replace(step, counts=clean(step.counts), groups=clean_all(step.groups), parts=clean_parts(step.parts))
-        for step in phase.steps
-    ]
+    found = columns_of(phase.steps) if len(set(names.values())) == len(names) else None
+    if found:
+        columns = found[0].screened(names, why)
+        steps = [step.counted_in(columns, at) for step, at in zip(phase.steps, found[1], strict=True)]
+    else:
+        steps = [
+            replace(step, counts=clean(step.counts), groups=clean_all(step.groups), parts=clean_parts(step.parts))
+            for step in phase.steps
+        ]
     reasons = [f"{event}: {text}" for event, (status, text) in why.items() if status == FOREIGN]
     reasons += dict.fromkeys([*known, *(text for status, text in why.values() if status == IMPOSSIBLE)])
     screened_phase = replace(

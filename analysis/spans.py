@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,8 +51,7 @@ class Span:
         return self.end_s - self.start_s if self.contiguous else sum(step.duration_s for step in self.steps)
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     generation: int
     label: str
     warmup: bool

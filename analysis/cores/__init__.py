@@ -20,6 +20,8 @@ from analysis.formula import Formula, NotMeasured, Outcome, parse
 
 GENERIC = "generic"
 X86 = "x86"
+_MIDR = re.compile(r"0x[0-9a-fA-F]{1,16}")
+_MAKE = re.compile(r"^(cortex|neoverse)-?")
 _X86_SPELLINGS = ("x86-64", "amd64", "intel", "amd", "i386", "i686")
 
 
@@ -100,10 +102,11 @@ class Core:
         return after and (self.end_revision is None or revision < self.end_revision)
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every core with a file, sorted."""
     entries = resources.files("analysis.cores").iterdir()
-    return sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json")))
 
 
 @cache
@@ -157,19 +160,36 @@ def find(text: str) -> Core:
     Raises AnalysisError where nothing or more than one core fits: the two N2 revisions count slots differently, so
     "neoverse-n2" alone is no answer.
     """
-    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text.strip()):
-        core = by_midr(int(text.strip(), 16))
-        if core is None:
-            raise AnalysisError(f"no core file has the MIDR {text.strip()}; known cores: {', '.join(names())}")
-        return core
-    wanted = re.sub(r"[\s_]+", "-", text.strip().lower().removeprefix("arm").strip())
-    wanted = X86 if wanted in _X86_SPELLINGS else wanted
-    fitting = [name for name in names() if wanted == name]
-    fitting = fitting or [name for name in names() if _short(name).startswith(f"{_short(wanted)}-")]
-    fitting = fitting or [name for name in names() if _short(name) == _short(wanted)]
+    fitting = _fitting(text)
+    if not fitting and _MIDR.fullmatch(text.strip()):
+        raise AnalysisError(f"no core file has the MIDR {text.strip()}; known cores: {', '.join(names())}")
     if len(fitting) > 1:
         raise AnalysisError(f"core {text!r} has revisions that count differently: say {' or '.join(fitting)}")
-    return load(fitting[0] if fitting else wanted)
+    return load(fitting[0] if fitting else _plain(text))
+
+
+def known(text: str) -> Core | None:
+    """The same, None where nothing or more than one core fits."""
+    fitting = _fitting(text)
+    return load(fitting[0]) if len(fitting) == 1 else None
+
+
+def _fitting(text: str) -> list[str]:
+    """Names of the cores that `text` may mean."""
+    if _MIDR.fullmatch(text.strip()):
+        core = by_midr(int(text.strip(), 16))
+        return [core.name] if core else []
+    wanted = _plain(text)
+    if wanted in names():
+        return [wanted]
+    short = _short(wanted)
+    fitting = [name for name in names() if _short(name).startswith(f"{short}-")]
+    return fitting or [name for name in names() if _short(name) == short]
+
+
+def _plain(text: str) -> str:
+    wanted = re.sub(r"[\s_]+", "-", text.strip().lower().removeprefix("arm").strip())
+    return X86 if wanted in _X86_SPELLINGS else wanted
 
 
 def _unknown(name: str) -> str:
@@ -181,7 +201,7 @@ def _unknown(name: str) -> str:
 
 
 def _short(name: str) -> str:
-    return re.sub(r"^(cortex|neoverse)-?", "", name)
+    return _MAKE.sub("", name)
 
 
 def _revision(text: str | None) -> tuple[int, int] | None:

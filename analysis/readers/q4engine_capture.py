@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.calls import Calls, event_column, holds_numbers, n_weights, scaled_counts
+from analysis.calls import Calls, event_column, holds_numbers, n_weights
 from analysis.errors import printable
 from analysis.events import canonical
 from analysis.phase import NOT_COUNTED, OK
@@ -22,6 +23,7 @@ from analysis.table import Table, TableBuilder, summarise
 
 FORMAT = "q4engine-capture"
 VERSION = "1"
+_LINES_AT_ONCE = 1 << 12
 MOST_COLUMNS = 600
 MOST_KEYS = 4096
 MOST_DIGITS = 18
@@ -111,6 +113,15 @@ class _Cells:
         self._waiting.append(line)
         return True
 
+    def takes_all(self, lines: list[str]) -> bool:
+        """The same of many lines: all, or none where there is one to be looked at by itself."""
+        text = ",".join(lines)
+        is_plain = text.isascii() and text.isprintable() and " " not in text and '"' not in text
+        if not is_plain or {line.count(",") for line in lines} != {len(self.columns) - 1}:
+            return False
+        self._waiting += lines
+        return True
+
     def add(self, fields: list[str]) -> None:
         self.flush()
         for column, field in zip(self.columns, fields, strict=True):
@@ -127,11 +138,38 @@ class _Cells:
 def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[list[str]]]:
     """Header, column names, row numbers and each column's cells, all still text."""
     header: dict[str, Any] = {}
-    columns: list[str] = []
+    lines = source.lines()
+    columns = _head(source, lines, header)
     rows: list[int] = []
-    cells = _Cells(0)
-    for row, line in source.lines():
-        if not columns and line.startswith("#"):
+    cells = _Cells(len(columns))
+    while together := list(islice(lines, _LINES_AT_ONCE)):
+        if cells.takes_all([line for _, line in together]):
+            rows += [row for row, _ in together]
+            continue
+        for row, line in together:
+            if cells.takes(line):
+                rows.append(row)
+            elif line.strip():
+                try:
+                    fields = fields_of(line)
+                except Malformed as problem:
+                    source.reject(row, str(problem))
+                    continue
+                if len(fields) != len(columns):
+                    source.reject(row, f"{len(fields)} fields, expected {len(columns)}")
+                else:
+                    rows.append(row)
+                    cells.add(fields)
+    if not rows:
+        raise source.error("no calls in it")
+    cells.flush()
+    return header, columns, rows, cells.columns
+
+
+def _head(source: Source, lines: Iterator[tuple[int, str]], header: dict[str, Any]) -> list[str]:
+    """The names of the columns; the keys before them go to `header`."""
+    for row, line in lines:
+        if line.startswith("#"):
             match = _HEADER.fullmatch(line.strip())
             if match:
                 if match[1] in header:
@@ -141,28 +179,12 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
                     raise source.error(f"more than {MOST_KEYS} keys in the header", row)
             elif row > 1:
                 source.reject(row, f"expected '# key: value', found '{printable(line)}'")
-        elif columns and cells.takes(line):
-            rows.append(row)
         elif line.strip():
             try:
-                fields = fields_of(line)
+                return _column_names(source, row, fields_of(line))
             except Malformed as problem:
                 source.reject(row, str(problem))
-                continue
-            if not columns:
-                columns = _column_names(source, row, fields)
-                cells = _Cells(len(columns))
-            elif len(fields) != len(columns):
-                source.reject(row, f"{len(fields)} fields, expected {len(columns)}")
-            else:
-                rows.append(row)
-                cells.add(fields)
-    if not columns:
-        raise source.error("the line of column names is missing")
-    if not rows:
-        raise source.error("no calls in it")
-    cells.flush()
-    return header, columns, rows, cells.columns
+    raise source.error("the line of column names is missing")
 
 
 def _column_names(source: Source, row: int, fields: list[str]) -> list[str]:
@@ -228,27 +250,30 @@ def _frame(
             )
             good[at] = False
         data[column] = numbers
-    frame = pd.DataFrame(data)[good].reset_index(drop=True)
+    frame = pd.DataFrame(data)
+    if not good.all():
+        frame = frame[good].reset_index(drop=True)
     if frame.empty:
         raise source.error("no good row in it")
     for column in WHOLE:
-        frame[column] = frame[column].astype(np.int64)
+        if frame.dtypes[column] != np.int64:
+            frame[column] = frame[column].astype(np.int64)
     if (kinds := frame["op"].nunique()) > MOST_OPERATIONS:
         raise source.error(f"{kinds} kinds of operations, more than the {MOST_OPERATIONS} that any capture has")
     return frame, row_numbers[good]
 
 
-def _whole(texts: Sequence[str], may_be_empty: bool) -> pd.Series[int] | pd.Series[float] | None:
+def _whole(texts: Sequence[str], may_be_empty: bool) -> np.ndarray | None:
     """A column of plain whole numbers, and of cells without one if it may have some; None for any other."""
     digits = "".join(texts)
     if not digits and may_be_empty:
-        return pd.Series(np.full(len(texts), np.nan))
+        return np.full(len(texts), np.nan)
     if not (digits.isascii() and digits.isdigit()) or max(map(len, texts)) > MOST_DIGITS:
         return None
     if "" not in texts:
-        return pd.Series(np.fromiter(map(int, texts), np.int64, len(texts)))
+        return np.fromiter(map(int, texts), np.int64, len(texts))
     numbers = map(float, [text or "nan" for text in texts])
-    return pd.Series(np.fromiter(numbers, float, len(texts))) if may_be_empty else None
+    return np.fromiter(numbers, float, len(texts)) if may_be_empty else None
 
 
 def _canonical_columns(
@@ -269,7 +294,8 @@ def _canonical_columns(
             groups.setdefault(found.group, {"pmu": "", "events": []})
         elif not holds_numbers(column) and column not in NUMBERS and column not in TEXTS:
             ignored.append(column)
-    return rows.rename(columns=renamed), ignored
+    changed = any(renamed[column] != column for column in renamed)
+    return rows.rename(columns=renamed) if changed else rows, ignored
 
 
 def _add_weight_bytes(rows: pd.DataFrame) -> None:
@@ -307,8 +333,8 @@ def _add_counts(builder: TableBuilder, calls: Calls, groups: dict[str, dict[str,
     scaled = set()
     whole, n = calls.whole, len(calls.whole)
     start, duration = whole["start_s"].to_numpy(), whole["duration_s"].to_numpy()
-    for column, event, group in calls.events:
-        count, running = scaled_counts(whole, column, group)
+    for column in calls.events:
+        (count, running), event, group = calls.scaled(column), column.event, column.group
         if (running[~np.isnan(count)] < 1).any():
             scaled.add(event)
         pmu = groups[group]["pmu"]

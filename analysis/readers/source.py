@@ -187,6 +187,8 @@ class Source:
         if cut is head and len(head) == HEAD_BYTES:
             next(iter(self.lines()), None)  # one endless first line: let the line reader say what is wrong with it
             return head.decode("utf-8", "ignore").splitlines()[:1]
+        if cut.endswith(b"\n") and (known := self._decoded(1, cut)) is not None:
+            return known
         return [self._decode(raw, row, exact=False) for row, raw in enumerate(cut.splitlines(), 1)]
 
     def _decode(self, raw: bytes, row: int, exact: bool = True) -> str:

@@ -93,14 +93,15 @@ def gather(phase: Phase, context: Context, known: dict[int, StepFacts] | None = 
     if len(slow) > (1 - limits.steps_kept) * len(phase.steps):
         return Evidence(phase, tuple(phase.steps), blocked=f"throttled: {speed_note}")
     moved = {index for index, fact in enumerate(by_step) if fact.migrations > 0}
-    kept = [step for index, step in enumerate(phase.steps) if index not in slow | moved]
+    aside = slow | moved
+    kept = [step for index, step in enumerate(phase.steps) if index not in aside]
     if moved and len(kept) < limits.steps_kept * len(phase.steps):
         return _mostly_moved(phase, context, slow, len(moved))
     reasons = [f"frequency: {speed_note}"] if speed_note else []
     if moved:
         reasons.append(f"{len(moved)} of {len(phase.steps)} steps changed CPU and were set aside")
     subject = phase if len(kept) == len(phase.steps) else narrowed(phase, kept)
-    speeds = [fact.frequency for index, fact in enumerate(by_step) if index not in slow | moved and fact.frequency > 0]
+    speeds = [fact.frequency for index, fact in enumerate(by_step) if index not in aside and fact.frequency > 0]
     cap = Confidence.MEDIUM if reasons else Confidence.HIGH
     return Evidence(subject, tuple(kept), cap, tuple(reasons), frequency=median(speeds) if speeds else math.nan)
 

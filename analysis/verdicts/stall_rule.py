@@ -48,7 +48,7 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         return _memory_or_core(evidence, context, ratios, backend, found[1])
     share = _check(evidence, context, "m", ratios["m"], limits.memory_of_backend, at_least=True)
     cycles = _check(evidence, context, "mc", ratios["mc"], limits.memory_of_cycles, at_least=True)
-    core = _check(evidence, context, "m", ratios["m"], limits.core_of_backend, at_least=False)
+    core = replace(share, threshold=limits.core_of_backend, at_least=False)
     used = [ratios["be"], ratios["m"], ratios["mc"]]
     if share.holds and cycles.holds:
         return _finding(evidence, context, Outcome.MEMORY, (backend, cycles, share), ratios, used)
