@@ -7,6 +7,7 @@
 #include "tensors.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static _Thread_local struct {
     int64_t n_past; // of the batch's first token, -1: not known
     uint64_t n_tokens, n_sequences;
     uint64_t n_graphs, n_done; // so far, and the tokens in them
+    struct q4_watch_part part; // of the present graph, zeros: not known
     uint64_t start_ns, start_ticks;
     uint64_t own;      // ticks of recording before the present graph
     const void *frame; // of the stack
@@ -54,7 +56,7 @@ static uint64_t count_sequences(const struct llama_batch *batch) {
 }
 
 static int64_t first_position(void *context, const struct llama_batch *batch, const void *caller) {
-    if (batch->pos == NULL)
+    if (batch == NULL || batch->pos == NULL)
         return next_position(context, 0, caller);
     int32_t least = batch->n_tokens > 0 ? batch->pos[0] : -1;
     for (int32_t i = 1; i < batch->n_tokens; i++)
@@ -75,10 +77,23 @@ int q4_watch_enter(void *context, const struct llama_batch *batch, enum q4_watch
     outer.n_graphs = outer.n_done = 0;
     outer.n_tokens = batch && batch->n_tokens > 0 ? (uint64_t)batch->n_tokens : 0;
     outer.n_sequences = outer.n_tokens ? count_sequences(batch) : 0;
-    outer.n_past = outer.n_tokens ? first_position(context, batch, caller) : -1;
+    outer.n_past = batch == NULL || outer.n_tokens ? first_position(context, batch, caller) : -1;
     q4_clock_both(q4_watch.ticking, &outer.start_ns, &outer.start_ticks);
     errno = error;
     return 1;
+}
+
+void q4_watch_next_part(const struct q4_watch_part *part) {
+    outer.part = part ? *part : (struct q4_watch_part){.n_tokens = 0};
+}
+
+// Sequences of a graph that evaluates n_tokens: of the part that it is, else of the whole batch; 0: not known.
+static uint64_t sequences_of(uint64_t n_tokens) {
+    const struct q4_watch_part *part = &outer.part;
+    bool fits = part->equal_seqs <= 1 && part->n_tokens == n_tokens && part->n_seqs <= n_tokens &&
+                (uint64_t)part->n_seq_tokens * part->n_seqs == n_tokens && part->n_seqs_unq > 0 &&
+                part->n_seqs_unq <= SEQUENCES;
+    return fits ? part->n_seqs_unq : outer.depth ? outer.n_sequences : 0;
 }
 
 // ---- records ------------------------------------------------------------------------------------
@@ -176,7 +191,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     else {
         if (call.n_past < 0 && outer.n_past >= 0)
             call.n_past = outer.n_past + (int64_t)outer.n_done;
-        call.n_sequences = outer.depth ? outer.n_sequences : 0;
+        call.n_sequences = sequences_of(call.n_eval);
         outer.n_done += call.n_eval;
     }
     outer.n_graphs++;

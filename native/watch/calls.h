@@ -20,9 +20,18 @@ struct llama_batch {
     uint64_t behind[4];
 };
 
+// What llama_ubatch begins with, the part of a batch that a graph evaluates. Source: llama-batch.h of 0.5.0; it is no
+// public structure, so nothing is taken from it that does not fit together and to the graph.
+struct q4_watch_part {
+    uint32_t equal_seqs, n_tokens, n_seq_tokens, n_seqs, n_seqs_unq;
+};
+
 // Around a call of the program into llama.cpp; calls within it are part of it. Returns whether this is the outermost.
 int q4_watch_enter(void *context, const struct llama_batch *batch, enum q4_watch_call_kind kind, const void *caller);
 void q4_watch_leave(int outermost, int status);
+
+// The part of the batch that the next graph of this thread evaluates, NULL: not known.
+void q4_watch_next_part(const struct q4_watch_part *part);
 
 // Around the evaluation of a graph.
 void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller);

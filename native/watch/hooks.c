@@ -186,31 +186,67 @@ EXPORT int32_t llama_encode(void *context, struct llama_batch batch) {
 }
 
 // llama_context::decode(llama_batch const&) and encode, which those two call: seen too where a program asks the library
-// itself for llama_decode, as Python's ctypes does.
-typedef int member(void *context, const struct llama_batch *batch);
+// itself for llama_decode, as Python's ctypes does. Those of llama_batch_ext are what llama_process calls in newer
+// versions, and the others in turn; what is in such a batch only the library knows.
+typedef int member(void *context, const void *batch);
 
 EXPORT member _ZN13llama_context6decodeERK11llama_batch, _ZN13llama_context6encodeERK11llama_batch;
+EXPORT member _ZN13llama_context6decodeERK15llama_batch_ext, _ZN13llama_context6encodeERK15llama_batch_ext;
 
-static int call_member(member *real, void *context, const struct llama_batch *batch, enum q4_watch_call_kind kind,
-                       const void *caller) {
+static int call_member(member *real, void *context, const void *batch, const struct llama_batch *known,
+                       enum q4_watch_call_kind kind, const void *caller) {
     if (real == NULL)
         return -1;
-    int outermost = q4_watch_enter(context, batch, kind, caller);
+    int outermost = q4_watch_enter(context, known, kind, caller);
     int status = real(context, batch);
     q4_watch_leave(outermost, status);
     return status;
 }
 
-int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+int _ZN13llama_context6decodeERK11llama_batch(void *context, const void *batch) {
     static q4_watch_real_cache cache;
     member *real;
     *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, Q4_WATCH_DECODE, CALLER);
+    return call_member(real, context, batch, batch, Q4_WATCH_DECODE, CALLER);
 }
 
-int _ZN13llama_context6encodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+int _ZN13llama_context6encodeERK11llama_batch(void *context, const void *batch) {
     static q4_watch_real_cache cache;
     member *real;
     *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, Q4_WATCH_ENCODE, CALLER);
+    return call_member(real, context, batch, batch, Q4_WATCH_ENCODE, CALLER);
+}
+
+int _ZN13llama_context6decodeERK15llama_batch_ext(void *context, const void *batch) {
+    static q4_watch_real_cache cache;
+    member *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    return call_member(real, context, batch, NULL, Q4_WATCH_DECODE, CALLER);
+}
+
+int _ZN13llama_context6encodeERK15llama_batch_ext(void *context, const void *batch) {
+    static q4_watch_real_cache cache;
+    member *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    return call_member(real, context, batch, NULL, Q4_WATCH_ENCODE, CALLER);
+}
+
+// llama_context::process_ubatch(llama_ubatch const&, llm_graph_type, llama_memory_context_i*, ggml_status&): the part
+// of a batch that a graph evaluates.
+typedef void *process(void *context, const struct q4_watch_part *part, uintptr_t type, void *memory, void *status);
+
+EXPORT process
+    _ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status;
+
+void *_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status(
+    void *context, const struct q4_watch_part *part, uintptr_t type, void *memory, void *status) {
+    static q4_watch_real_cache cache;
+    process *real;
+    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
+    if (real == NULL)
+        return NULL;
+    q4_watch_next_part(part);
+    void *result = real(context, part, type, memory, status);
+    q4_watch_next_part(NULL);
+    return result;
 }

@@ -4,6 +4,7 @@
 #include "op_counts.h"
 #include "real_functions.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,15 +34,16 @@ static struct {
     void (*release)(void *context);
     void *(*new_tensor)(void *context, int type, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3);
     void *(*mul_mat)(void *context, void *a, void *b);
-    int (*n_nodes)(void *graph); // these two may be missing
+    int (*n_nodes)(void *graph); // these may be missing
     void *(*graph_node)(void *graph, int i);
+    void (*set_output)(void *tensor);
 } ggml;
 
 // Where a tensor's fields are, in bytes. Found in tensors that ggml makes for us, so that no version's layout is taken
 // for granted.
 static struct {
     bool known;
-    size_t type, ne, src;
+    size_t type, ne, src, flags; // flags: SIZE_MAX where they are not known
 } field;
 
 // ---- what this ggml is --------------------------------------------------------------------------
@@ -74,6 +76,7 @@ static bool find_functions(const void *caller) {
     }
     *(void **)&ggml.n_nodes = q4_watch_symbol("ggml_graph_n_nodes", caller);
     *(void **)&ggml.graph_node = q4_watch_symbol("ggml_graph_node", caller);
+    *(void **)&ggml.set_output = q4_watch_symbol("ggml_set_output", caller);
     return all;
 }
 
@@ -83,6 +86,24 @@ static size_t place(const char *one, const void *in_one, const char *two, const 
     size_t found = SIZE_MAX;
     for (size_t at = 0; at + bytes <= 400; at += step) {
         if (memcmp(one + at, in_one, bytes) != 0 || memcmp(two + at, in_two, bytes) != 0)
+            continue;
+        if (found != SIZE_MAX)
+            return SIZE_MAX;
+        found = at;
+    }
+    return found;
+}
+
+// The one word of a new tensor that setting a flag changes.
+static size_t place_of_flags(char *tensor) {
+    char before[400];
+    if (ggml.set_output == NULL)
+        return SIZE_MAX;
+    memcpy(before, tensor, sizeof before);
+    ggml.set_output(tensor);
+    size_t found = SIZE_MAX;
+    for (size_t at = 0; at < sizeof before; at += sizeof(int)) {
+        if (memcmp(before + at, tensor + at, sizeof(int)) == 0)
             continue;
         if (found != SIZE_MAX)
             return SIZE_MAX;
@@ -107,6 +128,7 @@ static bool find_fields(void) {
         field.type = place(a, &types[0], b, &types[1], sizeof(int), sizeof(int));
         field.ne = place(a, ne_a, b, ne_b, sizeof ne_a, 8);
         field.src = place(product, sources, swapped, exchanged, sizeof sources, 8);
+        field.flags = place_of_flags(a);
     }
     ggml.release(context);
     return a && b && product && swapped && field.type < TENSOR_BYTES && field.ne < TENSOR_BYTES &&
@@ -241,20 +263,45 @@ static bool is_work(const char *node) {
     return ggml.nelements(node) != 0;
 }
 
+static unsigned flags_of(const char *node) {
+    unsigned flags = 0;
+    if (field.flags < TENSOR_BYTES)
+        memcpy(&flags, node + field.flags, sizeof flags);
+    return flags;
+}
+
+static bool is_seen(const struct q4_watch_slot *slot, size_t row, const char *node) {
+    return row < slot->at && (slot->seen[SEEN + row].node & ~(uint64_t)1) == (uintptr_t)node;
+}
+
+// Flags that all nodes have which were seen: ggml carries out none that lacks one of them.
+static unsigned needed_flags(const struct q4_watch_slot *slot, void *graph) {
+    unsigned flags = UINT_MAX;
+    size_t row = 0;
+    for (int i = 0; i < n_nodes(graph); i++) {
+        const char *node = ggml.graph_node(graph, i);
+        if (is_seen(slot, row, node)) {
+            flags &= flags_of(node);
+            row++;
+        }
+    }
+    return row ? flags : 0;
+}
+
 // "N of M operations (ROPE, …)", the first few of them; N. -1: what was seen is not of this graph.
 static int unseen(const struct q4_watch_slot *slot, void *graph, char *text, size_t size) {
     char names[200] = "";
     size_t row = 0;
     int n_unseen = 0, n_work = 0;
     bool with_next = false; // the multiplication behind a norm
+    unsigned needed = needed_flags(slot, graph);
     for (int i = 0; i < n_nodes(graph); i++) {
         const char *node = ggml.graph_node(graph, i);
-        uint64_t address = row < slot->at ? slot->seen[SEEN + row].node : 0;
-        bool counts = is_work(node);
+        bool counts = is_work(node) && (flags_of(node) & needed) == needed;
         n_work += counts;
-        if ((address & ~(uint64_t)1) == (uintptr_t)node) {
+        if (is_seen(slot, row, node)) {
+            with_next = slot->seen[SEEN + row].node & 1;
             row++;
-            with_next = address & 1;
         } else if (counts && with_next && strcmp(ggml.op_desc(node), "MUL") == 0) {
             with_next = false;
         } else if (counts) {

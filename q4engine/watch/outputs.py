@@ -117,9 +117,10 @@ def _write_context(what: Outputs, number: int, process: Process, calls: list[Wat
 def _header(what: Outputs, process: Process, calls: list[WatchedCall]) -> dict[str, object]:
     libraries = [Path(path).name for path in process.noted("library")]
     others = [call for call in process.calls if call.kind == CallKind.OTHER]
+    versions = process.noted("ggml_version") + process.noted("ggml_commit")
     keys: dict[str, object] = {
         "engine": next(iter(process.noted("engine")), "llama.cpp"),
-        "engine_version": " ".join(process.noted("ggml_version") + process.noted("ggml_commit")) or None,
+        "engine_version": " ".join(version for version in versions if version != "unknown") or None,
         "engine_library": ",".join(libraries) or None,
         "process": process.number,
         "probe": next(iter(process.noted("probe")), None),

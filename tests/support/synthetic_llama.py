@@ -2,7 +2,9 @@
 
 No model is in it, and its tensors have a layout of their own, which nobody but its functions knows. SYNTHETIC_BUILD in
 the environment makes it another version: `fusing` does RoPE along with the store of the cache, and no function that can
-be seen is called of it; `turned` gives an operation's function its arguments the other way round.
+be seen is called of it; `turned` gives an operation's function its arguments the other way round; `selecting` has a
+node that is not flagged to be carried out, and is not; `extended` evaluates batches whose form nobody knows, by parts,
+and `extended anew` parts of another form.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ void *ggml_get_data(const struct ggml_tensor *t) { return t->data; }
 void ggml_backend_tensor_get(const struct ggml_tensor *t, void *to, size_t at, size_t n) {
     memcpy(to, (char *)t->data + at, n);
 }
+void ggml_set_output(struct ggml_tensor *t) { t->flags |= 2; }
 const char *ggml_version(void) { return "synthetic"; }
 struct ggml_tensor *ggml_graph_get_tensor(struct ggml_cgraph *g, const char *name) {
     for (int i = 0; i < g->n_leafs; i++)
@@ -89,6 +92,8 @@ static void *walk(void *data) {
     struct ggml_cgraph *g = data;
     for (int i = 0; i < g->n_nodes; i++) {
         struct ggml_tensor *node = g->nodes[i];
+        if (strcmp(build, "selecting") == 0 && (node->flags & 16) == 0)
+            continue;
         if (strcmp(node->op, "VIEW") == 0 || (strcmp(build, "fusing") == 0 && strcmp(node->op, "ROPE") == 0))
             continue;
         if (strcmp(node->op, "RMS_NORM") == 0)
@@ -130,6 +135,13 @@ struct llama_batch {
 extern int (*synthetic_compute)(struct ggml_cgraph *, void *);
 int ggml_backend_sched_graph_compute_async(void *scheduler, struct ggml_cgraph *g);
 int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch);
+struct llama_batch_ext { double odd; const struct llama_batch *batch; };
+int _ZN13llama_context6decodeERK15llama_batch_ext(void *context, const struct llama_batch_ext *batch);
+struct llama_ubatch {
+    uint32_t equal_seqs, n_tokens, n_seq_tokens, n_seqs, n_seqs_unq; const struct llama_batch *batch;
+};
+void *_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status(
+    void *context, const struct llama_ubatch *part, int type, void *memory, int *status);
 struct context { int n_threads, n_past; struct ggml_tensor t[32]; struct ggml_cgraph g; };
 void synthetic_load(const char *folder) {
     char path[4096];
@@ -159,10 +171,11 @@ static struct ggml_tensor *tensor(struct context *c, int i, const char *op, cons
 }
 static struct ggml_tensor *node(struct context *c, struct ggml_tensor *t, struct ggml_tensor *a,
                                 struct ggml_tensor *b) {
-    t->src[0] = a, t->src[1] = b;
+    t->src[0] = a, t->src[1] = b, t->flags |= 16;
     return c->g.nodes[c->g.n_nodes++] = t;
 }
-int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+static const char *build(void) { return getenv("SYNTHETIC_BUILD") ? getenv("SYNTHETIC_BUILD") : ""; }
+static int evaluate(void *context, const struct llama_batch *batch) {
     struct context *c = context;
     int n = batch->n_tokens, positions[64];
     c->g.n_nodes = 0, c->g.n_threads = c->n_threads;
@@ -186,11 +199,34 @@ int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_
     node(c, tensor(c, 12, "SET_ROWS", "cache_k_l0 (view)", 1, 32, 256, 1), turned, cache)->data = cache->data;
     struct ggml_tensor *kq = node(c, tensor(c, 13, "MUL_MAT", "kq-0", 0, 256, n, 3), cache, turned);
     node(c, tensor(c, 14, "MUL_MAT", "result_output", 0, 320, n, 1), table, kq);
+    if (strcmp(build(), "selecting") == 0)
+        node(c, tensor(c, 15, "DUP", "not selected", 0, 64, n, 1), x, 0)->flags = 2;
     return ggml_backend_sched_graph_compute_async(c, &c->g);
+}
+int _ZN13llama_context6decodeERK11llama_batch(void *context, const struct llama_batch *batch) {
+    return evaluate(context, batch);
+}
+void *_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status(
+    void *context, const struct llama_ubatch *part, int type, void *memory, int *status) {
+    *status = type == 2 && memory == 0 ? evaluate(context, part->batch) : 1;
+    return context;
+}
+int _ZN13llama_context6decodeERK15llama_batch_ext(void *context, const struct llama_batch_ext *batch) {
+    const struct llama_batch *of = batch->batch;
+    uint32_t n = of->n_tokens, n_seqs = n > 1 && of->seq_id[1] != of->seq_id[0] ? 2 : 1;
+    struct llama_ubatch part = {1, n, n / n_seqs, n_seqs, n_seqs, of};
+    int status;
+    if (strcmp(build(), "extended anew") == 0)
+        part.n_seq_tokens = 7;
+    _ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status(
+        context, &part, 2, 0, &status);
+    return status;
 }
 int32_t llama_decode(void *context, struct llama_batch batch) {
     if (batch.more[0] != 11 || batch.more[1] != 12 || batch.more[2] != 13)
         return 1;
+    if (strncmp(build(), "extended", 8) == 0)
+        return _ZN13llama_context6decodeERK15llama_batch_ext(context, &(struct llama_batch_ext){0.5, &batch});
     return _ZN13llama_context6decodeERK11llama_batch(context, &batch);
 }
 void synthetic_shift(void *context) {

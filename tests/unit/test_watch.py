@@ -166,6 +166,31 @@ def test_what_others_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert looks.percents()["run_delay_percent"] == pytest.approx(25)
 
 
+@pytest.mark.parametrize(("build", "sequences"), [("extended", ["1", "1", "1", "2"]), ("extended anew", [""] * 4)])
+def test_batches_that_only_the_library_knows(
+    build: str, sequences: list[str], stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens and positions are the graph's, sequences those of its part of the batch, where that is as known."""
+    monkeypatch.setenv("SYNTHETIC_BUILD", build)
+    result = watched(stand_in, "plain", 1, "--capture", tmp_path / "run.csv")
+    assert (result.returncode, result.stdout, result.stderr) == (7, "text of the program\n", "")
+    table = rows(tmp_path / "run.csv")
+    assert calls(tmp_path / "run.csv") == CALLS
+    assert table["sequences"].tolist() == sequences
+    last = "decode" if sequences[-1] else "prefill"
+    assert table["phase"].tolist() == ["prefill", "prefill", "decode", last]
+
+
+def test_a_node_that_is_not_carried_out(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lacks a flag which all others have, and nothing is said of it."""
+    monkeypatch.setenv("SYNTHETIC_BUILD", "selecting")
+    result = watched(stand_in, "plain", 2, "--capture", tmp_path / "run.csv", "--per-op")
+    assert (result.returncode, result.stdout, result.stderr) == (7, "text of the program\n", "")
+    work = rows(tmp_path / "run.csv")
+    work = work[~work["op"].isin(["", "begin", "end", "barrier"])]
+    assert set(work.groupby(["call", "thread"]).size()) == {7}
+
+
 def test_nodes_that_no_function_shows(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version that does two at once: how many nodes of a call are missing, and the program as without."""
     monkeypatch.setenv("SYNTHETIC_BUILD", "fusing")
