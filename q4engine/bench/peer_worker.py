@@ -125,7 +125,11 @@ class LlamaCpp:
 
 
 class Transformers:
-    """A GGUF file in float32 in transformers, and its cache of keys and values; torch has one number of threads."""
+    """A GGUF file in float32 in transformers, and its cache of keys and values; torch has one number of threads.
+
+    Where a folder beside it, called as the file without .gguf, has a config.json, that is read: the checkpoint that it
+    was converted from, for architectures whose GGUF transformers does not know.
+    """
 
     def __init__(self, path: str, _kv_form: str, _n_ctx: int, n_batch: int, n_threads: int, _of_prompts: int) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -135,11 +139,14 @@ class Transformers:
         torch.set_num_threads(n_threads)
         start = time.perf_counter()
         folder, name = os.path.split(path)
+        self._where: tuple[str, dict[str, Any]] = folder, {"gguf_file": name}
+        checkpoint = path.removesuffix(".gguf")
+        if os.path.isfile(os.path.join(checkpoint, "config.json")):
+            self._where = checkpoint, {}
         load = transformers.AutoModelForCausalLM.from_pretrained
-        self._model: Any = load(folder, gguf_file=name, dtype=torch.float32).eval()
+        self._model: Any = load(self._where[0], dtype=torch.float32, **self._where[1]).eval()
         self._torch: Any = torch
         self._tokenizers: Any = transformers.AutoTokenizer
-        self._file = folder, name
         self._tokenizer: Any = None
         self._new_cache = transformers.DynamicCache
         self._cache: Any = self._new_cache()
@@ -154,8 +161,7 @@ class Transformers:
 
     def tokenize(self, text: str) -> int:
         if self._tokenizer is None:
-            folder, name = self._file
-            self._tokenizer = self._tokenizers.from_pretrained(folder, gguf_file=name)
+            self._tokenizer = self._tokenizers.from_pretrained(self._where[0], **self._where[1])
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def prepare(self, tokens: list[int]) -> None:

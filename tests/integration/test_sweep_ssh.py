@@ -81,6 +81,9 @@ def hosts() -> Iterator[list[tuple[str, str]]]:
         yield found
     finally:
         for name, _ in found:
+            # whose cable was pulled has not heard that the sweep is over
+            left = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
+            subprocess.run(["kill", "-9", *left], capture_output=True)
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 

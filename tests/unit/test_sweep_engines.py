@@ -42,15 +42,15 @@ class Model:
             raise ValueError("the cache is full")
 class AutoTokenizer:
     @staticmethod
-    def from_pretrained(folder, gguf_file):
+    def from_pretrained(folder, gguf_file=None):
         print("noise of a tokenizer")
         return AutoTokenizer()
     def encode(self, text, add_special_tokens):
         return [0] * (len(text) + add_special_tokens)
 class AutoModelForCausalLM:
     @staticmethod
-    def from_pretrained(folder, gguf_file, dtype):
-        if gguf_file != "good.gguf":
+    def from_pretrained(folder, dtype, gguf_file=None):
+        if gguf_file != "good.gguf" and not folder.endswith("/bad"):
             raise OSError("no such model\\nand more")
         return Model()
 """
@@ -90,6 +90,9 @@ def test_transformers_is_driven_as_llama_cpp_is(tmp_path: Path) -> None:
     _, told = answers(tmp_path, "good.gguf", {"tokenize": "synthetic"})
     assert told["tokens"] == 9 and isinstance(told["seconds"], float)
     assert answers(tmp_path, "bad.gguf") == [{"error": "OSError: no such model"}]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "config.json").touch()  # the checkpoint that a GGUF file was made of
+    assert [sorted(each) for each in answers(tmp_path, "bad.gguf", {"tokenize": "a"})][1] == ["seconds", "tokens"]
 
 
 def test_transformers_that_is_not_there_is_one_reason(tmp_path: Path, q4: Cli) -> None:
