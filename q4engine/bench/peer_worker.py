@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 _TYPES = {"f16": 1, "q8_0": 8}
@@ -141,7 +142,7 @@ class Transformers:
         folder, name = os.path.split(path)
         self._where: tuple[str, dict[str, Any]] = folder, {"gguf_file": name}
         checkpoint = path.removesuffix(".gguf")
-        if os.path.isfile(os.path.join(checkpoint, "config.json")):
+        if Path(checkpoint, "config.json").is_file():
             self._where = checkpoint, {}
         load = transformers.AutoModelForCausalLM.from_pretrained
         self._model: Any = load(self._where[0], dtype=torch.float32, **self._where[1]).eval()
