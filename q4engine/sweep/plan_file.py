@@ -144,6 +144,8 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
         pace = Pace(**{**vars(pace), "blocks": 100})
     engines, builds = engines_of(tables["engines"]), builds_of(tables["builds"], tables["matrix"], folder)
     values = _values_of_axes(tables["axes"])
+    if MATRIX in values["build"] and not of_matrix(builds):
+        raise Q4Error(f'[axes]: build: "{MATRIX}" is all of [matrix] that run here: there are none')
     values["build"] = list(
         dict.fromkeys(each for name in values["build"] for each in (of_matrix(builds) if name == MATRIX else [name]))
     )
@@ -151,7 +153,9 @@ def plan_of(data: Mapping[str, Any], name: str, folder: Path) -> Plan:
     _check_names(values, {"engine": engines, "build": builds, "machine": machines})
     found, skipped = _expanded(values, engines, constraints_of(data.get("skip", []), (*NAMES, _CPUS)))
     if not found:
-        raise Q4Error("the plan has no runs: " + ("every combination is skipped" if skipped else "give [axes]"))
+        raise Q4Error(
+            "the plan has no runs: " + ("every combination is skipped" if skipped else "prompt and generate are 0")
+        )
     if len(found) * pace.blocks > _MOST_RUNS:
         raise Q4Error(f"{len(found)} combinations in {pace.blocks} blocks are more than {_MOST_RUNS} runs")
     title = data.get("name", name)
