@@ -52,6 +52,10 @@ class Row:
     skipped: str = ""
     wrong: str = ""
 
+    @property
+    def outcome(self) -> str:
+        return self.wrong or self.skipped or f"{self.bits} fingerprints are equal"
+
     def as_data(self) -> dict[str, Any]:
         kept = {key: value for key, value in vars(self).items() if key != "recipe" and value}
         return {"build": str(self.recipe), **kept}
@@ -169,8 +173,10 @@ def matrix(arguments: Sequence[str] | None = None) -> int:
     prepare_emulation(recipes)
     rows = []
     for recipe in recipes:
-        say(str(recipe))
         rows.append(row_of(recipe, kernels))
+        say(f"{recipe}: {rows[-1].outcome}")
+        if options.json:  # hours of work: what is done is kept
+            options.json.write_text(json.dumps([row.as_data() for row in rows], indent=1) + "\n")
     shown = kernels if any(row.kernels for row in rows) else []
     print(as_table(rows, shown))
     for row in rows:
@@ -178,8 +184,6 @@ def matrix(arguments: Sequence[str] | None = None) -> int:
             print(f"skipped: {row.recipe}: {row.skipped}")
         if row.wrong:
             print(f"error: {row.recipe}: {row.wrong}", file=sys.stderr)
-    if options.json:
-        options.json.write_text(json.dumps([row.as_data() for row in rows], indent=1) + "\n")
     return 1 if any(row.wrong for row in rows) else 0
 
 

@@ -202,8 +202,9 @@ def test_flags_reach_the_compiler_and_contraction_stays_off(tmp_path: Path, repo
 def test_the_matrix_names_what_is_missing(tmp_path: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(f'[matrix]\nsource = "{repo_root}"\ncompiler = ["gcc-99"]\nlevel = ["-O2", "-O3"]\n')
-    assert matrix_command.matrix([str(path)]) == 0
+    assert matrix_command.matrix([str(path), "--json", str(tmp_path / "rows.json")]) == 0
     out = capsys.readouterr().out
+    assert [row["skipped"] for row in json.loads((tmp_path / "rows.json").read_text())] == 2 * ["gcc-99 is not here"]
     assert "skipped: gcc-99 -O2: gcc-99 is not here" in out and "skipped: gcc-99 -O3" in out
     for text, message in (
         ("", r"has no \[matrix\]"),
