@@ -15,9 +15,10 @@ from analysis.phase import Phase, Step, columns_of
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 20240501
-_FEW_ROWS = 2048
 _SMALL = 1 << 18
 """Multiplications of a product that OpenBLAS does on one thread."""
+MOST_ROWS = 2048
+"""Of more steps neighbours are taken together, so that time and memory stay what they are for so many."""
 
 Interval = tuple[float, float]
 
@@ -64,6 +65,7 @@ def resample(
     rows = rows_of(steps, events)
     if len(rows) < least:
         return None
+    rows = _merged(rows)
     times_drawn = _times_drawn(len(rows), seed)
     names = [*events, "SECONDS", "TOKENS"]
     constants = {"LINE": float(LINE_BYTES), "SLOTS": float(slots) if slots else None}
@@ -90,29 +92,28 @@ def _values(
 def _sums(times_drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Their product, in pieces that are each too small to be shared among threads: starting those takes longer."""
     at_once = max(1, _SMALL // max(1, rows.size))
-    if len(rows) > _FEW_ROWS or at_once >= len(times_drawn):
+    if at_once >= len(times_drawn):
         found: np.ndarray = times_drawn @ rows
         return found
     return np.concatenate([times_drawn[at : at + at_once] @ rows for at in range(0, len(times_drawn), at_once)])
 
 
+def _merged(rows: np.ndarray) -> np.ndarray:
+    """At most MOST_ROWS rows, each the sum of as many neighbours as that takes."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    merged: np.ndarray = np.add.reduceat(rows, np.arange(0, len(rows), -(-len(rows) // MOST_ROWS)), axis=0)
+    return merged
+
+
+@lru_cache(maxsize=2)
 def _times_drawn(n: int, seed: int) -> np.ndarray:
-    """[resamples, n]: how often each of n rows is drawn. Memory stays so whatever the number of events."""
-    return _few_drawn(n, seed) if n <= _FEW_ROWS else _drawn(n, seed)
-
-
-def _drawn(n: int, seed: int) -> np.ndarray:
+    """[resamples, n]: how often each of n rows is drawn. Kept for the next ratio of the same phase."""
     picks = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
     found = np.empty((RESAMPLES, n))
     for place, row in enumerate(picks):
         found[place] = np.bincount(row, minlength=n)
     return found
-
-
-@lru_cache(maxsize=2)
-def _few_drawn(n: int, seed: int) -> np.ndarray:
-    """The same for the next ratio of the same phase."""
-    return _drawn(n, seed)
 
 
 def resample_ratio(rows: np.ndarray, *, least: int = 8, seed: int = SEED) -> np.ndarray | None:
@@ -122,6 +123,7 @@ def resample_ratio(rows: np.ndarray, *, least: int = 8, seed: int = SEED) -> np.
     """
     if len(rows) < least or not (rows[:, 1] > 0).all():
         return None
+    rows = _merged(rows)
     picks = np.random.default_rng(seed).integers(len(rows), size=(RESAMPLES, len(rows)))
     sums = rows[picks].sum(axis=1)
     values: np.ndarray = sums[:, 0] / sums[:, 1]

@@ -186,8 +186,10 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
     scopes = list(dict.fromkeys(part_of(s.scope) for s in series))
     phases = []
     for pmu in owners:
-        for scope in scopes:
-            mine = [s for s in owners[pmu] if part_of(s.scope) == scope]
+        parts: dict[str, list[Series]] = {scope: [] for scope in scopes}
+        for one in owners[pmu]:
+            parts[part_of(one.scope)].append(one)
+        for scope, mine in parts.items():
             if mine:
                 cut_phases = _count_spans(spans, mine, straddle, pmu, scope)
                 for phase in cut_phases:

@@ -15,6 +15,9 @@ from analysis.metrics import LINE_BYTES
 from analysis.table import Table
 
 REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
+MOST_TENSORS = 200
+"""Of all layers together, those that take most time; a model has some twenty."""
+OTHERS = "others"
 _LAYER = re.compile(r"^blk\.\d+\.")
 
 
@@ -61,7 +64,11 @@ def tensors_of_calls(table: Table, calls: Iterable[int] | None = None) -> list[O
         if column in rows:
             names = names.str.cat(rows[column], sep=" ")
     of_weights = rows["tensor"] != ""
-    return gathered(rows[of_weights], names[of_weights].str.strip())
+    rows, names = rows[of_weights], names[of_weights].str.strip()
+    if names.nunique() > MOST_TENSORS:
+        largest = rows["mean_s"].groupby(names, sort=False).sum().nlargest(MOST_TENSORS).index
+        names = names.where(names.isin(largest), OTHERS)
+    return gathered(rows, names)
 
 
 def seconds_by_call(table: Table, calls: Iterable[int]) -> dict[str, list[tuple[int, float]]]:

@@ -10,7 +10,7 @@ from analysis.events import is_known_event
 from analysis.readers import event_counts, perf_csv_metrics, windowsperf_csv, windowsperf_text
 from analysis.readers.foreign import command_for
 from analysis.readers.perf_csv_dialect import sniff
-from analysis.readers.surroundings import ELAPSED, TITLE, bare
+from analysis.readers.surroundings import ELAPSED, TITLE, bare, uncoloured
 
 MOST_LINES = 2000
 MOST_CHARACTERS = 1000
@@ -202,7 +202,7 @@ def recognise(head: Sequence[str]) -> Format | None:
     for candidate in FORMATS:
         if any(candidate.sure(line) for line in lines):
             return candidate
-    if sniff(head[:MOST_LINES]):
+    if sniff([uncoloured(line) for line in head[:MOST_LINES]]):
         return named("perf-csv")
     if command_for(head):
         return None

@@ -205,8 +205,11 @@ class PerfBuilder:
         n_events, n_scopes = (len(self.rows.names[column].codes) for column in ("source", "scope"))
         if n_events * n_scopes <= MOST_SERIES:
             return
-        keys = self.rows.column("source").astype(np.int64) * n_scopes + self.rows.column("scope")
-        if len(np.unique(keys)) > MOST_SERIES:
+        self._check_number_of(self.rows.column("source").astype(np.int64) * n_scopes + self.rows.column("scope"))
+
+    def _check_number_of(self, series: np.ndarray) -> None:
+        """series: [rows], which of all each row is one of."""
+        if len(np.unique(series)) > MOST_SERIES:
             raise self.source.error(f"more than {MOST_SERIES} counters, of all events on all scopes: name fewer")
 
     def table(self) -> Table:
@@ -351,6 +354,8 @@ class PerfBuilder:
         if groups is not None:
             if groups.max() > MOST_GROUPS:
                 raise self.source.error(f"events are listed again and again: more than {MOST_GROUPS} groups of them")
+            of_events = groups.astype(np.int64) * len(self.rows.names["source"].codes) + columns["source"]
+            self._check_number_of(of_events * len(self.rows.names["scope"].codes) + columns["scope"])
             names = ["", *(f"g{n}" for n in range(groups.max()))]
             self.rows.replace("group", np.array([self.rows.names["group"].code(n) for n in names])[groups])
 

@@ -11,6 +11,7 @@ from analysis.readers.perf_csv_shapes import add_known, shapes_of
 from analysis.readers.perf_rows import Malformed, check_length, is_transcript, of_group
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.source import Source
+from analysis.readers.surroundings import bare_block, uncoloured
 from analysis.readers.usual_runs import Runs
 from analysis.table import NAN, Table
 
@@ -20,7 +21,7 @@ RESERVE_FROM = 1 << 20
 
 def read(source: Source) -> Table:
     """Raises AnalysisError where no separator fits, or a row is wrong."""
-    dialect = sniff(source.head)
+    dialect = sniff([uncoloured(line) for line in source.head])
     if dialect is None:
         if names := perf_csv_metrics.header(source.head):
             return perf_csv_metrics.read(source, names)
@@ -30,7 +31,7 @@ def read(source: Source) -> Table:
     shapes = shapes_of(dialect)
     runs = Runs(Lines(shapes), builder) if shapes else None
     for row, block in source.blocks():
-        row, block = _without_header(builder, row, block)
+        row, block = _without_header(builder, row, bare_block(block))
         if len(block) > RESERVE_FROM and not builder.rows.n_rows:
             builder.rows.reserve(int(source.size / len(block) * block.count(b"\n") * 1.05))
         if not perf_csv_fast.add_block(builder, dialect, row, block):
@@ -59,7 +60,8 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, ru
     source = builder.source
     lines = runs.besides(runs.lines.of_block(source, row, block)) if runs else source.decode_block(row, block)
     for number_of_line, line in lines:
-        found = runs.lines.find(number_of_line, line) if runs else None
+        has_fields = dialect.separator in line
+        found = runs.lines.find(number_of_line, line) if runs and has_fields else None
         if found and (state := add_known(builder, found, running, group)):
             running, group = state
             continue
@@ -68,7 +70,7 @@ def add_lines(builder: PerfBuilder, dialect: Dialect, row: int, block: bytes, ru
         if line.startswith("#") or is_transcript(line):
             builder.header_line(line)
             continue
-        if dialect.separator not in line and not is_row_like(line, dialect.separator):
+        if not has_fields and not is_row_like(line, dialect.separator):
             if other := separator_of(line):
                 why = f"a row with '{printable(other)}' between its fields, those above have '{dialect.separator}'"
                 source.reject(number_of_line, why)

@@ -135,49 +135,6 @@ REFUSALS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
 )
 LAST: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     (
-        "what perf record says at its end",
-        "export its samples with `perf script`, and read them with `python -m analysis.functions FILE`",
-        re.compile(r"^\[ perf record: "),
-    ),
-    (
-        "a list of samples by perf script without their times",
-        "export it with `perf script -F +time`, and read it with `python -m analysis.functions FILE`",
-        re.compile(
-            r"^\s{0,40}[^\s#].{0,100}?\s\d{1,9}(?:/\d{1,9})?\s{1,8}(?:\[\d{1,5}\]\s{1,8})?\d{1,20}\s{1,8}"
-            r"[A-Za-z][\w./:=,-]{0,200}:\s{1,20}[0-9a-f]{4,16}\s"
-        ),
-    ),
-    (
-        "a report by perf c2c, diff, ftrace, mem, sched or trace",
-        "it holds samples or times, no counts; for stalls use `perf stat`, for accesses by tensor `perf script` and "
-        "`python -m analysis.memory`",
-        re.compile(
-            r"^\s{1,60}Trace Event Information\s*$|^# Baseline\s{1,20}Delta\b|^\s{0,8}Summary of events:$"
-            r"|^#\s{1,8}DURATION\s{1,20}\|\s{1,20}COUNT\b|^# Overhead\s.{0,80}\bMemory access\b"
-            r"|^\s{0,8}Task\s{1,40}\|\s{1,8}Runtime ms\s"
-        ),
-    ),
-    (
-        "a report by perf report",
-        "it holds shares of samples, no counts; for functions by phase export `perf script`, for stalls `perf stat`",
-        re.compile(r"^# Total Lost Samples: |^# Samples: \S{1,20}\s{1,4}of events? '"),
-    ),
-    (
-        "the help of perf",
-        "record with `perf stat -x, -o FILE.csv -e cycles,r23,r24,r4005 -- PROGRAM`",
-        re.compile(r"^\s{0,2}[Uu]sage: perf\b"),
-    ),
-    (
-        "a list of counts by PAPI",
-        "PAPI's names are not read: write the events as Arm does (PAPI_TOT_CYC is cycles), or use `perf stat -x,`",
-        re.compile(r"\bPAPI_[A-Z0-9]{2,4}_[A-Z0-9]{2,4}\b"),
-    ),
-    (
-        "times or a machine's description, by hyperfine, time or lscpu",
-        "it holds no counts; record some with `perf stat -x,` or `q4engine run --capture FILE.csv`",
-        re.compile(r"^Benchmark (?:#?\d{1,6}): |^\s{0,8}Command being timed: |^Architecture:\s{1,40}\w"),
-    ),
-    (
         "perf's answer that the program did not run",
         f"{_NONE}correct the command behind `perf stat --`, and record again",
         re.compile(r"^(?:Workload failed: |failed to exec|\S{1,200}: No such file or directory$)"),

@@ -29,6 +29,8 @@ SMALLEST_BLOCK = 1 << 12
 SHOW_PROGRESS_FROM = 32 << 20
 MOST_SKIPPED = 100_000
 """Lines of a table's surroundings, or malformed ones that `--lenient` skips: more are no mishap but another file."""
+MANY_REJECTED, MOST_OF_LINES = 10_000, 0.25
+"""Malformed lines that are too many where they are more than that share of all."""
 MOST_KEPT = 4 << 30
 """Bytes taken of a pipe: they are read more than once, so they are kept, in memory first, then in a file of no name."""
 
@@ -155,9 +157,9 @@ class Source:
         if not self.lenient:
             raise self.error(f"{reason} (--lenient skips such lines)", row)
         self._rejected += 1
-        if self._rejected > MOST_SKIPPED:
-            raise self.error(f"more than {MOST_SKIPPED} malformed lines; the first is {self._first_rejected}")
         self._first_rejected = self._first_rejected or f"line {row}: {reason}"
+        if self._rejected > MOST_SKIPPED or self._rejected > max(MANY_REJECTED, self._n_lines * MOST_OF_LINES):
+            raise self.error(f"{self._rejected} malformed lines up to here; the first is {self._first_rejected}", row)
 
     def skip(self, row: int) -> None:
         """A line that is another program's: one more to count, until it is too many for any capture."""
@@ -207,7 +209,7 @@ class Source:
             raise self.error(f"not UTF-8 text (byte 0x{raw[problem.start]:02x})", row) from None
 
     def lines(self, exact: bool = True, blank: bool = False) -> Iterator[tuple[int, str]]:
-        """(1-based row, line without its end) for every line, of empty ones only if `blank`.
+        """(1-based row, line without its end) for every line, of empty ones only if `blank`: one for many in a row.
 
         exact: bytes that are no UTF-8 are an error; without it they are escaped: what a program printed around its
         counters is nobody's business here.
@@ -215,6 +217,9 @@ class Source:
         for first, block in self.blocks():
             if not blank:
                 yield from self.decode_block(first, block, exact)
+                continue
+            if b"\n\n\n" in block:
+                yield from self._filled(first, block, exact, blank)
                 continue
             if (known := self._decoded(first, block)) is not None:
                 yield from enumerate(known, first)
@@ -280,11 +285,19 @@ class Source:
                 if raw:
                     yield at, self._decode(raw, at, exact)
             return
-        counted = 0  # of what is before `row`, so that millions of empty lines cost nothing
+        yield from self._filled(row, block, exact)
+
+    def _filled(self, row: int, block: bytes, exact: bool, blank: bool = False) -> Iterator[tuple[int, str]]:
+        """The lines between which there may be millions of empty ones, which cost nothing. blank: one of them each."""
+        counted = 0  # of what is before `row`
         for match in _LINE.finditer(block):
-            row += block.count(b"\n", counted, match.start())
-            counted = match.start()
+            n = block.count(b"\n", counted, match.start())
+            row, counted = row + n, match.start()
+            if blank and n > 1:
+                yield row - 1, ""
             yield row, self._decode(match[0], row, exact)
+        if blank and block.endswith(b"\n\n"):
+            yield row + 1, ""
 
     def _decoded(self, row: int, block: bytes) -> list[str] | None:
         """What `_decode` makes of each line of a large block in which nothing is wrong; None for any other block."""

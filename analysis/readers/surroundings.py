@@ -29,8 +29,7 @@ _VERBOSE = re.compile(r"\s{0,8}\S{1,200}: -?\d{1,20} \d{1,20} \d{1,20}\s{0,8}")
 
 def bare(line: str) -> str:
     """The line without colours, the quote marks of mail before it and blanks behind it."""
-    text = _ESCAPE.sub("", line) if "\x1b" in line else line
-    text = text.removeprefix(_INTERRUPT)
+    text = uncoloured(line).removeprefix(_INTERRUPT)
     if "&" in text:
         for entity, character in _ENTITIES.items():
             text = text.replace(entity, character)
@@ -42,6 +41,11 @@ def bare(line: str) -> str:
             break
         text = inner[1:]
     return text.rstrip()
+
+
+def uncoloured(line: str) -> str:
+    """The line without a terminal's colours."""
+    return _ESCAPE.sub("", line) if "\x1b" in line else line
 
 
 def bare_block(block: bytes) -> bytes:

@@ -19,7 +19,7 @@ Cut = tuple[Words, list[float]]
 """Words, and numbers in the order of NUMBERS, NaN for what the row does not have."""
 NUMBERS = ("time", "count", "share", "metric 0", "error")
 
-_GROUPS_OF_THREE = r"\d{1,3}(?:,\d{3}){0,5}|\d{4,18}"
+_GROUPS_OF_THREE = r"\d{1,3}(?:,\d{3}){0,5}|\d{1,3}(?: \d{3}){1,5}|\d{4,18}"
 _WORD = r"[^\s\d#()\[\]][^\s#()\[\]]{0,200}"
 _TEXT = re.compile(
     r" {0,20}(?:(?P<time>\d{1,9}\.\d{9}) {1,40})?"
@@ -74,7 +74,7 @@ class Cutter:
         spelled = _spelled(count) if groups[self._second] else 0
         return (*self._words(groups), spelled, time is None, share is None, metric is None, error is None), [
             float(time) if time else NAN,
-            float(count.replace(",", "")),
+            _number(count),
             float(share) / 100 if share else NAN,
             float(metric) if metric else NAN,
             float(error) / 100 if error else NAN,
@@ -88,11 +88,15 @@ class Cutter:
         spelled = [_spelled(text or "") if word else 0 for text, word in zip(count, columns[self._second], strict=True)]
         are_missing = [[text is None for text in column] for column in (time, share, metric, error)]
         numbers = np.empty((len(lines), len(NUMBERS)))
-        numbers[:, 1] = [float(text.replace(",", "")) if text else NAN for text in count]
+        numbers[:, 1] = [_number(text) if text else NAN for text in count]
         for at, column, scale in ((0, time, 1), (2, share, 100), (3, metric, 1), (4, error, 100)):
             numbers[:, at] = [float(text) if text else NAN for text in column]
             numbers[:, at] /= scale
         return list(zip(*self._words(columns), spelled, *are_missing, strict=True)), numbers
+
+
+def _number(count: str) -> float:
+    return float(count.replace(",", "").replace(" ", ""))
 
 
 def _spelled(count: str) -> Hashable:

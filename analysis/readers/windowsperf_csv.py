@@ -54,7 +54,10 @@ def read(source: Source) -> Table:
         raise source.error("no counts in it: expected a line of cores, a line of events and rows of counts")
     if len(titles[0]) != len(titles[1]) or not all(map(_CORE.fullmatch, titles[0])):
         raise source.error(f"{len(titles[0])} cores above {len(titles[1])} events, expected a core above each event")
-    _add(builder, titles, np.array(windows).sum(axis=0), ":u" if header.get("Kernel mode") == "FALSE" else "")
+    try:
+        _add(builder, titles, np.array(windows).sum(axis=0), ":u" if header.get("Kernel mode") == "FALSE" else "")
+    except Malformed as problem:
+        raise source.error(str(problem)) from None
     table = builder.table()
     if len(windows) > 1:
         table.notes.append(f"{len(windows)} windows, whose lengths are not told, are added up")
@@ -80,7 +83,7 @@ def _add(builder: PerfBuilder, titles: Sequence[Sequence[str]], sums: np.ndarray
             counted = float(sums[at + 1])
             running = counted / most if (most := turns.setdefault(core, counted)) else NAN
             if running > 1:
-                raise builder.source.error(f"{printable(name)} was counted {counted:g} times of {most:g}")
+                raise Malformed(f"{printable(name)} was counted {counted:g} times of {most:g}")
             value = value / running if running > 0 else value
         event = event_name(("cycles" if name == _CYCLES else name) + modifier)
         match = _CORE.fullmatch(core)

@@ -16,7 +16,7 @@ from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import metric
 from analysis.phase import Step
 from analysis.reports.charts import Axis, Bands, Bar, Bars, Kind, Part, Plot, Series, fewer, grouped
-from analysis.verdicts import Context, Judgement
+from analysis.verdicts import Context, judge_step
 
 # Parts of a cycle count, in the order in which they are stacked: each has the hue of what it makes a phase.
 CYCLES = (
@@ -88,7 +88,7 @@ def lengths(capture: Capture) -> Plot:
         why = "an emulator's clock tells no lengths" if capture.is_emulated else "no steps in this capture"
         return Plot(title, x, Axis(label), empty=why)
     begin = _begin(phases)
-    size = fewer(sum(len(phase.steps) for phase in phases), _MOST_SPANS)
+    size = fewer(sum(len(phase.phase.steps) for phase in phases), _MOST_SPANS)
     series: list[Series] = []
     for number, phase in enumerate(phases):
         hue = palette.phase(phase.phase.label, number)
@@ -113,7 +113,7 @@ def shares(capture: Capture) -> Plot:
         why = "no stalls and no instruction classes were counted, no operations timed"
         return Plot(title, Axis(label), y, empty=why if phases else "no steps in this capture")
     begin = _begin(phases)
-    size = fewer(sum(len(phase.steps) for phase in phases), _MOST_STACKS)
+    size = fewer(sum(len(phase.phase.steps) for phase in phases), _MOST_STACKS)
     bands = tuple(_bands(phase, stacks[0], begin, size) for phase in phases)
     end = max(span[1] for band in bands for span in band.spans)
     ticks = (-1.0,) if capture.is_emulated else ()  # an emulator's seconds are no numbers to show
@@ -179,7 +179,7 @@ def _bar(phase: JudgedPhase, stack: Stack, shares: Sequence[float], used: Sequen
 
 
 def _with_steps(capture: Capture) -> list[JudgedPhase]:
-    return [phase for phase in capture.judged() if any(step.duration_s > 0 for step, _ in phase.steps)]
+    return [phase for phase in capture.judged() if any(step.duration_s > 0 for step in phase.phase.steps)]
 
 
 def _begin(phases: Sequence[JudgedPhase]) -> float:
@@ -189,10 +189,10 @@ def _begin(phases: Sequence[JudgedPhase]) -> float:
 def _spans(phase: JudgedPhase, begin: float, hue: str, size: int) -> Series:
     points, tips = [], []
     for group in _groups(phase, size):
-        step, judgement = max(group, key=lambda entry: entry[0].duration_s)
-        last = group[-1][0]
+        step, last = max(group, key=lambda one: one.duration_s), group[-1]
+        judgement = judge_step(step, phase.phase, phase.context)
         level = 1e3 * step.duration_s
-        points += [(group[0][0].start_s - begin, level), (last.start_s + last.duration_s - begin, level)]
+        points += [(group[0].start_s - begin, level), (last.start_s + last.duration_s - begin, level)]
         tips.append(f"{phase.title}, past {step.n_past}: {level:.3f} ms, {judgement.combined.outcome}")
     return Series(phase.title, hue, tuple(points), Kind.SPANS, tuple(tips))
 
@@ -214,9 +214,9 @@ def _bands(phase: JudgedPhase, stack: Stack, begin: float, size: int) -> Bands:
     spans, tips = [], []
     values: list[tuple[float, ...]] = []
     for group in _groups(phase, size):
-        first, last = group[0][0], group[-1][0]
-        weights = np.array([step.duration_s for step, _ in group])
-        rows = [stack.shares(step, phase) or [math.nan] * len(stack.parts) for step, _ in group]
+        first, last = group[0], group[-1]
+        weights = np.array([step.duration_s for step in group])
+        rows = [stack.shares(step, phase) or [math.nan] * len(stack.parts) for step in group]
         mean = weights @ np.nan_to_num(np.array(rows, dtype=np.float64)) / weights.sum()
         spans.append((first.start_s - begin, last.start_s + last.duration_s - begin))
         values.append(tuple(map(float, mean)))
@@ -228,9 +228,9 @@ def _bands(phase: JudgedPhase, stack: Stack, begin: float, size: int) -> Bands:
     return Bands(stack.parts, tuple(spans), tuple(values), tuple(tips))
 
 
-def _groups(phase: JudgedPhase, size: int) -> Iterator[list[tuple[Step, Judgement]]]:
+def _groups(phase: JudgedPhase, size: int) -> Iterator[list[Step]]:
     """Runs of neighbouring steps that took time."""
-    timed = [(step, judgement) for step, judgement in phase.steps if step.duration_s > 0]
+    timed = [step for step in phase.phase.steps if step.duration_s > 0]
     return (list(group) for group in grouped(timed, size))
 
 

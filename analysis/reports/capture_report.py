@@ -102,18 +102,20 @@ def span_of(phase: JudgedPhase) -> str:
 
 def token_summary(phase: JudgedPhase) -> str:
     """How many steps had which verdict; '' for a phase of fewer than two steps."""
-    if len(phase.steps) < 2:
+    steps, n_steps = phase.some_steps, len(phase.phase.steps)
+    if n_steps < 2:
         return ""
-    counted = Counter(str(judgement.combined.outcome) for _, judgement in phase.steps)
-    return ", ".join(f"{n} {outcome}" for outcome, n in counted.most_common())
+    counted = Counter(str(judgement.combined.outcome) for _, judgement in steps)
+    text = ", ".join(f"{n} {outcome}" for outcome, n in counted.most_common())
+    return text if len(steps) == n_steps else f"{text}; of {len(steps)} of the {n_steps} steps, evenly chosen"
 
 
 def _phase(phase: JudgedPhase, capture: Capture, card: Card, pages: bool) -> Section:
     counted = breakdown_rows.has_counts(phase)
     blocks: list[Block] = [Fold("How the verdict was reached", list(_reasons(phase, capture, counted)))]
     numbers = [*(metric_lines(phase) if counted else []), *breakdown_rows.lines(phase)]
-    by_step = token_summary(phase)
-    numbers += [("by step", by_step)] if by_step and counted else []
+    by_step = token_summary(phase) if counted else ""
+    numbers += [("by step", by_step)] if by_step else []
     blocks += [Fact(name, text) for name, text in numbers]
     blocks += _breakdown(phase, capture)
     projected = breakdown_rows.projected(phase, capture)

@@ -81,3 +81,16 @@ def test_all_draws_at_once_are_those_one_by_one(text: str, odd: float | None) ->
     expected = [value for value in each if isinstance(value, float)]
     assert bootstrap._values(formula, names, sums, constants).tolist() == expected
     assert bootstrap._values(parse("A / NONE"), names, sums, {"NONE": None}).tolist() == []
+
+
+def test_neighbours_of_many_steps_are_taken_together() -> None:
+    """The interval of many alike steps is that of their sums, in bounded memory."""
+    generator = np.random.default_rng(5)
+    rows = generator.uniform(1, 3, size=(3 * bootstrap.MOST_ROWS + 7, 2))
+    merged = bootstrap._merged(rows)
+    assert len(merged) <= bootstrap.MOST_ROWS and np.allclose(merged.sum(axis=0), rows.sum(axis=0))
+    assert bootstrap._merged(rows[: bootstrap.MOST_ROWS]) is not merged
+    values = bootstrap.resample_ratio(rows)
+    assert values is not None
+    low, high = bootstrap.ends(values)
+    assert low < rows[:, 0].sum() / rows[:, 1].sum() < high and high - low < 0.05

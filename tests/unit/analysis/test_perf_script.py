@@ -95,3 +95,15 @@ def test_events_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_samples(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no samples of perf script in it"):
         samples(tmp_path, "# captured on: today\n")
+
+
+def test_branches_behind_a_frame(tmp_path: Path) -> None:
+    line = "x 1 10.000001:  7 cycles: ffff9a10 dot+0x10 (/x.so)  0xffff9a00/0xffff9a10/P/-/-/0 0xff/0xfe/P/-/-/0\n"
+    assert [(one.symbol, one.image) for one in samples(tmp_path, line)] == [("dot", "/x.so")]
+
+
+def test_many_blank_lines_between_samples(tmp_path: Path) -> None:
+    head, frame = "x 1 10.000001:  7 cycles: \n", "\tffff9a10 dot+0x10 (/x.so)\n"
+    assert [one.symbol for one in samples(tmp_path, (head + frame + "\n" * 5000) * 2)] == ["dot", "dot"]
+    with pytest.raises(AnalysisError, match="line 5003"):
+        samples(tmp_path, head + frame + "\n" * 5000 + frame)

@@ -27,6 +27,13 @@ FILES = {
     "as FlameGraph draws them": "llama-cli;main;llama_decode;dot 4123\nllama-cli;main 12\n",
     "likwid": "CPU type: ARM Neoverse V2\n",
     "VTune": "Elapsed Time: 3.861s\n    CPU Time: 3.1s\n",
+    "analysis.functions FILE`": "[ perf record: Woken up 1 times to write data ]\n",
+    "perf script -F +time": "llama  4711 [003]     250000 cycles:  aaaab0c0 dot+0x10 (/x.so)\n",
+    "python -m analysis.memory": "# Baseline  Delta Abs  Shared Object  Symbol\n    45.00%  -1.00%  x  [.] dot\n",
+    "for functions by phase export": "# Samples: 12K of event 'l1d-miss'\n# Event count\n",
+    "-e cycles,r23,r24,r4005 -- PROGRAM": " Usage: perf stat [<options>] [<command>]\n\n    -a, --all-cpus\n",
+    "PAPI_TOT_CYC is cycles": "PAPI_TOT_CYC: 1000\nPAPI_TOT_INS: 900\n",
+    "record some with `perf stat -x,`": "Benchmark 1: ./x\n  Time (mean):  1.2 s\n",
     "q4engine run --capture": '{"text": "Hello", "tokens": [1], "stop_reason": "length"}\n',
 }
 

@@ -80,3 +80,17 @@ def test_time_that_goes_back_is_two_captures(tmp_path: Path) -> None:
     assert [run.meta["run"] for run in (table, *table.runs)] == [1, 2]
     with pytest.raises(AnalysisError, match="time goes back from 3 to 2 s"):
         parsed(tmp_path, "".join(f"     {t:.9f},5,,cycles,100,100.00,,\n" for t in [1.0, 2.0, 3.0, 2.0]))
+
+
+def test_rows_of_another_separator_are_no_output_of_a_program(tmp_path: Path) -> None:
+    text = "5,,cycles,100,100.00,,\nhello; world\n6;;instructions;100;100.00;;\n"
+    with pytest.raises(AnalysisError, match=r"line 3: a row with ';' between its fields, those above have ','"):
+        read(written(tmp_path, text))
+    table = read(written(tmp_path, text), lenient=True)
+    assert readings(table) == [("", "CPU_CYCLES", 5.0, "ok", 100.0)] and any("line 3" in note for note in table.notes)
+
+
+def test_colours_around_rows(tmp_path: Path) -> None:
+    rows = [f"\x1b[3{n}m{n},,{event},100,100.00,,\x1b[0m\n" for n, event in ((5, "cycles"), (6, "instructions"))]
+    wanted = [("", "CPU_CYCLES", 5.0, "ok", 100.0), ("", "INST_RETIRED", 6.0, "ok", 100.0)]
+    assert readings(parsed(tmp_path, "".join(rows))) == wanted

@@ -122,3 +122,15 @@ def test_more_names_than_any_capture_has(tmp_path: Path, row: str, what: str, mo
         parsed(tmp_path, text)
     monkeypatch.undo()
     assert len(parsed(tmp_path, text).frame) == 6000
+
+
+def test_hundreds_of_long_names_are_columns_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In quotes or without; a spreadsheet quotes the names, which hold its separator."""
+    names = [f"armv8_pmuv3_0/event=0x{n:x},config1=1/" for n in range(300)]
+    rows = [f"{n // 300 + 1}.000000000,{n * 7},,{names[n % 300]},100,99.50,,\n" for n in range(3000)]
+    plain = parsed(tmp_path, "".join(rows))
+    quoted = parsed(tmp_path, "".join(row.replace(",arm", ',"arm').replace("1/,", '1/",') for row in rows))
+    monkeypatch.setattr(perf_csv_fast, "add_block", lambda *_: False)
+    careful = parsed(tmp_path, "".join(rows))
+    assert plain.frame.astype(str).equals(careful.frame.astype(str))
+    assert quoted.frame.astype(str).equals(careful.frame.astype(str))

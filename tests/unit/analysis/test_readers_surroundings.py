@@ -126,3 +126,10 @@ def test_bare_lines_and_decoration() -> None:
     assert all(is_decoration(line) for line in ("```", "~~~text", "...", "[...]", "<pre>", "cycles: 1 2 3", "$ ls"))
     assert not is_decoration("1,000 cycles")
     assert is_transcript("rc=-1")
+
+
+def test_the_key_that_ends_the_intervals(tmp_path: Path) -> None:
+    """Interrupted intervals end behind a terminal's ^C, on the same line."""
+    text = "#           time             counts unit events\n     1.000000000   1,000      cycles\n"
+    table = parsed(tmp_path, text + "^C     1.500000000     500      cycles\n")
+    assert [reading[2] for reading in readings(table)] == [1000.0, 500.0]

@@ -44,6 +44,7 @@ def test_events_that_took_turns_in_user_space(tmp_path: Path) -> None:
         (PLAIN.replace("core 1,core", "core 1,chip") + "1,1,1,\n", "expected a core above each event"),
         (PLAIN.replace("core 1,", "", 1) + "1,1,1,\n", "2 cores above 3 events"),
         (PLAIN.replace("class,core", "class,dsu") + "1,1,1,\n", "of the class dsu"),
+        (PLAIN.replace("stall_backend", "<x>") + "1,1,1,\n", "'<x>' is no event name"),
         (PLAIN + "1,1" + ",1" * 5000, "line 8: more than 4096 columns"),
     ],
 )

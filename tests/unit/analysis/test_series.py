@@ -97,3 +97,13 @@ def test_few_series_and_many_are_gathered_alike(n_scopes: int) -> None:
     assert [one.scope for one in found] == [f"cpu:{cpu}" for cpu in reversed(range(n_scopes))]
     sums = [one.intervals().split(np.array([0.0]), np.array([3.0])).measured[0] for one in found]
     assert sums == [3.0 * cpu for cpu in reversed(range(n_scopes))]
+
+
+def test_as_many_pairs_of_names_as_rows() -> None:
+    """Thousands of events under as many spellings: no place is kept for each pair."""
+    builder = TableBuilder()
+    for n in range(3000):
+        builder.add(f"r{n + 4096:x}", float(n), running=1.0, source=f"R{n + 4096:x}")
+    series, notes = series_of(builder.frame())
+    assert len(series) == 3000 and not notes
+    assert [float(one.values()[0]) for one in series[:3]] == [0.0, 1.0, 2.0]
