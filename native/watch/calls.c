@@ -125,7 +125,7 @@ static void log_end(uint64_t call, int status, uint64_t own) {
         log_counts(call, slot->counts);
     if (slot && q4_watch_here.called_graph && status == 0)
         q4_watch_tell_unseen(slot, q4_watch_here.called_graph);
-    end.own = own + q4_stamp(q4_watch.ticking) - end.ticks;
+    end.own = own + (slot ? slot->own : 0) + q4_stamp(q4_watch.ticking) - end.ticks;
     q4_watch_log(Q4_WATCH_END, &end, sizeof end, NULL, 0);
 }
 
@@ -196,6 +196,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     }
     outer.n_graphs++;
     q4_watch_next_graph(slot);
+    slot->own = 0;
     q4_watch_refresh(&slot->log, Q4_WATCH_LOG, slot->number);
     call.call = q4_watch_here.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1;
     q4_watch_here.called_graph = graph;

@@ -23,9 +23,11 @@ static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) 
     if (slot == NULL)
         return NULL;
     slot->counted = NULL;
+    q4_ticks before = q4_stamp(q4_watch.ticking);
     q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number);
     if (slot->readings)
         q4_watch_refresh(&slot->op_counts, Q4_WATCH_OP_COUNTS, slot->number);
+    slot->own += q4_stamp(q4_watch.ticking) - before;
     return slot;
 }
 

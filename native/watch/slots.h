@@ -19,6 +19,7 @@ struct q4_watch_slot {
     unsigned number;
     struct q4_watch_block *operations, *op_counts, *log;
     uint64_t n_operations;      // recorded
+    uint64_t own;               // ticks that new blocks took in the present call
     struct q4_watch_seen *seen; // of a slot that makes calls: nodes by their addresses, then in the order of a graph
     size_t n_seen, n_order, at; // n_order: nodes of the graph before, at: of the present one so far
     bool described;             // a node of the present graph was, anew

@@ -151,16 +151,16 @@ static uint64_t shape_of(const char *tensor, uint64_t sum) {
     return sum;
 }
 
+// Each tensor's words are mixed by themselves, so that the CPU does it side by side.
 static uint64_t content(const char *node) {
-    uint64_t sum = shape_of(node, 1), name[4];
+    uint64_t name[4], named = 0;
     memcpy(name, ggml.get_name(node), sizeof name); // which is longer
     for (int i = 0; i < 4; i++)
-        sum = mixed(sum, name[i]);
+        named = mixed(named, name[i]);
+    uint64_t sum = mixed(shape_of(node, 1), named);
     for (size_t i = 0; i < SOURCES; i++) {
         const char *from = source(node, i);
-        sum = mixed(sum, (uintptr_t)from);
-        if (from)
-            sum = shape_of(from, sum);
+        sum = mixed(sum, from ? shape_of(from, (uintptr_t)from) : 0);
     }
     return sum;
 }
