@@ -61,6 +61,8 @@ def resample(
     steps: Sequence[Step | Phase], formula: Formula, *, slots: int | None = None, least: int = 8, seed: int = SEED
 ) -> np.ndarray | None:
     """`RESAMPLES` values of the formula, each over as many steps drawn with replacement; None with too few steps."""
+    if len(steps) < least:
+        return None
     events = [name for name in formula.names if name not in PARAMETERS]
     rows = rows_of(steps, events)
     if len(rows) < least:

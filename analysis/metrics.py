@@ -177,8 +177,10 @@ def tokens_of(subject: Subject) -> int:
 def metric(subject: Subject, key: str, core: Core) -> Ratio:
     """The metric `key` of METRICS. Shares are 0..1, whatever the source printed."""
     spec = BY_KEY[key]
-    ratios = [measure(subject, parse(text), core) for text in spec.alternatives]
-    best = next((ratio for ratio in ratios if ratio.known), ratios[0])
+    best = first = measure(subject, parse(spec.alternatives[0]), core)
+    if not first.known:
+        others = (measure(subject, parse(text), core) for text in spec.alternatives[1:])
+        best = next((ratio for ratio in others if ratio.known), first)
     if not best.known:
         return printed(subject, spec.printed, 100 if spec.unit == _PERCENT else 1) or best
     return possible(best) if spec.unit == _PERCENT else best
@@ -298,7 +300,7 @@ def _readings_differ(
     parameters: Mapping[str, float | None],
 ) -> str:
     """That the same ratio by another group of events, counted for as long, is quite another one; '' where it is not."""
-    if len(events) < 2 or any(count.group is None for count in used.values()):
+    if len(events) < 2 or len(subject.groups) < 2 or any(count.group is None for count in used.values()):
         return ""
     least = 0.5 * (_running(used) or 0.0)
     found = []

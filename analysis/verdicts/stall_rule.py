@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import chain
 
 from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
@@ -81,15 +82,11 @@ def measured(evidence: Evidence, context: Context) -> dict[str, Ratio]:
     subject, core = evidence.subject, context.core
     ratios = {key: metric(subject, key, core) for key in ("be", "fe", "ipc", "l2d_mpki")}
     ratios["mix"] = measure(subject, parse(MIX_FORMULA), core)
-    pairs = [
-        (
-            measure(subject, parse(f"{stalls} / STALL_BACKEND"), core),
-            measure(subject, parse(f"{stalls} / CPU_CYCLES"), core),
-        )
-        for stalls in MEMORY_STALLS
-    ]
     # of none, report the absence of the event that the rule would rather have
-    ratios["m"], ratios["mc"] = next((pair for pair in pairs if pair[0].known), pairs[0])
+    shares = ((events, measure(subject, parse(f"{events} / STALL_BACKEND"), core)) for events in MEMORY_STALLS)
+    preferred = next(shares)
+    events, ratios["m"] = next((pair for pair in chain([preferred], shares) if pair[1].known), preferred)
+    ratios["mc"] = measure(subject, parse(f"{events} / CPU_CYCLES"), core)
     return ratios
 
 

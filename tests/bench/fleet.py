@@ -4,8 +4,10 @@
 
 Writes the captures below FOLDER unless they are there, then runs `analysis.fleet` on them, and again with 1 % new ones.
 Printed are the time, the CPU time of all its processes together against the CPUs', the most memory that each held, how
-many captures and rows there are, and who is accused. Nothing here was measured by a machine: of 101 devices one has a
-slow clock, and from the third of four commits on a token takes more cycles.
+many captures and rows there are, and who is accused; and, for machines that others use as well, for how much of their
+time the workers had work, that is ran or waited for a CPU (Linux's schedstat, of each worker's busiest thread). Nothing
+here was measured by a machine: of 101 devices one has a slow clock, and with the last of four commits a token takes
+more cycles.
 """
 
 from __future__ import annotations
@@ -37,11 +39,15 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Watched:
-    """Of a process and its descendants: the most memory of each in bytes, its CPU seconds, its age when last seen."""
+    """Of a process and its descendants: the most memory of each in bytes, and its CPU seconds.
+
+    threads: (worker, thread) -> (moment, seconds of running and of waiting for a CPU) when first and when last seen.
+    """
 
     memory: dict[int, int] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
     workers: set[int] = field(default_factory=set)
+    threads: dict[tuple[int, int], list[tuple[float, float]]] = field(default_factory=dict)
 
     def look(self, process: int) -> None:
         for each in {process} | fleet_processes.descendants(process):
@@ -54,11 +60,29 @@ class Watched:
                 self.memory[each] = max(held, self.memory.get(each, 0))
                 if "spawn_main" in (entry / "cmdline").read_text():
                     self.workers.add(each)
+                    self._look_at_threads(each)
+
+    def _look_at_threads(self, worker: int) -> None:
+        for thread in Path(f"/proc/{worker}/task").iterdir():
+            ran, waited, _ = map(int, (thread / "schedstat").read_text().split())
+            seen = self.threads.setdefault((worker, int(thread.name)), [])
+            seen[1:] = [(time.monotonic(), (ran + waited) / 1e9)]
+
+    def had_work(self) -> float:
+        """The share of their time in which the workers ran or waited for a CPU, 0 where nothing tells."""
+        wanted = whole = 0.0
+        for worker in self.workers:
+            spans = [seen for (of, _), seen in self.threads.items() if of == worker and len(seen) > 1]
+            if spans:
+                begin, end = max(spans, key=lambda seen: seen[-1][1] - seen[0][1])
+                wanted += end[1] - begin[1]
+                whole += end[0] - begin[0]
+        return wanted / whole if whole else 0.0
 
 
 def plan(args: argparse.Namespace) -> synthetic_fleet.Plan:
     whole = args.captures + args.captures // 100
-    return synthetic_fleet.Plan(devices=args.devices, captures=whole, calls=args.calls, regression=2)
+    return synthetic_fleet.Plan(devices=args.devices, captures=whole, calls=args.calls)
 
 
 def write(args: argparse.Namespace, folder: Path, first: int, last: int) -> None:
@@ -111,6 +135,7 @@ def said(seconds: float, watched: Watched, document: Any) -> Iterator[str]:
     others = [held for each, held in watched.memory.items() if each not in watched.workers]
     yield f"{document['captures']} captures, {document['read']} read, {document['known']} known before"
     yield f"{seconds:.1f} s; {used:.1f} s of CPU, {100 * used / seconds / cpus:.0f} % of {cpus} CPUs"
+    yield f"workers had work {100 * watched.had_work():.0f} % of their time"
     yield f"workers held {max(workers, default=0) / 1e6:.0f} MB at most, the command {max(others) / 1e6:.0f} MB"
     slower = {each["device"] for each in document["devices"] if each["verdict"] == "slower than its twins"}
     steps = {each["after"] for each in document["commits"] if each["verdict"] == "slower"}
