@@ -13,7 +13,8 @@ from analysis.errors import printable
 from analysis.readers.source import Source
 
 HEAD = "# q4engine address map"
-MOST_RANGES = 1_000_000
+MOST_RANGES = 100_000
+"""A model has at most 65,536 tensors; its KV cache two a layer."""
 _LINE = re.compile(r"0x([0-9a-f]{1,16}),0x([0-9a-f]{1,16}),(\w{1,40}),([^,]{0,1000})")
 _OF_CACHE = {"keys": "KV cache: keys", "values": "KV cache: values"}
 

@@ -11,6 +11,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from analysis.errors import AnalysisError, printable
 from analysis.readers.source import Source
 
 MOST_RESULTS = 5000
-_MOST_TEXT = 256 << 20  # bytes of a document of JSON
+MOST_SAMPLES = 400_000
+"""Of all results."""
+_MOST_TEXT = 48 << 20  # bytes of a document of JSON
+_MOST_LINES, _MOST_COLUMNS = 600_000, 200
 _TABLES = ("llama_bench", "q4engine_bench", "test")  # `test` is the oldest name
 _SWEEP = 0x71347377
 
 Fields = dict[str, Any]
-Row = tuple[int, Fields]
+Row = tuple[int, Mapping[str, Any]]
 
 _INSERT = re.compile(r'INSERT INTO "?(\w{1,40})"? \(([^()]{1,8000})\) VALUES \((.*)\);?')
 _VALUE = re.compile(r"'([^']*(?:''[^']*)*)'|(NULL|[-+\d.eE]{1,40})")
@@ -41,12 +45,17 @@ def read(path: Path) -> tuple[list[Benchmark], list[str]]:
     """Every result of a file, in its order, and notes. AnalysisError with the row where one is not as it should be."""
     rows, notes = _rows(path)
     found: list[Benchmark] = []
+    n_samples = 0
     for row, fields in rows:
         try:
-            found += of_fields(fields, printable(path.name, 100))
+            of_row = list(of_fields(fields, printable(path.name, 100)))
         except Wrong as problem:
             raise AnalysisError(str(problem), path=path, row=row or None) from None
-        if len(found) > MOST_RESULTS:
+        found += of_row
+        n_samples += sum(len(result.samples) for result in of_row)
+        if n_samples > MOST_SAMPLES:
+            raise AnalysisError(f"more than {MOST_SAMPLES} samples", path=path, row=row or None)
+        if max(len(found), len(rows)) > MOST_RESULTS:
             raise AnalysisError(f"more than {MOST_RESULTS} results", path=path)
     if not found:
         expected = "llama-bench's json, jsonl, csv, md or sql, or q4engine bench's"
@@ -58,10 +67,14 @@ def _rows(path: Path) -> tuple[list[Row], list[str]]:
     if _is_database(path):
         return list(_of_database(path)), []
     source = Source(path)
-    lines = list(source.lines(exact=False))
+    lines: list[tuple[int, str]] = []
+    for row, line in source.lines(exact=False):
+        lines.append((row, line))
+        if len(lines) > _MOST_LINES:
+            raise source.error(f"more than {_MOST_LINES} lines, which no benchmark writes", row)
     first = next((line.lstrip() for _, line in lines if line.lstrip()[:1] in ("[", "{")), "")
     for form in (_of_markdown, _of_sql, _of_csv):
-        if rows := list(form(source, lines)):
+        if rows := list(islice(form(source, lines), MOST_RESULTS + 1)):
             return rows, source.closing_notes()
     if first:
         rows, notes = _of_json(source, lines)
@@ -100,11 +113,14 @@ def _of_json(source: Source, lines: list[tuple[int, str]]) -> tuple[list[Row], l
             reason = problem.msg if isinstance(problem, json.JSONDecodeError) else "too many brackets"
             raise source.error(f"no JSON: {printable(reason)}", number) from None
         if isinstance(inner := value.get("results"), list):
-            machine = value["machine"] if isinstance(value.get("machine"), Mapping) else {}
+            machine = value["machine"] if isinstance(value.get("machine"), dict) else {}
+            _checked_head(source, number, [*machine])
             rows += [(number, machine | each) for each in inner if isinstance(each, dict)]
         elif "avg_ts" in value or "samples_ts" in value or "avg_ns" in value:
             rows.append((number, value))
         at = _past(text, at)
+        if len(rows) > MOST_RESULTS:
+            raise source.error(f"more than {MOST_RESULTS} results", number)
     return rows, []
 
 
@@ -116,6 +132,12 @@ def _past(text: str, at: int) -> int:
 def _is_cut(text: str, problem: Exception) -> bool:
     """Whether the text ends before its last object does."""
     return isinstance(problem, json.JSONDecodeError) and "}" not in text[problem.pos :]
+
+
+def _checked_head(source: Source, row: int, names: list[str]) -> list[str]:
+    if len(names) > _MOST_COLUMNS:
+        raise source.error(f"{len(names)} columns, more than the {_MOST_COLUMNS} that any benchmark has", row)
+    return names
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
@@ -134,7 +156,7 @@ def _of_csv(source: Source, lines: list[tuple[int, str]]) -> Iterator[Row]:
                 continue
             raise source.error(f"no CSV: {problem}", row) from None
         if "avg_ts" in cells:
-            head = [cell.strip() for cell in cells]
+            head = _checked_head(source, row, [cell.strip() for cell in cells])
         elif len(cells) == len(head):
             yield row, dict(zip(head, cells, strict=True))
         elif len(cells) > 3:
@@ -152,17 +174,19 @@ def _of_markdown(source: Source, lines: list[tuple[int, str]]) -> Iterator[Row]:
         text = line.strip()
         if not text.startswith("|"):
             if facts := _facts_below(text):
-                yield from ((at, fields | facts) for at, fields in pending)
+                yield from ((at, {**fields, **facts}) for at, fields in pending)
                 pending, head = [], []
             continue
         cells = [cell.strip() for cell in text.strip("|").split("|")]
         if "t/s" in cells and "test" in cells:
             yield from pending
-            pending, head = [], cells
+            pending, head = [], _checked_head(source, row, cells)
         elif head and not all(set(cell) <= set("-: ") for cell in cells):
             if len(cells) != len(head):
                 raise source.error(f"{len(cells)} columns, the table's head has {len(head)}", row)
             pending.append((row, _of_table(dict(zip(head, cells, strict=True)))))
+            if len(pending) > MOST_RESULTS:  # too many, whatever stands below them
+                break
     yield from pending
 
 
@@ -192,7 +216,7 @@ def _of_sql(source: Source, lines: list[tuple[int, str]]) -> Iterator[Row]:
         match = _INSERT.fullmatch(line.strip()) if "INSERT INTO" in line[:40] else None
         if match is None or match[1] not in _TABLES:
             continue
-        names = [name.strip().strip('"') for name in match[2].split(",")]
+        names = _checked_head(source, row, [name.strip().strip('"') for name in match[2].split(",")])
         values = list(_values(match[3]))
         if len(values) != len(names):  # llama-bench does not double a quote within a value
             values = list(match[3][1:-1].split("', '"))

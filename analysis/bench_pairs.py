@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from analysis import medians
 from analysis.bench_result import ORIGINS, SETTINGS, Benchmark
+from analysis.errors import AnalysisError
 
 _SAME_SIZE = 0.01
 """Of sizes of one model: tables round them."""
+_MOST_ASKED = 400_000
+"""Pairs of setups that may be one, where some files tell less of them than others."""
+_MOST_OF_SAMPLES = 8_000_000
+"""Pairs of samples, of all results that are compared."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,65 @@ class Pair:
         return self.differs and self.ratio < 1
 
 
-def pair(base: Benchmark, other: Benchmark) -> Pair:
-    """What is known of two results."""
+def pair(base: Benchmark, other: Benchmark, n_pairs: int = 1) -> Pair:
+    """What is known of two results. n_pairs: that are compared in all; of many, fewer samples of each are."""
     if base.samples and other.samples:
-        return Pair(base, other, *medians.times(other.samples, base.samples))
+        most = math.isqrt(_MOST_OF_SAMPLES // max(1, n_pairs))
+        return Pair(base, other, *medians.times(other.samples, base.samples, min(most, medians.MOST_OF_A_SIDE)))
     return Pair(base, other, other.rate / base.rate, None)
+
+
+class _Fits:
+    """`fit`, asked once of all that are alike: a file may have thousands of results of one setup.
+
+    AnalysisError where there are so many setups that asking would take long.
+    """
+
+    def __init__(self, *results: Sequence[Benchmark]) -> None:
+        self._numbers: dict[int, int] = {}
+        self._known: dict[tuple[int, int], int] = {}
+        self._one_of: list[Benchmark] = []
+        numbers: dict[tuple[object, ...], int] = {}
+        for result in chain(*results):
+            settings = frozenset(result.settings.items())
+            key = (result.test, settings, result.filename, result.model, result.bytes)
+            number = numbers.setdefault(key, len(numbers))
+            if number == len(self._one_of):
+                self._one_of.append(result)
+            self._numbers[id(result)] = number
+
+    def number(self, result: Benchmark) -> int:
+        """The same of results that fit the same others."""
+        return self._numbers[id(result)]
+
+    def of(self, one: int, other: int) -> int:
+        """`fit` of results of these numbers."""
+        known = self._known.get((one, other))
+        if known is None:
+            if len(self._known) >= _MOST_ASKED:
+                raise AnalysisError(f"{len(self._one_of)} setups are too many to compare: read fewer files, or tests")
+            known = self._known[one, other] = fit(self._one_of[one], self._one_of[other])
+        return known
+
+
+class _Alike:
+    """Numbers of results by test and settings: of two that tell the same settings only equals can fit."""
+
+    def __init__(self) -> None:
+        self._by_test: dict[str, dict[frozenset[str], dict[frozenset[tuple[str, str]], dict[int, list[int]]]]] = {}
+
+    def add(self, result: Benchmark, number: int, place: int) -> None:
+        """place: what is to be found by the number."""
+        by_settings = self._by_test.setdefault(result.test, {}).setdefault(frozenset(result.settings), {})
+        by_settings.setdefault(frozenset(result.settings.items()), {}).setdefault(number, []).append(place)
+
+    def of(self, result: Benchmark) -> Iterator[tuple[int, list[int]]]:
+        """Each number that may fit, and its places."""
+        for names, by_settings in self._by_test.get(result.test, {}).items():
+            if names == result.settings.keys():
+                yield from by_settings.get(frozenset(result.settings.items()), {}).items()
+            else:
+                yield from chain.from_iterable(found.items() for found in by_settings.values())
 
 
 def setups(results: Sequence[Benchmark]) -> list[list[Benchmark]]:
@@ -51,29 +113,34 @@ def setups(results: Sequence[Benchmark]) -> list[list[Benchmark]]:
     A table tells less than JSON: a result that would fit several setups is one of its own.
     """
     order = {id(result): number for number, result in enumerate(results)}
-    groups: dict[str, list[list[Benchmark]]] = {}
+    fits = _Fits(results)
+    found: list[list[Benchmark]] = []
+    members: list[set[int]] = []  # of each setup, the numbers
+    firsts = _Alike()
     for result in sorted(results, key=lambda one: -len(one.settings)):
-        of_test = groups.setdefault(result.test, [])
-        fitting = [group for group in of_test if fit(group[0], result)]
-        if len(fitting) == 1 and all(fit(member, result) for member in fitting[0]):
-            fitting[0].append(result)
+        mine = fits.number(result)
+        fitting = [groups for first, groups in firsts.of(result) if fits.of(first, mine)]
+        only = fitting[0][0] if len(fitting) == 1 and len(fitting[0]) == 1 else -1
+        if only >= 0 and all(fits.of(member, mine) for member in members[only]):
+            found[only].append(result)
+            members[only].add(mine)
         else:
-            of_test.append([result])
-    found = [sorted(group, key=lambda one: order[id(one)]) for of_test in groups.values() for group in of_test]
-    return sorted(found, key=lambda group: order[id(group[0])])
+            firsts.add(result, mine, len(found))
+            found.append([result])
+            members.append({mine})
+    ordered = [sorted(group, key=lambda one: order[id(one)]) for group in found]
+    return sorted(ordered, key=lambda group: order[id(group[0])])
 
 
 def fit(one: Benchmark, other: Benchmark) -> int:
     """How sure two results are of one setup: 0 they are not, 1 by the model's kind and size, 2 by its file's name."""
-    if one.test != other.test:
+    is_one_file = bool(one.filename) and one.filename == other.filename
+    if one.test != other.test or not (is_one_file or (one.model and one.model == other.model)):
         return 0
-    shared = one.settings.keys() & other.settings.keys()
-    if any(one.settings[name] != other.settings[name] for name in shared):
+    if any(other.settings.get(name, value) != value for name, value in one.settings.items()):
         return 0
-    if one.filename and one.filename == other.filename:
+    if is_one_file:
         return 2
-    if one.model != other.model or not one.model:
-        return 0
     if one.bytes is None or other.bytes is None:
         return 1
     return int(abs(one.bytes - other.bytes) <= _SAME_SIZE * max(one.bytes, other.bytes))
@@ -81,25 +148,26 @@ def fit(one: Benchmark, other: Benchmark) -> int:
 
 def against(new: Sequence[Benchmark], old: Sequence[Benchmark]) -> tuple[list[Pair], int]:
     """Every result that has one before, the last one of its setup; and how many fit several setups."""
-    by_test: dict[str, list[Benchmark]] = {}
-    for result in old:
-        by_test.setdefault(result.test, []).append(result)
+    fits = _Fits(new, old)
+    before = _Alike()
+    for at, result in enumerate(old):
+        before.add(result, fits.number(result), at)
     found: list[Pair] = []
     unclear = 0
     for result in new:
-        sure = [(fit(each, result), each) for each in by_test.get(result.test, ())]
-        best = max((rank for rank, _ in sure), default=0)
-        partners = [each for rank, each in sure if rank == best and best]
-        if partners and not all(fit(partners[-1], each) for each in partners):
+        mine = fits.number(result)
+        sure = [(rank, places[-1], each) for each, places in before.of(result) if (rank := fits.of(each, mine))]
+        best = max(sure, default=(0, 0, 0))
+        if not all(fits.of(best[2], each) for rank, _, each in sure if rank == best[0]):
             unclear += 1
-        elif partners:
-            found.append(pair(partners[-1], result))
+        elif sure:
+            found.append(pair(old[best[1]], result, len(new)))
     return found, unclear
 
 
 def within(results: Sequence[Benchmark]) -> list[Pair]:
     """Every result of a setup against the setup's first."""
-    return [pair(group[0], other) for group in setups(results) for other in group[1:]]
+    return [pair(group[0], other, len(results)) for group in setups(results) for other in group[1:]]
 
 
 @dataclass(frozen=True)
@@ -124,13 +192,13 @@ class Differing:
                     yield name
 
         models = {(result.model, result.filename) for result in results if result.filename}
-        names = [model for model, _ in models]
+        names = Counter(model for model, _ in models)
         return cls(
             len({result.model or result.filename for result in results}) > 1 or len(models) > 1,
             len({result.source for result in results}) > 1,
             tuple(several(lambda result: result.settings, SETTINGS)),
             tuple(several(lambda result: result.origin, ORIGINS)),
-            frozenset(name for name in names if names.count(name) > 1),
+            frozenset(name for name, n in names.items() if n > 1),
         )
 
     def name(self, result: Benchmark) -> str:

@@ -45,8 +45,8 @@ class Breakdown:
     tensors: list[Part]
 
 
-def of_phase(phase: JudgedPhase, table: Table) -> Breakdown | None:
-    """The phase's parts, None where the capture has no per-operation rows."""
+def of_phase(phase: JudgedPhase, table: Table, tensors: bool = True) -> Breakdown | None:
+    """The phase's parts, None where the capture has no per-operation rows. tensors: whether those are wanted too."""
     calls = [step.call for step in phase.phase.steps if step.call is not None]
     found = operations.of_calls(table, calls) if calls else []
     if not found:
@@ -61,7 +61,7 @@ def of_phase(phase: JudgedPhase, table: Table) -> Breakdown | None:
         described = [_part(one, of_time, total, tokens) for one in those]
         return sorted((part for part in described if part.share > 0), key=lambda part: -part.share)
 
-    return Breakdown(of_time, parts(found), parts(operations.tensors_of_calls(table, calls)))
+    return Breakdown(of_time, parts(found), parts(operations.tensors_of_calls(table, calls)) if tensors else [])
 
 
 def step_seconds(phase: JudgedPhase) -> tuple[float, float, float] | None:

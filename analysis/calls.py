@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ WAITING = {
 """What a thread's time holds besides operations, in words."""
 
 _COLUMN = re.compile(r"(.+)@([\w.-]+)")
+_LAYER = re.compile(r"^blk\.\d+\.")
 _SHAPE = re.compile(r"(\d{1,9})x(\d{1,9})")
 
 
@@ -63,7 +64,34 @@ class Calls:
 
     def parts_of(self, calls: Iterable[int] | None) -> pd.DataFrame:
         """Rows of operations in the calls of these numbers, in all without."""
-        return self.parts if calls is None else self.parts[self.parts["call"].isin(list(calls))]
+        return self._of(self.parts, calls)
+
+    def timed_of(self, calls: Iterable[int] | None) -> pd.DataFrame:
+        """The same with `mean_s`, a row's share of a thread's mean time in its call; `piece`, the number of the piece
+        of work that it is a thread's part of; and `weights`, its tensor with type and shape, layers taken together.
+        """
+        return self._of(self._timed, calls)
+
+    def _of(self, rows: pd.DataFrame, calls: Iterable[int] | None) -> pd.DataFrame:
+        if calls is None:
+            return rows
+        known = [self._rows_of_call[call] for call in set(calls) if call in self._rows_of_call]
+        return rows.iloc[np.sort(np.concatenate(known))] if known else rows.iloc[:0]
+
+    @cached_property
+    def _timed(self) -> pd.DataFrame:
+        rows = self.parts
+        threads = rows.groupby("call", sort=False)["thread"].transform("nunique") if "thread" in rows else 1
+        mean_s = rows["duration_s"] / np.maximum(threads, 1)
+        return rows.assign(mean_s=mean_s, piece=_pieces(rows), weights=_weights(rows))
+
+    @cached_property
+    def _rows_of_call(self) -> dict[int, np.ndarray]:
+        """Where in `parts` the rows of each call are: a capture may have thousands of phases, each of some calls."""
+        numbers = self.parts["call"].to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        found, first = np.unique(numbers[order], return_index=True)
+        return dict(zip(found.tolist(), np.split(order, first[1:]), strict=True)) if len(found) else {}
 
     @cached_property
     def events(self) -> list[EventColumn]:
@@ -102,22 +130,27 @@ class Calls:
         """Kind of waiting -> seconds of a thread over these calls, the mean over the threads; {} without operations."""
         if self.parts.empty:
             return {}
-        of_calls = self._waiting[self._waiting.index.isin(calls)].sum()
-        return {kind: float(of_calls.get(kind, 0.0)) for kind in WAITING}
+        of_calls = _summed(self._waiting, calls)
+        return {kind: of_calls.get(kind, 0.0) for kind in WAITING}
 
     def barrier_by_thread(self, calls: Sequence[int]) -> dict[int, float]:
         """Thread that walked these calls -> seconds that it waited at barriers in them; {} without threads."""
         if self.n_threads < 2:
             return {}
-        of_calls = self._at_barriers[self._at_barriers.index.isin(calls)].sum()
+        of_calls = _summed(self._at_barriers, calls)
         walked = self.parts_of(calls)["thread"].dropna().unique()
-        return {int(thread): float(of_calls.get(thread, 0.0)) for thread in walked}
+        return {int(thread): of_calls.get(thread, 0.0) for thread in walked}
 
     def switches(self, calls: Sequence[int]) -> float:
         """Context switches a call, NaN where they were not counted."""
-        counted = self._numbers("context_switches")[self.whole["call"].isin(calls).to_numpy()]
+        at = self._index.get_indexer(pd.Index(calls))
+        counted = self._numbers("context_switches")[at[at >= 0]]
         known = counted[~np.isnan(counted)]
         return float(known.mean()) if len(known) else math.nan
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.whole["call"])
 
     @cached_property
     def _waiting(self) -> pd.DataFrame:
@@ -137,6 +170,39 @@ class Calls:
             return np.full(len(self.whole), math.nan)
         values: np.ndarray = self.whole[name].to_numpy(dtype=np.float64)
         return values
+
+
+def tensor_name(tensor: str) -> str:
+    """A tensor's name without layer and ending, of fused ones each: `ffn_gate+ffn_up`."""
+    return "+".join(_LAYER.sub("", part).removesuffix(".weight") for part in tensor.split("+"))
+
+
+def _weights(rows: pd.DataFrame) -> pd.Series:
+    """Of each row `ffn_gate+ffn_up Q4_0 3072x576`, '' without a tensor."""
+    if "tensor" not in rows or rows.empty:
+        return pd.Series("", index=rows.index, dtype=object)
+    names = rows["tensor"].map({tensor: tensor_name(tensor) for tensor in rows["tensor"].unique()})
+    for column in ("type", "shape"):
+        if column in rows:
+            names = names.str.cat(rows[column], sep=" ")
+    return names.str.strip().where(rows["tensor"] != "", "")
+
+
+def _pieces(rows: pd.DataFrame) -> np.ndarray:
+    """One layer quantises activations several times: a thread's first row belongs with the other threads' first."""
+    keys = [key for key in ("call", "op", "layer", "tensor", "type", "shape") if key in rows]
+    alike = rows.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    of_threads = {"alike": alike, **({"thread": rows["thread"].to_numpy()} if "thread" in rows else {})}
+    turns = pd.DataFrame(of_threads).groupby(list(of_threads), sort=False, dropna=False).cumcount().to_numpy()
+    found: np.ndarray = pd.DataFrame({"alike": alike, "turn": turns}).groupby(["alike", "turn"]).ngroup().to_numpy()
+    return found
+
+
+def _summed(of_calls: pd.DataFrame, calls: Sequence[int]) -> dict[Any, float]:
+    """The sum of each column over these calls, which are the rows' names."""
+    at = of_calls.index.get_indexer(pd.Index(calls))
+    sums = of_calls.to_numpy()[at[at >= 0]].sum(axis=0)
+    return dict(zip(of_calls.columns.tolist(), sums.tolist(), strict=True))
 
 
 def event_column(name: str) -> EventColumn | None:

@@ -34,6 +34,9 @@ from analysis.step_columns import Column, Columns
 from analysis.table import NAN, Table, summarise
 
 STRADDLE = ("split", "drop")
+MOST_PMUS = 64
+MOST_APART = 1024
+"""Scopes or control groups, each of which has verdicts of its own."""
 # PMUs that count for several cores and all that runs on them, by the names that Linux gives them.
 _UNCORE = re.compile(
     r"(?:arm_(?:dsu|cmn|cmn600|ccn|cci|smmu\w*)|smmuv3_pmcg|dmc620|hisi_\w*|nvidia_\w*|arm_cspmu\w*|uncore_\w*|ali_drw\w*"
@@ -184,6 +187,8 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
     owners = _owners(series, pmus)
     part_of = _part_of(series, by_scope)
     scopes = list(dict.fromkeys(part_of(s.scope) for s in series))
+    if len(scopes) > MOST_APART:
+        raise AnalysisError(f"{len(scopes)} control groups or scopes to judge apart, more than {MOST_APART}")
     phases = []
     for pmu in owners:
         parts: dict[str, list[Series]] = {scope: [] for scope in scopes}
@@ -230,7 +235,11 @@ def _several_pmus(pmus: list[str]) -> str:
 
 
 def _core_pmus(names: list[str]) -> list[str]:
-    return [n for n in dict.fromkeys(names) if n]
+    """AnalysisError where there are more than any machine has: each has phases of its own."""
+    found = [n for n in dict.fromkeys(names) if n]
+    if len(found) > MOST_PMUS:
+        raise AnalysisError(f"counts of {len(found)} PMUs, more than the {MOST_PMUS} that any machine has")
+    return found
 
 
 def _owners(series: list[Series], pmus: list[str]) -> dict[str, list[Series]]:

@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import palette
-from analysis.calls import Calls
+from analysis.calls import Calls, tensor_name
 from analysis.errors import AnalysisError, printable
 from analysis.judging import Capture
-from analysis.operations import tensor_name
 
 VERSION = 62
 """Of the processed format."""

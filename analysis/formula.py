@@ -76,6 +76,10 @@ class Formula:
     names: tuple[str, ...]
     _tree: _Node
 
+    def names_but(self, parameters: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of events, where ``parameters`` are none."""
+        return _names_but(self.names, parameters)
+
     def evaluate(self, values: Mapping[str, float | None]) -> Outcome:
         """The formula's value; a name that is absent from `values`, None or not finite counts as not measured."""
         missing = tuple(name for name in self.names if not _usable(values.get(name)))
@@ -92,6 +96,11 @@ class Formula:
     def of_arrays(self, values: Mapping[str, Any]) -> Any:
         """The same of NumPy's arrays, one of each name or a number, with its settings for what cannot be computed."""
         return self._tree(values)
+
+
+@lru_cache(1024)
+def _names_but(names: tuple[str, ...], parameters: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in parameters)
 
 
 def _usable(value: float | None) -> bool:

@@ -155,17 +155,16 @@ def _titles(spans: Sequence[Span]) -> list[str]:
 def _summed(cut: dict[str, list[Sample]]) -> list[Share]:
     found = []
     for phase, samples in cut.items():
-        sums: dict[tuple[str, str, str], float] = {}
+        sums: dict[tuple[str, str, str], tuple[float, int]] = {}
         totals: dict[str, float] = {}
-        numbers = Counter((sample.event, sample.symbol or _UNKNOWN, sample.image) for sample in samples)
-        for sample in samples:
-            key = (sample.event, sample.symbol or _UNKNOWN, sample.image)
-            sums[key] = sums.get(key, 0.0) + sample.period
-            totals[sample.event] = totals.get(sample.event, 0.0) + sample.period
-        for (event, symbol, image), amount in sums.items():
+        for _, event, period, symbol, image, *_ in samples:
+            key = (event, symbol or _UNKNOWN, image)
+            amount, number = sums.get(key, (0.0, 0))
+            sums[key] = amount + period, number + 1
+            totals[event] = totals.get(event, 0.0) + period
+        for (event, symbol, image), (amount, number) in sums.items():
             if totals[event] > 0:
-                share = amount / totals[event]
-                found.append(Share(phase, event, symbol, image, share, amount, numbers[event, symbol, image]))
+                found.append(Share(phase, event, symbol, image, amount / totals[event], amount, number))
     return _sorted(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -62,6 +62,7 @@ class JudgedPhase:
     context: Context
     evidence: Evidence
     judgement: Judgement
+    _of_steps: dict[int, Judgement] = field(default_factory=dict, repr=False)
 
     @cached_property
     def metrics(self) -> dict[str, metrics.Ratio]:
@@ -72,16 +73,21 @@ class JudgedPhase:
             found |= {key: metrics.Ratio(untimed) for key in found if metrics.BY_KEY[key].unit == "GB/s"}
         return found
 
-    @cached_property
-    def steps(self) -> list[tuple[Step, Judgement]]:
-        """Every step of the phase with its own verdicts, set-aside ones included."""
-        return [(step, judge_step(step, self.phase, self.context)) for step in self.phase.steps]
+    def of_step(self, step: Step) -> Judgement:
+        """The verdicts on one of the phase's steps, kept: a report asks again. A step costs as much as a phase does."""
+        if id(step) not in self._of_steps:
+            self._of_steps[id(step)] = judge_step(step, self.phase, self.context)
+        return self._of_steps[id(step)]
+
+    def every_step(self) -> Iterator[tuple[Step, Judgement]]:
+        """Every step of the phase with its own verdicts, set-aside ones included; none is kept."""
+        return ((step, judge_step(step, self.phase, self.context)) for step in self.phase.steps)
 
     @cached_property
     def some_steps(self) -> list[tuple[Step, Judgement]]:
         """The same of at most MOST_JUDGED steps, evenly chosen: a verdict takes some tenths of a millisecond."""
         every = -(-len(self.phase.steps) // MOST_JUDGED) or 1
-        return [(step, judge_step(step, self.phase, self.context)) for step in self.phase.steps[::every]]
+        return [(step, self.of_step(step)) for step in self.phase.steps[::every]]
 
     def interval(self, key: str) -> bootstrap.Interval | None:
         """The bootstrap interval of a metric over the phase's usable steps."""
@@ -139,11 +145,14 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
 
     Raises AnalysisError for anything that cannot be read.
     """
-    captures = load_runs(path, options)
-    if len(captures) > 1:
-        captures[0].which = f"this is the first of {len(captures)} runs in the file; `stalls` shows them all"
-        captures[0].notes.append(captures[0].which)
-    return captures[0]
+    options, path = options or Options(), Path(path)
+    table = read(path, options.format, options.lenient)
+    capture, n_runs = _load(path, table, options), 1 + len(table.runs)
+    if n_runs > 1:
+        capture.notes.insert(0, _told(capture, 1, n_runs))
+        capture.which = f"this is the first of {n_runs} runs in the file; `stalls` shows them all"
+        capture.notes.append(capture.which)
+    return capture
 
 
 def load_runs(path: str | Path, options: Options | None = None) -> list[Capture]:
@@ -153,11 +162,14 @@ def load_runs(path: str | Path, options: Options | None = None) -> list[Capture]
     table = read(path, options.format, options.lenient)
     captures = [_load(path, one, options) for one in (table, *table.runs)]
     for number, capture in enumerate(captures if len(captures) > 1 else [], 1):
-        told = [str(capture.table.meta[key]) for key in ("started", "target") if key in capture.table.meta]
-        capture.notes.insert(
-            0, f"run {number} of {len(captures)}" + (f": {printable(', '.join(told))}" if told else "")
-        )
+        capture.notes.insert(0, _told(capture, number, len(captures)))
     return captures
+
+
+def _told(capture: Capture, number: int, n_runs: int) -> str:
+    """Which run of a file it is."""
+    told = [str(capture.table.meta[key]) for key in ("started", "target") if key in capture.table.meta]
+    return f"run {number} of {n_runs}" + (f": {printable(', '.join(told))}" if told else "")
 
 
 def _load(path: Path, table: Table, options: Options) -> Capture:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.operations import tensor_name
+from analysis.calls import tensor_name
 
 PRODUCTS = ("gemm", "gemv", "experts")
 _OUTPUT, _TABLE = "output", "token_embd"

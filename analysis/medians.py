@@ -17,7 +17,7 @@ COMPARED = 0.96
 LEAST = 6
 """Values from which on an interval of the median reaches 95 %: from the least to the largest of five it is 93.75 %."""
 
-_MOST_OF_A_SIDE = 1000
+MOST_OF_A_SIDE = 1000
 """Values of which pairs are made, taken evenly out of more."""
 _COUNTED_EXACTLY = 60
 
@@ -98,27 +98,29 @@ def interval_of_difference(one: Values, other: Values, level: float = LEVEL) -> 
     return difference - below, difference + above
 
 
-def times(one: Values, other: Values) -> tuple[float, Interval | None]:
+def times(one: Values, other: Values, most: int = MOST_OF_A_SIDE) -> tuple[float, Interval | None]:
     """How many times ``one`` is ``other``, values above 0 that have no blocks in common, and the 95 % interval of it.
 
     The median of all pairs' ratios (Hodges and Lehmann 1963) between the order statistics that the rank test of Mann
-    and Whitney gives: exact whatever the distribution, and there from four values on each side.
+    and Whitney gives: exact whatever the distribution, and there from four values on each side. most: of a side that
+    are taken.
     """
-    first, second = (np.log(_thinned(np.asarray(values, dtype=np.float64))) for values in (one, other))
+    first, second = (np.log(_thinned(np.asarray(values, dtype=np.float64), most)) for values in (one, other))
     ordered = np.sort((first[:, None] - second[None, :]).ravel())
     k = _pairs_cut_off(len(first), len(second))
     middle_ratio = math.exp(float(np.median(ordered)))
     return middle_ratio, (math.exp(ordered[k - 1]), math.exp(ordered[-k])) if k else None
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
+def _thinned(values: np.ndarray, most: int) -> np.ndarray:
     """So many of them, evenly by size."""
-    if len(values) <= _MOST_OF_A_SIDE:
+    if len(values) <= most:
         return values
-    found: np.ndarray = np.sort(values)[np.linspace(0, len(values) - 1, _MOST_OF_A_SIDE).round().astype(int)]
+    found: np.ndarray = np.sort(values)[np.linspace(0, len(values) - 1, most).round().astype(int)]
     return found
 
 
+@functools.cache
 def _pairs_cut_off(n: int, m: int) -> int:
     """The rank of the interval's ends among n x m pairs, from either side; 0 where even the outermost are too near."""
     tail = (1 - LEVEL) / 2

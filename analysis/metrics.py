@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from analysis.cores import Core, CoreFormula
 from analysis.formula import Formula, NoEvidence, NotMeasured, Outcome, Unknown, parse
@@ -222,9 +222,11 @@ def _strongest(subject: Subject, entry: CoreFormula, core: Core, slots: int | No
 
 def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = None) -> Ratio:
     """A formula over the subject's counts, taken from one group of events where some group has them all."""
-    events = tuple(name for name in formula.names if name not in PARAMETERS)
+    events = formula.names_but(PARAMETERS)
     counts = subject.together(*events) if events else {}
     if counts is None:
+        if subject.counts.keys().isdisjoint(events):
+            return _of_none(events, core.title, core.absent)
         missing = tuple(event for event in events if not _counted(subject, event))
         untrue = [subject.counts[event] for event in missing if _status(subject, event) == IMPOSSIBLE]
         if untrue:
@@ -248,6 +250,13 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
         doubt or _readings_differ(subject, formula, events, counts, parameters),
         _error(outcome, counts),
     )
+
+
+@lru_cache(1024)
+def _of_none(events: tuple[str, ...], core: str, absent: frozenset[str]) -> Ratio:
+    """Of events none of which is in the capture. core: its title. absent: what it does not have."""
+    reasons = (f"{event} ({_reason_of_none(event in absent, core)})" for event in events)
+    return Ratio(NotMeasured(events, f"not measured: {'; '.join(reasons)}"), events)
 
 
 _LEVELS = {"": "everywhere", "u": "in user space alone, :u", "k": "in the kernel alone, :k"}
@@ -371,10 +380,14 @@ def _reason(subject: Subject, event: str, core: Core) -> str:
     if count is not None and count.status == FOREIGN:
         return count.why
     if count is None:
-        return f"{core.title} does not have it" if core.lacks(event) else "not in the capture"
+        return _reason_of_none(core.lacks(event), core.title)
     if count.status == NOT_SUPPORTED:
         return "refused by the kernel or the core"
     return "its group was never scheduled" if count.status == NOT_COUNTED else "no usable count"
+
+
+def _reason_of_none(is_absent: bool, core: str) -> str:
+    return f"{core} does not have it" if is_absent else "not in the capture"
 
 
 def _running(counts: Mapping[str, Count]) -> float | None:

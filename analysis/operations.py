@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,7 +17,6 @@ REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
 MOST_TENSORS = 200
 """Of all layers together, those that take most time; a model has some twenty."""
 OTHERS = "others"
-_LAYER = re.compile(r"^blk\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,8 @@ def tensors_of_calls(table: Table, calls: Iterable[int] | None = None) -> list[O
     rows = timed_rows(table, calls)
     if rows is None or "tensor" not in rows:
         return []
-    names = rows["tensor"].map({tensor: tensor_name(tensor) for tensor in rows["tensor"].unique()})
-    for column in ("type", "shape"):
-        if column in rows:
-            names = names.str.cat(rows[column], sep=" ")
-    of_weights = rows["tensor"] != ""
-    rows, names = rows[of_weights], names[of_weights].str.strip()
+    of_weights = rows["weights"] != ""
+    rows, names = rows[of_weights], rows["weights"][of_weights]
     if names.nunique() > MOST_TENSORS:
         largest = rows["mean_s"].groupby(names, sort=False).sum().nlargest(MOST_TENSORS).index
         names = names.where(names.isin(largest), OTHERS)
@@ -86,57 +80,64 @@ def seconds_by_name(rows: pd.DataFrame, names: pd.Series) -> dict[str, list[tupl
     return found
 
 
-def tensor_name(tensor: str) -> str:
-    """A tensor's name without layer and ending, of fused ones each: `ffn_gate+ffn_up`."""
-    return "+".join(_LAYER.sub("", part).removesuffix(".weight") for part in tensor.split("+"))
-
-
 def timed_rows(table: Table, calls: Iterable[int] | None) -> pd.DataFrame | None:
-    """Operations' rows with `mean_s`, their share of a thread's mean time; None where there are none."""
-    if table.calls is None:
-        return None
-    rows = table.calls.parts_of(calls)
-    if rows.empty:
-        return None
-    threads = rows.groupby("call", sort=False)["thread"].transform("nunique") if "thread" in rows else 1
-    return rows.assign(mean_s=rows["duration_s"] / np.maximum(threads, 1))
+    """Operations' rows as `Calls.timed_of` has them; None where there are none."""
+    rows = None if table.calls is None else table.calls.timed_of(calls)
+    return None if rows is None or rows.empty else rows
 
 
 def gathered(rows: pd.DataFrame, names: pd.Series) -> list[Operation]:
     """Operations of `timed_rows` by names, one a row; the one that took most time first."""
-    found = [_operation(str(name), part) for name, part in rows.groupby(names, sort=False)]
-    return sorted(found, key=lambda operation: -operation.seconds)
+    kinds, found = pd.factorize(names)
+    if (kinds < 0).any():
+        rows, kinds = rows[kinds >= 0], kinds[kinds >= 0]
+    _, first, at = np.unique(rows["piece"].to_numpy(), return_index=True, return_inverse=True)
+    elapsed = np.full(len(first), -np.inf)
+    np.maximum.at(elapsed, at, rows["duration_s"].to_numpy())
+    of_first, kind = rows.iloc[first], kinds[first]
+
+    def summed(of: np.ndarray, values: np.ndarray) -> list[float]:
+        sums: list[float] = np.bincount(of, weights=values, minlength=len(found)).tolist()
+        return sums
+
+    columns = (
+        summed(kinds, rows["mean_s"].to_numpy()),
+        summed(kind, elapsed),
+        np.bincount(kind, minlength=len(found)).tolist(),
+        summed(kind, _work(of_first)),
+        summed(kind, _weight_bytes(of_first)),
+        _counts(rows, kinds, len(found)),
+    )
+    operations = [Operation(str(name), *values) for name, *values in zip(found, *columns, strict=True)]
+    return sorted(operations, key=lambda operation: -operation.seconds)
 
 
-def _operation(name: str, rows: pd.DataFrame) -> Operation:
-    keys = [key for key in ("call", "op", "layer", "tensor") if key in rows]
-    # one layer quantises activations several times: a thread's first row belongs with the other threads' first rows
-    own = rows.groupby([*keys, "thread"] if "thread" in rows else keys, sort=False, dropna=False).cumcount()
-    pieces = rows.assign(turn=own).groupby([*keys, "turn"], sort=False, dropna=False)
-    elapsed = float(pieces["duration_s"].max().sum())
-    first = pieces.head(1)
-    elements = first["shape"].map(n_weights).to_numpy(dtype=np.float64) if "shape" in first else np.zeros(len(first))
-    n_eval = first["n_eval"].to_numpy(dtype=np.float64)
-    # an embedding looks rows up and multiplies nothing
-    multiplies = ~first["op"].isin(("embedding", "embed")).to_numpy()
-    work = float(np.sum(2 * elements * n_eval * multiplies))
-    return Operation(name, float(rows["mean_s"].sum()), elapsed, len(first), work, _weight_bytes(first), _counts(rows))
+def _work(pieces: pd.DataFrame) -> np.ndarray:
+    """Multiplications and additions of each; an embedding looks rows up and multiplies nothing."""
+    if "shape" not in pieces:
+        return np.zeros(len(pieces))
+    elements = pieces["shape"].map({shape: n_weights(shape) for shape in pieces["shape"].unique()})
+    multiplies = ~pieces["op"].isin(("embedding", "embed")).to_numpy()
+    return np.asarray(2.0 * elements.to_numpy(dtype=np.float64) * pieces["n_eval"].to_numpy() * multiplies)
 
 
-def _weight_bytes(pieces: pd.DataFrame) -> float:
-    """Bytes of weights that the pieces read; NaN where one of them reads a tensor and does not say how many bytes."""
-    known = pieces["weight_bytes"].to_numpy(dtype=np.float64)
-    if "tensor" in pieces and bool((np.isnan(known) & (pieces["tensor"] != "").to_numpy()).any()):
-        return math.nan
-    return float(np.nansum(known))
+def _weight_bytes(pieces: pd.DataFrame) -> np.ndarray:
+    """Bytes of weights that each reads, 0 where none; NaN where it reads a tensor and does not say how many."""
+    known: np.ndarray = pieces["weight_bytes"].to_numpy(dtype=np.float64, copy=True)
+    reads_none = pieces["tensor"].to_numpy() == "" if "tensor" in pieces else True
+    known[np.isnan(known) & reads_none] = 0.0
+    return known
 
 
-def _counts(rows: pd.DataFrame) -> dict[str, float]:
-    """Counts by event, from the group that counted in most rows; scaled by nothing."""
-    best: dict[str, tuple[int, float]] = {}
+def _counts(rows: pd.DataFrame, kinds: np.ndarray, n: int) -> list[dict[str, float]]:
+    """Of each of n kinds its counts by event, from the group that counted in most rows; scaled by nothing."""
+    best: list[dict[str, tuple[int, float]]] = [{} for _ in range(n)]
     for column in filter(None, map(event_column, map(str, rows.columns))):
         values = rows[column.column].to_numpy(dtype=np.float64)
         counted = np.isfinite(values)
-        if counted.any() and int(counted.sum()) > best.get(column.event, (0, 0.0))[0]:
-            best[column.event] = (int(counted.sum()), float(values[counted].sum()))
-    return {event: total for event, (_, total) in best.items()}
+        numbers = np.bincount(kinds[counted], minlength=n).tolist()
+        sums = np.bincount(kinds[counted], weights=values[counted], minlength=n).tolist()
+        for known, number, total in zip(best, numbers, sums, strict=True):
+            if number > known.get(column.event, (0, 0.0))[0]:
+                known[column.event] = (number, total)
+    return [{event: total for event, (_, total) in known.items()} for known in best]

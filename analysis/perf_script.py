@@ -35,8 +35,9 @@ _PLAINEST = re.compile(r"\s*[0-9a-f]{1,16} ([^\s+]{1,1000})\+0x[0-9a-f]{1,16} \(
 LONGEST_LINE = 4096
 MOST_FRAMES = 1024
 """Of a sample; perf itself stops at 127 unless it is told otherwise."""
-MOST_EVENTS = 4096
+MOST_EVENTS = 1024
 """Each has tables of its own."""
+MOST_FUNCTIONS = 100_000
 
 Frame = tuple[str, str]
 """A function's symbol and image."""
@@ -65,11 +66,15 @@ def read(source: Source) -> tuple[list[Sample], list[str]]:
     state = _State()
     samples: list[Sample] = []
     events: set[str] = set()
+    functions: set[str] = set()
     for sample in _samples(source, state):
         samples.append(sample)
         events.add(sample.event)
+        functions.add(sample.symbol)
         if len(events) > MOST_EVENTS:
             raise source.error(f"more than {MOST_EVENTS} events")
+        if len(functions) > MOST_FUNCTIONS:
+            raise source.error(f"samples of more than {MOST_FUNCTIONS} functions")
     if not samples:
         raise source.error("no samples of perf script in it")
     skipped = [f"{state.bad} line(s) skipped, which are not perf script's; the first is line {state.first_bad}"]
@@ -189,4 +194,4 @@ def _with_frames(sample: Sample, frames: Sequence[Frame]) -> Sample:
     if not frames:
         return sample
     (symbol, image), *callers = frames
-    return sample._replace(symbol=symbol, image=image, callers=tuple(callers))
+    return Sample(sample.time_s, sample.event, sample.period, symbol, image, sample.comm, tuple(callers))

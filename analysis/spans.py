@@ -62,6 +62,8 @@ def spans_of_calls(calls: Calls) -> list[Span]:
     rows = calls.whole
     labels: list[str | None] = [None] * len(rows)
     if "phase" in rows:
+        if rows["phase"].nunique() > MOST_SPANS:  # before anything is made of them
+            raise AnalysisError(f"more than {MOST_SPANS} phases")
         labels = [str(p) or None for p in rows["phase"]]
     columns = (rows[c].to_list() for c in ("n_past", "n_eval", "start_s", "duration_s", "call"))
     sequences = rows["sequences"].fillna(1).clip(lower=1).to_list() if "sequences" in rows else [1] * len(rows)

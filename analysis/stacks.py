@@ -31,8 +31,10 @@ def name(symbol: str) -> str:
 def by_event(phases: Phases) -> Iterator[tuple[str, str, list[Sample]]]:
     """(phase, event, its samples in their order)."""
     for phase, samples in phases.items():
-        for event in dict.fromkeys(sample.event for sample in samples):
-            yield phase, event, [sample for sample in samples if sample.event == event]
+        of_events: dict[str, list[Sample]] = {}
+        for sample in samples:
+            of_events.setdefault(sample.event, []).append(sample)
+        yield from ((phase, event, found) for event, found in of_events.items())
 
 
 def summed(samples: Iterable[Sample]) -> dict[tuple[Frame, ...], float]:

@@ -26,6 +26,8 @@ AXES = (
 STATES = ("done", "noisy", "failed", "timeout")
 MOST_BLOCKS = 10_000
 MOST_ROWS = 500_000
+_MOST_OF = {"combinations": 50_000, "runs": 150_000}
+"""A plan has at most half as many combinations, and 100,000 runs."""
 _MOST_BYTES = 1 << 28
 _MOST_CELL_BYTES = 1 << 20
 _MOST_SIGNS = 1 << 21  # of commas and brackets in facts
@@ -147,10 +149,11 @@ def rows(base: sqlite3.Connection, path: Path, table: str, order: str = "") -> I
         absent = _LATER_AXES if table == "combinations" else {}
     known: set[tuple[type, ...]] = set()
     found = ", ".join(absent.get(name, name) for name in columns)
-    asked = f"SELECT {found} FROM {table} {order} LIMIT {MOST_ROWS + 1}"
+    most = min(MOST_ROWS, _MOST_OF.get(table, MOST_ROWS))
+    asked = f"SELECT {found} FROM {table} {order} LIMIT {most + 1}"
     for number, row in enumerate(base.execute(asked)):
-        if number == MOST_ROWS:
-            raise AnalysisError(f"has more than {MOST_ROWS} {table}", path=path)
+        if number == most:
+            raise AnalysisError(f"has more than {most} {table}", path=path)
         kinds = tuple(map(type, row))
         if kinds not in known:
             for (name, allowed), value in zip(columns.items(), row, strict=True):

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,7 @@ def _tokens(
         if run in usable:
             of_setup = found.setdefault(setups[usable[run][0]].known_by, {})
             of_setup.setdefault(n_past, []).append(seconds)
-    return {key: {n: float(np.median(values)) for n, values in sorted(of.items())} for key, of in found.items()}
+    return {key: {n: median(values) for n, values in sorted(of.items())} for key, of in found.items()}
 
 
 def _components(
@@ -215,4 +216,4 @@ def _components(
         if run in usable and tokens > 0:
             of_setup = found.setdefault((setups[usable[run][0]].known_by, phase), {})
             of_setup.setdefault(printable(name), []).append(seconds / tokens)
-    return {key: {name: float(np.median(values)) for name, values in by_name.items()} for key, by_name in found.items()}
+    return {key: {name: median(values) for name, values in by_name.items()} for key, by_name in found.items()}

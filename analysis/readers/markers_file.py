@@ -15,7 +15,7 @@ from analysis.table import Table, TableBuilder
 FORMAT = "markers"
 CLOCK = "CLOCK_MONOTONIC_RAW"
 LARGEST = 1 << 63
-MOST_MARKERS = 300_000
+MOST_MARKERS = 200_000
 
 _PLAINEST = re.compile(
     r" {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}(?:,([\w \"]{0,40}))?", re.ASCII

@@ -29,6 +29,8 @@ MOST_KEYS = 4096
 MOST_DIGITS = 18
 MOST_OPERATIONS = 150  # kinds; ggml has some 100, and a report tells of each
 """Of whole numbers that 64 bits hold whatever the digits are."""
+MOST_TENSORS = 20_000
+"""Names, those that are read at once as one; the largest models have some hundreds."""
 REQUIRED = ("call", "n_past", "n_eval", "op", "start_ns", "duration_ns")
 WHOLE = ("call", "n_past", "n_eval", "start_ns", "duration_ns")
 NUMBERS = (
@@ -260,6 +262,8 @@ def _frame(
             frame[column] = frame[column].astype(np.int64)
     if (kinds := frame["op"].nunique()) > MOST_OPERATIONS:
         raise source.error(f"{kinds} kinds of operations, more than the {MOST_OPERATIONS} that any capture has")
+    if "tensor" in frame and (tensors := frame["tensor"].nunique()) > MOST_TENSORS:
+        raise source.error(f"{tensors} tensors, more than the {MOST_TENSORS} that any capture has")
     return frame, row_numbers[good]
 
 

@@ -115,9 +115,10 @@ def _table(groups: Sequence[Sequence[Benchmark]], differing: Differing, peak: fl
     """Rows of one setup stand together; the first of them is what the others are compared with."""
     rows: list[list[Cell]] = []
     hues: list[str] = []
+    n = sum(map(len, groups))
     for group in groups:
         for result in group:
-            compared = None if result is group[0] else pair(group[0], result)
+            compared = None if result is group[0] else pair(group[0], result, n)
             rows.append([*_named(result, differing), *_figures(result, peak), *_compared(compared, len(group) > 1)])
             hues.append(_VERDICT_HUES.get(compared.verdict, palette.OTHER) if compared else "")
     n_named = len(_named(groups[0][0], differing))

@@ -16,7 +16,7 @@ from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import metric
 from analysis.phase import Step
 from analysis.reports.charts import Axis, Bands, Bar, Bars, Kind, Part, Plot, Series, fewer, grouped
-from analysis.verdicts import Context, judge_step
+from analysis.verdicts import Context
 
 # Parts of a cycle count, in the order in which they are stacked: each has the hue of what it makes a phase.
 CYCLES = (
@@ -36,6 +36,8 @@ MIX = (
 _MOST_PHASES = 24
 _MOST_OPERATIONS = 6
 _MOST_SPANS, _MOST_STACKS = 600, 200
+_MOST_OF_A_BAND = 16
+"""Steps that a band of many is the mean of, evenly spread."""
 _FAR_APART = 4.0
 """Steps whose lengths differ by this factor are drawn over a logarithmic axis."""
 
@@ -189,11 +191,10 @@ def _begin(phases: Sequence[JudgedPhase]) -> float:
 def _spans(phase: JudgedPhase, begin: float, hue: str, size: int) -> Series:
     points, tips = [], []
     for group in _groups(phase, size):
-        step, last = max(group, key=lambda one: one.duration_s), group[-1]
-        judgement = judge_step(step, phase.phase, phase.context)
+        step, last = max(group, key=lambda step: step.duration_s), group[-1]
         level = 1e3 * step.duration_s
         points += [(group[0].start_s - begin, level), (last.start_s + last.duration_s - begin, level)]
-        tips.append(f"{phase.title}, past {step.n_past}: {level:.3f} ms, {judgement.combined.outcome}")
+        tips.append(f"{phase.title}, past {step.n_past}: {level:.3f} ms, {phase.of_step(step).combined.outcome}")
     return Series(phase.title, hue, tuple(points), Kind.SPANS, tuple(tips))
 
 
@@ -215,8 +216,9 @@ def _bands(phase: JudgedPhase, stack: Stack, begin: float, size: int) -> Bands:
     values: list[tuple[float, ...]] = []
     for group in _groups(phase, size):
         first, last = group[0], group[-1]
-        weights = np.array([step.duration_s for step in group])
-        rows = [stack.shares(step, phase) or [math.nan] * len(stack.parts) for step in group]
+        asked = group[:: fewer(len(group), _MOST_OF_A_BAND)]
+        weights = np.array([step.duration_s for step in asked])
+        rows = [stack.shares(step, phase) or [math.nan] * len(stack.parts) for step in asked]
         mean = weights @ np.nan_to_num(np.array(rows, dtype=np.float64)) / weights.sum()
         spans.append((first.start_s - begin, last.start_s + last.duration_s - begin))
         values.append(tuple(map(float, mean)))
@@ -228,10 +230,9 @@ def _bands(phase: JudgedPhase, stack: Stack, begin: float, size: int) -> Bands:
     return Bands(stack.parts, tuple(spans), tuple(values), tuple(tips))
 
 
-def _groups(phase: JudgedPhase, size: int) -> Iterator[list[Step]]:
+def _groups(phase: JudgedPhase, size: int) -> Iterator[Sequence[Step]]:
     """Runs of neighbouring steps that took time."""
-    timed = [step for step in phase.phase.steps if step.duration_s > 0]
-    return (list(group) for group in grouped(timed, size))
+    return grouped([step for step in phase.phase.steps if step.duration_s > 0], size)
 
 
 def _title(capture: Capture, what: str) -> str:

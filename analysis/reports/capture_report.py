@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from analysis import absent_counters, breakdown, metrics
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
+from analysis.phase import Step
 from analysis.reports import breakdown_rows, capture_charts, roofline_chart, summary
 from analysis.reports.model import EMULATED, Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, Warn
 from analysis.verdicts import Check, Outcome, Verdict
@@ -207,25 +208,30 @@ def _counting(ratio: metrics.Ratio) -> str:
 
 
 def _steps(capture: Capture) -> list[Block]:
-    found = steps_table(capture)
-    if not found.rows:
+    steps = steps_of(capture)
+    if not steps:
         return []
-    n = len(found.rows)
+    n = len(steps)
     left_out = f", the first {MOST_STEPS} of {n}" if n > MOST_STEPS else f" ({n})"
-    return [Fold(f"Every step{left_out}", [Table("", found.columns, found.rows[:MOST_STEPS])], in_text=False)]
+    return [Fold(f"Every step{left_out}", [steps_table(capture, steps[:MOST_STEPS])], in_text=False)]
 
 
-def steps_table(capture: Capture) -> Table:
-    """A row a step: when after the first one, how long, its stalls, its verdict."""
+def steps_of(capture: Capture) -> list[tuple[JudgedPhase, Step]]:
+    """Every step, with its phase."""
+    return [(phase, step) for phase in capture.judged() for step in phase.phase.steps]
+
+
+def steps_table(capture: Capture, steps: Sequence[tuple[JudgedPhase, Step]]) -> Table:
+    """A row for each of these: when after the first one, how long, its stalls, its verdict."""
     rows: list[list[Cell]] = []
     begin = min((step.start_s for phase in capture.judged() for step in phase.phase.steps), default=0.0)
-    for phase in capture.judged():
-        for step, judgement in phase.steps:
-            ratios = judgement.stalls.ratios
-            stalls = [100 * ratios[key].number() if key in ratios else math.nan for key in ("be", "m")]
-            times = phase.time(step.start_s - begin), phase.time(1e3 * step.duration_s)
-            cells: list[Cell] = [phase.title, float(step.n_past), float(step.n_eval), *times, *stalls]
-            rows.append([*cells, str(judgement.combined.outcome)])
+    for phase, step in steps:
+        judgement = phase.of_step(step)
+        ratios = judgement.stalls.ratios
+        stalls = [100 * ratios[key].number() if key in ratios else math.nan for key in ("be", "m")]
+        times = phase.time(step.start_s - begin), phase.time(1e3 * step.duration_s)
+        cells: list[Cell] = [phase.title, float(step.n_past), float(step.n_eval), *times, *stalls]
+        rows.append([*cells, str(judgement.combined.outcome)])
     columns = (
         Column("phase"),
         Column("past", 0),

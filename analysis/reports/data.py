@@ -74,7 +74,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
                 "set_aside": id(step) not in used,
                 **step_verdict(judgement),
             }
-            for step, judgement in phase.steps
+            for step, judgement in phase.every_step()
         ],
     }
 

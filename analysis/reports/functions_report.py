@@ -16,6 +16,8 @@ _IN_BARS = len(palette.SERIES)
 """Functions with a hue of their own in one chart."""
 _IN_CARD = 3
 _LONGEST = 100
+_MOST_NAMES = 1000
+"""Functions, the largest, that may be among those with a hue: names that are too long become alike."""
 _MOST_BARS = 24
 """Phases in one chart, as the turns of a chat are many."""
 OTHERS = "all others"
@@ -67,9 +69,12 @@ def _card(phase: str, rows: Sequence[Share]) -> Card:
 
 def _hues(rows: Iterable[Share]) -> dict[str, str]:
     """The largest functions of an event in any phase, each with one hue: its operation's, where its name tells one."""
-    most: dict[str, float] = {}
+    of_symbols: dict[str, float] = {}
     for share in rows:
-        most[_name(share)] = max(most.get(_name(share), 0.0), share.share)
+        of_symbols[share.symbol] = max(of_symbols.get(share.symbol, 0.0), share.share)
+    most: dict[str, float] = {}
+    for symbol in sorted(of_symbols, key=lambda symbol: (-of_symbols[symbol], symbol))[:_MOST_NAMES]:
+        most.setdefault(printable(symbol, _LONGEST), of_symbols[symbol])
     shown = sorted(most, key=lambda name: (-most[name], name))[:_IN_BARS]
     hues: dict[str, str] = {}
     for name in shown:
@@ -85,7 +90,7 @@ def _bars(phases: dict[str, list[Share]], event: str, hues: dict[str, str]) -> B
     bars = []
     for phase, rows in [*phases.items()][:_MOST_BARS]:
         sums = dict.fromkeys(hues, 0.0)
-        for share in rows:
+        for share in rows[:_MOST_NAMES]:
             if _name(share) in sums:
                 sums[_name(share)] += 100 * share.share
         values = [(name, sums[name], hue) for name, hue in hues.items()]

@@ -51,7 +51,7 @@ def _why(verdict: Verdict) -> str:
 
 def _largest(phase: JudgedPhase, capture: Capture) -> Part | None:
     """The operation that takes most, None where operations were not timed."""
-    found = breakdown.of_phase(phase, capture.table)
+    found = breakdown.of_phase(phase, capture.table, tensors=False)
     if found is None or not found.operations or not found.operations[0].share >= _SPEAKING_SHARE:
         return None
     return found.operations[0]

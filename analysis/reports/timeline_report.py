@@ -6,20 +6,26 @@ from analysis.breakdown import step_seconds
 from analysis.errors import printable
 from analysis.judging import Capture
 from analysis.reports import capture_charts, capture_report, summary
+from analysis.reports.charts import fewer
 from analysis.reports.model import EMULATED, Block, Cell, Column, Report, Section, Table, fixed
+
+_MOST_STEPS = 2000
+"""Rows: a page of more is read by nobody, and each has a verdict of its own."""
 
 
 def of_capture(capture: Capture) -> Report:
     """A row a step behind the spread of each phase's steps."""
     charts = [capture_charts.lengths(capture), capture_charts.shares(capture)]
-    steps = capture_report.steps_table(capture)
+    steps = capture_report.steps_of(capture)
     blocks: list[Block] = [*charts]
     spread = _spread(capture)
     if spread.rows:
         blocks.append(spread)
     sections = [Section("", blocks)]
-    if steps.rows:
-        sections.append(Section("Every step", [steps]))
+    if steps:
+        size = fewer(len(steps), _MOST_STEPS)
+        title = "Every step" if size == 1 else f"One step in {size}, of {len(steps)}"
+        sections.append(Section(title, [capture_report.steps_table(capture, steps[::size])]))
     else:
         sections.append(Section("no steps: the capture has no calls and no markers (see --markers)", []))
     return Report(

@@ -201,7 +201,7 @@ FILES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "samples of 100,000 events": (
         "analysis.functions",
         lambda: "".join(f"a 1 [0] {i}.0: 5 ev{i}: ffff f+0x1 (x)\n" for i in range(100_000)),
-        "more than 4096 events",
+        "more than 1024 events",
     ),
     "symbols without their counter": (
         "analysis.functions",

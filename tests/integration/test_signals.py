@@ -8,14 +8,18 @@ spend waiting for a CPU that others had.
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from endless import write_endless
+from fake_llama_cpp import write_fake
 from hf_folders import write_folder
 from models.tiny import TINY_LLAMA, write_tiny
 from models.vocabulary import CHAT_TEMPLATE
@@ -52,6 +56,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = synthetic_plan({"threads": list(range(1, 9)), "prompt": list(range(1, 9))}, blocks=6)
     write_results(folder / "results.sqlite", plan, lambda *_: [0.1])
     (folder / "words.gbnf").write_text("root ::= (" + " | ".join(f'"{word:05}"' for word in range(1500)) + ")*")
+    (folder / "fleet").mkdir()
+    for number in range(40):
+        shutil.copy(folder / "capture.csv", folder / "fleet" / f"capture{number}.csv")
+    lines = (f"a 1 [0] {at}.0: 5 mem: {at % 65_536 * 16:x} |OP LOAD|LVL L1 hit| 12 ffff f\n" for at in range(200_000))
+    (folder / "samples.txt").write_text("".join(lines))
+    ranges = "".join(f"0x{at * 16:x},0x{at * 16 + 16:x},weights,t{at}\n" for at in range(20_000))
+    (folder / "map.csv").write_text(f"# q4engine address map\n{ranges}")
+    times = [{"avg_ts": 10.0, "n_gen": 128, "model_filename": "m", "n_threads": n, "samples_ts": [10.0, 11.0] * 50}
+             for n in range(1, 500)]  # fmt: skip
+    (folder / "speeds.json").write_text(json.dumps(times, indent=1))
+    write_fake(folder, "endless.gguf")
+    (folder / "python").write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    (folder / "python").chmod(0o755)
     return folder
 
 
@@ -81,6 +98,12 @@ COMMANDS = {
     "a long measurement": "bench endless.gguf --sustain 900 --plot out.svg",
     "sweep": "sweep plan.toml -o swept.sqlite",
     "a sweep's report": "analysis.sweep results.sqlite --html out.html --plot out.png",
+    "a fleet": "analysis.fleet fleet --output dataset --again --html out.html",
+    "a fleet here": "analysis.fleet fleet --workers 0 --plot out.svg",
+    "memory": "analysis.memory samples.txt --address-map map.csv --html out.html",
+    "benchmarks": "analysis.benchmarks speeds.json --against speeds.json --html out.html --plot out.png",
+    "two engines": "bench endless.gguf --vs llama-cpp --vs-python ./python -p 16 -n 64 -r 50",
+    "mcp": "mcp",
     "tune": "tune endless.gguf",
     "explain": "explain endless.gguf --check",
     "a grammar": "run endless.gguf -p abc --no-chat -n 99000 -c 99999 --grammar-file words.gbnf",
@@ -88,7 +111,23 @@ COMMANDS = {
     "manual": "manual run",
     "watch": "watch --capture out.csv --events none -- sleep 900",
 }
-TYPED = {"an answer in a chat": b"hello\r", "a chat at its mark": b"hello\rhal"}
+MESSAGES: tuple[tuple[str, dict[str, object]], ...] = (
+    ("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "it", "version": "1"}}),
+    ("notifications/initialized", {}),
+    ("tools/call", {"name": "bench", "arguments": {"model": "endless.gguf"}}),
+)
+
+
+def as_lines() -> bytes:
+    """A client's messages; those that are answered are numbered."""
+    lines = []
+    for number, (method, params) in enumerate(MESSAGES):
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        lines.append(json.dumps(message if method.startswith("notifications") else message | {"id": number}))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+TYPED = {"an answer in a chat": b"hello\r", "a chat at its mark": b"hello\rhal", "mcp": as_lines()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

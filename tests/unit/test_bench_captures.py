@@ -11,27 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from capture_runs import read_capture
+from fake_llama_cpp import write_fake
 
 from q4engine.bench import captures, peer_worker
 from q4engine.bench.captures import Plan, capture_all, prepare
 from q4engine.cli import main
 from q4engine.engine import Engine
 from q4engine.errors import Q4Error
-
-FAKE = """\
-__version__ = "0.0.0"
-def llama_backend_init(): print("noise on standard output")
-class Params: pass
-llama_model_default_params = llama_context_default_params = Params
-def llama_model_load_from_file(path, params): return path.endswith(b"good.gguf")
-def llama_init_from_model(model, params): return params
-def llama_print_system_info(): return b"FAKE = 1"
-def llama_get_memory(context): return context
-def llama_memory_seq_rm(*_): pass
-def llama_batch_get_one(array, n): return n
-def llama_decode(context, n): return 0 if n <= context.n_batch else 7
-def llama_synchronize(context): pass
-"""
 
 
 def test_each_prompt_has_a_file_of_its_own(tiny: Path, tmp_path: Path) -> None:
@@ -91,7 +77,7 @@ def test_weights_read_faster_than_the_peak_are_captured_once_more(
 
 
 def answers(folder: Path, model: str, *requests: dict[str, object]) -> list[dict[str, object]]:
-    (folder / "llama_cpp.py").write_text(FAKE)
+    write_fake(folder, "good.gguf")
     command = [sys.executable, peer_worker.__file__, "llama.cpp", model, "f16", "64", "4", "2", "2"]
     done = subprocess.run(
         command,

@@ -13,6 +13,7 @@ from bench_results import result as measured
 from llama_bench_texts import SIZE, Result, around, as_csv, as_json, as_jsonl, as_md, as_sql, old, result
 from swept import synthetic_plan, write_results
 
+from analysis import bench_files
 from analysis.bench_files import read
 from analysis.bench_result import BOTH, GENERATION, PROMPT, Benchmark, Wrong, of_fields
 from analysis.errors import AnalysisError
@@ -171,6 +172,24 @@ def test_what_is_wrong_is_one_line(text: str, message: str, tmp_path: Path) -> N
     with pytest.raises(AnalysisError, match=message) as caught:
         found(tmp_path, text)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_files_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each limit is met while the file is read."""
+    wide = ",".join(f"c{at}" for at in range(200)) + ",avg_ts\n"
+    machine = {f"k{at}": at for at in range(201)}
+    for name, limit, text, message in (
+        ("_MOST_LINES", 3, "words\n" * 4, "line 4: more than 3 lines"),
+        ("_MOST_COLUMNS", 200, wide, "201 columns, more than the 200"),
+        ("_MOST_COLUMNS", 200, json.dumps({"machine": machine, "results": []}), "201 columns"),
+        ("MOST_RESULTS", 2, as_jsonl([RESULTS[0]] * 3), "more than 2 results"),
+        ("MOST_RESULTS", 2, as_csv([RESULTS[0]] * 3), "more than 2 results"),
+        ("MOST_RESULTS", 2, as_md([RESULTS[0]] * 3), "more than 2 results"),
+        ("MOST_SAMPLES", 2, as_json(RESULTS), "more than 2 samples"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(AnalysisError, match=message):
+            patch.setattr(bench_files, name, limit)
+            found(tmp_path, text)
 
 
 def test_figures_of_a_result() -> None:

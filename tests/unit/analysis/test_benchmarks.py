@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -12,10 +13,11 @@ import pytest
 from analysis_commands import PNG, Run
 from llama_bench_texts import SIZE, Result, around, as_csv, as_json, as_md, result
 
-from analysis import benchmarks, medians
+from analysis import bench_pairs, benchmarks, medians
 from analysis.bench_files import read
 from analysis.bench_pairs import Differing, against, fit, pair, setups, within
 from analysis.bench_result import Benchmark, of_fields
+from analysis.errors import AnalysisError
 from analysis.reports import bench_report
 
 NEWER = {"build_commit": "def5678", "build_number": 6100}
@@ -144,6 +146,26 @@ def test_setups_are_told_by_what_files_know() -> None:
         result(0, 128, [20.0], model_filename="elsewhere.gguf", model_size=2 * SIZE),
     )
     assert (fit(four, copied), fit(four, renamed), fit(four, larger)) == (2, 1, 0)
+
+
+def test_of_very_many_results_the_alike_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of one setup cost as much as they are; thousands of setups that may be one are refused."""
+    asked = Counter[str]()
+    monkeypatch.setattr(bench_pairs, "fit", lambda one, other: asked.update(["fit"]) or fit(one, other))
+    many = of(*[result(0, 128, [20.0], n_threads=1 + at % 3) for at in range(300)])
+    assert [len(group) for group in setups(many)] == [100, 100, 100] and asked["fit"] <= 9
+    assert len(against(many, many)[0]) == 300 and asked["fit"] <= 30
+    monkeypatch.setattr(bench_pairs, "_MOST_ASKED", 100)
+    several = of(*(result(0, 128, [20.0], model_filename=f"m{at}.gguf", model_type=f"t{at}") for at in range(40)))
+    with pytest.raises(AnalysisError, match="40 setups are too many to compare"):
+        setups(several)
+
+
+def test_of_many_comparisons_fewer_samples_are_taken() -> None:
+    one, other = of(result(0, 128, around(20) * 200), result(0, 128, around(22) * 200))
+    alone, among_many = pair(one, other), pair(one, other, 5000)
+    assert among_many.ratio == pytest.approx(alone.ratio, rel=0.02)
+    assert among_many.interval and alone.interval and among_many.interval[0] < alone.interval[0] <= among_many.ratio
 
 
 def test_the_last_of_several_before_counts() -> None:

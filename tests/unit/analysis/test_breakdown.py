@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import breakdown, operations, stalls
+from analysis import breakdown, calls, operations, stalls
 from analysis.breakdown import Breakdown
 from analysis.judging import Capture, Options, load
 from analysis.reports import roofline_chart
@@ -106,7 +106,7 @@ def test_tensors(capture: Capture) -> None:
     [("blk.12.ffn_up.weight", "ffn_up"), ("token_embd.weight", "token_embd"), ("blk.x.y", "blk.x.y"), ("", "")],
 )
 def test_names_of_tensors(tensor: str, name: str) -> None:
-    assert operations.tensor_name(tensor) == name
+    assert calls.tensor_name(tensor) == name
 
 
 def test_bytes_that_the_model_asks_for(capture: Capture) -> None:

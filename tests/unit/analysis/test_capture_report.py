@@ -67,7 +67,7 @@ def test_every_ratio_is_on_the_page(counted: Capture) -> None:
 
 
 def test_steps_as_a_table(counted: Capture) -> None:
-    rows = capture_report.steps_table(counted).shown()
+    rows = capture_report.steps_table(counted, capture_report.steps_of(counted)).shown()
     assert len(rows) == 21
     assert rows[0] == ["prefill", "0", "512", "0.000000 s", "900.000 ms", "20.0 %", "10.0 %", "compute-bound"]
     assert rows[1][:5] == ["decode", "512", "1", "0.900000 s", "19.600 ms"]

@@ -260,3 +260,21 @@ def test_pmus_of_clusters_are_no_cores(tmp_path: Path) -> None:
     assert phase.counts["L3D_CACHE_REFILL"].value == 100
     assert "no cores, so not judged: arm_dsu_0, arm_cmn_0" in phase.notes
     assert [p.pmu for p in cut(parsed(tmp_path, dsu))] == ["arm_dsu_0", "arm_cmn_0"]  # nothing else was counted
+
+
+def test_more_pmus_than_any_machine_has(tmp_path: Path) -> None:
+    rows = [f"5,,armv8_pmu{at}/cycles/,1000,100.00,,\n" for at in range(65)]
+    assert len(cut(parsed(tmp_path, "".join(rows[:64])))) == 64
+    with pytest.raises(AnalysisError, match="counts of 65 PMUs, more than the 64 that any machine has"):
+        cut(parsed(tmp_path, "".join(rows)))
+
+
+def test_more_groups_to_judge_apart_than_there_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.cutting.MOST_APART", 3)
+    rows = [f"CPU{at},5,,cycles,1000,100.00,,\n" for at in range(4)]
+    assert (
+        len(cut(parsed(tmp_path, "".join(rows[:3])), by_scope=True)) == 3
+        and len(cut(parsed(tmp_path, "".join(rows)))) == 1
+    )
+    with pytest.raises(AnalysisError, match="4 control groups or scopes to judge apart, more than 3"):
+        cut(parsed(tmp_path, "".join(rows)), by_scope=True)

@@ -9,10 +9,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from analysis_commands import PNG, Run
 
-from analysis import memory
+from analysis import memory, memory_sums
 from analysis.address_map import HEAD, AddressMap, Range, read_map
 from analysis.errors import AnalysisError
 from analysis.memory_samples import L1, L2, L3, MEMORY, Access, read
@@ -167,6 +168,23 @@ def test_maps_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "map.csv").write_text(text)
     with pytest.raises(AnalysisError, match=message):
         read_map(tmp_path / "map.csv")
+
+
+def test_maps_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.address_map.MOST_RANGES", 2)
+    ranges = [f"0x{at}0,0x{at}1,weights,t{at}\n" for at in range(1, 4)]
+    for n in (2, 3):
+        (tmp_path / "map.csv").write_text("".join([f"{HEAD}\n", *ranges[:n]]))
+        if n == 2:
+            assert len(read_map(tmp_path / "map.csv").ranges) == 2
+    with pytest.raises(AnalysisError, match="line 4: more than 2 ranges"):
+        read_map(tmp_path / "map.csv")
+
+
+def test_percentiles_are_numpys() -> None:
+    values = sorted(int(each) for each in np.random.default_rng(3).integers(1, 900, 37))
+    for n in (1, 2, 19, 37):
+        assert memory_sums._percentile(values[:n], 0.95) == pytest.approx(float(np.percentile(values[:n], 95)))
 
 
 def test_what_is_wrong_is_one_line(script: Path, command: Run, tmp_path: Path) -> None:

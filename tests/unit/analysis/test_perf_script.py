@@ -92,6 +92,14 @@ def test_events_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         samples(tmp_path, LINE + other + third)
 
 
+def test_functions_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.perf_script.MOST_FUNCTIONS", 2)
+    names = [f"one 1 [0] {at}.0: 5 cycles: ffff f{at}+0x1 (x)\n" for at in range(3)]
+    assert len(samples(tmp_path, "".join(names[:2] * 2))) == 4
+    with pytest.raises(AnalysisError, match="samples of more than 2 functions"):
+        samples(tmp_path, "".join(names))
+
+
 def test_no_samples(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="no samples of perf script in it"):
         samples(tmp_path, "# captured on: today\n")

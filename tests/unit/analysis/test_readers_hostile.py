@@ -284,6 +284,17 @@ def test_functions_without_their_names(tmp_path: Path) -> None:
         read(path)
 
 
+def test_more_tensors_than_any_capture_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.readers.q4engine_capture.MOST_TENSORS", 2)
+    head = (
+        "# q4engine capture\n# format_version: 1\ncall,n_past,n_eval,op,tensor,start_ns,duration_ns\n0,0,4,,,0,1000\n"
+    )
+    rows = [f"0,0,4,gemv,t{at},{at},1\n" for at in range(2)]
+    assert len(read(written(tmp_path, head + rows[0])).calls.parts) == 1  # type: ignore[union-attr]
+    with pytest.raises(AnalysisError, match="3 tensors, more than the 2"):
+        read(written(tmp_path, head + "".join(rows)))
+
+
 def test_more_kinds_of_operations_than_any_capture_has(tmp_path: Path) -> None:
     head, row = CAPTURE.format(value=1).rsplit("\n", 2)[:2]
     rows = "".join(row.replace(",4,,0,", f",4,kind{i},0,") + "\n" for i in range(150))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from swept import synthetic_plan, write_results
 
-from analysis import sweep_results
+from analysis import sweep_file, sweep_results
 from analysis.errors import AnalysisError
 from analysis.reports import sweep_report, text
 from analysis.sweep_file import MOST_BLOCKS
@@ -116,3 +116,14 @@ def test_more_setups_and_blocks_than_fit(tmp_path: Path) -> None:
     base.close()
     with pytest.raises(AnalysisError, match=f"has 149 setups in {MOST_BLOCKS} blocks, expected at most"):
         sweep_results.read(path)
+
+
+def test_tables_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_results(tmp_path / "a.sqlite", synthetic_plan({"threads": [1, 2, 3]}, blocks=2), lambda *_: [0.1])
+    for table, n in (("combinations", 3), ("runs", 6)):
+        monkeypatch.setitem(sweep_file._MOST_OF, table, n)
+        sweep_results.read(path)
+        monkeypatch.setitem(sweep_file._MOST_OF, table, n - 1)
+        with pytest.raises(AnalysisError, match=f"has more than {n - 1} {table}"):
+            sweep_results.read(path)
+        monkeypatch.setitem(sweep_file._MOST_OF, table, n)

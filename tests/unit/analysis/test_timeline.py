@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import synthetic_captures as captures
 from analysis_commands import PNG, Run, spawn
 
@@ -44,3 +45,13 @@ def test_a_capture_without_steps(tmp_path: Path, command: Run) -> None:
     assert (status, err) == (0, "")
     assert "no steps: the capture has no calls and no markers" in out
     assert "no steps in this capture" in (tmp_path / "page.html").read_text()
+
+
+def test_of_very_many_steps_some_are_shown(
+    capture: Path, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline_report, "_MOST_STEPS", 8)
+    _, out, _ = command(timeline.main, capture)
+    lines = out.splitlines()
+    steps = lines[lines.index("One step in 3, of 22") + 2 :]
+    assert len(steps) == 8 and [row.split()[1] for row in steps[:2]] != ["0", "0"]
