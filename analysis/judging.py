@@ -232,7 +232,10 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         scanned = _model_bytes(options.model)
         weights, kv, windows = float(scanned.weights), float(scanned.kv), ()
     peak = _number(header, "read_peak_gbps")
-    n_cpus = sum(scope.startswith("cpu:") and " " not in scope for scope in table.scopes)
+    if phase.scope == "":
+        n_cpus = sum(scope.startswith("cpu:") and " " not in scope for scope in table.scopes)
+    else:
+        n_cpus = int(phase.scope.startswith("cpu:"))
     return Context(
         core=_core_of(phase, table, options, notes),
         slots=options.slots or _slots(header, phase.pmu),
@@ -246,7 +249,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         whole_machine=phase.scope == "" and len(cutting.pmus_of_cores(table)) <= 1,
         mixed_cores=len(cutting.pmus_of_cores(table)) > 1,
         system_wide=table.meta.get("target") == "system wide",
-        n_cpus=n_cpus if phase.scope == "" else int(phase.scope.startswith("cpu:")),
+        n_cpus=n_cpus,
     )
 
 

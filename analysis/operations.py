@@ -14,7 +14,7 @@ from analysis.metrics import LINE_BYTES
 from analysis.table import Table
 
 REFILL_EVENTS = ("L3D_CACHE_REFILL", "LL_CACHE_MISS_RD", "L2D_CACHE_REFILL")
-MOST_TENSORS = 200
+MOST_TENSORS = 64
 """Of all layers together, those that take most time; a model has some twenty."""
 OTHERS = "others"
 

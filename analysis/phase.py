@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -116,6 +117,8 @@ def added(counts: Sequence[Count]) -> Count:
 
 class Columns(Protocol):
     """Counts of many steps in columns, as `analysis.step_columns` has them."""
+
+    def have_any(self, events: AbstractSet[str]) -> bool: ...
 
     def groups_at(self, at: int) -> GroupedCounts: ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -78,6 +79,10 @@ class Columns:
 
     def __init__(self, groups: Mapping[str, Mapping[str, Column]]) -> None:
         self.groups = groups
+
+    def have_any(self, events: AbstractSet[str]) -> bool:
+        """Whether one of the events stands in some group."""
+        return any(not events.isdisjoint(columns) for columns in self.groups.values())
 
     def groups_at(self, at: int) -> GroupedCounts:
         """The counts of one step."""

@@ -37,7 +37,7 @@ _JSON = re.compile(
     rf'\{{(?:"interval" : (?P<time>{_WHOLE}\.\d{{9}}), )?'
     rf'(?:"(cpu|core|thread)" : "([^"\\]{{0,200}})", )?(?:"(?:aggregate-number|counters)" : {_WHOLE}, )?'
     r'"counter-value" : "(?P<count>\d{1,18}(?:\.\d{1,9})?)", (?:"unit" : "([^"\\]{0,40})", )?'
-    r'"event" : "([^"\\]{1,200})", (?:"cgroup" : "([^"\\]{0,200})", )?'
+    r'"event" : "([^"\\]{1,200})", (?:"cgroup" : "((?:[^"\\]|\\[^\n]){0,200})", )?'
     rf'(?:"variance" : (?P<error>{_WHOLE}\.\d\d), )?(?:"event-runtime" : {_WHOLE}, )?'
     rf'"pcnt-running" : (?P<share>{_WHOLE}\.\d\d)'
     r'(?:, "metric-value" : "(?P<metric>\d{1,15}(?:\.\d{1,9})?)", "metric-unit" : "([^"\\]{0,100})")?\}',

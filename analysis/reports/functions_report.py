@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -49,7 +50,12 @@ def of_shares(path: Path, found: Sequence[Share], notes: Sequence[str], top: int
 
 
 def _name(share: Share) -> str:
-    return printable(share.symbol, _LONGEST)
+    return _shown(share.symbol)
+
+
+@lru_cache(1 << 18)
+def _shown(symbol: str) -> str:
+    return printable(symbol, _LONGEST)
 
 
 def _samples(rows: Sequence[Share]) -> str:

@@ -69,8 +69,14 @@ class Evidence:
     waits: Waits | None = None
 
 
+_TELLING = frozenset(("freq_hz", "task-clock", "cpu-migrations"))
+"""Counts without any of which nothing is known of a step's frequency and migrations."""
+
+
 def facts(step: Step) -> StepFacts:
     """Frequency and migrations from the step's own counts, as perf and our captures give them."""
+    if step.columns is not None and not step.columns.have_any(_TELLING):
+        return StepFacts(math.nan, 0.0)
     cycles, frequency = step.counts.get("CPU_CYCLES"), step.counts.get("freq_hz")
     moves = step.counts.get("cpu-migrations")
     value = math.nan

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis import breakdown, calls, operations, stalls
 from analysis.breakdown import Breakdown
+from analysis.calls import Calls
 from analysis.judging import Capture, Options, load
 from analysis.reports import roofline_chart
 
@@ -240,3 +242,18 @@ def test_slots_of_each_pmu(tmp_path: Path) -> None:
     path.write_text(re.sub(r"^(\d.*)$", r"\1,10,20", text, flags=re.MULTILINE))
     assert {one.phase.pmu: one.context.slots for one in load(path).phases} == {"armv8_big": 6, "armv8_little": 2}
     assert load(path, Options(slots=9)).phases[0].context.slots == 9
+
+
+def test_the_smallest_of_many_tensors_are_one(capture: Capture) -> None:
+    """Names that no two rows share: each would take its own look at all rows."""
+    calls = capture.table.calls
+    assert calls is not None
+    names = [f"t{n}" if name else "" for n, name in enumerate(calls.rows["tensor"])]
+    table = replace(capture.table, calls=Calls(calls.rows.assign(tensor=names)))
+    every = operations.tensors_of_calls(table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "MOST_TENSORS", 3)
+        some = operations.tensors_of_calls(table)
+    assert len(every) > 4 and len(some) == 4 and operations.OTHERS in [part.name for part in some]
+    assert sum(part.seconds for part in some) == pytest.approx(sum(part.seconds for part in every))
+    assert {part.name for part in every[:3]} <= {part.name for part in some}
