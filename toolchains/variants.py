@@ -68,6 +68,11 @@ def family(recipe: Recipe) -> str:
     return {"gcc": "gnu"}.get(name, name)
 
 
+def cpu_of(recipe: Recipe) -> str:
+    """As the compiler spells it: zig neoverse_n1, the others neoverse-n1."""
+    return recipe.cpu.replace("-", "_") if family(recipe) == "zig" else recipe.cpu
+
+
 def folder_of(recipe: Recipe) -> Path:
     """Named by what it holds; what names cannot hold is told apart by a hash."""
     text = str(recipe)
@@ -149,7 +154,7 @@ def _try_flags(recipe: Recipe, compiler: Compiler) -> None:
     flags = [recipe.level, *recipe.flags, *(["-flto"] if recipe.lto else [])]
     if recipe.cpu:
         on_arm = recipe.target == ARM or NATIVE_ARM
-        flags.append(f"{'-mcpu' if on_arm or family(recipe) == 'zig' else '-march'}={recipe.cpu}")
+        flags.append(f"{'-mcpu' if on_arm or family(recipe) == 'zig' else '-march'}={cpu_of(recipe)}")
     command = [*compiler.command, *flags, "-Werror", "-x", "c", "-c", os.devnull, "-o", os.devnull]
     done = subprocess.run(
         command, env={**os.environ, **compiler.environment}, capture_output=True, text=True, errors="replace"
@@ -164,7 +169,7 @@ def settings_of(recipe: Recipe) -> dict[str, object]:
     settings: dict[str, object] = {
         "cmake.define.Q4_OPTIMISE": recipe.level,
         "cmake.define.Q4_LTO": "ON" if recipe.lto else "OFF",
-        "cmake.define.Q4_CPU": recipe.cpu,
+        "cmake.define.Q4_CPU": cpu_of(recipe),
         "cmake.define.Q4_FLAGS": ";".join(recipe.flags),
     }
     if recipe.target == HOST:

@@ -177,6 +177,11 @@ def test_compilers_that_are_not_here(recipe: Recipe, reason: str) -> None:
     assert reason in matrix_command.row_of(recipe, []).skipped
 
 
+def test_a_cpu_is_spelled_as_the_compiler_does() -> None:
+    spelled = {name: variants.settings_of(Recipe(".", name, cpu="neoverse-n1")) for name in ("gcc", "clang-19", "zig")}
+    assert [found["cmake.define.Q4_CPU"] for found in spelled.values()] == ["neoverse-n1", "neoverse-n1", "neoverse_n1"]
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
 def test_a_cpu_or_flag_that_a_compiler_does_not_know() -> None:
     for recipe in (Recipe(".", cpu="no-such-cpu"), Recipe(".", flags=("-fno-such-flag",))):
