@@ -38,8 +38,11 @@ Tell = Callable[[str], Awaitable[None]]
 
 
 def serve() -> None:
-    """Until the client closes the connection."""
-    anyio.run(_serve)
+    """Until the client closes the connection, or is gone: then a tool that works ends with it."""
+    try:
+        anyio.run(_serve)
+    except* BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be said goes there
 
 
 async def _serve() -> None:

@@ -6,9 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from cli_runs import Cli
@@ -154,8 +156,9 @@ def test_errors_are_one_line(said: dict[str, Any], asked: str, message: str) -> 
     assert len(text.text.splitlines()) == 1 and "Traceback" not in text.text and len(text.text) <= 500
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_it(number: signal.Signals) -> None:
+@contextmanager
+def greeted() -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes], IO[bytes]]]:
+    """A server that was said hello to, and its three pipes."""
     pytest.importorskip("mcp", reason="the SDK of the Model Context Protocol is not installed (the mcp extra)")
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
@@ -165,8 +168,22 @@ def test_signals_end_it(number: signal.Signals) -> None:
         server.stdin.write(json.dumps(request).encode() + b"\n")
         server.stdin.flush()
         assert b'"serverInfo"' in server.stdout.readline()
+        yield server, server.stdin, server.stdout, server.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it(number: signal.Signals) -> None:
+    with greeted() as (server, _, _, said):
         server.send_signal(number)
-        assert server.wait(120) == 128 + number and server.stderr.read() == b""
+        assert server.wait(120) == 128 + number and said.read() == b""
+
+
+def test_a_client_that_is_gone_ends_it() -> None:
+    with greeted() as (server, to_it, from_it, said):
+        from_it.close()
+        to_it.write(json.dumps({"jsonrpc": "2.0", "id": 2, "method": "ping"}).encode() + b"\n")
+        to_it.close()
+        assert server.wait(120) == 0 and said.read() == b""
 
 
 def test_long_work_gives_progress_and_ends_with_its_call(tmp_path: Path) -> None:
