@@ -16,6 +16,7 @@ from analysis.reports import summary
 from analysis.reports.charts import Axis, Kind, Plot, Series
 from analysis.reports.model import EMULATED, Cell, Column, Fact, Report, Section, Table, fixed
 
+_LEAST, _MOST = 1e-30, 1e30
 _NO_PEAK = "no roof: the read peak was not measured. q4engine run --capture measures it; --read-peak GB/s states one"
 _MOST_OPERATIONS = 8
 _MODEL_BYTES = "weights"
@@ -109,7 +110,7 @@ def table(found: Sequence[Point], peak: float | None) -> Table:
 
 def of_points(capture: Capture, found: Sequence[Point], compute_peak: float | None = None) -> Plot:
     """The points over work a byte, log-log, under the measured roofs."""
-    shown = [point for point in found if math.isfinite(point.rate) and math.isfinite(point.intensity)]
+    shown = [point for point in found if _is_drawn(point.rate) and _is_drawn(point.intensity)]
     units = sorted({point.unit for point in shown}) or ["instructions"]
     unit = " or ".join(units)
     peak, title = _peak(capture), f"Roofline{' (EMULATED)' if capture.is_emulated else ''}"
@@ -122,6 +123,11 @@ def of_points(capture: Capture, found: Sequence[Point], compute_peak: float | No
     x, y = _axes(shown, peak, roof, x, y)
     series = (*_roofs(peak, roof, x, y), *_phases(capture, shown))
     return Plot(title, x, y, series, remark="" if peak else _NO_PEAK)
+
+
+def _is_drawn(value: float) -> bool:
+    """Whether it has a place over a logarithmic axis: no machine has others."""
+    return _LEAST <= value <= _MOST
 
 
 def _peak(capture: Capture) -> float | None:

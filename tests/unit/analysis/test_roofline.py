@@ -69,3 +69,11 @@ def test_without_points_it_says_why(counted: Capture, tmp_path: Path) -> None:
     capture = load(path)
     plot = roofline_chart.of_points(capture, roofline_chart.points(capture))
     assert plot.empty.startswith("no phase has both work and bytes from memory counted; no roof: ")
+
+
+def test_what_has_no_place_over_an_axis_is_not_drawn(per_op: Path) -> None:
+    capture = load(per_op / "synthetic-t2-p64.csv")
+    far = [roofline_chart.Point("a", "", 1.0, 1.0, work, "operations", 64.0, "") for work in (5e-324, 1e300)]
+    assert roofline_chart.of_points(capture, far).empty
+    near = roofline_chart.points(capture)
+    assert roofline_chart.of_points(capture, [*near, *far]) == roofline_chart.of_points(capture, near)

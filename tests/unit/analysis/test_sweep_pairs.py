@@ -123,3 +123,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read(tmp_path / "a")
     with pytest.raises(AnalysisError, match="nowhere: no such file"):
         read(tmp_path / "nowhere")
+
+
+def test_of_many_engines_the_first_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    setups = [setup(str(n), engine=f"e{n}", prompt=8) for n in range(300)]
+    times = Times("decode", setups, np.ones((300, 6)), [[1.0]] * 300, [1] * 300)
+    every = list(pairs(times, only_neighbours=True))
+    monkeypatch.setattr("analysis.sweep_pairs._MOST_KINDS", 3)
+    some = list(pairs(times, only_neighbours=True))
+    assert len(every) >= len(some) > 0
