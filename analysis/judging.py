@@ -155,11 +155,16 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     return capture
 
 
-def load_runs(path: str | Path, options: Options | None = None) -> list[Capture]:
-    """The same for every run in the file, in its order (`perf stat --append`)."""
+def load_runs(path: str | Path, options: Options | None = None, why_one: str = "") -> list[Capture]:
+    """The same for every run in the file, in its order (`perf stat --append`).
+
+    why_one: why no file may hold several, said before any is judged; '' where they are welcome.
+    """
     options = options or Options()
     path = Path(path)
     table = read(path, options.format, options.lenient)
+    if table.runs and why_one:
+        raise AnalysisError(f"holds {1 + len(table.runs)} runs; {why_one}", path=path)
     captures = [_load(path, one, options) for one in (table, *table.runs)]
     for number, capture in enumerate(captures if len(captures) > 1 else [], 1):
         capture.notes.insert(0, _told(capture, number, len(captures)))

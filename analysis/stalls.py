@@ -32,9 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         raise AnalysisError("--plot and --html draw one capture at a time")
     refuse_conflicts(given, paths)
     options = options_of(given)
-    captures = [capture for path in paths for capture in load_runs(path, options)]
-    if len(captures) > 1 and (given.plot or given.html):
-        raise AnalysisError(f"holds {len(captures)} runs; --plot and --html draw one", path=paths[0])
+    why_one = "--plot and --html draw one" if given.plot or given.html else ""
+    captures = [capture for path in paths for capture in load_runs(path, options, why_one)]
     if given.plot or given.html:
         write_report(capture_report.of_capture(captures[0]), given)
     if given.json:
