@@ -76,9 +76,14 @@ struct q4_model {
 // Fills kernels, sizes and positions of weights (name, type, rows and k are set) and allocates the arena in their
 // order.
 bool q4_model_place_weights(struct q4_model *model, char *error);
+// From how many tokens on a call has the threads of many: it multiplies longer than it reads, whatever kernels it
+// takes.
+static inline size_t q4_batch_tokens(const struct q4_model *model) {
+    return q4_min_size(model->few_tokens, Q4_FEW_TOKENS) + 1;
+}
 // How many threads walk a call.
 static inline int q4_model_threads(const struct q4_model *model, size_t n_tokens) {
-    return n_tokens <= model->few_tokens ? model->few_threads : model->many_threads;
+    return n_tokens < q4_batch_tokens(model) ? model->few_threads : model->many_threads;
 }
 
 // Panels of one matrix of a weight that is placed.

@@ -186,7 +186,7 @@ class Engine:
 
     def threads_for(self, n_tokens: int) -> int:
         """How many threads walk a call of so many tokens."""
-        few = self._native is None or n_tokens <= self._native.few_tokens()
+        few = self._native is None or n_tokens < self._native.batch_tokens()
         return self.n_threads if few else self.n_threads_batch
 
     def close(self) -> None:

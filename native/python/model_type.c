@@ -75,6 +75,13 @@ static PyObject *model_few_tokens(PyObject *object, PyObject *unused) {
     return PyLong_FromSize_t(((ModelObject *)object)->model.few_tokens);
 }
 
+PyDoc_STRVAR(batch_tokens_doc, "batch_tokens() -> int\n\nTokens from which a call has the threads of prompts.");
+
+static PyObject *model_batch_tokens(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(q4_batch_tokens(&((ModelObject *)object)->model));
+}
+
 PyDoc_STRVAR(kv_bytes_doc, "kv_bytes_per_position() -> int\n\n"
                            "Bytes of keys and values of one position in all layers, as sessions keep them.");
 
@@ -86,6 +93,7 @@ static PyObject *model_kv_bytes(PyObject *object, PyObject *unused) {
 static PyMethodDef model_methods[] = {
     {"kv_bytes_per_position", model_kv_bytes, METH_NOARGS, kv_bytes_doc},
     {"few_tokens", model_few_tokens, METH_NOARGS, few_tokens_doc},
+    {"batch_tokens", model_batch_tokens, METH_NOARGS, batch_tokens_doc},
     {"kernels", model_kernels, METH_NOARGS, kernels_doc},
     {"variant", model_variant, METH_NOARGS, variant_doc},
     {NULL, NULL, 0, NULL},

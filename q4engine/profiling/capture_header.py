@@ -49,7 +49,7 @@ def _prompt_threads(engine: Engine) -> dict[str, object]:
     """Where calls of many tokens have other threads: how many, and from how many tokens on."""
     if engine.native is None or engine.n_threads_batch == engine.n_threads:
         return {}
-    return {"n_threads_batch": engine.n_threads_batch, "batch_tokens": engine.native.few_tokens() + 1}
+    return {"n_threads_batch": engine.n_threads_batch, "batch_tokens": engine.native.batch_tokens()}
 
 
 def model_name(engine: Engine) -> str:

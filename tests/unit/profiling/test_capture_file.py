@@ -95,9 +95,10 @@ def test_operations_say_what_ran(model: Path, tmp_path: Path) -> None:
     for choice in session.engine.kernels:
         assert shapes[choice.tensor] == f"{choice.rows}x{choice.columns}"
     names = {row["op"] for row in rows if row["op"]}
-    assert names == {
-        "begin", "embedding", "rms_norm", "quantize_activations", "gemm", "gemv", "rope", "kv_store", "attention",
-        "swiglu", "end",
+    many = {"gemm"} if 12 > session.engine.native.few_tokens() else set()
+    assert names == many | {
+        "begin", "embedding", "rms_norm", "quantize_activations", "gemv", "rope", "kv_store", "attention", "swiglu",
+        "end",
     }  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def test_a_call_has_the_phase_that_its_caller_gave(model: Path, tmp_path: Path) 
 def test_all_logits_makes_every_product_of_a_prompt_a_gemm(model: Path, tmp_path: Path) -> None:
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     with observe(session, Observation(capture=tmp_path / "c.csv", per_op=True, events="none")):
-        session.decode(list(range(9)), all_logits=True)
+        session.decode(list(range(session.engine.native.few_tokens() + 1)), all_logits=True)
     _, rows = read_capture(tmp_path / "c.csv")
     assert "gemv" not in {row["op"] for row in rows}
 

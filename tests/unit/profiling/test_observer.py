@@ -89,8 +89,10 @@ def test_a_channel_for_every_kind_of_operation(model: Path, endpoints: Endpoints
         daemon.wait(lambda: daemon.closed_connections >= 1)
         (stream,) = daemon.streams
     channels = {m.channel: m.text for m in stream.messages if m.kind == "channel"}
-    assert set(channels.values()) == {
-        "embedding", "rms_norm", "quantize_activations", "gemm", "gemv", "rope", "kv_store", "attention", "swiglu",
+    engine = Engine.load(model, n_threads=1)
+    many = {"gemm"} if 12 > engine.native.few_tokens() else set()
+    assert set(channels.values()) == many | {
+        "embedding", "rms_norm", "quantize_activations", "gemv", "rope", "kv_store", "attention", "swiglu",
     }  # fmt: skip
     strings = [m for m in stream.messages if m.kind == "string"]
     starts, ends = strings[0::2], strings[1::2]
@@ -99,7 +101,7 @@ def test_a_channel_for_every_kind_of_operation(model: Path, endpoints: Endpoints
         start.channel == end.channel and start.time <= end.time  # type: ignore[operator]
         for start, end in zip(starts, ends, strict=True)
     )
-    n_ops = len(Engine.load(model, n_threads=1).graph.ops)
+    n_ops = len(engine.graph.ops)
     assert len(starts) == n_ops * len(TEXTS)
     times = [m.time for m in stream.messages if m.kind in ("marker", "string", "value")]
     assert times == sorted(times)  # type: ignore[type-var]
