@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from analysis.errors import printable
 from analysis.phase import OK
 from analysis.readers import json_counts
-from analysis.readers.json_kinds import keys_of
 from analysis.readers.perf_builder import MOST_NAMES, PerfBuilder
 from analysis.readers.perf_rows import LONGEST_ROW, STATUS_TOKENS, Malformed, PerfRow
 from analysis.readers.source import Source
 from analysis.readers.surroundings import bare, is_decoration
-from analysis.readers.written_counts import count_of, counter_of, event_of, is_count
+from analysis.readers.written_counts import are_counters, count_of, counter_of, event_of, is_count
 from analysis.table import NAN, Table, summarise
 
 FORMAT = "event-counts"
-MOST_LINES, FEWEST = 400, 2
+MOST_LINES = 400
 MARKS = ("|", "\t", ";", ",", "=", ":", "  ")
 _AROUND = " \t*`\"'•"
 _BULLET = re.compile(r"\s{0,12}[-+*•] (?=\S)")
@@ -52,9 +51,7 @@ def is_json(head: Sequence[str]) -> bool:
     """Whether the first lines are JSON that names at least two counters of the processor, each with a count."""
     if not json_counts.may_be(head):
         return False
-    text = "\n".join(line[:LONGEST_ROW] for line in head[:MOST_LINES])
-    seen = keys_of(text)
-    return seen is not None and json_counts.holds_counts(seen.all_keys, text)
+    return json_counts.holds_counts("\n".join(line[:LONGEST_ROW] for line in head[:MOST_LINES]))
 
 
 def is_table(head: Sequence[str]) -> bool:
@@ -102,10 +99,11 @@ def _cells(line: str, mark: str) -> list[str]:
 
 def _mark_of(lines: Sequence[str]) -> str:
     """What separates the cells: of the marks that part names of counters from counts the one in most lines."""
-    best, most = "", FEWEST - 1
+    best, most = "", 0
     for mark in MARKS:
         names: set[str] = set()
-        n_wide, above = 0, 0
+        n_wide = 0
+        above: set[str] = set()
         for line in lines:
             text = _plain(line)
             cells = _cells(text, mark) if mark in text or mark == "  " else []
@@ -113,11 +111,12 @@ def _mark_of(lines: Sequence[str]) -> str:
             n_counts = sum(is_count(cell) for cell in cells)
             if len(events) == 1 and n_counts:
                 names.add(events[0])
-            elif above >= FEWEST and n_counts >= above:
-                n_wide = above
-            above = len(set(events)) if not n_counts else 0
-        if max(len(names), n_wide) > most:
-            best, most = mark, max(len(names), n_wide)
+            elif are_counters(above) and n_counts >= len(above):
+                n_wide = len(above)
+            above = set() if n_counts else set(events)
+        n_names = max(len(names) if are_counters(names) else 0, n_wide)
+        if n_names > most:
+            best, most = mark, n_names
     return best
 
 

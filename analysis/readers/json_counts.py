@@ -8,20 +8,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from analysis.errors import printable
+from analysis.events import canonical, event_code
 from analysis.phase import OK
 from analysis.readers.json_records import unique
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_rows import Malformed, PerfRow, count
 from analysis.readers.source import Source
-from analysis.readers.written_counts import count_of, counter_of, event_of
+from analysis.readers.written_counts import are_counters, count_of, counter_of, event_of
 from analysis.table import NAN
 
 LONGEST = 1 << 24
 """Characters of a file."""
-FEWEST = 2
 NAME_KEYS, COUNT_KEYS = ("event", "name", "counter", "metric"), ("count", "value", "counts", "total")
 
 _NAMED = re.compile(r'"(?:event|name|counter|metric)"\s{0,8}:\s{0,8}"([^"\\]{1,100})"')
+_COUNT = re.compile(r'"(?:count|value|counts|total)"\s{0,8}:\s{0,8}"?\d')
+_PAIR = re.compile(
+    r'"([^"\\]{1,100})"\s{0,8}:\s{0,8}(?:\{\s{0,80}"(?:count|value|counts|total)"\s{0,8}:\s{0,8})?'
+    r'"?(\d[\d,._]{0,40})(?:[eE]\+?\d{1,3}|\s?[kKMGBT])?"?\s{0,80}(?:[,}\]]|$)'
+)
 Counts = list[tuple[str, Any]]
 
 
@@ -30,12 +35,16 @@ def may_be(head: Sequence[str]) -> bool:
     return next((line for line in head if line.strip()), "").lstrip("\ufeff \t").startswith(("{", "["))
 
 
-def holds_counts(keys: set[str], text: str) -> bool:
-    """Whether JSON with these keys has counts of at least two counters: by their names as keys, or beside a count."""
-    names = keys
-    if keys & {*NAME_KEYS} and keys & {*COUNT_KEYS}:
-        names = keys | {match[1] for match in _NAMED.finditer(text)}
-    return len({counter_of(name) for name in names} - {""}) >= FEWEST
+def holds_counts(text: str) -> bool:
+    """Whether the beginning of a JSON text has counts of at least two counters: by their names as keys, or beside them.
+
+    What has an event's own number is a list of codes.
+    """
+    found = {event: digits for name, digits in _PAIR.findall(text) if (event := counter_of(name))}
+    if _COUNT.search(text):
+        found |= {event: "" for name in _NAMED.findall(text) if (event := counter_of(name))}
+    are_codes = all(digits == str(event_code(canonical(event).name)) for event, digits in found.items())
+    return are_counters(found) and not are_codes
 
 
 def read(source: Source, builder: PerfBuilder) -> None:

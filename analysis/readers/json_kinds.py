@@ -100,7 +100,7 @@ def of_head(head: Sequence[str]) -> tuple[str, str] | None:
     for keys, what, advice in _KINDS:
         if keys <= seen.all_keys:
             return what, advice
-    if holds_counts(seen.all_keys, text):
+    if holds_counts(text):
         return None
     if seen.keys and seen.is_flat and not seen.is_list:
         return None  # records of `--metric-only` have no keys but the metrics' names

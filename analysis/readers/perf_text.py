@@ -215,18 +215,20 @@ class _Reader:
         regions = self._regions()
         at = 0
         for row, block in self.source.blocks():
-            raw = block.split(b"\n")[:-1]
-            n, next_row = len(raw), row
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))
+            are_filled = np.diff(ends, prepend=-1) > 1
+            n, next_row = len(ends), row
             while at < len(regions) and regions[at][0] < row + n:
                 first, last = max(regions[at][0], row), min(regions[at][1], row + n - 1)
-                self.source.skipped += sum(map(bool, raw[next_row - row : first - row]))
-                part = bare_block(b"\n".join(raw[first - row : last - row + 1]) + b"\n")
+                self.source.skipped += int(are_filled[next_row - row : first - row].sum())
+                begin = int(ends[first - row - 1]) + 1 if first > row else 0
+                part = bare_block(block[begin : int(ends[last - row]) + 1])
                 yield from self.runs.besides(self.lines.of_block(self.source, first, part, exact=False), self)
                 next_row = last + 1
                 if regions[at][1] >= row + n:
                     break
                 at += 1
-            self.source.skipped += sum(map(bool, raw[next_row - row :]))
+            self.source.skipped += int(are_filled[next_row - row :].sum())
 
     def _joined(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         """The lines with those in one that a mail broke (quoted-printable: `=` at the end)."""

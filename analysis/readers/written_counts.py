@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 from analysis.events import canonical, is_known_event, is_software
@@ -13,6 +14,8 @@ _NAME = re.compile(r"[A-Za-z][\w./:, -]{0,80}")
 _ROUNDED = re.compile(r"(\d{1,15}(?:[.,]\d{1,9})?)\s?([kKMGBT])|(\d{1,15}(?:\.\d{1,18})?[eE]\+?\d{1,2})")
 _UNDERSCORES = re.compile(r"\d{1,3}(?:_\d{3}){1,6}")
 _SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+FEWEST = 2
+_RAW = re.compile(r"r[0-9a-f]{1,16}")
 _WORD = re.compile(r"r[a-f]+")
 """A raw code that may be a word: `red`."""
 
@@ -32,6 +35,11 @@ def counter_of(text: str) -> str:
     """The same of the processor's own events alone, by names that no word of prose has."""
     event = event_of(text)
     return "" if not event or _WORD.fullmatch(event) or is_software(canonical(event).name) else event
+
+
+def are_counters(events: Collection[str]) -> bool:
+    """Whether they are two or more counters, one of them by a name: `r0` and `r1` alone may be anything."""
+    return len(events) >= FEWEST and not all(map(_RAW.fullmatch, events))
 
 
 def count_of(text: str) -> float:

@@ -43,7 +43,7 @@ def test_each_object_is_a_run(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ('{"cycles": 1000, "instructions": 2000', "not JSON"),
-        ('{"cycles": 1000, "instructions": -1}', "instructions: the count should be a number, found '-1'"),
+        ('{"cycles": 1000, "r24": 5, "instructions": -1}', "instructions: the count should be a number, found '-1'"),
         ('{"cycles": 1000, "instructions": 1e300}', "instructions"),
         ('{"cycles": 1000, "instructions": NaN}', "NaN is no number"),
         ('{"cycles": 1000, "instructions": 1, "cycles": 5}', "stands twice"),
@@ -58,6 +58,22 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, reason: str) -> None:
 
 def test_one_name_is_no_sign(tmp_path: Path) -> None:
     assert may_be(["", '  {"cycles": 1}']) and not may_be(["cycles: 1"])
-    assert not holds_counts({"cycles", "name"}, "") and holds_counts({"cycles", "instructions"}, "")
+    assert not holds_counts('{"cycles": 1, "name": 2}') and holds_counts('{"cycles": 1, "instructions": "2"}')
     with pytest.raises(AnalysisError, match="another tool"):
         read(written(tmp_path, '{"cycles": 5, "wheels": {"left": 1}}'))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"CPU_CYCLES": 17, "STALL_BACKEND": 36}',
+        '{"CPU_CYCLES": "0x11", "STALL_BACKEND": "0x24"}',
+        '{"events": ["CPU_CYCLES", "STALL_BACKEND"]}',
+        '[{"name": "cycles", "about": "of the core"}, {"name": "instructions", "about": "that retired"}]',
+        '{"r10": 5, "r11": 7}',
+    ],
+)
+def test_lists_of_events_are_no_counts(tmp_path: Path, text: str) -> None:
+    assert not holds_counts(text)
+    with pytest.raises(AnalysisError):
+        read(written(tmp_path, text))
