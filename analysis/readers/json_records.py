@@ -27,25 +27,31 @@ _BETWEEN = re.compile(r"[\s,\]]{0,64}")
 _OPENERS, _BLANK = ("{", "["), ("", "[", "]", "],")
 
 
-def documents(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, bool]]:
-    """(row, text, False) of each object that is a line; (row of the first, text, True) where a tool has spread it."""
-    kept: list[str] = []
-    first, depth, size = 0, 0, 0
-    for row, line in lines:
-        text = line.strip()
-        if not kept and not (text.endswith(_OPENERS) and text.startswith(("{", "[{", "[ {"))):
-            if text not in _BLANK:
-                yield row, line, False
-            continue
-        first = first if kept else row
-        kept.append(text)
-        depth += text.count("{") - text.count("}")
-        size += len(text)
-        if depth <= 0 or size > LONGEST:
+class Documents:
+    """The objects of a file's lines. is_open: whether the line that was read last stands within an object."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    def of(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, bool]]:
+        """(row, text, False) of each that is a line; (row of the first, text, True) where a tool has spread it."""
+        kept: list[str] = []
+        first, depth, size = 0, 0, 0
+        for row, line in lines:
+            text = line.strip()
+            if not kept and not (text.endswith(_OPENERS) and text.startswith(("{", "[{", "[ {"))):
+                if text not in _BLANK:
+                    yield row, line, False
+                continue
+            first, self.is_open = first if kept else row, True
+            kept.append(text)
+            depth += text.count("{") - text.count("}")
+            size += len(text)
+            if depth <= 0 or size > LONGEST:
+                yield first, " ".join(kept), True
+                kept, depth, size, self.is_open = [], 0, 0, False
+        if kept:
             yield first, " ".join(kept), True
-            kept, depth, size = [], 0, 0
-    if kept:
-        yield first, " ".join(kept), True
 
 
 def records(text: str) -> list[Pairs]:

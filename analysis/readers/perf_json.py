@@ -7,7 +7,9 @@ with a key a metric, or with the names on a line of their own.
 
 from __future__ import annotations
 
-from analysis.readers.json_records import Pairs, documents, unique
+from collections.abc import Iterator
+
+from analysis.readers.json_records import Documents, Pairs, unique
 from analysis.readers.perf_builder import PerfBuilder
 from analysis.readers.perf_json_row import parse, text_of
 from analysis.readers.perf_json_shapes import State, add_known, found_in, is_of_others, new_shapes
@@ -16,6 +18,7 @@ from analysis.readers.perf_metric_lines import MetricLines
 from analysis.readers.perf_rows import Malformed, PerfRow, is_transcript, number
 from analysis.readers.shape_blocks import Lines
 from analysis.readers.source import Source
+from analysis.readers.usual_runs import Run, Runs
 from analysis.table import NAN, Table
 
 FORMAT = "perf-json"
@@ -26,10 +29,11 @@ def read(source: Source) -> Table:
     builder = PerfBuilder(source, FORMAT)
     state = State()
     lines = Lines(new_shapes())
+    taker = _Taker(state, Runs(lines, builder))
     values = MetricLines(builder)
     if source.head[0].strip() in ("{", "["):
         source.least = 8  # a record stands on several lines
-    for row, line, is_spread in documents(lines.of_source(source)):
+    for row, line, is_spread in taker.documents.of(taker.lines(source)):
         if state.names and values.take(line):
             continue
         values.flush()
@@ -59,6 +63,28 @@ def read(source: Source) -> Table:
     if state.derived:
         table.notes.append(f"{state.derived} record(s) that hold only a derived metric are not read")
     return table
+
+
+class _Taker:
+    """Usual records go to the table as runs (`usual_runs`), save below a line of names and within another object."""
+
+    def __init__(self, state: State, runs: Runs) -> None:
+        self.documents = Documents()
+        self._state, self._runs = state, runs
+
+    def lines(self, source: Source) -> Iterator[tuple[int, str]]:
+        """The lines besides those of runs."""
+        for row, block in source.blocks():
+            yield from self._runs.besides(self._runs.lines.of_block(source, row, block), self)
+
+    def may_take(self) -> bool:
+        """Whether usual records are read here as they stand."""
+        return not (self._state.names or self.documents.is_open)
+
+    def take(self, run: Run) -> None:
+        """Adds the run. Ratios below it belong to none of its groups."""
+        self._runs.add(run)
+        self._state.running, self._state.group = NAN, ""
 
 
 def _line(found: list[Pairs], row: int, state: State) -> list[PerfRow]:
