@@ -16,6 +16,7 @@ _UNDERSCORES = re.compile(r"\d{1,3}(?:_\d{3}){1,6}")
 _SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 FEWEST = 2
 _RAW = re.compile(r"r[0-9a-f]{1,16}")
+_PHRASES = re.compile(r"^((?:front|back)end)[ _-]stalled[ _-]cycles$")
 _WORD = re.compile(r"r[a-f]+")
 """A raw code that may be a word: `red`."""
 
@@ -27,6 +28,7 @@ def event_of(text: str) -> str:
     if not _NAME.fullmatch(name):
         return ""
     lower = name.lower()
+    lower = _PHRASES.sub(r"stalled-cycles-\1", lower)
     spelled = (name, lower, lower.replace(" ", "-"), lower.replace(" ", "_"))
     return next((one for one in spelled if " " not in one and is_known_event(one)), "")
 
@@ -43,7 +45,8 @@ def are_counters(events: Collection[str]) -> bool:
 
 
 def count_of(text: str) -> float:
-    """A whole number with thousands, or a rounded one. Raises Malformed."""
+    """A whole number with thousands, or a rounded one; a share in brackets may stand behind. Raises Malformed."""
+    text = text.partition(" (")[0]
     if rounded := _ROUNDED.fullmatch(text):
         if rounded[3]:
             return count(rounded[3])
