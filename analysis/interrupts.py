@@ -6,6 +6,7 @@ Nothing but the standard library, so that the engine and `analysis` share it.
 from __future__ import annotations
 
 import signal
+import sys
 from types import FrameType
 
 # What weak dictionaries and sets do with a key that is gone.
@@ -23,7 +24,10 @@ def importing(frame: FrameType | None) -> bool:
 
 
 def dropping(frame: FrameType | None) -> bool:
-    """Whether an object is being cleared away: Python prints and drops an exception that comes then."""
+    """Whether an object is being cleared away, or a generator closed, as one that nobody holds any more is: Python
+    prints and drops an exception that comes then."""
+    if isinstance(sys.exc_info()[1], GeneratorExit):
+        return True
     while frame is not None:
         code = frame.f_code
         if code.co_name == "__del__" or (code.co_name in _REMOVING and code.co_filename.endswith(_OF_WEAK_REFERENCES)):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -51,11 +52,25 @@ class Dying:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_where_it_would_be_dropped_it_comes_a_moment_later() -> None:
+class Left:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def lines() -> Iterator[int]:
+    with Left():
+        yield 1
+
+
+@pytest.mark.parametrize("die", [Dying, lambda: next(lines())], ids=["__del__", "a generator"])
+def test_where_it_would_be_dropped_it_comes_a_moment_later(die: Callable[[], object]) -> None:
     before = signal.signal(signal.SIGINT, interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
-            Dying()  # which would be an error of pytest's where it were dropped
+            die()  # which would be an error of pytest's where it were dropped
             time.sleep(60)
     finally:
         signal.signal(signal.SIGINT, before)
