@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,15 @@ class Comparison:
 
     def of(self, phase: str, kind: str) -> list[Change]:
         """The changes of this kind in a phase."""
-        return [change for change in self.changes if (change.phase, change.kind) == (phase, kind)]
+        return self._by_kind.get((phase, kind), [])
+
+    @cached_property
+    def _by_kind(self) -> dict[tuple[str, str], list[Change]]:
+        """Reports ask when there are all, and often: there may be thousands of phases."""
+        found: dict[tuple[str, str], list[Change]] = {}
+        for change in self.changes:
+            found.setdefault((change.phase, change.kind), []).append(change)
+        return found
 
     def explained(self, phase: str) -> float:
         """Share of the difference in time a token that named operations and waiting make; NaN where there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -23,6 +24,7 @@ from analysis.table import Table
 from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
 from analysis.verdicts.averaged import disagreement
 
+_MOST_WINDOWS = 256  # kinds of layers
 _X86 = ("x86_64", "x86-64", "x86", "amd64", "i386", "i686")
 # What a capture may cost before its times are doubted.
 _COSTLY_PERCENT = 2.0
@@ -205,6 +207,12 @@ def titles(found: Sequence[Phase]) -> list[str]:
         parts += [printable(phase.pmu)] if len(pmus) > 1 and phase.pmu else []
         parts += [printable(phase.scope)] if len(scopes) > 1 and phase.scope else []
         names.append(" ".join(parts))
+    if len(set(names)) < len(names):  # long labels that are cut alike, as of a chart's marks only one may have
+        seen = Counter[str]()
+        twice = {name for name, n in Counter(names).items() if n > 1}
+        for at, name in enumerate(names):
+            seen[name] += 1
+            names[at] = f"{name} ({seen[name]})" if name in twice else name
     return names
 
 
@@ -273,7 +281,7 @@ def _slots(header: dict[str, Any], pmu: str) -> int | None:
 
 def _windows(header: dict[str, Any], kv_bytes: float) -> tuple[tuple[int, float], ...]:
     """Windows and bytes from the header, `512:15360,…`; none where they are no part of the layers' bytes."""
-    parts = [_WINDOW.fullmatch(part.strip()) for part in str(header.get("kv_windows", "")).split(",")]
+    parts = [_WINDOW.fullmatch(part.strip()) for part in str(header.get("kv_windows", "")).split(",", _MOST_WINDOWS)]
     found = tuple((int(match[1]), float(match[2])) for match in parts if match is not None)
     return found if all(window for window, _ in found) and sum(each for _, each in found) <= kv_bytes else ()
 

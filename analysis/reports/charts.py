@@ -296,6 +296,10 @@ def tick_label(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10000 else f"{value:.6g}"
 
 
+MOST_LABELS = 100
+"""Names beside the points of a plot: of more nothing can be read, and each is moved past all others."""
+
+
 def fewer(n: int, most: int) -> int:
     """How many neighbours become one so that `n` are at most `most`."""
     return max(1, -(-n // most))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import palette
 from analysis.reports import figure as draw
 from analysis.reports.charts import (
+    MOST_LABELS,
     Axis,
     Bands,
     Bar,
@@ -267,7 +268,7 @@ def _labels(axes: Axes, chart: Plot) -> None:
     taken = [(up(y) * height - 3, across(x) * width - 5, across(x) * width + 5) for x, y in dots]
     for series in chart.series:
         for point, words in zip(series.points, series.labels, strict=False):
-            if not words:
+            if not words or len(taken) >= len(dots) + MOST_LABELS:
                 continue
             x, y, room = across(point[0]) * width, up(point[1]) * height, 5.2 * min(len(words), 34)
             left = 8.0 if x + 8 + room <= width else -8.0 - room

@@ -209,9 +209,11 @@ def _roofs(peak: float | None, roof: float | None, x: Axis, y: Axis) -> list[Ser
 def _phases(capture: Capture, shown: Sequence[Point]) -> list[Series]:
     """A mark a phase and smaller ones for its operations; shape and hue are the phase's."""
     found = []
+    of_phases: dict[str, list[Point]] = {}
+    for point in shown:
+        of_phases.setdefault(point.phase, []).append(point)
     for number, phase in enumerate(capture.judged()):
-        mine = [point for point in shown if point.phase == phase.title]
-        if mine:
+        if mine := of_phases.get(phase.title):
             sizes = [1.9 if not point.operation else 0.8 + 0.8 * _known(point.share) for point in mine]
             found.append(
                 Series(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from analysis.errors import printable
 from analysis.reports.charts import (
+    MOST_LABELS,
     Axis,
     Bands,
     Bar,
@@ -309,7 +310,7 @@ def _labels(all_series: Sequence[Series], at: Place, box: Sequence[float]) -> It
     taken = [(y + 4, x - 5, x + 5) for x, y in dots]  # (base line, begin, end) of what lies there
     for series in all_series:
         for point, words in zip(series.points, series.labels, strict=False):
-            if not words:
+            if not words or len(taken) >= len(dots) + MOST_LABELS:
                 continue
             x, y = at(point)
             words = shortened(words, 34)

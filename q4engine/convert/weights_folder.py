@@ -102,7 +102,7 @@ def _read_file(path: Path) -> list[StoredTensor]:
                 tensors.append(StoredTensor(name, path, _TYPES[kind], shape, offset))
                 offset += math.prod(shape) * _TYPES[kind].row_bytes(1)
     except SafetensorError as error:
-        raise Q4Error(f"{path}: is no whole safetensors file: {' '.join(str(error).split())}") from None
+        raise Q4Error(f"{path}: is no whole safetensors file: {shown(' '.join(str(error).split()), 300)}") from None
     except OSError as error:
         raise Q4Error(f"{path}: cannot be read: {error.strerror or error}") from None
     return tensors

@@ -86,9 +86,13 @@ class ByteLevelBPE:
     def _dropped(self) -> dict[int, None]:
         return {ord(_LETTERS[byte]): None for byte in _RARE_BYTES if _LETTERS[byte] not in self._vocabulary.ids}
 
+    def letters(self, text: str) -> str:
+        """The text in the vocabulary's letters, without bytes that may be dropped, which give no token."""
+        return _in_letters(text).translate(self._dropped)
+
     def fewest(self, word: str) -> int:
-        """Tokens that a word has at least: bytes that may be dropped give none."""
-        return self._fewest(_in_letters(word).translate(self._dropped))
+        """Tokens that a word has at least."""
+        return self._fewest(self.letters(word))
 
     def encode_word(self, word: str) -> list[int]:
         """The ids of one word."""

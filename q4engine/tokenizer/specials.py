@@ -23,6 +23,11 @@ class SpecialTokens:
         first_letters = "".join(map(re.escape, self._lengths))
         self._starts = re.compile(f"[{first_letters}]") if first_letters else None
 
+    @property
+    def texts(self) -> Iterable[str]:
+        """Of the tokens."""
+        return self._ids
+
     def split(self, text: str) -> Iterator[str | int]:
         """The text as pieces in order: str between special tokens (never empty), int for a special token."""
         done = 0

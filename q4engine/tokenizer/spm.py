@@ -68,6 +68,10 @@ class SentencePieceBPE:
             return iter((text,))
         return (match.group() for match in self._word.finditer(text) if match.group())
 
+    def letters(self, text: str) -> str:
+        """The text in the vocabulary's letters."""
+        return text.replace(" ", SPACE)
+
     @cached_property
     def fewest(self) -> Callable[[str], int]:
         """Tokens that a word has at least."""

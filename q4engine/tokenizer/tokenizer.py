@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from q4engine.errors import Q4Error, TooManyTokensError, shown
 from q4engine.gguf import GGUFFile
 from q4engine.tokenizer.bpe import ByteLevelBPE
+from q4engine.tokenizer.merging import fewest_of
 from q4engine.tokenizer.pretokenizers import PRE_TOKENIZERS
 from q4engine.tokenizer.specials import SpecialTokens
 from q4engine.tokenizer.spm import SentencePieceBPE
@@ -16,6 +18,7 @@ from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_err
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN)
+_LONG = 1 << 16  # characters, from which on it pays to ask for a bound first
 _C_SPACE = " \t\n\v\f\r"
 _KEEP_SPACE = ("<unk>", "<s>", "<|endoftext|>")
 
@@ -92,6 +95,8 @@ class Tokenizer:
         if not isinstance(text, str):
             raise TypeError(f"expected a text, got {type(text).__name__}")
         text = _without_surrogates(text)
+        if most is not None and len(text) > _LONG and (at_least := self._fewest(text)) > most:
+            raise TooManyTokensError(at_least, most)
         ids: list[int] = []
         if self.add_bos if add_bos is None else add_bos:
             ids.append(self._required(self.vocabulary.bos_id, "bos_token_id"))
@@ -114,6 +119,16 @@ class Tokenizer:
         if self.add_eos and add_bos is not False:
             ids.append(self._required(self.vocabulary.eos_id, "eos_token_id"))
         return ids
+
+    def _fewest(self, text: str) -> int:
+        """Tokens that a text has at least, special ones among them, told without looking for those."""
+        text = self._model.letters("".join(text.split()) if self._stripping else text)
+        return self._fewest_letters(text)
+
+    @cached_property
+    def _fewest_letters(self) -> Callable[[str], int]:
+        tokens, spelled = self.vocabulary.tokens, set(self._special.texts)
+        return fewest_of(self._model.letters(token) if token in spelled else token for token in tokens)
 
     def starts_with_control_token(self, text: str) -> bool:
         """Whether a control token is spelled out at the start, as in a prompt that is in chat format already."""

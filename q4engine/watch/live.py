@@ -36,8 +36,7 @@ class NewCalls:
 
     def _entries(self, name: str, file: int) -> Iterator[tuple[int, bytes]]:
         """What the blocks of logs have got; an entry is counted in when it is whole."""
-        size = os.fstat(file).st_size
-        for at, block_bytes in records.blocks(os.pread(file, 64, 0), size):
+        for at, block_bytes in records.blocks(file, os.pread(file, 64, 0)):
             used, is_log, slot = records.block(os.pread(file, records.BLOCK_HEAD_BYTES, at))
             before = self._read.get((name, at), 0)
             used = min(used, block_bytes - records.BLOCK_HEAD_BYTES)

@@ -5,7 +5,9 @@ A process may have ended at any moment, so whatever is cut off or does not fit i
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ _NUMBER = struct.Struct("<Q")
 
 _MOST_NS = 1 << 62  # of a clock
 _LEAST_BLOCK = 1 << 12
+MOST_SLOTS = 256  # Q4_WATCH_SLOTS
 
 BLOCK_HEAD_BYTES = _BLOCK.size
 MAGIC, VERSION = b"q4watch\0", 3
@@ -139,10 +142,12 @@ def read(path: Path) -> Process | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        if len(file.read(_HEAD.size)) < _HEAD.size:
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
             return None
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    magic, version, head_bytes, block_bytes, operation_bytes, number, error, cost, words = _HEAD.unpack_from(data)
+        places = list(blocks(file.fileno(), head))
+    magic, version, _, block_bytes, operation_bytes, number, error, cost, words = _HEAD.unpack_from(data)
     if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes < _LEAST_BLOCK:
         return None
     process = Process(number, error, cost / 1000, [], [], 0, {})
@@ -150,8 +155,10 @@ def read(path: Path) -> Process | None:
     parts: dict[int, list[np.ndarray]] = {}
     counts: dict[int, list[np.ndarray]] = {}
     count = np.dtype([("operation", "<u8"), ("words", "<u8", (2, min(words, _MOST_COUNT_WORDS)))])
-    for at in range(head_bytes, len(data) - _BLOCK.size + 1, block_bytes):
+    for at, _ in places:
         used, kind, slot, _ = _BLOCK.unpack_from(data, at)
+        if slot >= MOST_SLOTS:
+            continue
         content = data[at + _BLOCK.size : at + min(_BLOCK.size + used, block_bytes)]
         if kind == _Kind.LOG:
             logs.setdefault(slot, []).append(content)
@@ -181,11 +188,27 @@ def process_of(path: Path) -> int | None:
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def blocks(head: bytes, size: int) -> Iterator[tuple[int, int]]:
-    """Where each block of a file of that size begins, and its length; none of a file whose head is not ours."""
-    if _is_ours(head):
-        _, _, head_bytes, block_bytes, *_ = _HEAD.unpack_from(head)
-        yield from ((at, block_bytes) for at in range(head_bytes, size - _BLOCK.size + 1, block_bytes))
+def blocks(file: int, head: bytes) -> Iterator[tuple[int, int]]:
+    """Where each block of a file begins that has something in it, and its length; none where the head is not ours."""
+    if not _is_ours(head):
+        return
+    _, _, at, block_bytes, *_ = _HEAD.unpack_from(head)
+    size = os.fstat(file).st_size
+    while at + _BLOCK.size <= size:
+        filled = _sought(file, at, os.SEEK_DATA, size)
+        at += max(0, filled - at) // block_bytes * block_bytes  # a program may leave a hole of any size
+        end = _sought(file, filled, os.SEEK_HOLE, size)
+        while at < end and at + _BLOCK.size <= size:
+            yield at, block_bytes
+            at += block_bytes
+
+
+def _sought(file: int, at: int, what: int, size: int) -> int:
+    """Where the file goes on with data or with a hole; its size where there is neither."""
+    try:
+        return os.lseek(file, at, what)
+    except OSError as error:  # a file system that knows no holes has data everywhere
+        return at if what == os.SEEK_DATA and error.errno != errno.ENXIO else size
 
 
 def _is_ours(head: bytes) -> bool:

@@ -73,6 +73,8 @@ def test_heads_that_lie(tmp_path: Path, name: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(LIES[name])
     assert refusal(tmp_path).startswith(f"{path}: is no whole safetensors file: ")
+    path.write_bytes(head(one(dtype="\x1b[2J" * 50_000)))
+    assert len(said := refusal(tmp_path)) < 1000 + len(str(path)) and said.isprintable()
 
 
 def test_types_that_are_none_of_ours(tmp_path: Path) -> None:

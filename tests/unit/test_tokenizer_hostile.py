@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gguf_bytes import F32, I32, STRING, U32, array, pair
-from vocab_files import BYTE, BYTE_TOKENS, KEY, NORMAL, bpe_file, open_pairs, spm_file, vocab_pairs
+from vocab_files import BYTE, BYTE_TOKENS, CONTROL, KEY, NORMAL, bpe_file, open_pairs, spm_file, vocab_pairs
 
 from q4engine.errors import Q4Error, TooManyTokensError
 from q4engine.tokenizer import Tokenizer
@@ -207,6 +207,24 @@ def test_a_prompt_far_too_long_is_refused_before_it_costs_anything(tmp_path: Pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_what_might_begin_special_tokens_is_refused_by_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten megabytes of ``<`` took five seconds; special tokens themselves, with blanks too, are none too many."""
+    special = {"<|a b|>": CONTROL, "<\uff5cc\uff5c>": CONTROL}
+    for tokenizer in (
+        Tokenizer.from_gguf(bpe_file(tmp_path, ["a b"], special)),
+        Tokenizer.from_gguf(
+            open_pairs(tmp_path, vocab_pairs("llama", [*SPM_TOKENS, *special], [*SPM_TYPES, 3, 3], scores=[0.0] * 6))
+        ),
+    ):
+        text = "".join(special) * 8000
+        assert len(tokenizer.encode(text, add_bos=False, most=16_000)) == 16_000
+        with monkeypatch.context() as patch, pytest.raises(TooManyTokensError):
+            patch.setattr("q4engine.tokenizer.specials.SpecialTokens.split", None)
+            tokenizer.encode("<" * 200_000, add_bos=False, most=4096)
 
 
 def test_many_tokens_and_a_long_word_need_little(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, 
 
 from q4engine.watch.live import NewCalls
 from q4engine.watch.nodes import UNKNOWN, parse
-from q4engine.watch.records import CallKind, Process, read
+from q4engine.watch.records import MOST_SLOTS, CallKind, Process, read
 from q4engine.watch.spans import walk
 
 
@@ -40,6 +40,27 @@ def test_two_threads_of_a_call(tmp_path: Path) -> None:
         ("begin", 1000, 1200), ("gemv", 1200, 1500), ("barrier", 1500, 1510), ("gemv", 1510, 1510),
         ("barrier", 1510, 1890), ("end", 1890, 2000),
     ]  # fmt: skip
+
+
+def test_holes_cost_nothing(tmp_path: Path) -> None:
+    """A program may leave a file of any size with little in it."""
+    path = tmp_path / "1-0.q4watch"
+    path.write_bytes(head() + block(2, 0, call(1, 1000) + end(1, 2000)))
+    os.truncate(path, 1 << 40)
+    with path.open("r+b") as file:
+        file.seek((1 << 30) + 64)
+        file.write(block(2, 0, call(2, 3000) + end(2, 4000)))
+    found = read(path)
+    assert found is not None and [one.start_ns for one in found.calls] == [1000, 3000]
+    assert [one.start_ns for one in NewCalls(tmp_path).take()] == [1000, 3000]
+
+
+def test_slots_that_the_library_has_not(tmp_path: Path) -> None:
+    log = call(1, 1000) + end(1, 2000)
+    found = process(tmp_path, block(2, MOST_SLOTS - 1, log), block(2, MOST_SLOTS, log), block(1, MOST_SLOTS, bytes(32)))
+    assert len(found.calls) == 1 and not found.operations
+    source = Path(__file__).parents[2] / "native" / "watch" / "slots.h"
+    assert f"#define Q4_WATCH_SLOTS {MOST_SLOTS}\n" in source.read_text()
 
 
 def test_counts_of_operations(tmp_path: Path) -> None:

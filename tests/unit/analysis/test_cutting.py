@@ -10,6 +10,7 @@ from capture_tables import parsed, written
 
 from analysis.cutting import cut
 from analysis.errors import AnalysisError
+from analysis.judging import titles
 from analysis.phase import Marker, Phase
 from analysis.readers import read
 from analysis.table import Table
@@ -278,3 +279,8 @@ def test_more_groups_to_judge_apart_than_there_may_be(tmp_path: Path, monkeypatc
     )
     with pytest.raises(AnalysisError, match="4 control groups or scopes to judge apart, more than 3"):
         cut(parsed(tmp_path, "".join(rows)), by_scope=True)
+
+
+def test_titles_of_long_labels_are_told_apart() -> None:
+    found = titles([Phase(f"{'p' * 200}{at}", 0, 1, 0.0, 1.0) for at in range(3)])
+    assert len(set(found)) == 3 and titles([Phase("a", 0, 1, 0.0, 1.0), Phase("b", 0, 1, 0.0, 1.0)]) == ["a", "b"]
