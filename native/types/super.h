@@ -7,10 +7,10 @@
 
 #define Q4_MAX_SUBS (Q4_SUPER / 16)
 
-// A super-block taken apart. Types without minima have dmin = 0 and minima of 0.
+// A super-block taken apart. Types without minima have dmin = 0 and minima of 0. Aligned, or gcc 12 loads whole vectors
+// of q from an address on the stack that is not aligned to them.
 struct q4_super {
-    _Alignas(
-        64) int8_t q[Q4_SUPER]; // gcc 12 would load whole vectors of it from an address that is not aligned to them
+    _Alignas(64) int8_t q[Q4_SUPER];
     int8_t scale[Q4_MAX_SUBS], minimum[Q4_MAX_SUBS];
     float d, dmin;
 };

@@ -239,8 +239,8 @@ static void GEMM_NAME(gemm_rows)(const struct q4_task *t) {
     size_t parts = (blocks + SPLIT - 1) / SPLIT, most = (blocks + parts - 1) / parts;
     const uint8_t *acts = t->acts->packed + t->token0 / TILE_TOKENS * ACTS_FORM.bytes(t->k);
     DECODED *decoded = (DECODED *)t->scratch;
-    bool fetch =
-        (t->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS * 64 < layout->block_bytes; // more than the tiles ask for
+    size_t tiles = (t->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+    bool fetch = tiles * 64 < layout->block_bytes; // each tile asks for a line of every block: some are left
     for (size_t row = 0; row < t->n_rows; row += PANEL_ROWS) {
         size_t n_rows = q4_min_size(PANEL_ROWS, t->n_rows - row);
         const uint8_t *panel = t->weights + row / layout->rows * panel_bytes;
