@@ -10,7 +10,8 @@
 #include "../matmul/matmul.h"
 
 // Tokens that GEMV kernels take, four at a time. With AVX-512 they multiply as fast as GEMM kernels, which read weights
-// only while they decode them: 24 tokens took 0.8 of the GEMM's time, more were not tried. With AVX2 GEMM is as fast from 12 on.
+// only while they decode them: 24 tokens took 0.8 of the GEMM's time, more were not tried. With AVX2 GEMM is as fast
+// from 12 on.
 #define FEW_TOKENS_avx2 Q4_FEW_TOKENS
 #define FEW_TOKENS_avxvnni Q4_FEW_TOKENS
 #define FEW_TOKENS_avx512vnni (3 * Q4_FEW_TOKENS)
