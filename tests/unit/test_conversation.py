@@ -104,4 +104,13 @@ def test_a_prompt_beyond_the_context_is_counted_no_further(engine: Engine) -> No
     talk = conversation(engine, templated=False)
     n_ctx = talk.session.n_ctx
     with pytest.raises(ContextFullError, match=rf"{n_ctx + 1} or more were given, it holds {n_ctx} \(set by -c\)"):
-        talk.complete("0 1 " * 1_000_000)
+        talk.complete("0 1 " * 1_000)
+
+
+def test_a_prompt_far_beyond_the_context_is_bounded_by_its_letters(engine: Engine) -> None:
+    talk = conversation(engine, templated=False)
+    text = "0 1 " * 20_000
+    with pytest.raises(ContextFullError, match=r"\d+ or more were given") as refused:
+        talk.complete(text)
+    given = int(str(refused.value).split(" or more")[0].split()[-1])
+    assert talk.session.n_ctx + 1 < given <= len(engine.tokenizer.encode(text))
