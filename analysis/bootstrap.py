@@ -31,7 +31,7 @@ def rows_of(steps: Sequence[Step | Phase], events: Sequence[str]) -> np.ndarray:
     if events and (found := columns_of(steps)):
         values, known = found[0].together(found[1], events)
         seconds = np.array([step.duration_s for step in steps])
-        tokens = np.array([float(tokens_of(step)) for step in steps])
+        tokens = np.array([step.n_eval for step in steps if isinstance(step, Step)], dtype=np.float64)
         of_all = np.column_stack((values, seconds, tokens))
         usable: np.ndarray = of_all[known & (seconds > 0)]
         return usable

@@ -129,7 +129,7 @@ class Columns(Protocol):
     def screened(self, names: Mapping[str, str], why: Mapping[str, tuple[str, str]]) -> Columns: ...
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
     """One decode call: a batch of the prompt or one generated token.
 
@@ -140,6 +140,8 @@ class Step:
     the tokens belong to, each of which has positions of its own.
     columns, at: where the counts come from and at which place there; `counts` and `groups` are made of them when they
     are first asked for, and are not to be changed then.
+
+    Of many steps most are never asked for their counts: `timed` and `counted_in` make no room for them before.
     """
 
     n_past: int
@@ -155,23 +157,31 @@ class Step:
     columns: Columns | None = field(default=None, init=False, repr=False, compare=False)
     at: int = field(default=-1, init=False, repr=False, compare=False)
 
+    @staticmethod
+    def timed(n_past: int, n_eval: int, start_s: float, duration_s: float) -> Step:
+        """A step of which nothing was counted."""
+        step = object.__new__(Step)
+        step.n_past, step.n_eval, step.start_s, step.duration_s = n_past, n_eval, start_s, duration_s
+        step.call, step.forgotten, step.sequences, step.columns, step.at = None, 0, 1, None, -1
+        return step
+
     def counted_in(self, columns: Columns, at: int) -> Step:
-        """The same step with its counts from these columns."""
-        found = object.__new__(Step)
-        found.n_past, found.n_eval, found.call = self.n_past, self.n_eval, self.call
-        found.start_s, found.duration_s = self.start_s, self.duration_s
-        found.forgotten, found.sequences, found.parts = self.forgotten, self.sequences, self.parts
+        """The same step with its counts from these columns, which tell nothing of parts."""
+        found = Step.timed(self.n_past, self.n_eval, self.start_s, self.duration_s)
+        found.call, found.forgotten, found.sequences = self.call, self.forgotten, self.sequences
         found.columns, found.at = columns, at
         return found
 
     def __getattr__(self, name: str) -> Any:
-        """What is not there: `counts` and `groups` that nobody has asked for yet."""
-        columns = vars(self).get("columns")
-        if columns is None or name not in ("counts", "groups"):
+        """What is not there: `counts`, `groups` and `parts` that nobody has asked for yet."""
+        if name not in ("counts", "groups", "parts"):
             raise AttributeError(f"a step has no {name}")
-        self.groups = columns.groups_at(self.at)
-        self.counts = best_of_groups(self.groups)
-        return vars(self)[name]
+        if name == "parts" or self.columns is None:
+            setattr(self, name, {})
+        else:
+            self.groups = self.columns.groups_at(self.at)
+            self.counts = best_of_groups(self.groups)
+        return getattr(self, name)
 
     @property
     def n_kept(self) -> int:
@@ -221,7 +231,7 @@ class Phase:
     @property
     def n_kept(self) -> int:
         """Of `n_tokens`, those that were not forgotten: how far the text got."""
-        return self.n_tokens - sum(step.forgotten for step in self.steps)
+        return self.n_tokens - sum([step.forgotten for step in self.steps])
 
     def together(self, *events: str) -> dict[str, Count] | None:
         return counted_together(self.counts, self.groups, events, self.parts)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
@@ -67,10 +68,10 @@ def spans_of_calls(calls: Calls) -> list[Span]:
         labels = [str(p) or None for p in rows["phase"]]
     columns = (rows[c].to_list() for c in ("n_past", "n_eval", "start_s", "duration_s", "call"))
     sequences = rows["sequences"].fillna(1).clip(lower=1).to_list() if "sequences" in rows else [1] * len(rows)
-    steps = [
-        Step(int(p), int(e), s, d, call=int(c), sequences=int(n))
-        for p, e, s, d, c, n in zip(*columns, sequences, strict=True)
-    ]
+    steps = []
+    for n_past, n_eval, start_s, duration_s, call, n in zip(*columns, sequences, strict=True):
+        steps.append(step := Step.timed(int(n_past), int(n_eval), start_s, duration_s))
+        step.call, step.sequences = int(call), int(n)
     return _gathered(steps, labels, contiguous=False)
 
 
@@ -91,7 +92,7 @@ def spans_of_markers(markers: Sequence[Marker], start_s: float, end_s: float) ->
     for marker, following in zip(inside, [*inside[1:], None], strict=True):
         if marker.n_eval:
             end = following.time_s if following else end_s
-            steps.append(Step(marker.n_past, marker.n_eval, marker.time_s, end - marker.time_s))
+            steps.append(Step.timed(marker.n_past, marker.n_eval, marker.time_s, end - marker.time_s))
             labels.append(marker.label)
             is_ended.append(following is not None and _is_end_of(marker, following))
     spans = _gathered(steps, labels, contiguous=True)
@@ -128,7 +129,7 @@ def _gathered(steps: Sequence[Step], labels: Sequence[str | None], contiguous: b
     spans: list[Span] = []
     of_kind: dict[_Kind, Span] = {}
     before: _Kind | None = None
-    for step, kind in zip(steps, _kinds(steps, labels), strict=True):
+    for kind, begin, end in _kinds(steps, labels):
         if kind != before:
             known = None if kind.warmup else of_kind.get(kind)
             if known is None:
@@ -139,7 +140,7 @@ def _gathered(steps: Sequence[Step], labels: Sequence[str | None], contiguous: b
             else:
                 known.contiguous = False
         before = kind
-        of_kind[kind].steps.append(step)
+        of_kind[kind].steps += steps[begin:end]
     for span in spans:
         _tell_forgotten(span)
     return spans
@@ -154,8 +155,8 @@ def _tell_forgotten(span: Span) -> None:
         )
 
 
-def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
-    """Label and generation of each step.
+def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> Iterator[tuple[_Kind, int, int]]:
+    """Label and generation of the steps from one place up to another, in their order.
 
     A generation begins where positions do not continue, or where the kind of call with which it began comes back: a
     prompt after decoded tokens. Behind that kind positions may go back into the call before, some of whose tokens are
@@ -163,29 +164,44 @@ def _kinds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[_Kind]:
     last call was not long ago go on with it. Steps without a label are prefill where they begin a generation or
     evaluate several tokens.
     """
-    kinds: list[_Kind] = []
     here: _Generation | None = None
     turns = _Turns()
     n_generations = 0
-    for at, (step, given) in enumerate(zip(steps, labels, strict=True)):
+    for begin, end in pairwise(_bounds(steps, labels)):
+        given, at = labels[begin], begin
         if given is not None and given.lower() in WARMUP_LABELS:
-            kinds.append(_Kind(-1, str(given), True))
+            yield _Kind(-1, given, True), begin, end
             here, turns = None, _Turns()
             continue
-        if here is None or not _continues(step, here):
-            if here is not None:
-                turns.leave(here)
-            here = turns.back(step.n_past, at)
-        label = given or (PREFILL if here is None or step.n_eval > 1 else DECODE)
-        if here is None or label == here.opening != here.label:
-            here = _Generation(n_generations, given or PREFILL, label, step, at)
-            label = here.opening
-            n_generations += 1
-        elif step.n_past < here.last.end:
-            here.last.forgotten = here.last.end - step.n_past
-        here.label, here.last, here.at = label, step, at
-        kinds.append(_Kind(here.number, label, False))
-    return kinds
+        while at < end:
+            step, first = steps[at], at
+            if here is None or not _continues(step, here):
+                if here is not None:
+                    turns.leave(here)
+                here = turns.back(step.n_past, at)
+            label = given or (PREFILL if here is None or step.n_eval > 1 else DECODE)
+            if here is None or label == here.opening != here.label:
+                here = _Generation(n_generations, given or PREFILL, label, step, at)
+                label = here.opening
+                n_generations += 1
+            elif step.n_past < here.last.end:
+                here.last.forgotten = here.last.end - step.n_past
+            if given or label == (PREFILL if step.n_eval > 1 else DECODE):
+                at = end - 1  # the others go on with it
+            here.label, here.last, here.at = label, steps[at], at
+            at += 1
+            yield _Kind(here.number, label, False), first, at
+
+
+def _bounds(steps: Sequence[Step], labels: Sequence[str | None]) -> list[int]:
+    """Where a step does not go on with the one before it: other positions, another label or, without one, another
+    choice between one token and several. With the first place and the one behind the last.
+    """
+    ends = [step.n_past + step.n_eval if step.sequences == 1 else step.end for step in steps]
+    kinds = [label or ("" if step.n_eval > 1 else None) for label, step in zip(labels, steps, strict=True)]
+    following = zip(steps[1:], ends[:-1], kinds[1:], kinds[:-1], strict=True)
+    inner = [at for at, (step, end, kind, above) in enumerate(following, 1) if step.n_past != end or kind != above]
+    return [0, *inner, len(steps)] if steps else []
 
 
 @dataclass

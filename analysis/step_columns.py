@@ -40,14 +40,9 @@ class Column:
         """Whether each step has a count that is evidence."""
         return self.counted if self.status == OK else np.zeros(len(self.value), dtype=bool)
 
-    @cached_property
-    def _numbers(self) -> list[tuple[float, float, float]]:
-        """(value, running, measured) of each step."""
-        return list(zip(self.value.tolist(), self.running.tolist(), self.measured.tolist(), strict=True))
-
     def count(self, at: int, group: str) -> Count:
         """The count of one step."""
-        value, share, raw = self._numbers[at]
+        value, share, raw = self.value[at].item(), self.running[at].item(), self.measured[at].item()
         if math.isnan(value):
             return Count(value, share, group, NOT_COUNTED, 0, math.nan)
         if self.status != OK:

@@ -55,11 +55,11 @@ class Intervals:
 
     def split(self, begin: Array, end: Array) -> Tally:
         """Intervals that straddle a span's boundary are divided in proportion to time."""
-        edges = np.column_stack((self.start, self.end)).ravel()
+        edges = _in_turn(self.start, self.end)
         first, last = self._touching(begin, end)
         sums = []
         for total in self._sums:
-            at_edges = np.column_stack((total[:-1], total[1:])).ravel()
+            at_edges = _in_turn(total[:-1], total[1:])
             sums.append(np.interp(end, edges, at_edges) - np.interp(begin, edges, at_edges))
         return _tally(sums, np.maximum(last - first, 0))
 
@@ -78,6 +78,13 @@ class Intervals:
     def _touching(self, begin: Array, end: Array) -> tuple[Array, Array]:
         """Index range of the intervals that share some time with the span."""
         return np.searchsorted(self.end, begin, side="right"), np.searchsorted(self.start, end, side="left")
+
+
+def _in_turn(first: Array, second: Array) -> Array:
+    """An entry of one, an entry of the other. Of small arrays, and there are thousands, much faster than a stack's."""
+    both = np.empty(2 * len(first), dtype=np.float64)
+    both[0::2], both[1::2] = first, second
+    return both
 
 
 def _tally(sums: list[Array], samples: Array) -> Tally:

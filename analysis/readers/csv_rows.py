@@ -27,6 +27,7 @@ _LONGEST_CELL = 1 << 16
 """Beyond it the module csv may refuse a cell."""
 _LINES_AT_ONCE = 1 << 12
 _CLOCK_TIME = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):([0-5]?\d(?:\.\d+)?)")
+_CLOCK_TIMES = re.compile(f"^{_CLOCK_TIME.pattern}$", re.ASCII | re.MULTILINE)
 
 
 def fields_of(line: str, separator: str = ",") -> list[str]:
@@ -79,13 +80,23 @@ def rows_after(
 def _columns(lines: list[str]) -> list[tuple[str, ...]]:
     """The cells of lines that need no more than to be split; none where one does, or has more cells than another."""
     text = ",".join(["", *lines, ""])
-    if any(odd in text for odd in (" ,", ", ", '" ', ' "')) or not (text.isascii() and text.isprintable()):
+    if not (text.isascii() and text.isprintable()):
         return []
-    rows = _fields_of_all(lines, ",") if '"' in text else [line.split(",") for line in lines]
+    has_quotes = '"' in text
+    if not has_quotes and (" ," in text or ", " in text):
+        return []
+    rows = _fields_of_all(lines, ",") if has_quotes else [line.split(",") for line in lines]
     try:
-        return list(zip(*rows or [], strict=True))
+        columns = list(zip(*rows or [], strict=True))
     except ValueError:
         return []
+    return columns if not has_quotes or all(map(_are_bare, columns)) else []
+
+
+def _are_bare(cells: Sequence[str]) -> bool:
+    """Whether none has a blank at an end."""
+    text = "\n".join(["", *cells, ""])
+    return "\n " not in text and " \n" not in text
 
 
 def _separator(line: str, first_column: re.Pattern[str]) -> str:
@@ -154,6 +165,17 @@ def seconds(text: str, what: str) -> float:
     if not value >= 0:
         raise Malformed(f"{what} should be a time, found '{printable(text)}'")
     return value
+
+
+def many_seconds(cells: Sequence[str]) -> list[float] | None:
+    """What `seconds` says of each cell; None where they are not all plain seconds or all clock times."""
+    if ":" in cells[0]:
+        found = _CLOCK_TIMES.findall("\n".join(cells))
+        if len(found) != len(cells):
+            return None
+        return [int(h or 0) * 3600 + int(m) * 60 + float(s) for h, m, s in found]
+    numbers = plain_numbers(cells)
+    return numbers.tolist() if numbers is not None and (numbers >= 0).all() else None
 
 
 def numbers_of(block: bytes, n_columns: int) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.errors import printable
@@ -21,6 +21,8 @@ _PLAINEST = re.compile(
     r" {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}, {0,20}(\d{1,18}) {0,20}(?:,([\w \"]{0,40}))?", re.ASCII
 )
 _ANNOTATION = re.compile(r"\bpast (\d{1,12}), n_eval (\d{1,12})\b")
+_ANNOTATIONS = re.compile(r"^past (\d{1,12}), n_eval (\d{1,12})$", re.MULTILINE)
+"""Of many such texts, each a line, that say nothing else."""
 
 
 def read(source: Source) -> Table:
@@ -75,11 +77,10 @@ def _marker(fields: list[str], n_columns: int) -> Marker:
     return Marker(values[0] / 1e9, values[1], values[2], label or None)
 
 
-def markers_of_messages(messages: Iterable[tuple[float, str]]) -> list[Marker]:
-    """Markers among (time in seconds, text) of annotations, sorted by time: texts that hold `past N, n_eval M`."""
-    found = []
-    for time_s, text in messages:
-        match = _ANNOTATION.search(text)
-        if match:
-            found.append(Marker(time_s, int(match[1]), int(match[2])))
-    return sorted(found, key=lambda m: m.time_s)
+def markers_of_messages(times: Sequence[float], texts: Sequence[str]) -> list[Marker]:
+    """Markers among annotations, each with its time in seconds: texts that hold `past N, n_eval M`, in their order."""
+    plain = _ANNOTATIONS.findall("\n".join(texts))
+    if len(plain) == len(texts):
+        return [Marker._make((time_s, int(past), int(n), None)) for time_s, (past, n) in zip(times, plain, strict=True)]
+    matches = zip(times, map(_ANNOTATION.search, texts), strict=True)
+    return [Marker(time_s, int(match[1]), int(match[2])) for time_s, match in matches if match]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -104,13 +104,19 @@ class _Cells:
     """The rows' cells by column. Lines without quotes and blanks wait until there are many to be cut at once."""
 
     def __init__(self, n_columns: int) -> None:
-        self.columns: list[list[str]] = [[] for _ in range(n_columns)]
+        self._columns: list[list[str]] = [[] for _ in range(n_columns)]
         self._waiting: list[str] = []
+
+    @property
+    def columns(self) -> list[str]:
+        """Each column's cells, a line each: a tenth of what millions of strings take."""
+        self._flush()
+        return ["\n".join(pieces) for pieces in self._columns]
 
     def takes(self, line: str) -> bool:
         """Whether the line was taken: it is a plain row of as many cells as there are columns."""
         is_plain = line.isascii() and line.isprintable() and " " not in line and '"' not in line
-        if not is_plain or line.count(",") != len(self.columns) - 1:
+        if not is_plain or line.count(",") != len(self._columns) - 1:
             return False
         self._waiting.append(line)
         return True
@@ -119,26 +125,27 @@ class _Cells:
         """The same of many lines: all, or none where there is one to be looked at by itself."""
         text = ",".join(lines)
         is_plain = text.isascii() and text.isprintable() and " " not in text and '"' not in text
-        if not is_plain or {line.count(",") for line in lines} != {len(self.columns) - 1}:
+        if not is_plain or {line.count(",") for line in lines} != {len(self._columns) - 1}:
             return False
         self._waiting += lines
+        self._flush()
         return True
 
     def add(self, fields: list[str]) -> None:
-        self.flush()
-        for column, field in zip(self.columns, fields, strict=True):
+        self._flush()
+        for column, field in zip(self._columns, fields, strict=True):
             column.append(field)
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         if self._waiting:
             cells = ",".join(self._waiting).split(",")
-            for at, column in enumerate(self.columns):
-                column += cells[at :: len(self.columns)]
+            for at, column in enumerate(self._columns):
+                column.append("\n".join(cells[at :: len(self._columns)]))
             self._waiting = []
 
 
-def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[list[str]]]:
-    """Header, column names, row numbers and each column's cells, all still text."""
+def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[str]]:
+    """Header, column names, row numbers and each column's cells, all still text, a line each."""
     header: dict[str, Any] = {}
     lines = source.lines()
     columns = _head(source, lines, header)
@@ -164,7 +171,6 @@ def _split(source: Source) -> tuple[dict[str, Any], list[str], list[int], list[l
                     cells.add(fields)
     if not rows:
         raise source.error("no calls in it")
-    cells.flush()
     return header, columns, rows, cells.columns
 
 
@@ -225,20 +231,18 @@ def _groups(header: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return groups
 
 
-def _frame(
-    source: Source, columns: list[str], rows: list[int], cells: list[list[str]]
-) -> tuple[pd.DataFrame, np.ndarray]:
+def _frame(source: Source, columns: list[str], rows: list[int], cells: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
     """The rows with numbers as numbers (NaN for empty cells), and the line each stands on."""
     row_numbers = np.array(rows)
     data: dict[str, Any] = {}
     good = np.ones(len(rows), dtype=bool)
-    for column, values in zip(columns, cells, strict=True):
+    for column, text in zip(columns, cells, strict=True):
         is_number = column in NUMBERS or holds_numbers(column)
-        whole = _whole(values, column not in WHOLE) if is_number else None
+        whole = _whole(text, column not in WHOLE) if is_number else None
         if whole is not None:
             data[column] = whole
             continue
-        texts = pd.Series(values, dtype=object)
+        texts = pd.Series(text.split("\n"), dtype=object)
         if not is_number:
             data[column] = texts
             continue
@@ -267,17 +271,22 @@ def _frame(
     return frame, row_numbers[good]
 
 
-def _whole(texts: Sequence[str], may_be_empty: bool) -> np.ndarray | None:
+def _whole(text: str, may_be_empty: bool) -> np.ndarray | None:
     """A column of plain whole numbers, and of cells without one if it may have some; None for any other."""
-    digits = "".join(texts)
+    digits = text.replace("\n", "")
     if not digits and may_be_empty:
-        return np.full(len(texts), np.nan)
-    if not (digits.isascii() and digits.isdigit()) or max(map(len, texts)) > MOST_DIGITS:
+        return np.full(text.count("\n") + 1, np.nan)
+    if not (digits.isascii() and digits.isdigit()):
         return None
-    if "" not in texts:
-        return np.fromiter(map(int, texts), np.int64, len(texts))
-    numbers = map(float, [text or "nan" for text in texts])
-    return np.fromiter(numbers, float, len(texts)) if may_be_empty else None
+    ends = np.flatnonzero(np.frombuffer(f"\n{text}\n".encode(), dtype=np.uint8) == ord("\n"))
+    lengths = np.diff(ends) - 1
+    if lengths.max() > MOST_DIGITS:
+        return None
+    if lengths.all():
+        whole: np.ndarray = np.fromstring(text, np.int64, sep="\n")
+        return whole
+    cells = text.split("\n")
+    return np.fromiter((float(cell or "nan") for cell in cells), float, len(cells)) if may_be_empty else None
 
 
 def _canonical_columns(

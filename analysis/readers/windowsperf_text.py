@@ -7,6 +7,7 @@ the count scaled by that. The last two stand only in tables of events that took 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from analysis.errors import printable
 from analysis.phase import OK
@@ -25,7 +26,15 @@ _ROW = re.compile(
     rf"\s{{0,40}}({VALUE})\s{{1,20}}([A-Za-z][\w./:-]{{0,200}})\s{{1,200}}(?:fixed|0x[0-9a-fA-F]{{1,16}})"
     rf"(?:\s{{1,40}}[eg]\S{{0,200}})?(?:\s{{1,200}}(\d{{1,9}})/(\d{{1,9}})\s{{1,40}}({VALUE}))?\s*"
 )
+_COUNT = r"\d{1,3}(?:,\d{3}){1,5}|\d{1,18}"
+_USUAL = re.compile(
+    rf" {{0,40}}({_COUNT}) {{1,20}}([A-Za-z][\w./:-]{{0,200}}) {{1,200}}(?:fixed|0x[0-9a-f]{{1,16}})"
+    rf"(?: {{1,40}}[eg][\w,+-]{{0,40}})?(?: {{1,200}}(\d{{1,9}})/(\d{{1,9}}) {{1,40}}({_COUNT}))?",
+    re.ASCII,
+)
+"""Rows as the tool itself spells them: `_ROW` says the same of each."""
 _ELAPSED = re.compile(rf"\s{{0,40}}({VALUE}) seconds time elapsed")
+_AT_ONCE = 4096
 _CYCLES = "cycle"
 """The name of the counter that counts nothing else."""
 
@@ -34,7 +43,16 @@ def read(source: Source) -> Table:
     """Raises AnalysisError where a row of a core's table is wrong or there is none."""
     builder = PerfBuilder(source, FORMAT)
     scope, modifier, is_inside, is_other = "", "", False, False
+    rows: list[tuple[Any, ...]] = []  # usual ones, which are added many at once
     for number_of_line, line in source.lines(exact=False):
+        row = _usual(line, scope, modifier) if is_inside else None
+        if row:
+            rows.append(row)
+        if rows and (row is None or len(rows) >= _AT_ONCE):
+            builder.add_rows(rows)
+            rows = []
+        if row:
+            continue
         text = bare(line)
         try:
             if title := _TITLE.search(text):
@@ -53,7 +71,25 @@ def read(source: Source) -> Table:
                 source.skip(number_of_line)
         except Malformed as problem:
             source.reject(number_of_line, str(problem))
+    if rows:
+        builder.add_rows(rows)
     return builder.table()
+
+
+def _usual(line: str, scope: str, modifier: str) -> tuple[Any, ...] | None:
+    """The row as the table takes it (`TableBuilder.add_rows`); None for one that has to be read with care."""
+    match = _USUAL.fullmatch(line)
+    if not match:
+        return None
+    token, event, counted, turns, scaled = match.groups()
+    running = 1.0
+    if counted:
+        running = int(counted) / int(turns) if int(turns) else NAN
+        if running > 1:
+            return None
+    value = float((scaled or token).replace(",", ""))
+    name = ("cycles" if event == _CYCLES else event) + modifier
+    return (NAN, NAN, value, running, scope, "", "", OK, "", "", name)
 
 
 def _row(text: str, scope: str, modifier: str) -> PerfRow:

@@ -87,6 +87,13 @@ def facts(step: Step) -> StepFacts:
     return StepFacts(value, moves.value if moves and moves.status == OK and moves.value > 0 else 0.0)
 
 
+def _facts_of(phase: Phase, known: dict[int, StepFacts]) -> list[StepFacts]:
+    """The facts of each step. known: by call number, beside the counts."""
+    if not known and _TELLING.isdisjoint(phase.counts):
+        return [StepFacts()] * len(phase.steps)
+    return [known.get(-1 if step.call is None else step.call) or facts(step) for step in phase.steps]
+
+
 def gather(phase: Phase, context: Context, known: dict[int, StepFacts] | None = None) -> Evidence:
     """The evidence of a phase. `known` has facts by call number where the capture keeps them beside the counts."""
     limits = context.thresholds
@@ -94,13 +101,13 @@ def gather(phase: Phase, context: Context, known: dict[int, StepFacts] | None = 
     blurred = _too_few_bins(phase, phase.bin_s, limits.bins_per_phase) if phase.steps else ""
     if blurred:
         return Evidence(phase, tuple(phase.steps), blocked=blurred, unresolved=True)
-    by_step = [(known or {}).get(-1 if step.call is None else step.call) or facts(step) for step in phase.steps]
+    by_step = _facts_of(phase, known or {})
     slow, speed_note = _throttled(by_step, limits)
     if len(slow) > (1 - limits.steps_kept) * len(phase.steps):
         return Evidence(phase, tuple(phase.steps), blocked=f"throttled: {speed_note}")
     moved = {index for index, fact in enumerate(by_step) if fact.migrations > 0}
     aside = slow | moved
-    kept = [step for index, step in enumerate(phase.steps) if index not in aside]
+    kept = [step for index, step in enumerate(phase.steps) if index not in aside] if aside else phase.steps
     if moved and len(kept) < limits.steps_kept * len(phase.steps):
         return _mostly_moved(phase, context, slow, len(moved))
     reasons = [f"frequency: {speed_note}"] if speed_note else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from capture_tables import parsed, readings, written
 
@@ -158,3 +159,14 @@ def test_big_little_groups_are_apart(tmp_path: Path) -> None:
     found = [(p.pmu, p.counts["CPU_CYCLES"].value, p.counts["task-clock"].value) for p in phases]
     assert found == [("armv8_cortex_a76", 7.0, 5.0), ("armv8_cortex_a55", 9.0, 5.0)]
     assert all("counted apart, never added" in p.notes[-1] for p in phases)
+
+
+def test_columns_of_numbers_are_read_at_once_or_with_care(tmp_path: Path) -> None:
+    """A column of digits alone, one with empty cells, one with a number of another spelling, one of too many digits."""
+    columns = "call,n_past,n_eval,op,start_ns,duration_ns,layer,cpu,weight_bytes,page_faults\n"
+    rows = (f"{n},{n:04},1,,{n}0,9,,{n if n % 2 else ''},{n}e1,{n:020}\n" for n in range(9000))
+    found = parsed(tmp_path, HEADER + columns + "".join(rows)).calls.rows
+    assert found["n_past"].tolist() == list(range(9000)) and found["n_past"].dtype == np.int64
+    assert found["layer"].isna().all() and found["weight_bytes"].tolist() == [10.0 * n for n in range(9000)]
+    assert found["cpu"].isna().sum() == 4500 and found["cpu"].sum() == sum(range(1, 9000, 2))
+    assert found["page_faults"].tolist() == list(range(9000))

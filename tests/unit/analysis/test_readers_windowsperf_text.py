@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from capture_tables import parsed, readings, written
 
 from analysis.errors import AnalysisError
-from analysis.readers import read
+from analysis.readers import read, windowsperf_text
 
 TITLE = "Performance counter stats for core {}, {}, kernel mode {}, on Arm Limited core implementation:\n"
 NOTE = "note: 'e' - normal event, 'gN' - grouped event with group number N, metric name will be appended\n\n"
@@ -60,6 +61,15 @@ def test_several_cores_whose_events_took_turns(tmp_path: Path) -> None:
         for event, value, running in (("CPU_CYCLES", 459768620.0, 100.0), ("STALL_BACKEND", 432037527.0, 80.0))
     ]
     assert set(table.frame["source"]) == {"cycles:u", "stall_backend:u"}
+
+
+def test_usual_rows_are_read_as_those_that_take_care(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = PLAIN + _of_core(3).replace("8/10", "0/10").replace("10/10", "0/0") + _of_core(4) + OVERALL
+    at_once = parsed(tmp_path, text)
+    monkeypatch.setattr(windowsperf_text, "_usual", lambda *_: None)
+    one_by_one = parsed(tmp_path, text)
+    pd.testing.assert_frame_equal(at_once.frame, one_by_one.frame)
+    assert at_once.meta == one_by_one.meta and len(at_once.frame) == 7
 
 
 @pytest.mark.parametrize(

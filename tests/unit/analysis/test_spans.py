@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pandas as pd
 import pytest
 
+from analysis import spans
 from analysis.calls import Calls
 from analysis.errors import AnalysisError
 from analysis.phase import Marker
@@ -126,3 +128,20 @@ def test_several_sequences_advance_together() -> None:
     assert [step.forgotten for span in spans for step in span.steps] == [0] * 5
     alone = spans_of_calls(Calls(rows.drop(columns="sequences")))
     assert len(alone) > 2 or any(step.forgotten for span in alone for step in span.steps)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_steps_that_go_on_are_taken_together_and_say_what_each_would(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    markers, n_past, label = [], 0, None
+    for at in range(300):
+        if at % 5 == 0:
+            label = chance.choice((None, None, "prefill", "decode", "decode", "verify", "warmup"))
+        n_past = max(0, n_past + chance.choice((0, 0, 0, 0, 0, 0, -1, -3, -8)))
+        markers.append(Marker(float(at), n_past, chance.choice((1, 1, 1, 1, 4)), label))
+        n_past += markers[-1].n_eval
+    together = spans_of_markers(markers, 0.0, 300.0)
+    monkeypatch.setattr(spans, "_bounds", lambda steps, labels: list(range(len(steps) + 1)))
+    assert together == spans_of_markers(markers, 0.0, 300.0) and len(together) > 3
