@@ -132,7 +132,7 @@ static void log_end(uint64_t call, int status, uint64_t own) {
 // A call whose graph went elsewhere than through what this library stands in front of.
 void q4_watch_leave(int outermost, int status) {
     outer.depth--;
-    if (!outermost || outer.n_graphs || outer.n_tokens == 0 || status != 0 || !q4_watch_start())
+    if (!outermost || outer.n_graphs || outer.n_tokens == 0 || status != 0 || !q4_watch_start() || q4_watch.paused)
         return;
     int error = errno;
     struct q4_watch_call call = {.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1,
@@ -179,7 +179,7 @@ static void first_call(const void *caller) {
 
 void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     int error = errno;
-    struct q4_watch_slot *slot = q4_watch_start() ? q4_watch_slot_here() : NULL;
+    struct q4_watch_slot *slot = q4_watch_start() && !q4_watch.paused ? q4_watch_slot_here() : NULL;
     if (slot == NULL)
         return;
     q4_ticks entered = q4_stamp(q4_watch.ticking);
@@ -201,7 +201,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     call.call = q4_watch_here.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1;
     q4_watch_here.called_graph = graph;
     q4_watch_here.operation = NULL;
-    atomic_fetch_add(&q4_watch.n_graphs, 1);
+    q4_watch_begin_graph();
     if (q4_watch.n_groups && slot->counts == NULL)
         slot->counts = calloc(q4_watch.n_words, sizeof *slot->counts);
     if (slot->counts)
@@ -218,5 +218,6 @@ void q4_watch_graph_end(int status) {
         log_end(q4_watch_here.call, status, outer.own);
     q4_watch_here.call = 0;
     q4_watch_here.called_graph = NULL;
+    q4_watch_here.company = Q4_WATCH_TOGETHER;
     errno = error;
 }

@@ -19,6 +19,7 @@
 static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) {
     here->operation = NULL;
     here->graph = graph;
+    atomic_fetch_add(&q4_watch.n_joined, 1);
     struct q4_watch_slot *slot = q4_watch_slot_here();
     if (slot == NULL)
         return NULL;
@@ -88,7 +89,7 @@ static bool is_known(_Atomic enum form *form, const char *name, const void *node
     atomic_store(form, known ? KNOWN : ANOTHER);
     if (!known) {
         q4_watch_note("unknown", name);
-        q4_watch.operations = false;
+        q4_watch.operations = q4_watch.with_operations = false;
     }
     return known;
 }
@@ -115,18 +116,24 @@ uintptr_t ggml_compute_forward_rms_norm_mul_fused(void *params, void *norm, void
     return real ? real(params, norm, mul, d, e, f) : 0;
 }
 
+// Behind the first barrier of a graph all threads that take part in it have joined.
+static enum q4_watch_company company_of(const struct q4_watch_thread *here) {
+    return atomic_load(&q4_watch.n_joined) == here->n_joined + 1 ? Q4_WATCH_ALONE : Q4_WATCH_TOGETHER;
+}
+
 EXPORT void ggml_barrier(void *pool) {
     static q4_watch_real_cache cache;
     void (*real)(void *);
     *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
     if (real == NULL)
         return;
-    struct q4_watch_operation *operation = watched() ? q4_watch_here.operation : NULL;
-    if (operation == NULL) {
+    struct q4_watch_thread *here = &q4_watch_here;
+    struct q4_watch_operation *operation = watched() ? here->operation : NULL;
+    struct q4_watch_slot *slot = here->slot;
+    if (operation == NULL || (here->company == Q4_WATCH_ALONE && slot->readings == NULL)) {
         real(pool);
         return;
     }
-    struct q4_watch_slot *slot = q4_watch_here.slot;
     q4_ticks entered = q4_stamp(q4_watch.ticking);
     if (slot->readings)
         q4_watch_count_wait(slot);
@@ -135,7 +142,9 @@ EXPORT void ggml_barrier(void *pool) {
         q4_watch_count_waited(slot);
     operation->end = q4_stamp(q4_watch.ticking);
     operation->wait += operation->end - entered;
-    q4_watch_here.waited = true;
+    here->waited = true;
+    if (here->company == Q4_WATCH_NOT_KNOWN)
+        here->company = company_of(here);
 }
 
 // ---- graphs -------------------------------------------------------------------------------------
@@ -145,8 +154,10 @@ EXPORT int ggml_graph_compute(void *graph, void *plan) {
     static q4_watch_real_cache cache;
     int (*real)(void *, void *);
     *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    atomic_fetch_add(&q4_watch.n_graphs, 1);
-    return real ? real(graph, plan) : -1;
+    q4_watch_begin_graph();
+    int status = real ? real(graph, plan) : -1;
+    q4_watch_here.company = Q4_WATCH_TOGETHER;
+    return status;
 }
 
 EXPORT int ggml_backend_sched_graph_compute_async(void *scheduler, void *graph) {
@@ -251,4 +262,17 @@ void *_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llam
     void *result = real(context, part, type, memory, status);
     q4_watch_next_part(NULL);
     return result;
+}
+
+// ---- for programs that know that they are watched -----------------------------------------------
+
+// What is recorded from here on: 0 nothing, 1 calls, 2 operations too where the command asked for them. Not while
+// another thread is in a call.
+EXPORT void q4_watch_record(int what);
+
+void q4_watch_record(int what) {
+    if (!q4_watch_start())
+        return;
+    atomic_store(&q4_watch.paused, what < 1);
+    atomic_store(&q4_watch.operations, what > 1 && q4_watch.with_operations);
 }

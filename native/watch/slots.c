@@ -127,6 +127,12 @@ struct q4_watch_slot *q4_watch_slot_here(void) {
     return NULL;
 }
 
+void q4_watch_begin_graph(void) {
+    atomic_fetch_add(&q4_watch.n_graphs, 1);
+    q4_watch_here.n_joined = atomic_load(&q4_watch.n_joined);
+    q4_watch_here.company = Q4_WATCH_NOT_KNOWN;
+}
+
 // ---- the log ------------------------------------------------------------------------------------
 
 void q4_watch_log(enum q4_watch_entry_type type, const void *head, size_t head_bytes, const void *rest,
@@ -184,7 +190,7 @@ bool q4_watch_start(void) {
     pthread_mutex_lock(&lock);
     if (!atomic_load(&q4_watch.ready)) {
         const char *operations = getenv("Q4_WATCH_OPERATIONS");
-        q4_watch.operations = operations != NULL;
+        q4_watch.operations = q4_watch.with_operations = operations != NULL;
         q4_watch.ticking = q4_counter_is_the_clock();
         parse_groups(getenv("Q4_WATCH_GROUPS"));
         q4_watch.op_counts = operations && strcmp(operations, "counted") == 0 && q4_watch.n_groups;

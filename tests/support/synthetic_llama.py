@@ -4,7 +4,7 @@ No model is in it, and its tensors have a layout of their own, which nobody but 
 the environment makes it another version: `fusing` does RoPE along with the store of the cache, and no function that can
 be seen is called of it; `turned` gives an operation's function its arguments the other way round; `selecting` has a
 node that is not flagged to be carried out, and is not; `extended` evaluates batches whose form nobody knows, by parts,
-and `extended anew` parts of another form.
+and `extended anew` parts of another form; `renaming` calls a product otherwise from the third batch on.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ static int evaluate(void *context, const struct llama_batch *batch) {
     struct ggml_tensor *x = node(c, tensor(c, 6, "GET_ROWS", "embd", 0, 64, n, 1), table, tokens);
     struct ggml_tensor *norm = node(c, tensor(c, 7, "RMS_NORM", "norm-0", 0, 64, n, 1), x, 0);
     struct ggml_tensor *scaled = node(c, tensor(c, 8, "MUL", "attn_norm-0", 0, 64, n, 1), norm, gain);
-    struct ggml_tensor *product = node(c, tensor(c, 9, "MUL_MAT", "Qcur-0", 0, 96, n, 1), q, scaled);
+    const char *name = strcmp(build(), "renaming") == 0 && c->n_past > 8 ? "Qcur-1" : "Qcur-0";
+    struct ggml_tensor *product = node(c, tensor(c, 9, "MUL_MAT", name, 0, 96, n, 1), q, scaled);
     struct ggml_tensor *view = node(c, tensor(c, 10, "VIEW", "Qcur-0 (view)", 0, 32, 3, n), product, 0);
     struct ggml_tensor *turned = node(c, tensor(c, 11, "ROPE", "Qcur-0", 0, 32, 3, n), view, pos);
     node(c, tensor(c, 12, "SET_ROWS", "cache_k_l0 (view)", 1, 32, 256, 1), turned, cache)->data = cache->data;

@@ -191,6 +191,16 @@ def test_a_node_that_is_not_carried_out(stand_in: Path, tmp_path: Path, monkeypa
     assert set(work.groupby(["call", "thread"]).size()) == {7}
 
 
+def test_a_node_of_another_name(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same address, of the same form and with sources at the same addresses, behind a batch of another size."""
+    monkeypatch.setenv("SYNTHETIC_BUILD", "renaming")
+    capture = tmp_path / "run.csv"
+    watched(stand_in, "plain", 1, "--capture", capture, "--per-op")
+    table = rows(capture)
+    products = table[(table["shape"] == "96x64") & (table["op"] != "")]
+    assert products.groupby("call")["node"].first().tolist() == ["Qcur-0", "Qcur-0", "Qcur-1", "Qcur-1"]
+
+
 def test_nodes_that_no_function_shows(stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version that does two at once: how many nodes of a call are missing, and the program as without."""
     monkeypatch.setenv("SYNTHETIC_BUILD", "fusing")
