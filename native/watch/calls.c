@@ -114,9 +114,9 @@ static void log_counts(uint64_t call, const uint64_t *before) {
 static void log_end(uint64_t call, int status, uint64_t own) {
     struct q4_watch_end end = {.call = call, .status = status};
     q4_clock_both(q4_watch.ticking, &end.ns, &end.ticks);
-    struct q4_watch_operation *open = q4_watch_here.operation;
+    const struct q4_watch_operation *open = q4_watch_here.operation;
     if (open && !q4_watch_here.waited)
-        open->end = end.ticks;
+        q4_watch_lasted(&q4_watch_here, end.ticks);
     struct q4_watch_slot *slot = q4_watch_here.slot;
     if (open && slot && slot->readings)
         q4_watch_count_end(slot, q4_watch_here.waited);
@@ -197,7 +197,7 @@ void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     outer.n_graphs++;
     q4_watch_next_graph(slot);
     slot->own = 0;
-    q4_watch_refresh(&slot->log, Q4_WATCH_LOG, slot->number);
+    q4_watch_refresh(&slot->log, Q4_WATCH_LOG, slot->number, Q4_WATCH_BLOCK_BYTES / 2);
     call.call = q4_watch_here.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1;
     q4_watch_here.called_graph = graph;
     q4_watch_here.operation = NULL;

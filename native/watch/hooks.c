@@ -9,11 +9,23 @@
 #include "tensors.h"
 
 #include <sched.h>
+#include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define CALLER __builtin_return_address(0)
 
 // ---- operations ---------------------------------------------------------------------------------
+
+// Room for what a graph takes, taken before its operations begin.
+static void make_room(struct q4_watch_slot *slot) {
+    uint64_t n = slot->n_operations - slot->n_before;
+    slot->n_before = slot->n_operations;
+    slot->n_most = n > slot->n_most ? n : slot->n_most;
+    size_t bytes = slot->n_most * sizeof(struct q4_watch_operation), half = Q4_WATCH_BLOCK_BYTES / 2;
+    q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, bytes < half ? bytes : half);
+    if (slot->readings)
+        q4_watch_refresh(&slot->op_counts, Q4_WATCH_OP_COUNTS, slot->number, half);
+}
 
 // The thread's first look at a graph: what it waited for until then is no operation's time.
 static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) {
@@ -25,51 +37,58 @@ static struct q4_watch_slot *join(struct q4_watch_thread *here, uint64_t graph) 
         return NULL;
     slot->counted = NULL;
     q4_ticks before = q4_stamp(q4_watch.ticking);
-    q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number);
-    if (slot->readings)
-        q4_watch_refresh(&slot->op_counts, Q4_WATCH_OP_COUNTS, slot->number);
+    make_room(slot);
     slot->own += q4_stamp(q4_watch.ticking) - before;
     return slot;
 }
 
-static struct q4_watch_operation *add(struct q4_watch_slot *slot, struct q4_watch_operation operation) {
-    struct q4_watch_operation *room =
-        q4_watch_room(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, sizeof operation);
+static struct q4_watch_operation *add(struct q4_watch_slot *slot, const struct q4_watch_operation *records, size_t n) {
+    size_t bytes = n * sizeof *records;
+    struct q4_watch_operation *room = q4_watch_room(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, bytes);
     if (room) {
-        *room = operation;
-        q4_watch_done(slot->operations, sizeof operation);
-        slot->n_operations++;
+        memcpy(room, records, bytes);
+        q4_watch_done(slot->operations, bytes);
+        slot->n_operations += n;
     }
     return room;
 }
 
-static struct q4_watch_operation first_look(q4_ticks now, int tid) {
-    return (struct q4_watch_operation){.node = 0, .start = now, .end = (uint64_t)tid, .wait = (uint64_t)sched_getcpu()};
+static void first_look(struct q4_watch_slot *slot, q4_ticks now, int tid) {
+    uint64_t thread = (uint32_t)tid, cpu = (uint32_t)sched_getcpu();
+    add(slot, (struct q4_watch_operation[]){{{0, thread | cpu << 32}}, {{1, now}}}, 2);
 }
 
-// An operation begins where the one before it ended: at the end of the barrier, or now where there was none.
+// Where the present operation begins: where the one before it ended, at the end of the barrier, or now.
+static q4_ticks next_start(struct q4_watch_thread *here, struct q4_watch_slot *slot) {
+    const uint64_t most = ((uint64_t)1 << Q4_WATCH_TICKS_BITS) - 1;
+    q4_ticks start;
+    if (here->operation && here->waited) {
+        start = here->end;
+    } else {
+        start = q4_stamp(q4_watch.ticking);
+        if (here->operation)
+            q4_watch_lasted(here, start);
+    }
+    if (here->operation == NULL || start - here->start > most)
+        first_look(slot, start, here->tid);
+    return start;
+}
+
 static void begin(const void *node, const void *second) {
     struct q4_watch_thread *here = &q4_watch_here;
     uint64_t graph = atomic_load_explicit(&q4_watch.n_graphs, memory_order_relaxed);
     struct q4_watch_slot *slot = here->slot;
     if ((slot == NULL || here->graph != graph) && (slot = join(here, graph)) == NULL)
         return;
-    q4_ticks start;
-    struct q4_watch_operation *before = here->operation;
-    if (before && here->waited) {
-        start = before->end;
-    } else {
-        start = q4_stamp(q4_watch.ticking);
-        if (before)
-            before->end = start;
-        else
-            add(slot, first_look(start, here->tid));
-    }
-    uint64_t address = here->call ? q4_watch_node(slot, node, second) : (uintptr_t)node | (second != NULL);
-    here->operation = add(slot, (struct q4_watch_operation){address, start, start, 0});
-    if (slot->readings && here->operation)
-        q4_watch_count_operation(slot, before && here->waited);
+    bool waited = here->operation && here->waited;
+    here->start = here->end = next_start(here, slot);
+    here->node = here->call ? q4_watch_node(slot, node, second) : q4_watch_address(node, second);
+    here->wait = 0;
     here->waited = false;
+    const struct q4_watch_operation record = q4_watch_packed(here->node, 0, 0);
+    here->operation = add(slot, &record, 1);
+    if (slot->readings && here->operation)
+        q4_watch_count_operation(slot, waited);
 }
 
 static bool watched(void) { return q4_watch.operations && atomic_load_explicit(&q4_watch.ready, memory_order_acquire); }
@@ -128,9 +147,8 @@ EXPORT void ggml_barrier(void *pool) {
     if (real == NULL)
         return;
     struct q4_watch_thread *here = &q4_watch_here;
-    struct q4_watch_operation *operation = watched() ? here->operation : NULL;
     struct q4_watch_slot *slot = here->slot;
-    if (operation == NULL || (here->company == Q4_WATCH_ALONE && slot->readings == NULL)) {
+    if (!watched() || here->operation == NULL || (here->company == Q4_WATCH_ALONE && slot->readings == NULL)) {
         real(pool);
         return;
     }
@@ -140,8 +158,9 @@ EXPORT void ggml_barrier(void *pool) {
     real(pool);
     if (slot->readings)
         q4_watch_count_waited(slot);
-    operation->end = q4_stamp(q4_watch.ticking);
-    operation->wait += operation->end - entered;
+    q4_ticks left = q4_stamp(q4_watch.ticking);
+    here->wait += left - entered;
+    q4_watch_lasted(here, left);
     here->waited = true;
     if (here->company == Q4_WATCH_NOT_KNOWN)
         here->company = company_of(here);

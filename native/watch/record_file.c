@@ -125,7 +125,7 @@ void *q4_watch_room(struct q4_watch_block **block, enum q4_watch_kind kind, unsi
     return (char *)(*block + 1) + atomic_load_explicit(&(*block)->used, memory_order_relaxed);
 }
 
-void q4_watch_refresh(struct q4_watch_block **block, enum q4_watch_kind kind, unsigned slot) {
-    if (left(*block) < Q4_WATCH_BLOCK_BYTES / 2)
+void q4_watch_refresh(struct q4_watch_block **block, enum q4_watch_kind kind, unsigned slot, size_t bytes) {
+    if (left(*block) < bytes)
         replace(block, kind, slot);
 }

@@ -22,7 +22,7 @@ static inline void q4_watch_done(struct q4_watch_block *block, size_t bytes) {
     atomic_store_explicit(&block->used, used + bytes, memory_order_release);
 }
 
-// A new block where less than half of the present one is left: between two calls it costs no operation's time.
-void q4_watch_refresh(struct q4_watch_block **block, enum q4_watch_kind kind, unsigned slot);
+// A new block where less than so much of the present one is left: between two calls it costs no operation's time.
+void q4_watch_refresh(struct q4_watch_block **block, enum q4_watch_kind kind, unsigned slot, size_t bytes);
 
 #endif

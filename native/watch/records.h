@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define Q4_WATCH_MAGIC "q4watch"
-#define Q4_WATCH_VERSION 3
+#define Q4_WATCH_VERSION 4
 #define Q4_WATCH_HEAD_BYTES 4096
 #define Q4_WATCH_BLOCK_BYTES (512 << 10)
 
@@ -31,12 +31,25 @@ struct q4_watch_block {
     uint64_t padding[5];
 };
 
-// One thread's part of one node. It waited `wait` of the time from start to end, the rest it worked. node 0: the
-// thread's first look at a graph, on the CPU `wait`; its thread is `end`. Times are ticks (clock.h).
+// One thread's part of one node: `ticks` (clock.h) of which it waited `wait`, the rest it worked. It begins where the
+// thread's operation before it ended. Little is written of it, because each new page takes its time.
+//
+//     words[0]  node's address, 48 bits; the lower 16 bits of ticks
+//     words[1]  the upper 24 bits of ticks; wait, 40 bits
+//
+// The address's lowest bit is set of a norm that is done with the multiplication that follows it. A thread's first look
+// at a graph is two records: node 0, words[1] its thread and, in the upper half, its CPU; then node 1, words[1] the
+// time in ticks from which on its operations follow each other.
 struct q4_watch_operation {
-    uint64_t node; // address; the lowest bit is set of a norm that is done with the multiplication that follows it
-    uint64_t start, end, wait;
+    uint64_t words[2];
 };
+
+#define Q4_WATCH_ADDRESS_BITS 48
+#define Q4_WATCH_TICKS_BITS 40
+
+static inline struct q4_watch_operation q4_watch_packed(uint64_t node, uint64_t ticks, uint64_t wait) {
+    return (struct q4_watch_operation){{node | ticks << Q4_WATCH_ADDRESS_BITS, ticks >> 16 | wait << 24}};
+}
 
 // What the thread's counters counted in an operation: for each group the number of events (0: not known), ns enabled,
 // ns running, counts.

@@ -19,10 +19,11 @@ struct q4_watch_place { // a node of the graph before, and what it was there: bu
 };
 
 struct q4_watch_slot {
-    _Atomic bool taken;
+    _Alignas(128) _Atomic bool taken; // threads that work side by side write into theirs with each operation
     unsigned number;
     struct q4_watch_block *operations, *op_counts, *log;
-    uint64_t n_operations;        // recorded
+    uint64_t n_operations;        // records of them
+    uint64_t n_before, n_most;    // of them, before the present graph, and of a graph at most
     uint64_t own;                 // ticks that new blocks took in the present call
     struct q4_watch_seen *seen;   // of a slot that makes calls: nodes by their addresses
     struct q4_watch_place *order; // and in the order of a graph
@@ -44,6 +45,8 @@ struct q4_watch_thread {
     struct q4_watch_slot *slot;
     int tid;
     struct q4_watch_operation *operation; // NULL: none
+    uint64_t node;                        // of the operation
+    q4_ticks start, end, wait;            // end: so far
     bool waited;                          // at a barrier since the operation began
     enum q4_watch_company company;        // in the graph that it began
     uint64_t graph;                       // the last one that it took part in
@@ -76,6 +79,14 @@ bool q4_watch_start(void);
 
 // The calling thread's slot, the lowest free one; NULL where there is none.
 struct q4_watch_slot *q4_watch_slot_here(void);
+
+// The present operation's record, as long as it has lasted until `end`.
+static inline void q4_watch_lasted(struct q4_watch_thread *here, q4_ticks end) {
+    const uint64_t most = ((uint64_t)1 << Q4_WATCH_TICKS_BITS) - 1;
+    here->end = end;
+    uint64_t ticks = end - here->start;
+    *here->operation = q4_watch_packed(here->node, ticks < most ? ticks : most, here->wait < most ? here->wait : most);
+}
 
 // The calling thread begins a graph, or a part of it.
 void q4_watch_begin_graph(void);

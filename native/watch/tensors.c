@@ -249,7 +249,7 @@ static size_t lines(char *text, size_t size, const char *role, const char *node)
 }
 
 uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void *second) {
-    uint64_t address = (uintptr_t)node | (second != NULL);
+    uint64_t address = q4_watch_address(node, second);
     if (!field.known)
         return address;
     if (is_known(slot, address, node, second))
@@ -300,7 +300,7 @@ static unsigned flags_of(const char *node) {
 }
 
 static bool is_seen(const struct q4_watch_slot *slot, size_t row, const char *node) {
-    return row < slot->at && (slot->order[row].node & ~(uint64_t)1) == (uintptr_t)node;
+    return row < slot->at && (slot->order[row].node & ~(uint64_t)1) == q4_watch_address(node, NULL);
 }
 
 // Flags that all nodes have which were seen: ggml carries out none that lacks one of them.
@@ -390,19 +390,22 @@ void q4_watch_inputs(struct q4_watch_slot *slot, void *graph, int64_t *n_past, u
 // What a record of an operation takes: two stamps, a look at the node, the record.
 static void measure(struct q4_watch_slot *slot) {
     static _Alignas(64) char node[TENSOR_BYTES];
-    struct q4_watch_operation record = {.node = 0};
+    struct q4_watch_thread thread = {.wait = 0};
+    struct q4_watch_operation record;
+    thread.operation = &record;
     volatile uint64_t sink;
     for (size_t i = 0; i + 1 < SOURCES; i++)
         ((const char **)(void *)(node + field.src))[i] = node;
-    uint64_t start = q4_now_ns();
-    for (int i = 0; i < COST_ROUNDS; i++) {
+    uint64_t start = 0;
+    for (int i = -1; i < COST_ROUNDS; i++) {
+        if (i == 0) // what comes with the first is over
+            start = q4_now_ns();
         slot->at = 0;
         slot->another = false;
         is_known(slot, 2, node, NULL);
-        record.start = q4_stamp(q4_watch.ticking);
-        record.end = q4_stamp(q4_watch.ticking);
-        record.wait += record.end - record.start;
-        sink = record.wait;
+        thread.start = q4_stamp(q4_watch.ticking);
+        q4_watch_lasted(&thread, q4_stamp(q4_watch.ticking));
+        sink = record.words[1];
     }
     (void)sink;
     uint64_t cost = (q4_now_ns() - start) * 1000 / COST_ROUNDS;

@@ -7,6 +7,12 @@
 // Finds ggml's functions and where a tensor's fields are, for who called from `caller`; notes what is not as known.
 void q4_watch_learn_tensors(const void *caller);
 
+// What a node is called in records: its address without what Arm's user space may keep in the upper bits, and whether
+// the multiplication behind it belongs to it.
+static inline uint64_t q4_watch_address(const void *node, const void *second) {
+    return ((uintptr_t)node & (((uint64_t)1 << Q4_WATCH_ADDRESS_BITS) - 1)) | (second != NULL);
+}
+
 // Describes a node in the caller's log unless it was described as it is now. second: the multiplication that is done
 // together with a norm, else NULL. The address that its operations have.
 uint64_t q4_watch_node(struct q4_watch_slot *slot, const void *node, const void *second);

@@ -28,12 +28,15 @@ _LEAST_BLOCK = 1 << 12
 MOST_SLOTS = 256  # Q4_WATCH_SLOTS
 
 BLOCK_HEAD_BYTES = _BLOCK.size
-MAGIC, VERSION = b"q4watch\0", 3
+MAGIC, VERSION = b"q4watch\0", 4
 SUFFIX = ".q4watch"
 OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
 """One thread's part of a node, in ticks. Of node 0, a thread's first look at a graph, `end` is its thread id and `wait`
 the CPU that it was on."""
 _NUMBERED = np.dtype([*OPERATION.descr, ("number", "<u8")])
+_RECORD = np.dtype([("low", "<u8"), ("high", "<u8")])
+"""Of an operation in the file: two words (records.h)."""
+_ADDRESS, _LOWER = np.uint64((1 << 48) - 1), np.uint64((1 << 32) - 1)
 _MOST_COUNT_WORDS = 32 * (3 + 16)
 """Of a reading: groups, each with a head and events."""
 
@@ -148,7 +151,7 @@ def read(path: Path) -> Process | None:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         places = list(blocks(file.fileno(), head))
     magic, version, _, block_bytes, operation_bytes, number, error, cost, words = _HEAD.unpack_from(data)
-    if magic != MAGIC or version != VERSION or operation_bytes != OPERATION.itemsize or block_bytes < _LEAST_BLOCK:
+    if magic != MAGIC or version != VERSION or operation_bytes != _RECORD.itemsize or block_bytes < _LEAST_BLOCK:
         return None
     process = Process(number, error, cost / 1000, [], [], 0, {})
     logs: dict[int, list[bytes]] = {}
@@ -163,7 +166,7 @@ def read(path: Path) -> Process | None:
         if kind == _Kind.LOG:
             logs.setdefault(slot, []).append(content)
         elif kind == _Kind.OPERATIONS:
-            parts.setdefault(slot, []).append(np.frombuffer(content, OPERATION, len(content) // OPERATION.itemsize))
+            parts.setdefault(slot, []).append(np.frombuffer(content, _RECORD, len(content) // _RECORD.itemsize))
         elif kind == _Kind.OP_COUNTS:
             n = len(content) // count.itemsize
             counts.setdefault(slot, []).append(np.frombuffer(data, count, n, at + _BLOCK.size))
@@ -171,15 +174,34 @@ def read(path: Path) -> Process | None:
         _read_log(process, slot, b"".join(log))
     process.calls.sort(key=lambda call: call.start_ns)
     for slot, arrays in parts.items():
-        joined = np.empty(sum(map(len, arrays)), _NUMBERED)
-        for name in OPERATION.names or ():
-            joined[name] = np.concatenate([array[name] for array in arrays])
-        joined["number"] = np.arange(len(joined))
-        process.operations[slot] = joined[np.argsort(joined["start"], kind="stable")]
+        process.operations[slot] = _operations(np.concatenate(arrays))
     process.counts = {slot: OpCounts(blocks) for slot, blocks in counts.items()}
     if process.noted("unknown"):  # what was taken for operations before that was found out
         process.operations, process.counts = {}, {}
     return process
+
+
+def _operations(records: np.ndarray) -> np.ndarray:
+    """Operations of a slot, by their start: each begins where the one before it ended."""
+    low, high = records["low"], records["high"]
+    node = low & _ADDRESS
+    starts = np.flatnonzero(node == 1)  # the second record of each first look
+    found = np.empty(len(records), _NUMBERED)
+    found["node"], found["number"] = node, np.arange(len(records))
+    ticks = np.where(node > 1, low >> np.uint64(48) | (high & np.uint64((1 << 24) - 1)) << np.uint64(16), np.uint64(0))
+    passed = np.cumsum(ticks, dtype=np.uint64)
+    # numbers are modulo 2^64, as those of the clock
+    shift = np.zeros(len(records), np.uint64)
+    if len(starts):
+        shift = (high[starts] - passed[starts])[np.maximum(np.searchsorted(starts, found["number"], "right") - 1, 0)]
+    found["end"] = passed + shift
+    found["start"], found["wait"] = found["end"] - ticks, high >> np.uint64(24)
+    looks = starts[starts > 0]
+    found["start"][looks - 1] = high[looks]
+    found["end"][looks - 1], found["wait"][looks - 1] = high[looks - 1] & _LOWER, high[looks - 1] >> np.uint64(32)
+    known = (node != 1) & (found["number"] > (starts[0] if len(starts) else len(records)))
+    known[looks - 1] = node[looks - 1] == 0
+    return found[known][np.argsort(found["start"][known], kind="stable")]
 
 
 def process_of(path: Path) -> int | None:

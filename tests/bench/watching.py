@@ -78,8 +78,9 @@ def start(args: argparse.Namespace, n_threads: int, took: Times) -> None:
         alone = stack.enter_context(started(program))
         watched = stack.enter_context(started([*watching(folder), *program]))
         for turn in range(-(-args.pairs // args.starts)):
+            run(alone, "0")  # the caches are its own again
             took["alone"].append(run(alone, "0"))
-            run(watched, "0")  # the caches are its own again
+            run(watched, "0")
             for name in ORDERS[turn % len(ORDERS)]:
                 took[name].append(run(watched, LEVELS[name]))
 

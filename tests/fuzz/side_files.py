@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from accuracy.make_imatrix import write_gguf, write_legacy
 from models.tiny import write_tiny
-from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, node, op_count, operation
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, look, node, op_count, operation
 
 from fuzz.harness import Folder
 from fuzz.mutations import NUMBERS, mutated_bytes
@@ -81,14 +81,14 @@ class SideFiles:
 
 def _records(rng: random.Random) -> bytes:
     """Of a process with two threads."""
-    log, first, second, counted = b"", operation(0, 1100, 0), b"", b""
+    log, first, second, counted = b"", b"", b"", b""
     for number in range(1, rng.randint(2, 5)):
         at = 1000 * number
         log += entry(4, b"library=/lib/libllama.so")
         log += call(number, at, n_past=number, n_eval=rng.choice((1, 1, 8)), context=rng.choice((1, 1, 2)))
         log += node(64, PRODUCT, WEIGHT, INPUT) + end(number, at + 900)
-        first += operation(64, at + 100, at + 500, 100)
-        second += operation(64, at + 120, at + 510, rng.choice((0, 10, 5000)))
-        counted += op_count(number, [1, 300, 300, rng.choice((7, 1 << 63))], [rng.choice((0, 1)), 100, 0, 2])
+        first += look(5, 1, at + 100) + operation(64, 400, 100)
+        second += look(6, 0, at + 120) + operation(64, 390, rng.choice((0, 10, 5000)))
+        counted += op_count(3 * number - 1, [1, 300, 300, rng.choice((7, 1 << 63))], [rng.choice((0, 1)), 100, 0, 2])
     operations = block(1, 3, first) + block(1, 1, second) + block(3, 3, counted)
     return head(count_words=4) + block(2, 3, log) + operations

@@ -7,8 +7,8 @@ import struct
 BLOCK = 4096
 
 
-def head(operation_bytes: int = 32, count_words: int = 0) -> bytes:
-    known = (3, 64, BLOCK, operation_bytes, 4711, 0, 25_000, count_words)
+def head(operation_bytes: int = 16, count_words: int = 0) -> bytes:
+    known = (4, 64, BLOCK, operation_bytes, 4711, 0, 25_000, count_words)
     return struct.pack("<8s6IQQ", b"q4watch\0", *known).ljust(64, b"\0")
 
 
@@ -33,8 +33,12 @@ def node(address: int, *lines: str) -> bytes:
     return entry(3, struct.pack("<Q", address) + "".join(line + "\n" for line in lines).encode())
 
 
-def operation(address: int, start: int, until: int, wait: int = 0) -> bytes:
-    return struct.pack("<4Q", address, 10 * start, 10 * until, 10 * wait)
+def look(thread: int, cpu: int, start: int) -> bytes:
+    return struct.pack("<4Q", 0, thread | cpu << 32, 1, 10 * start)
+
+
+def operation(address: int, took: int, wait: int = 0) -> bytes:
+    return struct.pack("<2Q", address | (10 * took & 0xFFFF) << 48, 10 * took >> 16 | 10 * wait << 24)
 
 
 def op_count(number: int, work: list[int], wait: list[int]) -> bytes:

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, node, op_count, operation
+from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, look, node, op_count, operation
 
 from q4engine.watch.live import NewCalls
 from q4engine.watch.nodes import UNKNOWN, parse
@@ -25,8 +25,8 @@ def process(tmp_path: Path, *blocks: bytes, count_words: int = 0) -> Process:
 
 def test_two_threads_of_a_call(tmp_path: Path) -> None:
     log = call(1, 1000) + node(64, PRODUCT, WEIGHT, INPUT) + end(1, 2000)
-    first = operation(0, 1100, 0) + operation(64, 1100, 1500, 100) + operation(64, 1500, 1900, 50)
-    second = operation(64, 1200, 1510, 10) + operation(64, 1510, 1890, 380)
+    first = look(5, 1, 1100) + operation(64, 400, 100) + operation(64, 400, 50)
+    second = look(6, 0, 1200) + operation(64, 310, 10) + operation(64, 380, 380)
     found = process(tmp_path, block(2, 3, log), block(1, 3, first), block(1, 1, second))
     assert (found.number, found.operation_ns, found.unfinished) == (4711, 25.0, 0)
     (watched,) = walk(found)
@@ -66,19 +66,35 @@ def test_slots_that_the_library_has_not(tmp_path: Path) -> None:
 def test_counts_of_operations(tmp_path: Path) -> None:
     """By the number of the operation's record; waiting has its own, and one thread alone none."""
     log = call(1, 1000) + node(64, PRODUCT, WEIGHT, INPUT) + end(1, 2000)
-    first = operation(0, 1100, 0) + operation(64, 1100, 1500, 100) + operation(64, 1500, 1900)
-    counted = op_count(1, [1, 300, 300, 7], [1, 100, 100, 2]) + op_count(99, [1, 1, 1, 1], [1, 1, 1, 1])
+    first = look(5, 1, 1100) + operation(64, 400, 100) + operation(64, 400)
+    counted = op_count(2, [1, 300, 300, 7], [1, 100, 100, 2]) + op_count(99, [1, 1, 1, 1], [1, 1, 1, 1])
     blocks = [block(2, 3, log), block(1, 3, first), block(3, 3, counted)]
     (watched,) = walk(process(tmp_path, *blocks, count_words=4))
     spans = watched.threads[0].spans
     assert [(span.name, span.counts) for span in spans] == [
         ("begin", ()), ("gemv", [[1, 300, 300, 7], [1, 100, 100, 2]]), ("gemv", ()), ("end", ()),
     ]  # fmt: skip
-    other = block(1, 1, operation(64, 1200, 1500))
+    other = block(1, 1, look(6, 0, 1200) + operation(64, 300))
     (watched,) = walk(process(tmp_path, *blocks, other, count_words=4))
     found = {span.name: span.counts for span in watched.threads[0].spans[:3]}
     assert found == {"begin": (), "gemv": [[1, 300, 300, 7]], "barrier": [[1, 100, 100, 2]]}
     assert [span.counts for span in watched.threads[1].spans] == [(), (), ()]
+
+
+def test_where_operations_are(tmp_path: Path) -> None:
+    """They follow each other from a thread's first look on, in blocks that follow each other; without one, nowhere."""
+    lost = operation(64, 10)
+    one, two = lost + look(5, 3, 1100) + operation(64, 400, 100), operation(1 << 47, 1 << 32, 7) + look(5, 1, 1 << 40)
+    found = process(tmp_path, block(1, 0, one), block(1, 0, two + operation(65, 1)), block(1, 1, lost)).operations
+    rows = [tuple(int(word) for word in row) for row in found[0]]
+    assert rows == [
+        (0, 11_000, 5, 3, 1),
+        (64, 11_000, 15_000, 1000, 3),
+        (1 << 47, 15_000, 15_000 + 10 * (1 << 32), 70, 4),
+        (0, 10 << 40, 5, 1, 5),
+        (65, 10 << 40, (10 << 40) + 10, 0, 7),
+    ]
+    assert len(found[1]) == 0
 
 
 def test_a_node_that_changes(tmp_path: Path) -> None:
@@ -92,7 +108,8 @@ def test_a_node_that_changes(tmp_path: Path) -> None:
         + node(64, other, WEIGHT)
         + end(2, 4000)
     )
-    found = process(tmp_path, block(2, 0, log), block(1, 0, operation(64, 1100, 1900) + operation(64, 3100, 3900)))
+    done = look(5, 1, 1100) + operation(64, 800) + look(5, 1, 3100) + operation(64, 800)
+    found = process(tmp_path, block(2, 0, log), block(1, 0, done))
     names = [watched.threads[0].spans[1].node for watched in walk(found)]
     assert [node.name for node in names if node] == ["Qcur-7", "Kcur-7"]
 
