@@ -201,7 +201,8 @@ def _operations(records: np.ndarray) -> np.ndarray:
     found["end"][looks - 1], found["wait"][looks - 1] = high[looks - 1] & _LOWER, high[looks - 1] >> np.uint64(32)
     known = (node != 1) & (found["number"] > (starts[0] if len(starts) else len(records)))
     known[looks - 1] = node[looks - 1] == 0
-    return found[known][np.argsort(found["start"][known], kind="stable")]
+    found = found[known]
+    return found[np.argsort(found["start"], kind="stable")]
 
 
 def process_of(path: Path) -> int | None:
