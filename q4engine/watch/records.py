@@ -186,7 +186,7 @@ def _operations(records: np.ndarray) -> np.ndarray:
     low, high = records["low"], records["high"]
     node = low & _ADDRESS
     starts = np.flatnonzero(node == 1)  # the second record of each first look
-    found = np.empty(len(records), _NUMBERED)
+    found: np.ndarray = np.empty(len(records), _NUMBERED)
     found["node"], found["number"] = node, np.arange(len(records))
     ticks = np.where(node > 1, low >> np.uint64(48) | (high & np.uint64((1 << 24) - 1)) << np.uint64(16), np.uint64(0))
     passed = np.cumsum(ticks, dtype=np.uint64)
@@ -201,8 +201,8 @@ def _operations(records: np.ndarray) -> np.ndarray:
     found["end"][looks - 1], found["wait"][looks - 1] = high[looks - 1] & _LOWER, high[looks - 1] >> np.uint64(32)
     known = (node != 1) & (found["number"] > (starts[0] if len(starts) else len(records)))
     known[looks - 1] = node[looks - 1] == 0
-    found = found[known]
-    return found[np.argsort(found["start"], kind="stable")]
+    order: np.ndarray = np.flatnonzero(known)[np.argsort(found["start"][known], kind="stable")]
+    return found.take(order)
 
 
 def process_of(path: Path) -> int | None:
