@@ -5,20 +5,18 @@ Reads the outputs md, csv, json, jsonl and sql of any version, and `q4engine swe
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import outputs
+from analysis import json_text, outputs
 from analysis.bench_files import read
 from analysis.bench_pairs import Pair, against, within
 from analysis.bench_result import Benchmark
 from analysis.command_line import OK, Parser, add_output_options, file, positive, run, write_report
 from analysis.errors import AnalysisError, printable
 from analysis.reports import bench_report, text
-from analysis.terminal import holds_all
 
 REGRESSION = 3
 """Exit status where --against shows that something has become slower."""
@@ -96,7 +94,7 @@ def _data(
         else [{"base": _result(each.base, None), **_pair(each, numbers)} for each in changes],
         "notes": list(notes),
     }
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 def _result(result: Benchmark, peak: float | None) -> dict[str, Any]:

@@ -126,10 +126,18 @@ def resample_ratio(rows: np.ndarray, *, least: int = 8, seed: int = SEED) -> np.
     if len(rows) < least or not (rows[:, 1] > 0).all():
         return None
     rows = _merged(rows)
-    picks = np.random.default_rng(seed).integers(len(rows), size=(RESAMPLES, len(rows)))
-    sums = rows[picks].sum(axis=1)
+    sums = np.zeros((RESAMPLES, 2))
+    for drawn in _picks(len(rows), seed):
+        sums += rows[drawn]
     values: np.ndarray = sums[:, 0] / sums[:, 1]
     return values
+
+
+@lru_cache(maxsize=4)
+def _picks(n: int, seed: int) -> np.ndarray:
+    """[n, resamples]: which of n rows each draw of each resample takes. Kept for the next quantity of the phases."""
+    picks = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
+    return np.ascontiguousarray(picks.T.astype(np.int32))
 
 
 def ends(values: np.ndarray) -> Interval:

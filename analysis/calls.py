@@ -49,6 +49,7 @@ class Calls:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
         self._scaled: dict[EventColumn, tuple[np.ndarray, np.ndarray]] = {}
+        self._last: tuple[frozenset[int], pd.DataFrame] = frozenset(), rows.iloc[:0]
 
     @cached_property
     def _is_whole(self) -> pd.Series:
@@ -68,9 +69,15 @@ class Calls:
 
     def timed_of(self, calls: Iterable[int] | None) -> pd.DataFrame:
         """The same with `mean_s`, a row's share of a thread's mean time in its call; `piece`, the number of the piece
-        of work that it is a thread's part of; and `weights`, its tensor with type and shape, layers taken together.
+        of work that it is a thread's part of; of that piece `work`, its multiplications and additions, and
+        `read_bytes`, of weights; and `weights`, its tensor with type and shape, layers taken together.
         """
-        return self._of(self._timed, calls)
+        if calls is None:
+            return self._timed
+        wanted = frozenset(calls)
+        if wanted != self._last[0]:  # reports ask several times of one phase, then of the next
+            self._last = wanted, self._of(self._timed, wanted)
+        return self._last[1]
 
     def _of(self, rows: pd.DataFrame, calls: Iterable[int] | None) -> pd.DataFrame:
         if calls is None:
@@ -83,7 +90,8 @@ class Calls:
         rows = self.parts
         threads = rows.groupby("call", sort=False)["thread"].transform("nunique") if "thread" in rows else 1
         mean_s = rows["duration_s"] / np.maximum(threads, 1)
-        return rows.assign(mean_s=mean_s, piece=_pieces(rows), weights=_weights(rows))
+        of_piece = {"piece": _pieces(rows), "work": _work(rows), "read_bytes": _weight_bytes(rows)}
+        return rows.assign(mean_s=mean_s, **of_piece, weights=_weights(rows))
 
     @cached_property
     def _rows_of_call(self) -> dict[int, np.ndarray]:
@@ -143,14 +151,19 @@ class Calls:
 
     def switches(self, calls: Sequence[int]) -> float:
         """Context switches a call, NaN where they were not counted."""
-        at = self._index.get_indexer(pd.Index(calls))
-        counted = self._numbers("context_switches")[at[at >= 0]]
+        at = [self.places[call] for call in calls if call in self.places]
+        counted = self._switches[at]
         known = counted[~np.isnan(counted)]
         return float(known.mean()) if len(known) else math.nan
 
     @cached_property
-    def _index(self) -> pd.Index:
-        return pd.Index(self.whole["call"])
+    def _switches(self) -> np.ndarray:
+        return self._numbers("context_switches")
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Where in `whole` the call of each number stands."""
+        return {call: place for place, call in enumerate(self.whole["call"].tolist())}
 
     @cached_property
     def _waiting(self) -> pd.DataFrame:
@@ -196,6 +209,23 @@ def _pieces(rows: pd.DataFrame) -> np.ndarray:
     turns = pd.DataFrame(of_threads).groupby(list(of_threads), sort=False, dropna=False).cumcount().to_numpy()
     found: np.ndarray = pd.DataFrame({"alike": alike, "turn": turns}).groupby(["alike", "turn"]).ngroup().to_numpy()
     return found
+
+
+def _work(rows: pd.DataFrame) -> np.ndarray:
+    """Multiplications and additions of each; an embedding looks rows up and multiplies nothing."""
+    if "shape" not in rows:
+        return np.zeros(len(rows))
+    elements = rows["shape"].map({shape: n_weights(shape) for shape in rows["shape"].unique()})
+    multiplies = ~rows["op"].isin(("embedding", "embed")).to_numpy()
+    return np.asarray(2.0 * elements.to_numpy(dtype=np.float64) * rows["n_eval"].to_numpy() * multiplies)
+
+
+def _weight_bytes(rows: pd.DataFrame) -> np.ndarray:
+    """Bytes of weights that each reads, 0 where none; NaN where it reads a tensor and does not say how many."""
+    known: np.ndarray = rows["weight_bytes"].to_numpy(dtype=np.float64, copy=True)
+    reads_none = rows["tensor"].to_numpy() == "" if "tensor" in rows else True
+    known[np.isnan(known) & reads_none] = 0.0
+    return known
 
 
 def _summed(of_calls: pd.DataFrame, calls: Sequence[int]) -> dict[Any, float]:

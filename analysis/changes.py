@@ -7,9 +7,10 @@ over the steps of both captures; it counts as changed where the 95 % interval of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,14 @@ from analysis import bootstrap, kinds, metrics, operations, whole_times
 from analysis.errors import printable
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import tokens_of
-from analysis.phase import METRIC_PREFIX, OK
+from analysis.phase import METRIC_PREFIX, OK, columns_of
 from analysis.table import Table
 
+_Entry = TypeVar("_Entry")
+MOST_EVENTS = 100
+"""Of a phase that have an interval: no machine counts as many at a time."""
+MOST_COMPARED, MOST_WITH_OPERATIONS = 1000, 150
+"""Phases, without operations and with them; of more the first are compared."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of captures, in their order."""
 HEADER_KEYS = (
@@ -88,7 +94,7 @@ class Comparison:
     alone: (phase, its letter, what only that capture counted or timed).
     together: (phase, what one does at once and others apart): such operations have one name in all.
     rates: of operations, (phase, name, left, right).
-    letter: of the capture that is compared with A.
+    letter: of the capture that is compared with A.  left_out: phases that both have and that are not compared.
     """
 
     changes: list[Change]
@@ -99,24 +105,66 @@ class Comparison:
     together: list[tuple[str, str]] = field(default_factory=list)
     rates: list[tuple[str, str, Rate, Rate]] = field(default_factory=list)
     letter: str = "B"
+    left_out: int = 0
 
     def of(self, phase: str, kind: str) -> list[Change]:
         """The changes of this kind in a phase."""
-        return self._by_kind.get((phase, kind), [])
+        return [change for change in self.of_phase(phase) if change.kind == kind]
+
+    def of_phase(self, phase: str) -> list[Change]:
+        """Every change in a phase."""
+        return self._changes.get(phase, [])
+
+    def verdicts_of(self, phase: str) -> list[tuple[str, str]]:
+        """Of `verdicts` those of a phase: (left, right)."""
+        return self._verdicts.get(phase, [])
+
+    def alone_in(self, phase: str) -> list[tuple[str, str]]:
+        """Of `alone` what is of a phase: (letter, what)."""
+        return self._alone.get(phase, [])
+
+    def together_in(self, phase: str) -> list[str]:
+        """The same of `together`."""
+        return self._together.get(phase, [])
+
+    def rates_in(self, phase: str) -> list[tuple[str, Rate, Rate]]:
+        """The same of `rates`."""
+        return self._rates.get(phase, [])
+
+    # Reports ask when there are all, and of one phase after the other: there may be thousands.
 
     @cached_property
-    def _by_kind(self) -> dict[tuple[str, str], list[Change]]:
-        """Reports ask when there are all, and often: there may be thousands of phases."""
-        found: dict[tuple[str, str], list[Change]] = {}
-        for change in self.changes:
-            found.setdefault((change.phase, change.kind), []).append(change)
-        return found
+    def _changes(self) -> dict[str, list[Change]]:
+        return _by_phase((change.phase, change) for change in self.changes)
+
+    @cached_property
+    def _verdicts(self) -> dict[str, list[tuple[str, str]]]:
+        return _by_phase((phase, (left, right)) for phase, left, right in self.verdicts)
+
+    @cached_property
+    def _alone(self) -> dict[str, list[tuple[str, str]]]:
+        return _by_phase((phase, (side, what)) for phase, side, what in self.alone)
+
+    @cached_property
+    def _together(self) -> dict[str, list[str]]:
+        return _by_phase(self.together)
+
+    @cached_property
+    def _rates(self) -> dict[str, list[tuple[str, Rate, Rate]]]:
+        return _by_phase((phase, (name, one, other)) for phase, name, one, other in self.rates)
 
     def explained(self, phase: str) -> float:
         """Share of the difference in time a token that named operations and waiting make; NaN where there is none."""
         parts = [change.difference for change in self.of(phase, "operation") if change.name != REST]
         whole = sum(change.difference for change in self.of(phase, "speed"))
         return sum(parts) / whole if parts and whole else math.nan
+
+
+def _by_phase(entries: Iterable[tuple[str, _Entry]]) -> dict[str, list[_Entry]]:
+    found: dict[str, list[_Entry]] = {}
+    for phase, entry in entries:
+        found.setdefault(phase, []).append(entry)
+    return found
 
 
 def compare(left: Capture, right: Capture, by_tensor: bool | None = None) -> Comparison:
@@ -136,15 +184,26 @@ def with_first(captures: Sequence[Capture], by_tensor: bool | None = None) -> li
     first, *others = captures
     if by_tensor is None:
         by_tensor = any(other.header.get("engine") != first.header.get("engine") for other in others)
-    phases = first.judged()
-    matched = [_pairs(phases, other.judged()) for other in others]
+    every = first.judged()
+    matched = [_pairs(every, other.judged()) for other in others]
+    most = MOST_WITH_OPERATIONS if any(map(_has_parts, captures)) else MOST_COMPARED
+    phases, behind = every[:most], set(map(id, every[most:]))
     tables = [capture.table for capture in captures]
     found = [
-        Comparison([], [], _settings(first, other), unmatched, [], letter=letter)
-        for letter, other, (_, unmatched) in zip(LETTERS[1:], others, matched, strict=False)
+        Comparison(
+            [],
+            [],
+            _settings(first, other),
+            unmatched,
+            [],
+            letter=letter,
+            left_out=sum(id(one) in behind for one, _ in pairs),
+        )
+        for letter, other, (pairs, unmatched) in zip(LETTERS[1:], others, matched, strict=False)
     ]
+    partner_of = [{id(one): other for one, other in pairs} for pairs, _ in matched]
     for phase in phases:
-        partners = [next((other for one, other in pairs if one is phase), None) for pairs, _ in matched]
+        partners = [of_other.get(id(phase)) for of_other in partner_of]
         sides, together = _named([phase, *partners], tables, by_tensor)
         for number, (result, other) in enumerate(zip(found, partners, strict=True), 1):
             if other is not None:
@@ -210,6 +269,7 @@ def _whole_times(
 
 def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
     subjects = left.evidence.subject, right.evidence.subject
+    n_drawn = 0
     for event in subjects[0].counts:
         counts = [subject.counts.get(event) for subject in subjects]
         if event.startswith(METRIC_PREFIX) or any(count is None or count.status != OK for count in counts):
@@ -219,12 +279,20 @@ def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Chang
         if all(tokens) or not any(tokens):
             values = [count.value / (n or 1) for count, n in zip(counts, tokens, strict=True) if count]
             unit = "per token" if all(tokens) else "in all"
+            n_drawn += 1
+            if n_drawn > MOST_EVENTS:
+                rows = [rows_of_side[:0] for rows_of_side in rows]
             yield from _change(title, "event", event, unit, rows[0], rows[1], (values[0], values[1]))
 
 
 def _event_rows(phase: JudgedPhase, event: str) -> np.ndarray:
+    steps = phase.evidence.steps
+    if found := columns_of(steps):
+        values, known = found[0].together(found[1], [event])
+        rows: np.ndarray = np.column_stack((values, [float(tokens_of(step)) for step in steps]))[known]
+        return rows
     pairs = []
-    for step in phase.evidence.steps:
+    for step in steps:
         count = step.counts.get(event)
         if count is not None and count.status == OK:
             pairs.append((count.value, tokens_of(step)))
@@ -338,11 +406,19 @@ def _alone(
     """Events and operations of one capture alone."""
     sides = (("A", left, left_table, right, right_table), (letter, right, right_table, left, left_table))
     for side, mine, table, other, other_table in sides:
-        counted = [_counted(phase) for phase in (mine, other)]
-        for event in [event for event in counted[0] if event not in counted[1]]:
+        elsewhere = set(_counted(other))
+        for event in [event for event in _counted(mine) if event not in elsewhere]:
             yield title, side, f"event {printable(event)}"
-        if operation_rows(mine, table) and not operation_rows(other, other_table):
+        if _has_operations(mine, table) and not _has_operations(other, other_table):
             yield title, side, "times by operation (--per-op)"
+
+
+def _has_parts(capture: Capture) -> bool:
+    return capture.table.calls is not None and not capture.table.calls.parts.empty
+
+
+def _has_operations(phase: JudgedPhase, table: Table) -> bool:
+    return operations.timed_rows(table, _tokens(phase)) is not None
 
 
 def _counted(phase: JudgedPhase) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analysis import json_text
 from analysis.changes import LETTERS, Comparison, Rate, with_first
 from analysis.command_line import (
     OK,
@@ -25,7 +25,6 @@ from analysis.judging import Capture, load
 from analysis.reports import compare_report, several_report, text
 from analysis.reports.data import number
 from analysis.reports.model import Report
-from analysis.terminal import holds_all
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,7 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     captures = [load(path, options) for path in given.captures]
     say_which(*captures)
     results = with_first(captures, None if given.by is None else given.by == "tensor")
-    write_report(_report(captures, results, True), given)
+    if given.html or given.plot:
+        write_report(_report(captures, results, True), given)
     if given.json:
         sys.stdout.write(_text(_data(captures, results)))
     else:
@@ -91,7 +91,7 @@ def _data(captures: Sequence[Capture], results: Sequence[Comparison]) -> dict[st
 
 
 def _text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 def _of_two(left: Capture, right: Capture, result: Comparison) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def _of_two(left: Capture, right: Capture, result: Comparison) -> dict[str, Any]
         "settings": [dict(zip(("key", "left", "right"), setting, strict=True)) for setting in result.settings],
         "verdicts": [dict(zip(("phase", "left", "right"), verdict, strict=True)) for verdict in result.verdicts],
         "unmatched": result.unmatched,
+        **({"left_out": result.left_out} if result.left_out else {}),
         "alone": [dict(zip(("phase", "capture", "what"), entry, strict=True)) for entry in result.alone],
         "together": [dict(zip(("phase", "what"), entry, strict=True)) for entry in result.together],
         "explained": {phase: number(result.explained(phase)) for phase, _, _ in result.verdicts},

@@ -34,6 +34,11 @@ from analysis.step_columns import Column, Columns
 from analysis.table import NAN, Table, summarise
 
 STRADDLE = ("split", "drop")
+MOST_PHASES, MOST_WITH_OPERATIONS = 2000, 300
+"""Each has verdicts of its own, and its operations where they were timed; of more the first are judged, which a note
+tells."""
+LEFT_OUT = "phases are judged, the others left out"
+"""How that note ends."""
 MOST_PMUS = 64
 MOST_APART = 1024
 """Scopes or control groups, each of which has verdicts of its own."""
@@ -96,15 +101,27 @@ def _phases_of_calls(table: Table) -> list[Phase]:
     spans = spans_of_calls(table.calls)
     groups = table.meta.get("groups", {})
     pmus = _core_pmus([g["pmu"] for g in groups.values() if g["pmu"] != "software"]) or [""]
-    places = {call: place for place, call in enumerate(table.calls.whole["call"].tolist())}
+    spans, notes = _first(spans, len(pmus), MOST_PHASES if table.calls.parts.empty else MOST_WITH_OPERATIONS)
+    places = table.calls.places
     phases = []
     for pmu in pmus:
         by_call = _counts_by_call(table.calls, _columns_of(table.calls, groups, pmu, pmus))
         for span in spans:
+            if pmu != pmus[-1]:  # whose phases take the spans' own steps
+                span = replace(span, steps=list(span.steps))
             phases.append(_phase_of_calls(span, by_call, places, pmu))
             if len(pmus) > 1:
                 phases[-1].notes.append(_several_pmus(pmus))
+    phases[0].notes[:0] = notes
     return phases
+
+
+def _first(spans: list[Span], n_apart: int, most: int) -> tuple[list[Span], list[str]]:
+    """The spans that are judged, each of them so many times, and a note where others are left out."""
+    most = max(1, most // max(1, n_apart))
+    if len(spans) <= most:
+        return spans, []
+    return spans[:most], [f"the first {most} of {len(spans)} {LEFT_OUT}"]
 
 
 def _columns_of(calls: Calls, groups: dict[str, dict[str, Any]], pmu: str, pmus: list[str]) -> list[EventColumn]:
@@ -126,8 +143,10 @@ def _counts_by_call(calls: Calls, columns: list[EventColumn]) -> Columns:
 
 
 def _phase_of_calls(span: Span, by_call: Columns, places: dict[int, int], pmu: str) -> Phase:
-    """by_call: counts of every call.  places: call number -> its place there."""
-    steps = [step.counted_in(by_call, places[step.call or 0]) for step in span.steps]
+    """The span, its steps counted. by_call: counts of every call.  places: call number -> its place there."""
+    steps = span.steps
+    for at, step in enumerate(steps):  # one after the other, for there may be very many
+        steps[at] = step.counted_in(by_call, places[step.call or 0])
     counts, groups = summed(steps)
     phase = Phase(
         span.label,
@@ -155,11 +174,13 @@ def _phases_of_markers(markers: Sequence[Marker]) -> list[Phase]:
     """Phases with the times of their steps and no counts. A last step without an end mark takes no time."""
     last = math.nextafter(markers[-1].time_s, math.inf)
     phases = []
-    for span in spans_of_markers(markers, markers[0].time_s, last):
+    spans, notes = _first(spans_of_markers(markers, markers[0].time_s, last), 1, MOST_PHASES)
+    for span in spans:
         tokens = sum(step.n_eval for step in span.steps)
         length = span.length_s
         phases.append(Phase(span.label, span.generation, tokens, span.start_s, length, span.steps, warmup=span.warmup))
         phases[-1].notes = [*span.notes, "markers alone, no counts: the times of the steps are all there is"]
+    phases[0].notes[:0] = notes
     return phases
 
 
@@ -189,19 +210,22 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
     scopes = list(dict.fromkeys(part_of(s.scope) for s in series))
     if len(scopes) > MOST_APART:
         raise AnalysisError(f"{len(scopes)} control groups or scopes to judge apart, more than {MOST_APART}")
-    phases = []
+    parts: dict[tuple[str, str], list[Series]] = {}
     for pmu in owners:
-        parts: dict[str, list[Series]] = {scope: [] for scope in scopes}
+        mine: dict[str, list[Series]] = {scope: [] for scope in scopes}
         for one in owners[pmu]:
-            parts[part_of(one.scope)].append(one)
-        for scope, mine in parts.items():
-            if mine:
-                cut_phases = _count_spans(spans, mine, straddle, pmu, scope)
-                for phase in cut_phases:
-                    phase.bin_s = bin_s
-                    if len(pmus) > 1:
-                        phase.notes.append(_several_pmus(pmus))
-                phases += cut_phases
+            mine[part_of(one.scope)].append(one)
+        parts |= {(pmu, scope): found for scope, found in mine.items() if found}
+    spans, left_out = _first(spans, len(parts), MOST_PHASES)
+    notes += left_out
+    phases = []
+    for (pmu, scope), of_part in parts.items():
+        cut_phases = _count_spans(spans, of_part, straddle, pmu, scope)
+        for phase in cut_phases:
+            phase.bin_s = bin_s
+            if len(pmus) > 1:
+                phase.notes.append(_several_pmus(pmus))
+        phases += cut_phases
     if phases:
         phases[0].notes += notes
     phases.sort(key=lambda p: p.start_s)

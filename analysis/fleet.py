@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from analysis import outputs
+from analysis import json_text, outputs
 from analysis.command_line import OK, Parser, add_output_options, pattern, run, write_report
 from analysis.errors import AnalysisError, printable
 from analysis.readers.formats import NAMES
-from analysis.terminal import holds_all, say
+from analysis.terminal import say
 
 if TYPE_CHECKING:
     from analysis.fleet_dataset import Dataset
@@ -154,7 +153,7 @@ def _data(fleet: Fleet, read: int, known: int) -> str:
     from analysis.reports import fleet_data
 
     document = fleet_data.of_fleet(fleet) | {"read": read, "known": known}
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 def _where(text: str) -> str:

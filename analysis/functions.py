@@ -7,12 +7,11 @@ With `perf record -k CLOCK_MONOTONIC_RAW` both are on one clock.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import stacks
+from analysis import json_text, stacks
 from analysis.command_line import (
     OK,
     Parser,
@@ -29,7 +28,6 @@ from analysis.errors import AnalysisError, printable
 from analysis.function_shares import Share, read_functions
 from analysis.perf_script import Sample
 from analysis.reports import flame, functions_report, text
-from analysis.terminal import holds_all
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,10 +88,7 @@ def _write_stacks(given: argparse.Namespace, phases: dict[str, list[Sample]]) ->
 
 def _data(path: Path, found: list[Share], notes: list[str]) -> str:
     entries = [vars(share) for share in found]
-    return (
-        json.dumps({"path": str(path), "notes": notes, "functions": entries}, indent=1, ensure_ascii=not holds_all())
-        + "\n"
-    )
+    return json_text.text({"path": str(path), "notes": notes, "functions": entries})
 
 
 if __name__ == "__main__":

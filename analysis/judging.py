@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ class JudgedPhase:
         return self._of_steps[id(step)]
 
     def every_step(self) -> Iterator[tuple[Step, Judgement]]:
-        """Every step of the phase with its own verdicts, set-aside ones included; none is kept."""
-        return ((step, judge_step(step, self.phase, self.context)) for step in self.phase.steps)
+        """Every step of the phase with its own verdicts, set-aside ones included; none is kept, nor its counts."""
+        return ((step, judge_step(step.passing(), self.phase, self.context)) for step in self.phase.steps)
 
     @cached_property
     def some_steps(self) -> list[tuple[Step, Judgement]]:
@@ -117,7 +117,7 @@ class JudgedPhase:
 class Capture:
     """A capture with everything that was concluded from it.
 
-    which: what it is of several runs in the file, '' where there is one.
+    which: what it is of the file, where that holds several runs or too many phases; '' where it is all of it.
     """
 
     path: Path
@@ -152,8 +152,9 @@ def load(path: str | Path, options: Options | None = None) -> Capture:
     capture, n_runs = _load(path, table, options), 1 + len(table.runs)
     if n_runs > 1:
         capture.notes.insert(0, _told(capture, 1, n_runs))
-        capture.which = f"this is the first of {n_runs} runs in the file; `stalls` shows them all"
-        capture.notes.append(capture.which)
+        which = f"this is the first of {n_runs} runs in the file; `stalls` shows them all"
+        capture.which = f"{which}; {capture.which}" if capture.which else which
+        capture.notes.append(which)
     return capture
 
 
@@ -192,7 +193,8 @@ def _load(path: Path, table: Table, options: Options) -> Capture:
     ]
     if options.assume and not table.meta.get("emulated"):
         raise AnalysisError("--assume is for emulated captures, and this one was measured", path=path)
-    return Capture(path, table, judged, list(dict.fromkeys(notes)), options.assume)
+    left_out = next((note for note in notes if note.endswith(cutting.LEFT_OUT)), "")
+    return Capture(path, table, judged, list(dict.fromkeys(notes)), options.assume, left_out)
 
 
 def titles(found: Sequence[Phase]) -> list[str]:
@@ -240,7 +242,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
     """What is known beside a phase's counts: command line first, then the capture's header. Doubts go to `notes`."""
     header = table.meta.get("header", {})
     weights, kv = _number(header, "bytes_per_token"), _number(header, "kv_bytes_per_token") or 0.0
-    windows = _windows(header, kv)
+    windows = _windows(str(header.get("kv_windows", "")), kv)
     if options.model:
         scanned = _model_bytes(options.model)
         weights, kv, windows = float(scanned.weights), float(scanned.kv), ()
@@ -251,7 +253,7 @@ def context_of(phase: Phase, table: Table, options: Options, notes: list[str]) -
         n_cpus = int(phase.scope.startswith("cpu:"))
     return Context(
         core=_core_of(phase, table, options, notes),
-        slots=options.slots or _slots(header, phase.pmu),
+        slots=options.slots or _slots(str(header.get("slots", "")), phase.pmu),
         read_peak=options.read_peak or (peak * 1e9 if peak else None),
         peak_is_measured=options.read_peak is None,
         model_bytes=weights,
@@ -271,17 +273,18 @@ def _model_bytes(path: Path) -> model_bytes.ModelBytes:
     return model_bytes.read(path)
 
 
-def _slots(header: dict[str, Any], pmu: str) -> int | None:
+@lru_cache(64)  # asked for every phase
+def _slots(text: str, pmu: str) -> int | None:
     """Issue slots a cycle from the header: a number, or `PMU=number` of each PMU."""
-    text = str(header.get("slots", ""))
     by_pmu = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
     number = by_pmu.get(pmu, "") if by_pmu else text.strip()
     return int(number) if number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= MOST_SLOTS else None
 
 
-def _windows(header: dict[str, Any], kv_bytes: float) -> tuple[tuple[int, float], ...]:
+@lru_cache(8)
+def _windows(text: str, kv_bytes: float) -> tuple[tuple[int, float], ...]:
     """Windows and bytes from the header, `512:15360,…`; none where they are no part of the layers' bytes."""
-    parts = [_WINDOW.fullmatch(part.strip()) for part in str(header.get("kv_windows", "")).split(",", _MOST_WINDOWS)]
+    parts = [_WINDOW.fullmatch(part.strip()) for part in text.split(",", _MOST_WINDOWS)]
     found = tuple((int(match[1]), float(match[2])) for match in parts if match is not None)
     return found if all(window for window, _ in found) and sum(each for _, each in found) <= kv_bytes else ()
 
@@ -315,16 +318,24 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
         return by_pmu or options.core or cores.load(cores.GENERIC)
     header = table.meta.get("header", {})
     for told in (header.get("midr", ""), header.get("cpu", ""), table.meta.get("cpu", "")):
-        named = [text for text in str(told).split(",") if text.strip()]
-        if len(set(named)) > 1:
-            notes.append(f"the capture names several cores ({printable(', '.join(named))}): say which with --core")
-        elif named and (core := cores.known(named[0])):
+        core, doubt = _core_named(str(told))
+        notes += [doubt] if doubt else []
+        if core:
             return core
     arch = str(table.meta.get("arch", "aarch64"))
     if arch in ARM:
         return cores.load(cores.GENERIC)
     x86 = cores.load(cores.X86)
     return x86 if arch in _X86 else replace(x86, title=f"{printable(arch)} CPU")
+
+
+@lru_cache(8)  # asked for every phase
+def _core_named(told: str) -> tuple[Core | None, str]:
+    """The core that a header names, or why its several are none."""
+    named = [text for text in told.split(",") if text.strip()]
+    if len(set(named)) > 1:
+        return None, f"the capture names several cores ({printable(', '.join(named))}): say which with --core"
+    return cores.known(named[0]) if named else None, ""
 
 
 # PMUs whose name is not their core's.

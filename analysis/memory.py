@@ -6,12 +6,11 @@ Reads samples with data addresses, of Arm's SPE or another PMU, as `perf script`
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis import memory_samples, outputs
+from analysis import json_text, memory_samples, outputs
 from analysis.address_map import read_map
 from analysis.command_line import OK, Parser, add_output_options, at_least_one, file, finite, run, write_report
 from analysis.errors import AnalysisError, printable
@@ -21,7 +20,6 @@ from analysis.memory_sums import Sum, summed
 from analysis.readers.source import Source
 from analysis.reports import memory_report, text
 from analysis.reports.data import number
-from analysis.terminal import holds_all
 
 _PREFERRED = "memory"
 """The event of which SPE has one sample an operation; others are synthesised beside it."""
@@ -94,7 +92,7 @@ def _of_event(accesses: list[Access], given: argparse.Namespace) -> tuple[list[A
 def _data(sums: Mapping[str, Sequence[Sum]], notes: Sequence[str]) -> str:
     phases = {phase: [_entry(one) for one in found] for phase, found in sums.items()}
     document = {"phases": phases, "notes": list(notes)}
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 def _entry(one: Sum) -> dict[str, Any]:

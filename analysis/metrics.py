@@ -223,10 +223,10 @@ def _strongest(subject: Subject, entry: CoreFormula, core: Core, slots: int | No
 def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = None) -> Ratio:
     """A formula over the subject's counts, taken from one group of events where some group has them all."""
     events = formula.names_but(PARAMETERS)
+    if events and subject.counts.keys().isdisjoint(events):
+        return _of_none(events, core.title, core.absent)
     counts = subject.together(*events) if events else {}
     if counts is None:
-        if subject.counts.keys().isdisjoint(events):
-            return _of_none(events, core.title, core.absent)
         missing = tuple(event for event in events if not _counted(subject, event))
         untrue = [subject.counts[event] for event in missing if _status(subject, event) == IMPOSSIBLE]
         if untrue:

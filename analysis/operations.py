@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from analysis.calls import event_column, n_weights
+from analysis.calls import event_column
 from analysis.metrics import LINE_BYTES
 from analysis.table import Table
 
@@ -74,9 +74,13 @@ def seconds_by_call(table: Table, calls: Iterable[int]) -> dict[str, list[tuple[
 def seconds_by_name(rows: pd.DataFrame, names: pd.Series) -> dict[str, list[tuple[int, float]]]:
     """The same of `timed_rows` under other names, one a row."""
     found: dict[str, list[tuple[int, float]]] = {}
-    sums = rows.groupby([names.rename("name"), "call"], sort=False)["mean_s"].sum()
-    for name, call, seconds in sums.reset_index().itertuples(index=False):
-        found.setdefault(str(name), []).append((int(call), float(seconds)))
+    of_name, known = pd.factorize(names)
+    of_call, calls = pd.factorize(rows["call"].to_numpy())
+    both = np.where(of_name < 0, -1, of_name * len(calls) + of_call)
+    sums = rows["mean_s"].groupby(both, sort=False).sum()
+    for at, seconds in zip(sums.index.tolist(), sums.tolist(), strict=True):
+        if at >= 0:
+            found.setdefault(str(known[at // len(calls)]), []).append((int(calls[at % len(calls)]), seconds))
     return found
 
 
@@ -94,7 +98,7 @@ def gathered(rows: pd.DataFrame, names: pd.Series) -> list[Operation]:
     _, first, at = np.unique(rows["piece"].to_numpy(), return_index=True, return_inverse=True)
     elapsed = np.full(len(first), -np.inf)
     np.maximum.at(elapsed, at, rows["duration_s"].to_numpy())
-    of_first, kind = rows.iloc[first], kinds[first]
+    kind = kinds[first]
 
     def summed(of: np.ndarray, values: np.ndarray) -> list[float]:
         sums: list[float] = np.bincount(of, weights=values, minlength=len(found)).tolist()
@@ -104,29 +108,12 @@ def gathered(rows: pd.DataFrame, names: pd.Series) -> list[Operation]:
         summed(kinds, rows["mean_s"].to_numpy()),
         summed(kind, elapsed),
         np.bincount(kind, minlength=len(found)).tolist(),
-        summed(kind, _work(of_first)),
-        summed(kind, _weight_bytes(of_first)),
+        summed(kind, rows["work"].to_numpy()[first]),
+        summed(kind, rows["read_bytes"].to_numpy()[first]),
         _counts(rows, kinds, len(found)),
     )
     operations = [Operation(str(name), *values) for name, *values in zip(found, *columns, strict=True)]
     return sorted(operations, key=lambda operation: -operation.seconds)
-
-
-def _work(pieces: pd.DataFrame) -> np.ndarray:
-    """Multiplications and additions of each; an embedding looks rows up and multiplies nothing."""
-    if "shape" not in pieces:
-        return np.zeros(len(pieces))
-    elements = pieces["shape"].map({shape: n_weights(shape) for shape in pieces["shape"].unique()})
-    multiplies = ~pieces["op"].isin(("embedding", "embed")).to_numpy()
-    return np.asarray(2.0 * elements.to_numpy(dtype=np.float64) * pieces["n_eval"].to_numpy() * multiplies)
-
-
-def _weight_bytes(pieces: pd.DataFrame) -> np.ndarray:
-    """Bytes of weights that each reads, 0 where none; NaN where it reads a tensor and does not say how many."""
-    known: np.ndarray = pieces["weight_bytes"].to_numpy(dtype=np.float64, copy=True)
-    reads_none = pieces["tensor"].to_numpy() == "" if "tensor" in pieces else True
-    known[np.isnan(known) & reads_none] = 0.0
-    return known
 
 
 def _counts(rows: pd.DataFrame, kinds: np.ndarray, n: int) -> list[dict[str, float]]:

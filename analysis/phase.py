@@ -71,6 +71,8 @@ def counted_together(
     the counts which of these it got.
     """
     wanted = list(events)
+    if not all(event in counts for event in wanted):
+        return None  # what stands in a group or a part stands in `counts`
     if parts and len(wanted) > 1 and (whole := scopes_with_all(parts, wanted)) != set(parts):
         return _over_parts([parts[scope] for scope in parts if scope in whole], wanted)
     candidates = [g for g in groups.values() if all(e in g and g[e].status == OK for e in wanted)]
@@ -172,6 +174,10 @@ class Step:
         found.columns, found.at = columns, at
         return found
 
+    def passing(self) -> Step:
+        """The same for one use: counts made of columns stay with it and go with it."""
+        return self if self.columns is None else self.counted_in(self.columns, self.at)
+
     def __getattr__(self, name: str) -> Any:
         """What is not there: `counts`, `groups` and `parts` that nobody has asked for yet."""
         if name not in ("counts", "groups", "parts"):
@@ -237,7 +243,7 @@ class Phase:
         return counted_together(self.counts, self.groups, events, self.parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepFacts:
     """Of one step: its frequency in Hz (NaN if unknown) and how often its threads changed CPU (0 if unknown)."""
 

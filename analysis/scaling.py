@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
-from analysis import combinations
+from analysis import combinations, json_text
 from analysis.combinations import Combination
 from analysis.command_line import (
     OK,
@@ -27,7 +26,6 @@ from analysis.errors import printable
 from analysis.judging import load
 from analysis.reports import scaling_report, text
 from analysis.reports.data import number
-from analysis.terminal import holds_all
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,7 +81,7 @@ def _data(found: Sequence[Combination]) -> str:
         )
     doubts = {kind: scaling_report.flags(combinations.of_kind(found, kind)) for kind in combinations.KINDS}
     document = {"combinations": entries, "flags": {kind: flags for kind, flags in doubts.items() if flags}}
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 if __name__ == "__main__":

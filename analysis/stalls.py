@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.plot or given.html:
         write_report(capture_report.of_capture(captures[0]), given)
     if given.json:
-        sys.stdout.write(data.render(captures))
+        sys.stdout.writelines(data.pieces(captures))
     elif given.group_by:
         sys.stdout.write(groups.render(captures, given.group_by))
     else:

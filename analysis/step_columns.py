@@ -42,7 +42,7 @@ class Column:
 
     def count(self, at: int, group: str) -> Count:
         """The count of one step."""
-        value, share, raw = self.value[at].item(), self.running[at].item(), self.measured[at].item()
+        value, share, raw = self.value.item(at), self.running.item(at), self.measured.item(at)
         if math.isnan(value):
             return Count(value, share, group, NOT_COUNTED, 0, math.nan)
         if self.status != OK:

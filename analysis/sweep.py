@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
-from analysis import medians, outputs
+from analysis import json_text, medians, outputs
 from analysis.command_line import OK, Parser, add_output_options, file, run, write_report
 from analysis.errors import AnalysisError, printable
 from analysis.reports import sweep_report, text
 from analysis.reports.data import number
 from analysis.sweep_pairs import Change, against, pairs
 from analysis.sweep_results import SweepResults, Times, read
-from analysis.terminal import holds_all
 
 REGRESSION = 3
 """Exit status where --against shows that something has become slower."""
@@ -70,7 +68,7 @@ def _data(results: SweepResults, changes: Sequence[Change] | None) -> str:
         ],
         "against": None if changes is None else [_change(change) for change in changes],
     }
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return json_text.text(document)
 
 
 def _phase(times: Times) -> dict[str, object]:

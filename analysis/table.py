@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,20 +67,20 @@ class Table:
     functions: pd.DataFrame | None = None
     runs: list[Table] = field(default_factory=list)
 
-    @property
+    @cached_property
     def events(self) -> list[str]:
         """Names of the events that were counted at least once, in the capture's order."""
         counted = self.frame["event"][self.frame["status"] == "ok"]
         present = set(counted.cat.codes.unique())
         return [name for code, name in enumerate(self.frame["event"].cat.categories) if code in present]
 
-    @property
+    @cached_property
     def scopes(self) -> list[str]:
         """Scopes that occur, in the capture's order."""
         present = set(self.frame["scope"].cat.codes.unique())
         return [s for code, s in enumerate(self.frame["scope"].cat.categories) if code in present]
 
-    @property
+    @cached_property
     def pmus(self) -> list[str]:
         return [p for p in self.frame["pmu"].cat.categories if p]
 

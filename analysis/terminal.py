@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import os
 import sys
 import textwrap
@@ -84,16 +85,16 @@ def columns() -> int | None:
 def wrapped(prefix: str, text: str, indent: str | None = None, width: int | None = None) -> list[str]:
     """`text` in lines, the first behind `prefix`, the others behind `indent` (as wide as the prefix)."""
     indent = " " * len(prefix) if indent is None else indent
-    prefix, indent = encodable(prefix), encodable(indent)
-    glued = encodable(text).replace(" %", "\u00a0%")  # a number and its percent sign stay on one line
-    lines = textwrap.wrap(
-        glued,
-        width or columns() or _TEXT,
-        initial_indent=prefix,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )
-    return [line.replace("\u00a0%", " %") for line in lines] or [prefix]
+    return list(_wrapped(encodable(prefix), encodable(text), encodable(indent), width or columns() or _TEXT))
+
+
+@functools.lru_cache(1024)  # a report of many phases says the same of each
+def _wrapped(prefix: str, text: str, indent: str, width: int) -> tuple[str, ...]:
+    if len(prefix) + len(text) <= width and text.isprintable() and text[-1:] not in ("", " "):
+        return (prefix + text,)
+    glued = text.replace(" %", "\u00a0%")  # a number and its percent sign stay on one line
+    lines = textwrap.wrap(glued, width, initial_indent=prefix, subsequent_indent=indent, break_on_hyphens=False)
+    return tuple(line.replace("\u00a0%", " %") for line in lines) or (prefix,)
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] | None = None, indent: str = "") -> list[str]:

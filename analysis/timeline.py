@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     refuse_conflicts(given, [given.capture])
     capture = load(given.capture, options_of(given))
     say_which(capture)
-    report = timeline_report.of_capture(capture)
+    report = timeline_report.of_capture(capture, pages=bool(given.plot or given.html))
     write_report(report, given)
     write((given.firefox, lambda: firefox.profile(capture, firefox.is_packed(given.firefox))))
     sys.stdout.write(text.render(report, capture_report.source(capture)))

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from analysis.cores.schema import check
@@ -168,6 +168,7 @@ def find(text: str) -> Core:
     return load(fitting[0] if fitting else _plain(text))
 
 
+@lru_cache(256)
 def known(text: str) -> Core | None:
     """The same, None where nothing or more than one core fits."""
     fitting = _fitting(text)

@@ -33,7 +33,8 @@ MIX = (
     ("stores", "stores"),
     ("branches", "branches"),
 )
-_MOST_PHASES = 24
+_MOST_PHASES, MOST_DRAWN = 24, 200
+"""Of phases that have a bar each, and that have a place in a chart of many."""
 _MOST_OPERATIONS = 6
 _MOST_SPANS, _MOST_STACKS = 600, 200
 _MOST_OF_A_BAND = 16
@@ -99,7 +100,8 @@ def lengths(capture: Capture) -> Plot:
     values = [point[1] for one in series for point in one.points]
     spread = max(values) > _FAR_APART * min(values) > 0
     ends = max(point[0] for one in series for point in one.points)
-    remark = f"a mark is the longest of {size} neighbours" if size > 1 else ""
+    remarks = [f"a mark is the longest of {size} neighbours"] if size > 1 else []
+    remark = "; ".join(remarks + left_out(capture))
     y = Axis(label, log=spread, low=None if spread else 0.0)
     return Plot(title, Axis(x.label, low=0.0, high=ends), y, tuple(series), remark=remark)
 
@@ -119,7 +121,8 @@ def shares(capture: Capture) -> Plot:
     bands = tuple(_bands(phase, stacks[0], begin, size) for phase in phases)
     end = max(span[1] for band in bands for span in band.spans)
     ticks = (-1.0,) if capture.is_emulated else ()  # an emulator's seconds are no numbers to show
-    return Plot(title, Axis(label, low=0.0, high=end, ticks=ticks), y, bands=bands)
+    remark = "; ".join(left_out(capture))
+    return Plot(title, Axis(label, low=0.0, high=end, ticks=ticks), y, bands=bands, remark=remark)
 
 
 def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | None:
@@ -180,8 +183,16 @@ def _bar(phase: JudgedPhase, stack: Stack, shares: Sequence[float], used: Sequen
     return Bar(printable(phase.title, 60), parts, ", ".join(words), "" if parts else "stalls not measured")
 
 
+def left_out(capture: Capture) -> list[str]:
+    """A remark on the phases that have no place in a chart, if there are any."""
+    n = len(capture.judged())
+    return [f"the first {MOST_DRAWN} of {n} phases"] if n > MOST_DRAWN else []
+
+
 def _with_steps(capture: Capture) -> list[JudgedPhase]:
-    return [phase for phase in capture.judged() if any(step.duration_s > 0 for step in phase.phase.steps)]
+    """Those that are drawn."""
+    drawn = capture.judged()[:MOST_DRAWN]
+    return [phase for phase in drawn if any(step.duration_s > 0 for step in phase.phase.steps)]
 
 
 def _begin(phases: Sequence[JudgedPhase]) -> float:

@@ -103,9 +103,10 @@ def span_of(phase: JudgedPhase) -> str:
 
 def token_summary(phase: JudgedPhase) -> str:
     """How many steps had which verdict; '' for a phase of fewer than two steps."""
-    steps, n_steps = phase.some_steps, len(phase.phase.steps)
+    n_steps = len(phase.phase.steps)
     if n_steps < 2:
         return ""
+    steps = phase.some_steps
     counted = Counter(str(judgement.combined.outcome) for _, judgement in steps)
     text = ", ".join(f"{n} {outcome}" for outcome, n in counted.most_common())
     return text if len(steps) == n_steps else f"{text}; of {len(steps)} of the {n_steps} steps, evenly chosen"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from analysis import palette
 from analysis.calls import WAITING
@@ -10,6 +11,8 @@ from analysis.changes import Change, Comparison
 from analysis.reports.charts import Bar, Bars, Chart, Part
 from analysis.reports.model import fixed
 
+MOST_IN_PICTURE = 12
+"""Phases."""
 MOST_PARTS = 10
 """Operations that a chart or a table shows of their own; the others are one."""
 
@@ -19,6 +22,15 @@ def charts_of(results: Sequence[Comparison], title: str) -> list[Chart]:
     stacks = _stacks(results, title)
     falls = [_waterfall(result, title, len(results) > 1) for result in results]
     return [chart for chart in (stacks, *falls) if chart.bars]
+
+
+def in_picture(results: Sequence[Comparison], titles: Sequence[str]) -> list[list[Chart]]:
+    """The charts of a picture, one below the other: of the first phases, which the last chart tells."""
+    charts = [chart for title in titles[:MOST_IN_PICTURE] for chart in charts_of(results, title)]
+    if charts and len(titles) > MOST_IN_PICTURE:
+        told = f"{charts[-1].title} (the first {MOST_IN_PICTURE} of {len(titles)} phases)"
+        charts[-1] = replace(charts[-1], title=told)
+    return [[chart] for chart in charts]
 
 
 def hue(name: str) -> str:

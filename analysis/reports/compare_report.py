@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from analysis import metrics, palette
-from analysis.changes import Change, Comparison
+from analysis.changes import MOST_EVENTS, Change, Comparison
 from analysis.errors import printable
 from analysis.judging import Capture
-from analysis.reports.compare_charts import MOST_PARTS, charts_of, hue
+from analysis.reports.compare_charts import MOST_PARTS, charts_of, hue, in_picture
 from analysis.reports.compare_tables import rates_of
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed
 from analysis.whole_times import ELAPSED
@@ -24,13 +24,12 @@ def of_comparison(left: Capture, right: Capture, result: Comparison, show_all: b
     """show_all: what did not change as well."""
     titles = [title for title, _, _ in result.verdicts]
     cards = [_card(result, *verdict) for verdict in result.verdicts]
-    charts = [chart for title in titles for chart in charts_of([result], title)]
     warnings = []
     if left.is_emulated != right.is_emulated:
         both = "one of the two is emulated, the other measured"
         warnings.append(f"WARNING: {both}; only counts of instructions may be compared")
     facts = [f"A {printable(str(left.path), 300)}", f"B {printable(str(right.path), 300)}"]
-    sections = [_settings(result)] if result.settings or result.unmatched else []
+    sections = [_settings(result)] if result.settings or result.unmatched or result.left_out else []
     sections += [_section(result, title, card, show_all) for title, card in zip(titles, cards, strict=True)]
     return Report(
         title=f"{printable(left.path.name, 100)} and {printable(right.path.name, 100)}",
@@ -40,18 +39,24 @@ def of_comparison(left: Capture, right: Capture, result: Comparison, show_all: b
         cards=cards,
         sections=sections,
         warnings=warnings,
-        picture=[[chart] for chart in charts],
+        picture=in_picture([result], titles),
     )
 
 
 def _settings(result: Comparison) -> Section:
     facts = [Fact(key, f"{one} → {other}") for key, one, other in result.settings]
     facts += [Fact("only in one of them", title) for title in result.unmatched]
+    facts += [Fact("left out", left_out(result.left_out))] if result.left_out else []
     return Section("What else differs", facts)
 
 
+def left_out(number: int) -> str:
+    """In words."""
+    return f"{number} more phase{'s' if number > 1 else ''}, which only `stalls` shows"
+
+
 def _card(result: Comparison, title: str, one: str, other: str) -> Card:
-    changes = [change for change in result.changes if change.phase == title]
+    changes = result.of_phase(title)
     verdicts = f"{one} in both" if one == other else f"{one} → {other}"
     speed = next((change for change in changes if change.kind == "speed"), None)
     if speed is None:
@@ -119,9 +124,9 @@ def _largest(changes: Sequence[Change], speed: Change) -> list[str]:
 
 
 def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Section:
-    changes = [change for change in result.changes if change.phase == title]
-    blocks: list[Block] = [Fact(f"only in {side}", what) for phase, side, what in result.alone if phase == title]
-    blocks += [Fact("taken together", text) for phase, text in result.together if phase == title]
+    changes = result.of_phase(title)
+    blocks: list[Block] = [Fact(f"only in {side}", what) for side, what in result.alone_in(title)]
+    blocks += [Fact("taken together", text) for text in result.together_in(title)]
     blocks += charts_of([result], title)
     blocks += explained(result, title)
     blocks += _times(changes, show_all)
@@ -136,7 +141,9 @@ def _section(result: Comparison, title: str, card: Card, show_all: bool) -> Sect
     unsure = [change for change in changes if change.has_changed is None and not change.only_in]
     hidden = [] if show_all else [change for change in unsure if change.kind in ("metric", "event")]
     if hidden:
-        blocks.append(Fact("unsure", f"{len(hidden)} more without an interval (too few steps); --all shows them"))
+        many = f", or more than {MOST_EVENTS} events" if len(result.of(title, "event")) > MOST_EVENTS else ""
+        why = f"too few steps{many}"
+        blocks.append(Fact("unsure", f"{len(hidden)} more without an interval ({why}); --all shows them"))
     if changes and not unsure and not any(change.has_changed for change in changes):
         blocks.append(Fact("in all", "nothing changed beyond noise"))
     return Section(title, blocks, card=card)

@@ -20,10 +20,9 @@ def rates_of(results: Sequence[Comparison], title: str) -> Table:
     """Bytes and instructions a token of each operation in every capture, and how fast it read; the slowest first."""
     found: dict[str, dict[str, Rate]] = {}
     for result in results:
-        for phase, name, one, other in result.rates:
-            if phase == title:
-                found.setdefault(name, {}).setdefault("A", one)
-                found[name][result.letter] = other
+        for name, one, other in result.rates_in(title):
+            found.setdefault(name, {}).setdefault("A", one)
+            found[name][result.letter] = other
     letters = ["A", *(result.letter for result in results)]
     order = [name for name in by_size(seconds_by_operation(results, title)) if name in found]
     rows: list[list[Cell]] = []

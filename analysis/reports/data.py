@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
-from analysis import breakdown, metrics
+from analysis import breakdown, json_text, metrics
 from analysis.breakdown import Part
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
 from analysis.reports import breakdown_rows, summary
-from analysis.terminal import holds_all
 from analysis.verdicts import Check, Judgement, Verdict
 
 FORMAT_VERSION = 1
@@ -19,22 +18,26 @@ FORMAT_VERSION = 1
 
 def render(captures: list[Capture]) -> str:
     """The captures' reports as one JSON text, ending in a line break."""
-    document = {"format_version": FORMAT_VERSION, "captures": [capture_data(capture) for capture in captures]}
-    return json.dumps(document, indent=1, ensure_ascii=not holds_all(), allow_nan=False) + "\n"
+    return "".join(pieces(captures))
+
+
+def pieces(captures: list[Capture]) -> Iterator[str]:
+    """The same, made while it is written."""
+    return json_text.pieces({"format_version": FORMAT_VERSION, "captures": map(capture_data, captures)})
 
 
 def capture_data(capture: Capture) -> dict[str, Any]:
-    """A capture: what it says of itself, notes, phases."""
+    """A capture: what it says of itself, notes, phases, each made when it is asked for."""
     return {
         "path": str(capture.path),
         "format": capture.table.meta.get("format"),
         "emulated": capture.is_emulated,
         "header": {key: _plain(value) for key, value in capture.header.items()},
         "notes": capture.notes,
-        "phases": [
+        "phases": (
             phase_data(phase) | {"summary": summary_data(phase, capture)} | time_data(phase, capture)
             for phase in capture.judged()
-        ],
+        ),
     }
 
 
@@ -65,7 +68,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
             for key, ratio in phase.metrics.items()
         },
         "notes": phase.phase.notes,
-        "steps": [
+        "steps": (
             {
                 "n_past": step.n_past,
                 "n_eval": step.n_eval,
@@ -75,7 +78,7 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
                 **step_verdict(judgement),
             }
             for step, judgement in phase.every_step()
-        ],
+        ),
     }
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _WIDTH = 10.0
 _MARKERS = ("o", "s", "^", "D", "v", "_", "|", "d")
+_UNFILLED = ("_", "|")
 _CARDS_ACROSS, _MOST_CARDS, _LETTERS = 2, 6, 74
+_MOST_NAMED = 16  # entries of a legend that have room beside a chart
 
 
 def picture(report: Report, form: str = "png") -> bytes:
@@ -224,7 +226,10 @@ def _plot(axes: Axes, chart: Plot) -> None:
         said = textwrap.fill(draw.label(chart.remark, 400), 100)
         axes.text(0.01, 0.97, said, transform=axes.transAxes, va="top", fontsize=9)
     if len(chart.legend) > 1:
-        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        handles, names = axes.get_legend_handles_labels()
+        title = f"{_MOST_NAMED} of {len(names)}" if len(names) > _MOST_NAMED else None
+        look: dict[str, Any] = {"fontsize": 8, "title": title, "title_fontsize": 8, "frameon": False}
+        axes.legend(handles[:_MOST_NAMED], names[:_MOST_NAMED], loc="center left", bbox_to_anchor=(1.0, 0.5), **look)
 
 
 def _axis(axes: Axes, chart: Plot, axis: Axis, which: int) -> None:
@@ -256,7 +261,8 @@ def _series(axes: Axes, series: Series) -> None:
     else:
         sizes = [40 * size**2 for size in series.sizes] or 40
         white = palette.PAGE["page"][0]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "edgecolor": white, "linewidth": 0.6}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "linewidth": 0.6}
+        look |= {} if marker in _UNFILLED else {"edgecolor": white}
         axes.scatter(x, y, sizes, label=draw.label(series.name, 40), zorder=3, **look)
 
 

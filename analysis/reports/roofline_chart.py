@@ -13,6 +13,7 @@ from analysis.metrics import LINE_BYTES
 from analysis.operations import REFILL_EVENTS, Operation
 from analysis.phase import OK
 from analysis.reports import summary
+from analysis.reports.capture_charts import MOST_DRAWN, left_out
 from analysis.reports.charts import Axis, Kind, Plot, Series
 from analysis.reports.model import EMULATED, Cell, Column, Fact, Report, Section, Table, fixed
 
@@ -122,7 +123,7 @@ def of_points(capture: Capture, found: Sequence[Point], compute_peak: float | No
     roof = compute_peak if units == ["operations"] else None
     x, y = _axes(shown, peak, roof, x, y)
     series = (*_roofs(peak, roof, x, y), *_phases(capture, shown))
-    return Plot(title, x, y, series, remark="" if peak else _NO_PEAK)
+    return Plot(title, x, y, series, remark="; ".join(([] if peak else [_NO_PEAK]) + left_out(capture)))
 
 
 def _is_drawn(value: float) -> bool:
@@ -212,7 +213,7 @@ def _phases(capture: Capture, shown: Sequence[Point]) -> list[Series]:
     of_phases: dict[str, list[Point]] = {}
     for point in shown:
         of_phases.setdefault(point.phase, []).append(point)
-    for number, phase in enumerate(capture.judged()):
+    for number, phase in enumerate(capture.judged()[:MOST_DRAWN]):
         if mine := of_phases.get(phase.title):
             sizes = [1.9 if not point.operation else 0.8 + 0.8 * _known(point.share) for point in mine]
             found.append(

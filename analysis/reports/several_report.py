@@ -9,9 +9,9 @@ from analysis import metrics, palette
 from analysis.changes import LETTERS, Change, Comparison
 from analysis.errors import printable
 from analysis.judging import Capture
-from analysis.reports.compare_charts import MOST_PARTS, by_size, charts_of, only_in, seconds_by_operation
+from analysis.reports.compare_charts import MOST_PARTS, by_size, charts_of, in_picture, only_in, seconds_by_operation
 from analysis.reports.compare_charts import hue as hue_of
-from analysis.reports.compare_report import explained
+from analysis.reports.compare_report import explained, left_out
 from analysis.reports.compare_tables import is_known, rates_of
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed
 
@@ -37,7 +37,7 @@ def of_captures(captures: Sequence[Capture], results: Sequence[Comparison], show
         cards=cards,
         sections=sections,
         warnings=warnings,
-        picture=[[chart] for title in titles for chart in charts_of(results, title)],
+        picture=in_picture(results, titles),
     )
 
 
@@ -53,7 +53,9 @@ def _settings(results: Sequence[Comparison]) -> list[Block]:
         for key, told in values.items()
     ]
     lacking = [f"{title} (A or {result.letter})" for result in results for title in result.unmatched]
-    return found + ([Fact("not in both", ", ".join(lacking))] if lacking else [])
+    found += [Fact("not in both", ", ".join(lacking))] if lacking else []
+    most = max(result.left_out for result in results)
+    return found + ([Fact("left out", left_out(most))] if most else [])
 
 
 def _speeds(results: Sequence[Comparison], title: str) -> dict[str, Change]:
@@ -63,7 +65,7 @@ def _speeds(results: Sequence[Comparison], title: str) -> dict[str, Change]:
 
 def _card(results: Sequence[Comparison], title: str) -> Card:
     speeds = _speeds(results, title)
-    judged = [(result.letter, *sides) for result in results for name, *sides in result.verdicts if name == title]
+    judged = [(result.letter, *sides) for result in results for sides in result.verdicts_of(title)]
     verdicts = {"A": judged[0][1]} | {letter: other for letter, _, other in judged}
     words = ", ".join(f"{letter} {verdict}" for letter, verdict in verdicts.items())
     if not speeds:
@@ -90,9 +92,9 @@ def _less_or_more(change: Change) -> str:
 
 
 def _section(results: Sequence[Comparison], title: str, card: Card, show_all: bool) -> Section:
-    alone = [f"{side}: {what}" for result in results for phase, side, what in result.alone if phase == title]
+    alone = [f"{side}: {what}" for result in results for side, what in result.alone_in(title)]
     blocks: list[Block] = [Fact("only in", text) for text in dict.fromkeys(alone)]
-    together = [text for result in results for phase, text in result.together if phase == title]
+    together = [text for result in results for text in result.together_in(title)]
     blocks += [Fact("taken together", text) for text in dict.fromkeys(together)]
     blocks += charts_of(results, title)
     for result in results:
@@ -103,13 +105,9 @@ def _section(results: Sequence[Comparison], title: str, card: Card, show_all: bo
     for kind, name in (("whole", "Times of the whole, s"), ("metric", "Ratios"), ("event", "Events")):
         table = _quantities(results, title, kind, show_all or kind == "whole")
         blocks += [Fold(f"{name} ({len(table.rows)})", [table])] if table.rows else []
-    if not any(change.has_changed or change.has_changed is None for r in results for change in _of_phase(r, title)):
+    if not any(change.has_changed or change.has_changed is None for r in results for change in r.of_phase(title)):
         blocks.append(Fact("in all", "nothing changed beyond noise"))
     return Section(title, blocks, card=card)
-
-
-def _of_phase(result: Comparison, title: str) -> list[Change]:
-    return [change for change in result.changes if change.phase == title]
 
 
 def _times(results: Sequence[Comparison], title: str, show_all: bool) -> list[Block]:

@@ -13,9 +13,9 @@ _MOST_STEPS = 2000
 """Rows: a page of more is read by nobody, and each has a verdict of its own."""
 
 
-def of_capture(capture: Capture) -> Report:
-    """A row a step behind the spread of each phase's steps."""
-    charts = [capture_charts.lengths(capture), capture_charts.shares(capture)]
+def of_capture(capture: Capture, pages: bool = True) -> Report:
+    """A row a step behind the spread of each phase's steps. pages: without, no charts, which the text leaves out."""
+    charts = [capture_charts.lengths(capture), capture_charts.shares(capture)] if pages else []
     steps = capture_report.steps_of(capture)
     blocks: list[Block] = [*charts]
     spread = _spread(capture)

@@ -77,6 +77,7 @@ def facts(step: Step) -> StepFacts:
     """Frequency and migrations from the step's own counts, as perf and our captures give them."""
     if step.columns is not None and not step.columns.have_any(_TELLING):
         return StepFacts(math.nan, 0.0)
+    step = step.passing()
     cycles, frequency = step.counts.get("CPU_CYCLES"), step.counts.get("freq_hz")
     moves = step.counts.get("cpu-migrations")
     value = math.nan

@@ -14,7 +14,7 @@ from synthetic_captures import Part
 
 from analysis import changes, compare, palette
 from analysis.judging import load
-from analysis.reports import compare_report
+from analysis.reports import compare_charts, compare_report
 from analysis.reports.charts import Bars
 
 
@@ -123,3 +123,26 @@ def test_pages_are_never_written_over_a_capture(tmp_path: Path, command: Run) ->
     path = write_tokens(tmp_path / "synthetic.csv", 0.02, 0.5)
     status, _, err = command(compare.main, path, path, "--html", path)
     assert status == 1 and "is the file of the capture" in err
+
+
+def test_of_many_phases_the_first_are_compared(
+    per_op: Path, tmp_path: Path, command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = per_op / "synthetic-t1-p64.csv", per_op / "synthetic-t2-p64.csv"
+    n_phases = len(json.loads(command(compare.main, one, two, "--json")[1])["verdicts"])
+    monkeypatch.setattr(changes, "MOST_WITH_OPERATIONS", 1)
+    result = json.loads(command(compare.main, one, two, "--json")[1])
+    assert (len(result["verdicts"]), result["left_out"]) == (1, n_phases - 1)
+    told = f"left out: {n_phases - 1} more phase"
+    assert told in " ".join(command(compare.main, one, two)[1].split())
+    assert told in " ".join(command(compare.main, one, two, two)[1].split())
+
+
+def test_a_picture_has_the_first_phases(per_op: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = (load(per_op / f"synthetic-t{n}-p64.csv") for n in (1, 2))
+    result = changes.compare(left, right)
+    n_phases = len(result.verdicts)
+    monkeypatch.setattr(compare_charts, "MOST_IN_PICTURE", 1)
+    report = compare_report.of_comparison(left, right, result, False)
+    assert len(report.picture) == 2
+    assert report.picture[-1][0].title.endswith(f"(the first 1 of {n_phases} phases)")

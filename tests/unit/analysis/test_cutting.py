@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from capture_tables import parsed, written
 
+from analysis import cutting
 from analysis.cutting import cut
 from analysis.errors import AnalysisError
-from analysis.judging import titles
+from analysis.judging import load, titles
 from analysis.phase import Marker, Phase
 from analysis.readers import read
 from analysis.table import Table
@@ -284,3 +285,33 @@ def test_more_groups_to_judge_apart_than_there_may_be(tmp_path: Path, monkeypatc
 def test_titles_of_long_labels_are_told_apart() -> None:
     found = titles([Phase(f"{'p' * 200}{at}", 0, 1, 0.0, 1.0) for at in range(3)])
     assert len(set(found)) == 3 and titles([Phase("a", 0, 1, 0.0, 1.0), Phase("b", 0, 1, 0.0, 1.0)]) == ["a", "b"]
+
+
+def test_of_many_phases_the_first_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "MOST_PHASES", 2)
+    marks = [Marker(float(at), 0, 1, f"phase {at}") for at in range(7)]
+    told = "the first 2 of 7 phases are judged, the others left out"
+    found = cut(perf(tmp_path, ["100"] * 7), marks, offset_s=0.0)
+    assert [phase.label for phase in found] == ["phase 0", "phase 1"]
+    assert told in found[0].notes and told not in found[1].notes
+    by_cpu = parsed(
+        tmp_path, "".join(f"{1 + at}.000000000,CPU{cpu},5,,cycles,1000,100.00,,\n" for at in range(7) for cpu in (0, 1))
+    )
+    found = cut(by_cpu, marks, offset_s=0.0, by_scope=True)
+    assert [(phase.label, phase.scope) for phase in found] == [("phase 0", "cpu:0"), ("phase 0", "cpu:1")]
+    assert "the first 1 of 7 phases are judged, the others left out" in found[0].notes
+
+
+@pytest.mark.parametrize(("per_op", "most"), [(False, 3), (True, 2)])
+def test_of_many_phases_of_calls_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_op: bool, most: int
+) -> None:
+    monkeypatch.setattr(cutting, "MOST_PHASES", 3)
+    monkeypatch.setattr(cutting, "MOST_WITH_OPERATIONS", 2)
+    rows = [f"{at},phase {at},0,1,,{1000 * at},1000\n" for at in range(5)]
+    rows += [f"{at},phase {at},0,1,gemv,{1000 * at},900\n" for at in range(5) if per_op]
+    head = "# q4engine capture\n# format_version: 1\ncall,phase,n_past,n_eval,op,start_ns,duration_ns\n"
+    capture = load(written(tmp_path, head + "".join(rows)))
+    assert len(capture.phases) == most
+    assert capture.which == f"the first {most} of 5 phases are judged, the others left out"
+    assert capture.which in capture.notes
