@@ -66,9 +66,9 @@ def how_to_settle(core: Core, have: frozenset[str] = NOTHING) -> str:
     memory = _memory_events(core)
     if memory:
         named = ", and name the core with --core: not every core has it" if core.name == GENERIC else ""
-        if not _lacking(core, memory, have):
+        asked = _lacking(core, memory, have) or _lacking(core, ("STALL_BACKEND",), have)
+        if not asked:
             return f"{FEWER}{named.replace(' it', f' {memory[0]}')}"
-        asked = _lacking(core, memory, have)
         # memory's share is of the back end's stalls, which have to be counted in the same group
         command = perf_stat(core, (*STALLS, *memory), have)
         return f"count {' and '.join(asked)} with {command}{named}"

@@ -13,25 +13,38 @@ from itertools import chain
 
 from analysis.bootstrap import Interval, bootstrap
 from analysis.formula import parse
-from analysis.metrics import BY_KEY, MEMORY_STALLS, Ratio, measure, metric
+from analysis.metrics import BY_KEY, MEMORY_STALLS, Ratio, measure, metric, printed
 from analysis.phase import IMPOSSIBLE
-from analysis.verdicts.counting import TO_SETTLE, how_to_settle
+from analysis.verdicts.counting import TO_SETTLE, how_to_count, how_to_settle
 from analysis.verdicts.counting import counted as counted_events
 from analysis.verdicts.evidence import Context, Evidence
 from analysis.verdicts.verdict import Check, Confidence, Outcome, Verdict
-from analysis.verdicts.weigh import blocked, compared, error_interval, first_problem, problem, stopped, weigh
+from analysis.verdicts.weigh import blocked, compared, error_interval, first_problem, percent, problem, stopped, weigh
 
 RULE = "stalls"
+_X86 = "what these events count differs from one x86 core to another"
 MIX_FORMULA = "(ASE_SPEC + VFP_SPEC + DP_SPEC) / INST_SPEC"
 
 
 def judge(evidence: Evidence, context: Context) -> Verdict:
-    """Rule 1 on the evidence."""
+    """Rule 1 on the evidence. On x86 it has little weight, and none beside slots."""
+    found = _judge(evidence, context)
+    if context.core.is_arm or not found.is_finding:
+        return found
+    slots = printed(evidence.subject, ("backend_bound",))
+    if slots is not None and problem(slots, context) is None:
+        return replace(found, text=f"{found.text}; the slots decide, for {_X86}", deferred=True)
+    return replace(found, confidence=min(found.confidence, Confidence.LOW), reasons=(*found.reasons, _X86))
+
+
+def _judge(evidence: Evidence, context: Context) -> Verdict:
     stopped_early = blocked(RULE, evidence)
     if stopped_early:
         return stopped_early
     ratios = measured(evidence, context)
     found = problem(ratios["be"], context)
+    if found and found[0] is Outcome.NOT_MEASURED:
+        return _memory_alone(evidence, context, ratios, found[1])
     if found:
         return stopped(RULE, found, ratios)
     limits = context.thresholds
@@ -60,6 +73,30 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
     return _finding(evidence, context, Outcome.MIXED, checks, ratios, used)
 
 
+def _memory_alone(evidence: Evidence, context: Context, ratios: dict[str, Ratio], why: str) -> Verdict:
+    """What memory stalls say without the back-end stalls that hold them: the back end stalls at least as much.
+
+    And since it stalls in no more than all cycles, memory has at least the same share of it. why: what lacks.
+    """
+    limits, memory, front = context.thresholds, ratios["mc"], ratios["fe"]
+    if problem(memory, context):
+        return stopped(RULE, (Outcome.NOT_MEASURED, why), ratios)
+    said = f"memory stalls alone are {percent(memory.number())} of cycles, so the back end stalls at least as much"
+    share = _check(evidence, context, "mc", memory, limits.memory_of_backend, at_least=True)
+    backend = replace(share, threshold=limits.backend)
+    may_lead = problem(front, context) is None and front.number() >= max(limits.frontend, memory.number())
+    if may_lead or not backend.holds:
+        beside = f", and the front end {percent(front.number())}" if may_lead else ""
+        return stopped(RULE, (Outcome.NOT_MEASURED, f"{why}; {said}{beside}"), ratios)
+    is_memory = share.holds and memory.events[:1] == MEMORY_STALLS[:1]
+    check = share if is_memory else backend
+    verdict = _finding(evidence, context, Outcome.MEMORY if is_memory else Outcome.BACKEND, (check,), ratios, [memory])
+    level = min(verdict.confidence, Confidence.MEDIUM if is_memory else Confidence.LOW)
+    settle = TO_SETTLE + how_to_count(context.core, counted_events(evidence.subject))
+    remarks = verdict.remarks if is_memory else (*verdict.remarks, settle)
+    return replace(verdict, confidence=level, reasons=(*verdict.reasons, f"{why}: {said}"), remarks=remarks)
+
+
 def _denied(evidence: Evidence) -> str:
     """That more memory stalls were counted than back-end stalls, which hold them; '' where not.
 
@@ -86,7 +123,8 @@ def measured(evidence: Evidence, context: Context) -> dict[str, Ratio]:
     shares = ((events, measure(subject, parse(f"{events} / STALL_BACKEND"), core)) for events in MEMORY_STALLS)
     preferred = next(shares)
     events, ratios["m"] = next((pair for pair in chain([preferred], shares) if pair[1].known), preferred)
-    ratios["mc"] = measure(subject, parse(f"{events} / CPU_CYCLES"), core)
+    of_cycles = parse(f"{events} / CPU_CYCLES")
+    ratios["mc"] = measure(subject, of_cycles, core) if ratios["m"].known else metric(subject, "mc", core)
     return ratios
 
 

@@ -152,7 +152,7 @@ def _defer(evidence: Evidence, context: Context, ratios: dict[str, Ratio], backe
             RULE, stalls.outcome, text, (backend,), ratios=ratios, deferred=True, remarks=_left_out(ratios)
         )
         return weigh(verdict, evidence, context, [ratios["backend_bound"]])
-    if stalls.is_finding and stalls.family is not Family.BACKEND:
+    if stalls.is_finding and not stalls.deferred and stalls.family is not Family.BACKEND:
         text = f"{Outcome.BACKEND}: {said}; the stall rule finds few cycles that are lost whole"
         return stopped(RULE, (Outcome.CANNOT_TELL, text), ratios)
     remarks = (*_left_out(ratios), TO_SETTLE + how_to_settle(context.core, counted(evidence.subject)))
