@@ -36,11 +36,11 @@ BEHIND = 20
 """Lines behind a table's end in which its `seconds user` and `sys` stand."""
 
 # A title, the header of intervals and `# started on` begin a table. Apart, since a search for a literal is fast.
-_END, _TITLE = re.compile(rb"seconds time elapsed"), re.compile(rb"Performance counter stats for ")
+_END, _TITLE = re.compile(rb"seconds time[ \t\r\n>]{1,12}elapsed"), re.compile(rb"Performance counter stats for")
 _HEADER = re.compile(rb"#(?:[ \t]{1,40}time[ \t]| started on )")
 _MOST_BEFORE = 40
 _SECONDS = re.compile(
-    rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time elapsed|user|sys)\b"
+    rf"\s*({VALUE})\s*(?:\+-\s*[\d.,]{{1,30}}\s+)?seconds (time(?: elapsed\b|$)|(?:user|sys)\b)"
     r"(?:\s{0,20}\(\s{0,8}\+-\s{0,12}(\d{1,6}(?:[.,]\d{1,6})?)\s?%)?"
 )
 _INTERVAL_HEADER = re.compile(r"\s{0,40}#\s+time\b")
@@ -72,7 +72,7 @@ class _Reader:
         self.unread: tuple[int, str] | None = None  # a line that may be the names of metrics, if values follow
         self.is_inside, self.has_titles = True, False
         self.is_between = False  # two tables of a file without titles
-        self.is_table_of_runs = False
+        self.is_table_of_runs = self.is_title_open = False
         self.lines = Lines(Shapes(_is_plain))
         self.runs = Runs(self.lines, self.builder)
         self.values = MetricLines(self.builder)
@@ -288,12 +288,23 @@ class _Reader:
             builder.meta["repeats"] = int(runs[1])
             what = what[: runs.start()]
         builder.meta["target"] = what.strip("'")
+        self.is_title_open = not text.endswith(":") and (not what or what.count("'") == 1)
         self.is_inside, self.n_rows, self.columns, self.time_s = True, 0, None, NAN
+
+    def _goes_on(self, text: str) -> bool:
+        """Takes the rest of a title that a mail or a terminal broke: up to its last quote."""
+        if self.n_rows or self.pending.row or self.pending.metrics or text.lstrip()[:1] in "0123456789<":
+            self.is_title_open = False
+            return False
+        self.is_title_open = not text.endswith((":", "'"))
+        target = f"{self.builder.meta['target']} {text.strip()}".strip().rstrip(":").strip("'")
+        self.builder.meta["target"] = target[:LONGEST_ROW]
+        return True
 
     def _seconds(self, match: re.Match[str]) -> None:
         self._flush()
         value = count(plain(match[1], may_have_decimals=True))
-        if match[2] == "time elapsed":
+        if match[2].startswith("time"):
             self.builder.elapsed_s = value
             if match[3]:
                 self.builder.meta["elapsed_error"] = float(with_point(match[3])) / 100
@@ -309,6 +320,8 @@ class _Reader:
 
     def _line(self, row: int, text: str) -> None:
         check_length(text)
+        if self.is_title_open and self._goes_on(text):
+            return
         if self.is_table_of_runs or "# Table of individual measurements" in text:
             self.is_table_of_runs = "# Final result" not in text
             return

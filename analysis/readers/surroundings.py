@@ -7,7 +7,7 @@ import re
 
 from analysis.readers.perf_rows import is_transcript
 
-TITLE = "Performance counter stats for "
+TITLE = "Performance counter stats for"
 ELAPSED = "seconds time elapsed"
 """Between the two stands `perf stat`'s table for people."""
 
