@@ -193,29 +193,26 @@ EXPORT int ggml_backend_sched_graph_compute_async(void *scheduler, void *graph) 
 
 // ---- calls --------------------------------------------------------------------------------------
 
-EXPORT int32_t llama_decode(void *context, struct llama_batch batch) {
-    static q4_watch_real_cache cache;
-    int32_t (*real)(void *, struct llama_batch);
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    if (real == NULL)
-        return -1;
-    int outermost = q4_watch_enter(context, &batch, Q4_WATCH_DECODE, CALLER);
-    int32_t status = real(context, batch);
-    q4_watch_leave(outermost, status);
-    return status;
-}
+// A function with a context and a batch, of which `known` is a struct llama_batch that may be looked into, or NULL.
+#define EVALUATES(NAME, TYPE, KIND, KNOWN)                                                                             \
+    int NAME(void *context, TYPE batch) {                                                                              \
+        static q4_watch_real_cache cache;                                                                              \
+        int (*real)(void *, TYPE);                                                                                     \
+        *(void **)&real = q4_watch_real(&cache, __func__, CALLER);                                                     \
+        if (real == NULL)                                                                                              \
+            return -1;                                                                                                 \
+        int outermost = q4_watch_enter(context, KNOWN, KIND, CALLER);                                                  \
+        int status = real(context, batch);                                                                             \
+        q4_watch_leave(outermost, status);                                                                             \
+        return status;                                                                                                 \
+    }
 
-EXPORT int32_t llama_encode(void *context, struct llama_batch batch) {
-    static q4_watch_real_cache cache;
-    int32_t (*real)(void *, struct llama_batch);
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    if (real == NULL)
-        return -1;
-    int outermost = q4_watch_enter(context, &batch, Q4_WATCH_ENCODE, CALLER);
-    int32_t status = real(context, batch);
-    q4_watch_leave(outermost, status);
-    return status;
-}
+typedef int evaluates(void *context, struct llama_batch batch);
+
+EXPORT evaluates llama_decode, llama_encode;
+
+EVALUATES(llama_decode, struct llama_batch, Q4_WATCH_DECODE, &batch)
+EVALUATES(llama_encode, struct llama_batch, Q4_WATCH_ENCODE, &batch)
 
 // llama_context::decode(llama_batch const&) and encode, which those two call: seen too where a program asks the library
 // itself for llama_decode, as Python's ctypes does. Those of llama_batch_ext are what llama_process calls in newer
@@ -225,43 +222,10 @@ typedef int member(void *context, const void *batch);
 EXPORT member _ZN13llama_context6decodeERK11llama_batch, _ZN13llama_context6encodeERK11llama_batch;
 EXPORT member _ZN13llama_context6decodeERK15llama_batch_ext, _ZN13llama_context6encodeERK15llama_batch_ext;
 
-static int call_member(member *real, void *context, const void *batch, const struct llama_batch *known,
-                       enum q4_watch_call_kind kind, const void *caller) {
-    if (real == NULL)
-        return -1;
-    int outermost = q4_watch_enter(context, known, kind, caller);
-    int status = real(context, batch);
-    q4_watch_leave(outermost, status);
-    return status;
-}
-
-int _ZN13llama_context6decodeERK11llama_batch(void *context, const void *batch) {
-    static q4_watch_real_cache cache;
-    member *real;
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, batch, Q4_WATCH_DECODE, CALLER);
-}
-
-int _ZN13llama_context6encodeERK11llama_batch(void *context, const void *batch) {
-    static q4_watch_real_cache cache;
-    member *real;
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, batch, Q4_WATCH_ENCODE, CALLER);
-}
-
-int _ZN13llama_context6decodeERK15llama_batch_ext(void *context, const void *batch) {
-    static q4_watch_real_cache cache;
-    member *real;
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, NULL, Q4_WATCH_DECODE, CALLER);
-}
-
-int _ZN13llama_context6encodeERK15llama_batch_ext(void *context, const void *batch) {
-    static q4_watch_real_cache cache;
-    member *real;
-    *(void **)&real = q4_watch_real(&cache, __func__, CALLER);
-    return call_member(real, context, batch, NULL, Q4_WATCH_ENCODE, CALLER);
-}
+EVALUATES(_ZN13llama_context6decodeERK11llama_batch, const void *, Q4_WATCH_DECODE, batch)
+EVALUATES(_ZN13llama_context6encodeERK11llama_batch, const void *, Q4_WATCH_ENCODE, batch)
+EVALUATES(_ZN13llama_context6decodeERK15llama_batch_ext, const void *, Q4_WATCH_DECODE, NULL)
+EVALUATES(_ZN13llama_context6encodeERK15llama_batch_ext, const void *, Q4_WATCH_ENCODE, NULL)
 
 // llama_context::process_ubatch(llama_ubatch const&, llm_graph_type, llama_memory_context_i*, ggml_status&): the part
 // of a batch that a graph evaluates.

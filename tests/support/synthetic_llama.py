@@ -313,6 +313,14 @@ int main(int argc, char **argv) {
             steps(second);
         }
     }
+    if (strcmp(how, "pause") == 0) {
+        void (*record)(int);
+        *(void **)&record = dlsym(RTLD_DEFAULT, "q4_watch_record");
+        for (int what = 0; record && what < 3; what++) {
+            record(what);
+            call(c, 11 + what, 1, 1);
+        }
+    }
     if (strcmp(how, "kill") == 0)
         raise(SIGKILL);
     if (strcmp(how, "wait") == 0) {
