@@ -260,7 +260,10 @@ def _convert(processes: list[Process], what: Outputs, nothing: str) -> bool:
         note(f"note: {nothing}")
         return False
     if len(written) > 1:
-        note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}")
+        more = ", …" if len(written) > 8 else ""
+        note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}{more}")
+    if written and (left_out := sum(len(contexts(process)) for process in processes) - len(written)):
+        note(f"note: {left_out} more contexts, which evaluated the fewest tokens, are left out")
     for process in processes:
         _tell(process, what)
     return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,9 @@ from q4engine.watch.records import CallKind, Process, WatchedCall
 from q4engine.watch.spans import Span, ThreadSpans, Watched, walk
 from q4engine.watch.watched_model import describe_model
 
+MOST_SETS = 64
+"""Contexts that have files of their own."""
+_SETS_AT_ONCE = 8  # each has up to four files open
 MORE_COLUMNS = ("sequences", "node", "operands")
 """Of a capture's rows beside those of our own: docs/capture-format.md."""
 
@@ -80,38 +84,52 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def write(what: Outputs, processes: Sequence[Process]) -> list[str]:
-    """Writes the files, a set of them for each context of each process. Returns names of captures; Q4Error where one
-    cannot be written."""
-    written: list[str] = []
+    """Writes the files, a set of them for each context of each process, of more than `MOST_SETS` for those that
+    evaluated the most tokens. Returns names of captures; Q4Error where one cannot be written."""
     found = [(process, calls) for process in processes for calls in contexts(process)]
     found.sort(key=lambda pair: -sum(call.n_eval for call in pair[1]))
-    for number, (process, calls) in enumerate(found, 1):
-        _write_context(what, number, process, calls)
-        first = what.capture or what.markers or what.trace or what.address_map
-        if first is not None:
-            written.append(numbered(first, number).name)
-    return written
+    if what.read_peak is not None:
+        what = replace(what, read_peak=cache(what.read_peak))
+    numbers = list(enumerate(found[:MOST_SETS], 1))
+    for process in processes:
+        mine = [(number, calls) for number, (of, calls) in numbers if of is process]
+        for at in range(0, len(mine), _SETS_AT_ONCE):
+            _write_contexts(what, process, mine[at : at + _SETS_AT_ONCE])
+    first = what.capture or what.markers or what.trace or what.address_map
+    return [] if first is None else [numbered(first, number).name for number, _ in numbers]
 
 
-def _write_context(what: Outputs, number: int, process: Process, calls: list[WatchedCall]) -> None:
-    wanted = {id(call): index for index, call in enumerate(calls)}
+def _write_contexts(what: Outputs, process: Process, mine: Sequence[tuple[int, list[WatchedCall]]]) -> None:
+    """The sets of these numbers, in one walk through the process's calls."""
+    wanted: dict[int, tuple[int, list[_Sink]]] = {}
     with ExitStack() as stack:
-        header = _header(what, process, calls)
-        sinks: list[_Sink] = []
-        if what.capture is not None:
-            sinks.append(_Capture(numbered(what.capture, number), header, what, _cost_percent(process, calls)))
-        if what.markers is not None:
-            sinks.append(_Markers(numbered(what.markers, number), what))
-        if what.trace is not None:
-            sinks.append(_Trace(numbered(what.trace, number), process, header, what))
-        if what.address_map is not None:
-            sinks.append(AddressMap(numbered(what.address_map, number)))
-        for sink in sinks:
-            stack.callback(sink.close, process.unfinished > 0 or process.error != 0)
-        for watched in walk(process):
-            if id(watched.call) in wanted:
-                for sink in sinks:
-                    sink.write(wanted[id(watched.call)], watched)
+        for number, calls in mine:
+            sinks = _sinks(what, number, process, calls, stack)
+            wanted |= {id(call): (index, sinks) for index, call in enumerate(calls)}
+        for watched in walk(process, wanted):
+            index, sinks = wanted[id(watched.call)]
+            for sink in sinks:
+                sink.write(index, watched)
+
+
+def _sinks(what: Outputs, number: int, process: Process, calls: list[WatchedCall], stack: ExitStack) -> list[_Sink]:
+    """The files of a context, each closed with the stack."""
+    header = _header(what, process, calls)
+    sinks: list[_Sink] = []
+
+    def add(sink: _Sink) -> None:
+        sinks.append(sink)
+        stack.callback(sink.close, process.unfinished > 0 or process.error != 0)
+
+    if what.capture is not None:
+        add(_Capture(numbered(what.capture, number), header, what, _cost_percent(process, calls)))
+    if what.markers is not None:
+        add(_Markers(numbered(what.markers, number), what))
+    if what.trace is not None:
+        add(_Trace(numbered(what.trace, number), process, header, what))
+    if what.address_map is not None:
+        add(AddressMap(numbered(what.address_map, number)))
+    return sinks
 
 
 def _header(what: Outputs, process: Process, calls: list[WatchedCall]) -> dict[str, object]:

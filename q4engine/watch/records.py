@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,19 @@ class Process:
 
     def noted(self, key: str) -> list[str]:
         return [value for name, value in self.notes if name == key]
+
+    @cached_property
+    def overlapping(self) -> dict[int, list[int]]:
+        """Call, by its place -> others that ran at the same time, which several contexts' do."""
+        found: dict[int, list[int]] = {}
+        running: list[int] = []
+        for index, call in enumerate(self.calls):
+            running = [other for other in running if self.calls[other].end_ns > call.start_ns]
+            for other in running:
+                found.setdefault(other, []).append(index)
+                found.setdefault(index, []).append(other)
+            running.append(index)
+        return found
 
 
 def read(path: Path) -> Process | None:

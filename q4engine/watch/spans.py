@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,18 +38,20 @@ class Watched(NamedTuple):
     threads: list[ThreadSpans]
 
 
-def walk(process: Process) -> Iterator[Watched]:
-    """The process's calls by their start."""
+def walk(process: Process, wanted: Container[int] | None = None) -> Iterator[Watched]:
+    """The process's calls by their start; `wanted`: of these ids (`id`) alone."""
     nodes: dict[int, dict[int, Node]] = {}
     parsed: dict[str, Node] = {}
     starts = {slot: array["start"] for slot, array in process.operations.items()}
-    busy = _overlapping(process.calls)
+    busy = process.overlapping
     for index, call in enumerate(process.calls):
         known = nodes.setdefault(call.slot, {})
         for address, text in call.described.items():
             if text not in parsed:
                 parsed[text] = parse(text)
             known[address] = parsed[text]
+        if wanted is not None and id(call) not in wanted:
+            continue
         found = {}
         for slot, array in process.operations.items():
             low, high = np.searchsorted(starts[slot], [call.start_ticks, call.end_ticks])
@@ -58,19 +60,6 @@ def walk(process: Process) -> Iterator[Watched]:
         if index in busy:
             found = _own(call, found, {process.calls[other].slot for other in busy[index]})
         yield Watched(call, list(_threads(process, call, found, known)))
-
-
-def _overlapping(calls: Sequence[WatchedCall]) -> dict[int, list[int]]:
-    """Call -> others that ran at the same time, which several contexts' do."""
-    found: dict[int, list[int]] = {}
-    running: list[int] = []
-    for index, call in enumerate(calls):
-        running = [other for other in running if calls[other].end_ns > call.start_ns]
-        for other in running:
-            found.setdefault(other, []).append(index)
-            found.setdefault(index, []).append(other)
-        running.append(index)
-    return found
 
 
 def _own(call: WatchedCall, found: dict[int, np.ndarray], callers: set[int]) -> dict[int, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from q4engine.errors import Q4Error
@@ -21,6 +22,7 @@ def describe_model(process: Process, calls: list[WatchedCall]) -> dict[str, obje
     return keys | _of_operations(process, calls)
 
 
+@lru_cache(8)  # each context asks
 def _of_file(path: Path) -> dict[str, object]:
     try:
         with GGUFFile.open(path, tolerant=True) as gguf:
@@ -55,10 +57,9 @@ def _bytes_per_token(gguf: GGUFFile, architecture: str) -> int:
 
 def _of_operations(process: Process, calls: list[WatchedCall]) -> dict[str, object]:
     """Of the first call of one token whose operations were recorded."""
-    wanted = {id(call) for call in calls}
     found: dict[str, object] = {}
-    for watched in walk(process):
-        if id(watched.call) not in wanted or not watched.threads:
+    for watched in walk(process, {id(call) for call in calls}) if process.operations else ():
+        if not watched.threads:
             continue
         found["n_threads"] = max(len(watched.threads), int(str(found.get("n_threads", 0))))
         if watched.call.n_eval == 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from watch_record_bytes import INPUT, PRODUCT, WEIGHT, block, call, end, entry, head, look, node, op_count, operation
 
+from q4engine.watch import outputs
 from q4engine.watch.live import NewCalls
 from q4engine.watch.nodes import UNKNOWN, parse
 from q4engine.watch.records import MOST_SLOTS, CallKind, Process, read
@@ -193,3 +194,23 @@ def test_tokens_of_an_operation() -> None:
     rope = parse("node\tROPE\tQcur-0\tf32\t64\t9\t1\t1\t2304\t0")
     assert rope.n_eval(1) == 1
     assert parse("node\tROPE\tQcur-0\tf32\t64\t9\t40\t1\t2304\t0").n_eval(40) == 40
+
+
+def test_of_many_contexts_those_with_most_tokens_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine of them in two walks, and what each evaluated in its own file."""
+    monkeypatch.setattr(outputs, "MOST_SETS", 9)
+    log = b"".join(
+        call(number, 1000 * number, context=number % 12, n_past=3, n_eval=1 + number % 12)
+        + end(number, 1000 * number + 9)
+        for number in range(1, 25)
+    )
+    found = process(tmp_path, block(2, 0, log))
+    written = outputs.write(outputs.Outputs(capture=tmp_path / "run.csv", markers=tmp_path / "marks.csv"), [found])
+    assert written == ["run.csv", *(f"run-{number}.csv" for number in range(2, 10))]
+    for kind in ("run", "marks"):
+        assert sorted(path.name for path in tmp_path.glob(f"{kind}*")) == sorted(
+            name.replace("run", kind) for name in written
+        )
+    for place, name in enumerate(written):
+        rows = [line.split(",") for line in (tmp_path / name).read_text().splitlines() if line[0].isdigit()]
+        assert [(row[0], row[3]) for row in rows] == [("0", str(12 - place)), ("1", str(12 - place))]
