@@ -20,6 +20,7 @@ from analysis.phase import Phase, Step, StepFacts
 from analysis.plausible import screened
 from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
+from analysis.readers.q4engine_capture import TAKEN_KEYS
 from analysis.table import Table
 from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
 from analysis.verdicts.averaged import disagreement
@@ -227,7 +228,7 @@ def _judge(
     evidence = gather(phase, context, known)
     threads = waits.threads_of(table.meta.get("header", {}), evidence.steps)
     if isinstance(evidence.subject, Phase):
-        taken = _taken(table.meta.get("header", {}), notes)
+        taken = _taken(table.meta.get("header", {}), phase.label, notes)
         waited = waits.of_phase(evidence.subject, evidence.steps, table.calls, threads, taken)
         evidence = replace(evidence, waits=waited)
     judgement = judge_evidence(evidence, context)
@@ -297,16 +298,20 @@ def _number(header: dict[str, Any], key: str) -> float | None:
     return value if math.isfinite(value) and value > 0 else None
 
 
-def _taken(header: dict[str, Any], notes: list[str]) -> waits.Taken:
-    """What others took of the CPUs, by the header; more than all is told and left out."""
+def _taken(header: dict[str, Any], label: str, notes: list[str]) -> waits.Taken:
+    """What others took of the CPUs in the phases of this label, else in the whole run, by the header; more than all is
+    told and left out.
+    """
+    names = {key: of_phase if (of_phase := f"{key}.{label}") in header else key for key in TAKEN_KEYS}
     shares = {}
-    for key in ("steal_percent", "run_delay_percent"):
-        percent = _number(header, key)
+    for key, name in names.items():
+        percent = _number(header, name)
         if percent is not None and percent > 100:
-            notes.append(f"set aside: {key} is {percent:g}, more than all")
+            notes.append(f"set aside: {printable(name)} is {percent:g}, more than all")
             percent = None
         shares[key] = math.nan if percent is None else percent / 100
-    return waits.Taken(shares["steal_percent"], shares["run_delay_percent"])
+    are_of_phase = all(name != key for key, name in names.items() if name in header)
+    return waits.Taken(shares["steal_percent"], shares["run_delay_percent"], are_of_phase)
 
 
 def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> Core:

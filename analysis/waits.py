@@ -23,11 +23,13 @@ _WORTH_NAMING = 0.05
 class Taken:
     """Shares, 0..1, NaN where not known. stolen: of the time in which the CPUs had work, what the hypervisor took.
 
-    delayed: of the threads' time, what they were ready without a CPU.
+    delayed: of the threads' time, what they were ready without a CPU.  of_phase: in phases of this label, not in the
+    whole run.
     """
 
     stolen: float = math.nan
     delayed: float = math.nan
+    of_phase: bool = False
 
     @property
     def most(self) -> float:
@@ -39,7 +41,7 @@ class Waits:
     """Shares are of the threads' time, 0..1. by_kind: `barrier`, `begin`, `end`; {} without rows of operations.
 
     off_cpu: at least this share without a CPU, NaN where not known.  switches: context switches a call, NaN likewise.
-    taken: what others had of the CPUs in the whole run.
+    taken: what others had of the CPUs.
     behind: the thread for which the others wait, None where there is none.  n_threads: 0 where not known.
     """
 

@@ -80,22 +80,53 @@ def others_percent(before: MachineTime, after: MachineTime, own: float, seconds:
     return max(0.0, 100.0 * (sum(after) - sum(before) - own) / seconds)
 
 
-def taken_percents(before: Moment, after: Moment) -> dict[str, float]:
-    """What others took of the CPUs between two moments: keys of a capture's header, those that can be told."""
-    keys: dict[str, float] = {}
+class Taken(NamedTuple):
+    """What others had of the CPUs in a span, good for sums over several. stolen, wanted: seconds, of all the CPUs, that
+    the hypervisor took and that there was work for. running_ns, waiting_ns: of the process's threads.
+    """
+
+    stolen: float = 0.0
+    wanted: float = 0.0
+    running_ns: int = 0
+    waiting_ns: int = 0
+
+    def and_(self, other: Taken) -> Taken:
+        """Both spans together."""
+        return Taken(
+            self.stolen + other.stolen,
+            self.wanted + other.wanted,
+            self.running_ns + other.running_ns,
+            self.waiting_ns + other.waiting_ns,
+        )
+
+    def percents(self) -> dict[str, float]:
+        """Keys of a capture's header, those that can be told."""
+        keys: dict[str, float] = {}
+        if self.wanted >= _LEAST_SECONDS:
+            keys["steal_percent"] = 100 * self.stolen / self.wanted
+        if self.running_ns > 0 and self.waiting_ns >= 0:
+            keys["run_delay_percent"] = 100 * self.waiting_ns / (self.running_ns + self.waiting_ns)
+        return keys
+
+
+def taken(before: Moment, after: Moment) -> Taken:
+    """What others had between two moments; nothing of what cannot be told."""
+    stolen = wanted = 0.0
     if before.allowed and after.allowed:
         stolen = after.allowed.stolen - before.allowed.stolen
         wanted = after.allowed.busy - before.allowed.busy + stolen
-        if (
-            wanted >= _LEAST_SECONDS and 0 <= stolen <= wanted
-        ):  # the kernel's sums may go back where a CPU comes or goes
-            keys["steal_percent"] = 100 * stolen / wanted
+        if not 0 <= stolen <= wanted:  # the kernel's sums may go back where a CPU comes or goes
+            stolen = wanted = 0.0
     running = waiting = 0
     for thread, now in after.threads.items():
         then = before.threads.get(thread, ThreadTime(0, 0))
         running, waiting = running + now.running_ns - then.running_ns, waiting + now.waiting_ns - then.waiting_ns
-    if running > 0 and waiting >= 0:
-        keys["run_delay_percent"] = 100 * waiting / (running + waiting)
+    return Taken(stolen, wanted, running, waiting)
+
+
+def taken_percents(before: Moment, after: Moment) -> dict[str, float]:
+    """What others took of the CPUs between two moments: keys of a capture's header, those that can be told."""
+    keys = taken(before, after).percents()
     seconds = after.at - before.at
     if before.machine and after.machine and seconds >= _LEAST_SECONDS:
         own = after.own - before.own

@@ -228,6 +228,8 @@ class Session:
         """Told of every call of the executor; see also :meth:`unobserved`."""
         self.collect: Callable[[], object] | None = None
         """Called behind a call when the recorder's log is to be taken (``recorder.remind``)."""
+        self._phase_begins: Callable[[Phase], object] | None = None
+        self._phase: Phase | None = None
         self._unobserved = False
         self._native: Any = None
         self._reference: Decoder | None = None
@@ -290,6 +292,10 @@ class Session:
             raise ContextFullError(self.n_past, len(ids), self.n_ctx)
         vocab = self.engine.config.vocab_size
         phase = phase or phase_of(self.n_past, len(ids))
+        if phase != self._phase and not self._unobserved:
+            self._phase = phase
+            if self._phase_begins is not None:
+                self._phase_begins(phase)
         logits = np.empty((len(ids) if all_logits else 1, vocab), np.float32)
         for start in range(0, len(ids), self.n_batch):
             batch = ids[start : start + self.n_batch]
@@ -312,6 +318,10 @@ class Session:
             yield
         finally:
             self.observers, self._unobserved = observers, False
+
+    def tell_phases(self, begins: Callable[[Phase], object] | None) -> None:
+        """Has it called before the next call, and before each call of another phase than the one before."""
+        self._phase_begins, self._phase = begins, None
 
     @property
     def recorder(self) -> Any | None:

@@ -46,6 +46,7 @@ NUMBERS = (
     "sequences",
 )
 TEXTS = ("phase", "op", "tensor", "type", "shape", "kernel", "node", "operands")
+TAKEN_KEYS = ("steal_percent", "run_delay_percent")
 NUMERIC_KEYS = (
     "bytes_per_token",
     "kv_bytes_per_token",
@@ -55,8 +56,7 @@ NUMERIC_KEYS = (
     "batch_tokens",
     "read_peak_gbps",
     "observer_cost_percent",
-    "steal_percent",
-    "run_delay_percent",
+    *TAKEN_KEYS,
     "others_percent_of_cpu",
 )
 
@@ -213,11 +213,13 @@ def _check_header(source: Source, header: dict[str, Any]) -> None:
     if version != VERSION:
         found = "none" if version is None else f"'{printable(version)}'"
         raise source.error(f"format_version should be {VERSION}, found {found}")
-    for key in NUMERIC_KEYS:
-        if key in header:
-            if not _NUMBER.fullmatch(header[key]) or not np.isfinite(float(header[key])):
-                raise source.error(f"header key {key} should be a number, found '{printable(header[key])}'")
-            header[key] = float(header[key])
+    for key in header:
+        name, dot, _ = key.partition(".")  # behind a dot a phase
+        if name not in (TAKEN_KEYS if dot else NUMERIC_KEYS):
+            continue
+        if not _NUMBER.fullmatch(header[key]) or not np.isfinite(float(header[key])):
+            raise source.error(f"header key {printable(key)} should be a number, found '{printable(header[key])}'")
+        header[key] = float(header[key])
 
 
 def _groups(header: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -49,15 +49,25 @@ def judge(evidence: Evidence, context: Context) -> Verdict:
         check = Check("taken", label, waits.taken.most, limits.waiting_leads, True)
     else:
         known = next((part for part in (share, waits.off_cpu) if math.isfinite(part)), None)
+        others = _others(waits, context)
         if known is None:
-            return stopped(RULE, (Outcome.NOT_MEASURED, "neither operations nor CPU time were timed"), {})
-        return stopped(RULE, (Outcome.NOT_WAITING, f"{percent(known)} of the threads' time"), {})
+            return stopped(RULE, (Outcome.NOT_MEASURED, f"neither operations nor CPU time were timed{others}"), {})
+        return stopped(RULE, (Outcome.NOT_WAITING, f"{percent(known)} of the threads' time{others}"), {})
     text = f"{Outcome.WAITING}: {compared(check)}; {cause(waits, context)}"
     found = weigh(Verdict(RULE, Outcome.WAITING, text, (check,)), evidence, context, [])
-    if check.key != "taken":
+    if check.key != "taken" or waits.taken.of_phase:
         return found
     reason = "what others took is known of the whole run, not of this phase"
     return replace(found, confidence=min(found.confidence, Confidence.MEDIUM), reasons=(*found.reasons, reason))
+
+
+def _others(waits: Waits, context: Context) -> str:
+    """What others took of the CPUs, where it is worth a word, behind a sentence that does not tell."""
+    taken, least = waits.taken, context.thresholds.taken_matters
+    parts = [f"the hypervisor took {percent(taken.stolen)} of the CPUs' time"] if taken.stolen >= least else []
+    parts += [f"threads were ready without a CPU {percent(taken.delayed)} of it"] if taken.delayed >= least else []
+    where = "" if taken.of_phase else " in the whole run"
+    return f"; {' and '.join(parts)}{where}" if parts else ""
 
 
 _LEAST_CLOCK_S = 0.1

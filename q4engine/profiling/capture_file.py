@@ -24,7 +24,7 @@ COLUMNS = (
 # Known only at the end, so room is kept for them; a file whose run was cut off says that in their place.
 _AT_THE_END = ("observer_cost_percent", "steal_percent", "run_delay_percent", "others_percent_of_cpu")
 _UNFINISHED = "# state: unfinished"
-_ROOM = 160
+_ROOM = 480
 
 
 class CaptureFile:
@@ -71,7 +71,8 @@ class CaptureFile:
             return
         try:
             known = {"observer_cost_percent": observer_cost_percent, **(taken or {})}
-            lines = [f"# {key}: {known[key]:.3f}" for key in _AT_THE_END if known.get(key) is not None]
+            keys = dict.fromkeys((*_AT_THE_END, *known))  # behind them those of a phase
+            lines = [f"# {key}: {known[key]:.3f}" for key in keys if known.get(key) is not None]
             while len("\n".join(lines)) > _ROOM:
                 lines.pop()
             text = "\n".join(lines) or "# state: complete"

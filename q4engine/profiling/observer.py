@@ -30,6 +30,7 @@ from q4engine.profiling.perfetto import Trace
 from q4engine.profiling.plan import plan_counters
 from q4engine.profiling.recording import Level, Record, kv_bytes_per_position, operations
 from q4engine.profiling.streamline import PHASE_COLORS, OperationChannels
+from q4engine.profiling.taken_by_phase import TakenByPhase
 
 if TYPE_CHECKING:
     from q4engine._native import Recorded
@@ -142,6 +143,7 @@ class Observer:
         self._late_bytes = 0
         self._mark_ns = self._reading_ns = 0.0
         self._moments: list[Moment] = []
+        self._by_phase: TakenByPhase | None = None
 
     def start(self) -> None:
         """Begins to record. Q4Error where every operation is to be captured and the backend tells of none."""
@@ -227,18 +229,27 @@ class Observer:
         if self in self.session.observers:
             self.session.observers.remove(self)
         self.session.collect = None
+        self.session.tell_phases(None)
         failed: list[str] = []
         _guarded(self.drain, failed)
         _guarded(self.drain_late, failed)
         _raise_any(failed)
 
     def look(self, cpus: Sequence[int] | None) -> None:
-        """Takes the CPUs' time, before the first call and after the last."""
+        """Takes the CPUs' time, before the first call, from then on where a phase begins, and after the last."""
         self._moments.append(read_moment(cpus))
+        if self._by_phase is None:
+            self._by_phase = TakenByPhase(cpus)
+            self.session.tell_phases(self._by_phase.begin)
+        else:
+            self._by_phase.end()
+            self.cost.observing_ns += self._by_phase.spent_ns
 
     def taken(self) -> dict[str, float]:
-        """What others took of the CPUs between the looks, as a capture's header has it."""
-        return taken_percents(self._moments[0], self._moments[-1]) if self._moments else {}
+        """What others took of the CPUs between the looks, and in each phase, as a capture's header has it."""
+        if not self._moments or self._by_phase is None:
+            return {}
+        return taken_percents(self._moments[0], self._moments[-1]) | self._by_phase.percents()
 
     def stop(self) -> None:
         """Ends the recording."""

@@ -146,6 +146,22 @@ def test_stolen_time_leads_without_any_other_time(stolen: float, outcome: Outcom
         assert "are ours alone" in of_phase(found, load(tmp_path / "synthetic.csv")).next
 
 
+@pytest.mark.parametrize(
+    ("header", "outcome", "said"),
+    [
+        ({"steal_percent": 45.0, "steal_percent.any": 12.0}, Outcome.NOT_MEASURED, "took 12.0 % of the CPUs' time"),
+        ({"steal_percent": 12.0}, Outcome.NOT_MEASURED, "took 12.0 % of the CPUs' time in the whole run"),
+        ({"steal_percent": 2.0, "steal_percent.any": 45.0}, Outcome.WAITING, "it took 45.0 % of the CPUs' time"),
+        ({"steal_percent": 45.0, "steal_percent.any": 0.0}, Outcome.NOT_MEASURED, "were timed"),
+        ({"run_delay_percent.any": 7.0, "steal_percent.b": 50.0}, Outcome.NOT_MEASURED, "without a CPU 7.0 % of it"),
+    ],
+)
+def test_what_others_took_of_a_phase(header: dict[str, float], outcome: Outcome, said: str, tmp_path: Path) -> None:
+    waiting = capture(tmp_path / "synthetic.csv", [], **header).judgement.waiting
+    assert waiting.outcome is outcome and said in waiting.text
+    assert not any("whole run" in reason for reason in waiting.reasons)
+
+
 def test_rates_are_doubted_where_others_had_the_cpus() -> None:
     phase = Phase("any", 0, 0, 0.0, 1.0, [], {"L3D_CACHE_REFILL": Count(1e6)})
     context = Context(core=load_core("neoverse-n2-r0p3"), read_peak=10e9)
