@@ -64,9 +64,10 @@ class ByteLevelBPE:
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
         self._cache = WordCache()
 
-    def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
-        """Ids of a text. ``at_start`` plays no part in byte-level BPE. TooManyTokensError for more than ``most``."""
-        return self._cache.ids(self._words.split(text), self, most)
+    def extend(self, ids: list[int], text: str, at_start: bool, most: int | None = None) -> None:
+        """Adds the ids of a text; ``at_start`` plays no part in byte-level BPE. TooManyTokensError where there are then
+        more than ``most``."""
+        self._cache.extend(ids, self._words.split(text), self, most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for. Letters outside the byte alphabet stand for themselves."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from typing import Protocol
 
 from q4engine.errors import TooManyTokensError
 
 _CACHE_WORDS = 1 << 15
 _CACHE_CHARS = 64
+_AT_ONCE = 1 << 12
 
 
 class WordEncoder(Protocol):
@@ -26,25 +28,42 @@ class WordCache:
     def __init__(self) -> None:
         self._known: dict[str, list[int]] = {}
 
-    def ids(self, words: Iterable[str], encoder: WordEncoder, most: int | None = None) -> list[int]:
-        """The ids of all words, one after the other. TooManyTokensError where there are more than ``most``.
+    def extend(self, ids: list[int], words: Iterable[str], encoder: WordEncoder, most: int | None = None) -> None:
+        """Adds the ids of all words, one after the other. TooManyTokensError where there are then more than ``most``.
 
         A long word is not encoded where ``fewest`` says that it has more: that would take a kilobyte a letter.
         """
-        ids: list[int] = []
+        if most is None:
+            words = iter(words)
+            while some := list(islice(words, _AT_ONCE)):
+                self._extend(ids, some, encoder)
+            return
         cache = self._known
         for word in words:
             known = cache.get(word)
             if known is None:
-                if most is not None and len(word) > _CACHE_CHARS:
+                if len(word) > _CACHE_CHARS:
                     _refuse_more(len(ids) + encoder.fewest(word), most)
                 known = encoder.encode_word(word)
                 if len(word) <= _CACHE_CHARS and len(cache) < _CACHE_WORDS:
                     cache[word] = known
             ids += known
-            if most is not None:
-                _refuse_more(len(ids), most)
-        return ids
+            _refuse_more(len(ids), most)
+
+    def _extend(self, ids: list[int], words: list[str], encoder: WordEncoder) -> None:
+        """The same of some words, each looked up without a step of the interpreter."""
+        cache = self._known
+        passing: list[str] = []
+        if fresh := set(words).difference(cache):
+            for word in dict.fromkeys(words):
+                if word in fresh:
+                    known = encoder.encode_word(word)
+                    if len(word) > _CACHE_CHARS or len(cache) - len(passing) >= _CACHE_WORDS:
+                        passing.append(word)
+                    cache[word] = known
+        ids.extend(chain.from_iterable(map(cache.__getitem__, words)))
+        for word in passing:
+            del cache[word]
 
 
 def _refuse_more(n_tokens: int, most: int) -> None:

@@ -130,6 +130,9 @@ def split_at_stages(stages: Sequence[regex.Pattern[str]], text: str, timeout: fl
 
 def _split_at(pattern: regex.Pattern[str], pieces: Iterator[str], timeout: float | None) -> Iterator[str]:
     for piece in pieces:
+        if len(piece) == 1:
+            yield piece
+            continue
         end = 0
         for match in pattern.finditer(piece, timeout=timeout):
             start = match.start()

@@ -6,11 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+_FEW = 8  # first letters, each of which is tried at every place where one of them stands
+
 
 class SpecialTokens:
     """Splits texts at the tokens of a set: leftmost first, the longest where several start at one place.
 
-    A character class finds the places where a token may start; a look-up by length decides. So the cost does not grow
+    Their first two characters tell where a token may start; a look-up by length decides. So the cost does not grow
     with the number of tokens, and no vocabulary makes an expression that is slow to compile.
     """
 
@@ -20,8 +22,19 @@ class SpecialTokens:
         for text in self._ids:
             lengths[text[0]].add(len(text))
         self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
-        first_letters = "".join(map(re.escape, self._lengths))
-        self._starts = re.compile(f"[{first_letters}]") if first_letters else None
+        self._starts = re.compile(self._begin()) if self._ids else None
+
+    def _begin(self) -> str:
+        """Where a token may start: of few first letters those before a second one."""
+        if len(self._lengths) > _FEW:
+            return f"[{''.join(map(re.escape, self._lengths))}]"
+        seconds: dict[str, set[str]] = defaultdict(set)
+        for text in self._ids:
+            seconds[text[0]].add(text[1:2])
+        return "|".join(
+            re.escape(first) + ("" if "" in found else f"(?=[{''.join(map(re.escape, sorted(found)))}])")
+            for first, found in seconds.items()
+        )
 
     @property
     def texts(self) -> Iterable[str]:

@@ -13,6 +13,9 @@ from q4engine.tokenizer.vocabulary import PREFIX, TokenType, Vocabulary, key_err
 
 SPACE = "\u2581"
 """Stands for a space in the vocabulary: LOWER ONE EIGHTH BLOCK."""
+MOST_LETTERS = 1 << 18
+"""Of what merges may make one token of, some 300 bytes each while it is merged."""
+_LONG = 1 << 12
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -44,14 +47,14 @@ class SentencePieceBPE:
         self._word = None if crossing else re.compile(f"{SPACE}*[^{SPACE}]*")
         self._cache = WordCache()
 
-    def encode(self, text: str, at_start: bool, most: int | None = None) -> list[int]:
-        """Ids of a text; ``at_start``: it opens the prompt or follows a special token, so that it gets a space.
+    def extend(self, ids: list[int], text: str, at_start: bool, most: int | None = None) -> None:
+        """Adds the ids of a text; ``at_start``: it opens the prompt or follows a special token, and gets a space.
 
-        TooManyTokensError for more than ``most``.
+        TooManyTokensError where there are then more than ``most``.
         """
         if self.adds_space and at_start:
             text = " " + text
-        return self._cache.ids(self._split(text.replace(" ", SPACE)), self, most)
+        self._cache.extend(ids, self._split(text.replace(" ", SPACE)), self, most)
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes a token stands for."""
@@ -78,15 +81,32 @@ class SentencePieceBPE:
         return fewest_of(self._ids)
 
     def encode_word(self, word: str) -> list[int]:
-        """The ids of one word."""
+        """The ids of one word, a text without spaces among them."""
         ids: list[int] = []
-        for part in merge_symbols(list(word), self._rank):
-            token = self._ids.get(part)
-            if token is None:
-                ids += self._fall_back(part)
-            else:
-                ids.append(token)
+        for piece in self._apart(word) if len(word) > _LONG else (word,):
+            for part in merge_symbols(list(piece), self._rank):
+                token = self._ids.get(part)
+                if token is None:
+                    ids += self._fall_back(part)
+                else:
+                    ids.append(token)
         return ids
+
+    def _apart(self, word: str) -> Iterator[str]:
+        """A long word in pieces between which no merge is possible: no token has those two neighbours."""
+        begin, pairs = 0, self._pairs
+        for end in range(1, len(word) + 1):
+            if word[end - 1 : end + 1] not in pairs:  # at the end of the word one character
+                if end - begin > MOST_LETTERS:
+                    what = f"{end - begin} characters that may be one word, {shown(word[begin : begin + 20])}…"
+                    raise Q4Error(f"{what}, expected at most {MOST_LETTERS}")
+                yield word[begin:end]
+                begin = end
+
+    @cached_property
+    def _pairs(self) -> frozenset[str]:
+        """Neighbours in some token."""
+        return frozenset(text[at : at + 2] for text in self._ids for at in range(len(text) - 1))
 
     def _fall_back(self, part: str) -> list[int]:
         """A character without a token: its bytes, else the unknown token."""

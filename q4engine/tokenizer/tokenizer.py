@@ -109,10 +109,7 @@ class Tokenizer:
                     piece = piece.lstrip(_C_SPACE)
                     if not piece:
                         continue
-                try:
-                    ids += self._model.encode(piece, after_special, None if most is None else max(most - len(ids), 0))
-                except TooManyTokensError as error:
-                    raise TooManyTokensError(len(ids) + error.at_least, most or 0) from None
+                self._model.extend(ids, piece, after_special, most)
             if most is not None and len(ids) > most:
                 raise TooManyTokensError(len(ids), most)
             after_special = isinstance(piece, int)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from random import Random
 
 import pytest
 from gguf_bytes import F32, I32, STRING, U32, array, pair
 from vocab_files import BYTE, BYTE_TOKENS, CONTROL, KEY, NORMAL, bpe_file, open_pairs, spm_file, vocab_pairs
 
 from q4engine.errors import Q4Error, TooManyTokensError
-from q4engine.tokenizer import Tokenizer
+from q4engine.tokenizer import Tokenizer, merging, spm
 from q4engine.tokenizer.bpe import MOST_LETTERS, MOST_MERGES
+from q4engine.tokenizer.pretokenizers import PreTokenizer
 from q4engine.tokenizer.vocabulary import MOST_TOKENS
 
 SPM_TOKENS = ["<unk>", "<s>", "</s>", "a"]
@@ -244,3 +246,32 @@ def test_a_word_that_no_text_has(tmp_path: Path) -> None:
         assert len(tokenizer.encode("ab" * (MOST_LETTERS // 2))) == MOST_LETTERS // 2
         with pytest.raises(Q4Error, match=f"^a word of 10000000 bytes, 'a{{20}}'…, expected at most {MOST_LETTERS}$"):
             tokenizer.encode("a" * 10_000_000)
+
+
+def test_a_text_without_spaces_is_encoded_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in one piece; what may all be one word has a limit, as words of bytes have."""
+    scored = dict.fromkeys("abcd", 0.0) | {"ab": -1.0, "bc": -2.0, "abc": -3.0, "dd": -4.0, "cab": -1.5}
+    tokenizer = Tokenizer.from_gguf(spm_file(tmp_path, scored, add_space_prefix=False))
+    random = Random(1)
+    texts = ["".join(random.choices("abcdx", k=random.randint(1, 40))) for _ in range(500)]
+    whole = [tokenizer.encode(text) for text in texts]
+    monkeypatch.setattr(spm, "_LONG", 0)
+    pieces = Tokenizer.from_gguf(spm_file(tmp_path, scored, add_space_prefix=False))
+    assert [pieces.encode(text) for text in texts] == whole
+    monkeypatch.setattr(spm, "MOST_LETTERS", 100)
+    assert len(pieces.encode("dda" * 1000)) == 2001
+    with pytest.raises(Q4Error, match=r"^101 characters that may be one word, 'd{20}'…, expected at most 100$"):
+        pieces.encode("a" + "d" * 101 + "a")
+
+
+def test_more_different_words_than_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_CACHE_WORDS", 7)
+    monkeypatch.setattr(merging, "_AT_ONCE", 5)
+    random = Random(1)
+    words = ["".join(random.choices("abc", k=random.randint(1, 80))) for _ in range(200)]
+    text = " ".join(random.choices(words, k=1000))
+    tokenizer = Tokenizer.from_gguf(bpe_file(tmp_path, ["a b", "ab c", "a a"], add_bos_token=False))
+    ids = tokenizer.encode(text)
+    assert ids == [token for word in PreTokenizer("default").split(text) for token in tokenizer.encode(word)]
+    assert ids == tokenizer.encode(text, most=len(ids)) and tokenizer.decode(ids) == text
+    assert len(tokenizer._model._cache._known) == 7
