@@ -72,19 +72,35 @@ FEW_INLINE void store_group(float *y, size_t rows, float32x4_t v) {
     }
 }
 
+// Token t of a group's accumulators
+FEW_INLINE float32x4_t rows_of(const float32x4_t acc[], size_t t) {
+#ifdef FEW_I8MM
+    float64x2_t a = vreinterpretq_f64_f32(acc[t / 2 * 2]), b = vreinterpretq_f64_f32(acc[t / 2 * 2 + 1]);
+    return vreinterpretq_f32_f64(t % 2 ? vzip2q_f64(a, b) : vzip1q_f64(a, b));
+#else
+    return acc[t];
+#endif
+}
+
 // A group's accumulators of n <= width tokens, to y
 FEW_INLINE void store_sums(float *y, size_t stride, size_t rows, const float32x4_t acc[], size_t n, size_t width) {
-    UNROLLED (t, width) {
-#ifdef FEW_I8MM
-        float32x4_t a = acc[t / 2 * 2], b = acc[t / 2 * 2 + 1];
-        float32x4_t rows_of =
-            t % 2 ? vcombine_f32(vget_high_f32(a), vget_high_f32(b)) : vcombine_f32(vget_low_f32(a), vget_low_f32(b));
-#else
-        float32x4_t rows_of = acc[t];
-#endif
+    UNROLLED (t, width)
         if (t < n)
-            store_group(y + t * stride, rows, rows_of);
+            store_group(y + t * stride, rows, rows_of(acc, t));
+}
+
+// Accumulators of `groups` groups of 4 rows, [group][SUMS(width)], to y, where `rows` rows are left and n <= width
+// tokens.
+FEW_INLINE void store_groups(float *y, size_t stride, size_t rows, const float32x4_t acc[], size_t groups, size_t n,
+                             size_t width) {
+    if (rows >= 4 * groups && n == width) {
+        for (size_t g = 0; g < groups; g++)
+            UNROLLED (t, width)
+                vst1q_f32(y + t * stride + 4 * g, rows_of(acc + g * SUMS(width), t));
+        return;
     }
+    for (size_t g = 0; g < groups && 4 * g < rows; g++)
+        store_sums(y + 4 * g, stride, rows - 4 * g, acc + g * SUMS(width), n, width);
 }
 
 #ifndef FEW_I8MM

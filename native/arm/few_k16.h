@@ -1,13 +1,11 @@
-// A few tokens times weights with super-blocks, 8 rows at a time. Included once a kernel with FEW_NAME, FORMAT
-// (k_formats.h) and, for SMMLA, FEW_I8MM.
+// A few tokens times weights with super-blocks, 8 rows at a time (Q6_K: few_q6_k.h). Included once a kernel with
+// FEW_NAME, FORMAT (k_formats.h) and, for SMMLA, FEW_I8MM.
 #include "few.h"
 
 #include "k_formats.h"
 
 // Decoded weights are 2^FACTOR_BITS w.
-#if FORMAT == Q6_K
-#define FACTOR_BITS 2
-#elif FORMAT == Q3_K
+#if FORMAT == Q3_K
 #define FACTOR_BITS 5
 #else
 #define FACTOR_BITS 0

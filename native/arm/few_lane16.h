@@ -1,5 +1,5 @@
-// A few tokens times weights in the layout lane16. Included once a kernel with FEW_NAME, DECODE_TYPE (decode_lane16.h)
-// and, for SMMLA, FEW_I8MM. FEW_SUMS, where it is defined, does what the loops over blocks do here.
+// A few tokens times weights in the layout lane16 (Q4_0: few_q4_0.h). Included once a kernel with FEW_NAME, DECODE_TYPE
+// (decode_lane16.h) and, for SMMLA, FEW_I8MM.
 #include "few.h"
 
 #include "decode_lane16.h"
@@ -49,9 +49,6 @@ FEW_INLINE void few_groups(const struct q4_task *task, const uint8_t *panel, siz
     const uint8_t *acts = few_acts(PACKING, task, token);
     size_t groups = FEW_GROUPS(width);
     float32x4_t acc[8]; // [group][SUMS]
-#ifdef FEW_SUMS
-    FEW_SUMS((float *)acc, panel, acts, task->k / Q4_BLOCK, group, width);
-#else
     UNROLLED (i, groups * SUMS(width))
         acc[i] = vdupq_n_f32(0.0f);
     for (size_t b = 0; b < task->k / Q4_BLOCK; b++, panel += BLOCK_BYTES, acts += ACTS_BYTES) {
@@ -60,7 +57,6 @@ FEW_INLINE void few_groups(const struct q4_task *task, const uint8_t *panel, siz
         UNROLLED (g, groups)
             few_group(acc + g * SUMS(width), panel, group + g, acts, x, width);
     }
-#endif
     UNROLLED (g, groups) {
         size_t r = row + 4 * (group + g);
         if (r < task->n_rows)

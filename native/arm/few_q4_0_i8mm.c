@@ -1,20 +1,3 @@
-#include <stddef.h>
-#include <stdint.h>
-
-// panel_few_q4_0_i8mm.S
-void q4_few2_q4_0_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums);
-void q4_few4_q4_0_i8mm(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums, size_t half);
-
-static inline void few_sums(float *sums, const uint8_t *panel, const uint8_t *acts, size_t n_blocks, size_t group,
-                            size_t width) {
-    if (width == 2)
-        q4_few2_q4_0_i8mm(panel, acts, n_blocks, sums);
-    else
-        q4_few4_q4_0_i8mm(panel, acts, n_blocks, sums, group / 2);
-}
-
-#define FEW_NAME q4_few_q4_0_i8mm
+#define KERNEL i8mm
 #define FEW_I8MM
-#define FEW_SUMS few_sums
-#define DECODE_TYPE Q4_0
-#include "few_lane16.h"
+#include "few_q4_0.h"

@@ -4,6 +4,8 @@
 //     16 rows x 2 tokens; sums: [4 groups of 4 rows][2 tokens][4 rows]
 //   void q4_few3_q4_0_dotprod(…, size_t half), q4_few4_q4_0_dotprod(…, size_t half)
 //     the 8 rows of a half (0, 1) x 3 or 4 tokens; sums: [2 groups][3 or 4 tokens][4 rows]
+//   void q4_few8_q4_0_dotprod(…, size_t group, const uint8_t *next_acts)
+//     the 4 rows of a group (0 to 3) x 8 tokens, four of them in next_acts; sums: [8 tokens][4 rows]
 //
 // panel: lane16.h. acts: `quad4` (acts_pack.h). n_blocks > 0.
 //
@@ -205,3 +207,90 @@
 
     few_function q4_few3_q4_0_dotprod, 3
     few_function q4_few4_q4_0_dotprod, 4
+
+// ---- eight tokens, 4 rows ----
+
+#define GROUP x4
+#define NEXT_ACTS x6
+#define ZEROES x7
+
+.macro dots_8 w, quad
+    dot 24, \w, 0, \quad
+    dot 25, \w, 1, \quad
+    dot 26, \w, 2, \quad
+    dot 27, \w, 3, \quad
+    dot 28, \w, 4, \quad
+    dot 29, \w, 5, \quad
+    dot 30, \w, 6, \quad
+    dot 31, \w, 7, \quad
+.endm
+
+.macro load_acts_8
+    ld1 {v0.16b, v1.16b, v2.16b, v3.16b}, [ACTS], #64
+    ld1 {v4.16b, v5.16b, v6.16b, v7.16b}, [NEXT_ACTS], #64
+.endm
+
+    vector_function q4_few8_q4_0_dotprod
+    start
+    mov NEXT_ACTS, x5
+    adrp ZEROES, zeroes
+    add ZEROES, ZEROES, :lo12:zeroes
+    add PANEL, PANEL, #32
+    add PANEL, PANEL, GROUP, lsl #4
+    mov SCALES, #-32
+    sub SCALES, SCALES, GROUP, lsl #3
+1:  ldr q8, [PANEL]
+    ldr q9, [PANEL, #64]
+    load_acts_8
+    ldr q10, [PANEL, #128]
+    ldr q11, [PANEL, #192]
+    ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [ZEROES]
+    ld1 {v28.4s, v29.4s, v30.4s, v31.4s}, [ZEROES]
+    shl v12.16b, v8.16b, #4
+    shl v13.16b, v9.16b, #4
+    and v8.16b, v8.16b, v15.16b
+    and v9.16b, v9.16b, v15.16b
+    dots_8 12, 0
+    dots_8 13, 1
+    shl v12.16b, v10.16b, #4
+    shl v13.16b, v11.16b, #4
+    and v10.16b, v10.16b, v15.16b
+    and v11.16b, v11.16b, v15.16b
+    dots_8 12, 2
+    dots_8 13, 3
+    load_acts_8
+    ldr d14, [PANEL, SCALES]
+    ldr q12, [ACTS], #32 // over the sums
+    ldr q13, [NEXT_ACTS], #32
+    dots_8 8, 0
+    dots_8 9, 1
+    dots_8 10, 2
+    dots_8 11, 3
+    fcvtl v14.4s, v14.4h
+    sums_to_float
+    fmul v0.4s, v14.4s, v12.s[0]
+    fmul v1.4s, v14.4s, v12.s[1]
+    fmul v2.4s, v14.4s, v12.s[2]
+    fmul v3.4s, v14.4s, v12.s[3]
+    fmul v4.4s, v14.4s, v13.s[0]
+    fmul v5.4s, v14.4s, v13.s[1]
+    fmul v6.4s, v14.4s, v13.s[2]
+    fmul v7.4s, v14.4s, v13.s[3]
+    add PANEL, PANEL, #BLOCK_BYTES
+    subs BLOCKS, BLOCKS, #1
+    fmla v16.4s, v24.4s, v0.4s
+    fmla v17.4s, v25.4s, v1.4s
+    fmla v18.4s, v26.4s, v2.4s
+    fmla v19.4s, v27.4s, v3.4s
+    fmla v20.4s, v28.4s, v4.4s
+    fmla v21.4s, v29.4s, v5.4s
+    fmla v22.4s, v30.4s, v6.4s
+    fmla v23.4s, v31.4s, v7.4s
+    b.ne 1b
+    store_sums SUMS
+    end_vector_function q4_few8_q4_0_dotprod
+
+    .section .rodata
+    .p2align 6
+zeroes:
+    .zero 64

@@ -43,6 +43,7 @@ DECLARE_GEMM(q4_few_q5_k_dotprod)
 DECLARE_GEMM(q4_few_iq4_xs_dotprod)
 DECLARE_GEMM(q4_few_q3_k_dotprod)
 DECLARE_GEMM(q4_few_q2_k_dotprod)
+DECLARE_GEMM(q4_few_q4_0_i8mm_fhm)
 DECLARE_GEMM(q4_few_q4_0_i8mm)
 DECLARE_GEMM(q4_few_q4_1_i8mm)
 DECLARE_GEMM(q4_few_q5_0_i8mm)
@@ -81,7 +82,7 @@ DECLARE_GEMM(q4_gemm_q3_k_dotprod)
 DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 
 // NAME: of the kernel, whose function for one token is ONE's, and for a few more FEW's. The latter's scratch is the
-// larger. MOST tokens: more are faster by GEMM.
+// larger. MOST tokens: more are faster by GEMM. Q4_0 and Q6_K, whose kernels are assembly, take all.
 #define GEMV(TYPE, LAYOUT, NAME, ONE, FEW, MOST, FEATURES)                                                             \
     {.name = #TYPE "_gemv_" #NAME,                                                                                     \
      .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
@@ -91,15 +92,15 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
      .run = q4_gemv_##TYPE##_##ONE,                                                                                    \
      .few = q4_few_##TYPE##_##FEW},
 
-#define GEMV_BLOCKS(NAME, ONE, FEW, MOST, FEATURES)                                                                    \
-    GEMV(q4_0, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+#define GEMV_BLOCKS(NAME, ONE, FEW_Q4_0, FEW, MOST, FEATURES)                                                          \
+    GEMV(q4_0, lane16, NAME, ONE, FEW_Q4_0, Q4_FEW_TOKENS, FEATURES)                                                   \
     GEMV(q4_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
     GEMV(q5_0, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
     GEMV(q5_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
     GEMV(iq4_nl, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                               \
     GEMV(q8_0, lane16, NAME, ONE, FEW, MOST, FEATURES)
 #define GEMV_SUPER(NAME, FEW, MOST, FEATURES)                                                                          \
-    GEMV(q6_k, q6b, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q6_k, q6b, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
     GEMV(q4_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
     GEMV(q5_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
     GEMV(iq4_xs, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                              \
@@ -119,16 +120,16 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 const struct q4_kernel q4_arch_kernels[] = {
 #ifndef Q4_NO_DOTPROD
 #if !defined Q4_NO_FHM && !defined Q4_NO_I8MM
-    GEMV_BLOCKS(i8mm_fhm, dotprod_fhm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_FHM | Q4_CPU_I8MM)
+    GEMV_BLOCKS(i8mm_fhm, dotprod_fhm, i8mm_fhm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_FHM | Q4_CPU_I8MM)
 #endif
 #ifndef Q4_NO_FHM
-        GEMV_BLOCKS(dotprod_fhm, dotprod_fhm, dotprod, 8, Q4_CPU_DOTPROD | Q4_CPU_FHM)
+        GEMV_BLOCKS(dotprod_fhm, dotprod_fhm, dotprod, dotprod, 8, Q4_CPU_DOTPROD | Q4_CPU_FHM)
 #endif
 #ifndef Q4_NO_I8MM
-            GEMV_BLOCKS(i8mm, dotprod, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_I8MM)
+            GEMV_BLOCKS(i8mm, dotprod, i8mm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_I8MM)
                 GEMV_SUPER(i8mm, i8mm, 4, Q4_CPU_DOTPROD | Q4_CPU_I8MM)
 #endif
-                    GEMV_BLOCKS(dotprod, dotprod, dotprod, 8, Q4_CPU_DOTPROD)
+                    GEMV_BLOCKS(dotprod, dotprod, dotprod, dotprod, 8, Q4_CPU_DOTPROD)
                         GEMV_SUPER(dotprod, dotprod, 8, Q4_CPU_DOTPROD)
 #ifndef Q4_NO_I8MM
                             GEMM(q4_0, lane16, i8mm, Q4_CPU_DOTPROD | Q4_CPU_I8MM, q4_pairs8),
@@ -168,6 +169,8 @@ void q4_rope_neon(float *, const float *, size_t, enum q4_rope_style);
 void q4_swiglu_neon(float *, const float *, const float *, size_t);
 void q4_geglu_neon(float *, const float *, const float *, size_t);
 void q4_cap_neon(float *, size_t, float);
+void q4_add_neon(float *, const float *, size_t);
+bool q4_all_finite_neon(const float *, size_t);
 void q4_attention_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_q8_0_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
@@ -187,6 +190,8 @@ static void fill_ops(void) {
     ops_neon.gated[Q4_ACTIVATION_SILU] = q4_swiglu_neon;
     ops_neon.gated[Q4_ACTIVATION_GELU] = q4_geglu_neon;
     ops_neon.cap = q4_cap_neon;
+    ops_neon.add = q4_add_neon;
+    ops_neon.all_finite = q4_all_finite_neon;
     ops_neon.kv[Q4_KV_F16].attention = q4_attention_neon;
     ops_neon.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_neon;
     ops_fhm = ops_neon;

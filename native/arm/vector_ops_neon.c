@@ -44,7 +44,7 @@ bool q4_quantize_q8_neon(const float *x, size_t n, int8_t *q, float *d, int32_t 
         vst1q_s8(q, low);
         vst1q_s8(q + 16, high);
         sum[b] = vaddvq_s16(vpadalq_s8(vpaddlq_s8(low), high));
-        d[b] = q4_round_half(scale < HALF_MAX ? scale : HALF_MAX);
+        d[b] = (float)(__fp16)(scale < HALF_MAX ? scale : HALF_MAX);
     }
     return worst < INFINITY_BITS;
 }
@@ -128,6 +128,30 @@ void q4_cap_neon(float *y, size_t n, float cap) {
         vst1q_f32(y + i, q4_vec_soft_cap(vld1q_f32(y + i), cap));
     for (; i < n; i++)
         y[i] = q4_soft_cap(y[i], cap);
+}
+
+// ---- sums and checks ----------------------------------------------------------------------------
+
+void q4_add_neon(float *y, const float *x, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = i; j < i + 16; j += 4)
+            vst1q_f32(y + j, vaddq_f32(vld1q_f32(y + j), vld1q_f32(x + j)));
+    for (; i < n; i++)
+        y[i] += x[i];
+}
+
+// Zero times what is not finite is not a number, and stays so in a sum.
+bool q4_all_finite_neon(const float *x, size_t n) {
+    float32x4_t sum[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+    float rest = 0.0f;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (size_t j = 0; j < 4; j++)
+            sum[j] = vfmaq_n_f32(sum[j], vld1q_f32(x + i + 4 * j), 0.0f);
+    for (; i < n; i++)
+        rest += x[i] * 0.0f;
+    return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3]))) + rest == 0.0f;
 }
 
 // ---- RoPE ---------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_a_trace_is_the_counted_instructions_in_order(emulator: Emulator) -> Non
 
 def test_targets(emulator: Emulator) -> None:
     """Instructions a weight or multiply-accumulate that the layouts allow, whatever the compiler: assembly loops."""
-    kernels = {subject.name: subject for subject in emulator.subjects()}
+    kernels = {subject.label: subject for subject in emulator.subjects()}
     targets = {
         "q4_0_gemv_dotprod_fhm": 0.20,
         "q6_k_gemv_dotprod": 0.27,
@@ -91,3 +91,5 @@ def test_a_worse_figure_is_reported() -> None:
 def test_shapes_of_the_slices() -> None:
     assert cost.shape(Subject("kernel", "q4_0_gemv_dotprod", "gemv", 32), full=False) == (64, 1024, 1)
     assert cost.shape(Subject("kernel", "q4_0_gemm_i8mm", "gemm", 32), full=False) == (32, 1024, 16)
+    few = Subject("kernel", "q4_0_gemv_i8mm", "few", 32, tokens=8)
+    assert (few.label, cost.shape(few, full=False)) == ("q4_0_gemv_i8mm x8", (64, 1024, 8))

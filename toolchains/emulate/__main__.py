@@ -59,7 +59,7 @@ def command(option: str, arguments: Sequence[str], cpu: str) -> tuple[list[str],
     """The emulated Python with the plugin, as command and environment."""
     qemu = require_qemu(plugins=True)
     env = {**environment(cpu), "Q4_QEMU": qemu, "QEMU_PLUGIN": f"file={option}", "Q4_EMULATOR_MARKS": "1"}
-    words = [*python_command(), "-m", "q4engine", *arguments]
+    words = [*python_command(), *arguments]
     return ([qemu, "-L", "/", *words] if NATIVE_ARM else words), env
 
 
@@ -67,19 +67,27 @@ def emulated_capture(
     model: Path, arguments: Sequence[str], out: Path, cpu: str = DEFAULT_CPU, caches: plugin.Caches | None = None
 ) -> None:
     """Runs the model and writes the capture; its own output goes where ours goes. ToolError where it fails."""
+    words = ["run", str(model), *arguments]
+    options = ["--per-op", "--events", "none", "--no-peak", "--capture"]
+    emulated_program(["-m", "q4engine", *words, *options], " ".join(["q4engine", *words]), out, cpu, caches)
+
+
+def emulated_program(
+    program: Sequence[str], name: str, out: Path, cpu: str = DEFAULT_CPU, caches: plugin.Caches | None = None
+) -> None:
+    """The same of a Python program, whose last argument will be the file that it writes its capture to."""
     shapes = caches or plugin.Caches()
     library = plugin.build()
     version = run([require_qemu(plugins=True), "--version"]).splitlines()[0].replace(" version", "")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".emulate-") as folder:
         capture, counts = Path(folder) / "capture.csv", Path(folder) / "counts"
-        words = ["run", str(model), *arguments, "--capture", str(capture), "--per-op", "--events", "none", "--no-peak"]
-        line, env = command(plugin.option(library, counts, shapes), words, cpu)
+        line, env = command(plugin.option(library, counts, shapes), [*program, str(capture)], cpu)
         result = subprocess.run(line, env=env, stdin=subprocess.DEVNULL)
         if result.returncode != 0:
             raise ToolError(f"the emulated q4engine ended with exit code {result.returncode}")
         header = {"cpu": "emulated", "emulator": f"{version}, CPU {cpu}", "simulated_caches": str(shapes)}
-        header["command"] = " ".join(["q4engine", "run", str(model), *arguments])
+        header["command"] = name
         complete(capture, out, plugin.read_marks(counts), {key: _one_line(text) for key, text in header.items()})
 
 

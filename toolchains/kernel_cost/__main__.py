@@ -1,11 +1,11 @@
 """``PYTHONPATH=toolchains python -m kernel_cost``: a table of what each Arm kernel costs, checked against floors.
 
 Instructions are exact, from the built program under qemu, on shapes of real models: GEMV 1024 x 2816 (Q6_K: 1024 x
-2048) and, where a name ends in x4, 512 rows times 4 tokens; GEMM 64 rows x 2816 columns x 80 tokens. Cycles are
-llvm-mca's for the executed trace of a fixed slice: GEMV 64 rows x 1024 columns (x4: 32 x 512); GEMM 32 rows x 1024
+2048) and, where a name ends in x and a number, 512 rows times so many tokens; GEMM 64 rows x 2816 columns x 80 tokens.
+Cycles are llvm-mca's for the executed trace of a fixed slice: GEMV 64 rows x 1024 columns; GEMM 32 rows x 1024
 columns x 16 tokens, decoding of the weights included, and as "more" (behind the slash) the cost of each further token,
-whose weights are decoded already. Activation quantisation and packing are apart, but for x4, whose packing is counted.
-w/c = weights (GEMV) or multiply-accumulates (x4, GEMM) a cycle.
+whose weights are decoded already. Activation quantisation and packing are apart, but for a few tokens packing is
+counted. w/c = weights (GEMV) or multiply-accumulates (a few tokens, GEMM) a cycle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from host import ToolError, main, say
 from system_tools import LLVM_TOOL, bring
 
 from kernel_cost import mca
-from kernel_cost.emulate import FEW_TOKENS, FOLDER, Emulator, Subject, build_driver
+from kernel_cost.emulate import FOLDER, Emulator, Subject, build_driver
 
 FLOORS = FOLDER / "floors.json"
 CYCLES_SLACK = 0.002
@@ -36,7 +36,7 @@ def shape(subject: Subject, full: bool) -> tuple[int, int, int]:
     if subject.form == "gemv":
         return (1024 if full else 64), columns, 1
     if subject.form == "few":
-        return (512 if full else 32), columns if full else 512, FEW_TOKENS
+        return (512 if full else 64), columns, subject.tokens
     return (64, columns, 80) if full else (32, columns, 16)
 
 

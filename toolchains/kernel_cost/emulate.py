@@ -14,8 +14,10 @@ from host import BUILD, REPO, ToolError, cmake_build, find_program, run
 from qemu import require_qemu
 
 FOLDER = Path(__file__).resolve().parent
-FEW_TOKENS = 4
-"""Tokens of a call that is measured of GEMV kernels for a few."""
+FEW_TOKENS = (4,)
+"""Tokens of calls that are measured of GEMV kernels for a few."""
+FEW_TOKENS_OF_ASSEMBLY = {"q4_0": (2, 4, 8), "q6_k": (2, 4, 8)}
+"""The same of types whose kernels have loops of their own for these numbers."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Subject:
     form: str
     size: int  # kernels: columns a block; operations: elements or positions of the run
     units: int = 0  # operations: units in a run
+    tokens: int = 0  # form few: of a call
 
     @property
     def label(self) -> str:
         """Its name in tables and floors."""
-        return f"{self.name} x{FEW_TOKENS}" if self.form == "few" else self.name
+        return f"{self.name} x{self.tokens}" if self.form == "few" else self.name
 
 
 def symbols(binary: Path) -> dict[str, int]:
@@ -78,7 +81,10 @@ class Emulator:
         found = []
         for line in self._run([], ["--list"]).splitlines():
             fields = line.split(",")
-            if fields[0] == "kernel":
+            if fields[0] == "kernel" and fields[3] == "few":
+                for tokens in FEW_TOKENS_OF_ASSEMBLY.get(fields[2].lower(), FEW_TOKENS):
+                    found.append(Subject("kernel", fields[1], "few", int(fields[4]), tokens=tokens))
+            elif fields[0] == "kernel":
                 found.append(Subject("kernel", fields[1], fields[3], int(fields[4])))
             else:
                 found.append(Subject("operation", fields[1], fields[3], int(fields[2]), int(fields[4])))

@@ -1,0 +1,100 @@
+// A few tokens times Q4_0, whose inner loops are assembly: panel_few_q4_0_*. Included once a kernel with KERNEL, as the
+// names of its functions end, and for SMMLA FEW_I8MM and, where scales are multiplied by FMLAL, FEW_FHM.
+#include "few.h"
+
+#include "lane16.h"
+
+#define FUNCTION(WIDTH) Q4_JOIN(q4_few##WIDTH##_q4_0, KERNEL)
+
+#ifdef FEW_I8MM
+
+#include "few_pairs.h"
+
+void FUNCTION(2)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums);
+void FUNCTION(4)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums, size_t half);
+void FUNCTION(8)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *y, size_t stride);
+
+FEW_INLINE void part_sums(float *sums, const struct q4_task *task, const uint8_t *panel, size_t token, size_t part,
+                          size_t width) {
+    (void)token;
+    if (width == 2)
+        FUNCTION(2)(panel, task->scratch, task->k / Q4_BLOCK, sums);
+    else
+        FUNCTION(4)(panel, task->scratch, task->k / Q4_BLOCK, sums, part);
+}
+
+#else
+
+#define PACKING (&q4_quad4)
+
+void FUNCTION(2)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums);
+void FUNCTION(3)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums, size_t half);
+void FUNCTION(4)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums, size_t half);
+void FUNCTION(8)(const uint8_t *panel, const uint8_t *acts, size_t n_blocks, float *sums, size_t group,
+                 const uint8_t *next_acts);
+
+FEW_INLINE void part_sums(float *sums, const struct q4_task *task, const uint8_t *panel, size_t token, size_t part,
+                          size_t width) {
+    const uint8_t *acts = few_acts(PACKING, task, token);
+    size_t n_blocks = task->k / Q4_BLOCK;
+    if (width == 2)
+        FUNCTION(2)(panel, acts, n_blocks, sums);
+    else if (width == 3)
+        FUNCTION(3)(panel, acts, n_blocks, sums, part);
+    else if (width == 4)
+        FUNCTION(4)(panel, acts, n_blocks, sums, part);
+    else
+        FUNCTION(8)(panel, acts, n_blocks, sums, part, acts + PACKING->bytes(task->k));
+}
+#endif
+
+// Groups of 4 rows that go through the panel together: their accumulators fill a quarter of the registers.
+#define GROUPS(WIDTH) ((WIDTH) <= 2 ? 4 : (WIDTH) <= 4 ? 2 : 1)
+
+FEW_INLINE void panel_times(const struct q4_task *task, const uint8_t *panel, size_t row, size_t token, size_t n,
+                            size_t width) {
+    float *y = task->y + token * task->y_stride + row;
+    size_t stride = task->y_stride, n_rows = task->n_rows - row;
+#ifdef FEW_I8MM
+    if (width == 8) {
+        float part[8][LANE16_ROWS];
+        bool whole = n == 8 && n_rows >= LANE16_ROWS;
+        FUNCTION(8)(panel, task->scratch, task->k / Q4_BLOCK, whole ? y : part[0], 4 * (whole ? stride : LANE16_ROWS));
+        for (size_t t = 0; t < n && !whole; t++)
+            memcpy(y + t * stride, part[t], 4 * q4_min_size(n_rows, LANE16_ROWS));
+        return;
+    }
+#endif
+    float32x4_t acc[8]; // [group][SUMS(width)]
+    size_t rows = 4 * GROUPS(width);
+    for (size_t part = 0; part < LANE16_ROWS / rows && part * rows < n_rows; part++) {
+        part_sums((float *)acc, task, panel, token, part, width);
+        store_groups(y + part * rows, stride, n_rows - part * rows, acc, GROUPS(width), n, width);
+    }
+}
+
+#define LEAST_WIDTH 2
+#define PANEL_ROWS LANE16_ROWS
+#define PANEL_BYTES(K) ((K) / Q4_BLOCK * LANE16_Q4_0_BYTES)
+#include "few_panels.h"
+
+#ifdef FEW_I8MM
+size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return pairs_scratch(k, Q4_BLOCK); }
+
+void FUNCTION()(const struct q4_task *task) {
+    if (task->n_tokens <= 2)
+        pack_pairs(task, 1, Q4_BLOCK);
+    else if (task->n_tokens <= 4)
+        pack_pairs(task, 2, Q4_BLOCK);
+    else
+        pack_pairs(task, 4, Q4_BLOCK);
+    few_panels(task);
+}
+#else
+size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return few_scratch(PACKING, k); }
+
+void FUNCTION()(const struct q4_task *task) {
+    few_pack(PACKING, task);
+    few_panels(task);
+}
+#endif
