@@ -183,7 +183,12 @@ def _told(capture: Capture, number: int, n_runs: int) -> str:
 
 def _load(path: Path, table: Table, options: Options) -> Capture:
     markers = read_markers(options.markers, options.lenient) if options.markers else None
-    found = cutting.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
+    try:
+        found = cutting.cut(table, markers, options.offset_s, options.straddle, options.by_scope)
+    except AnalysisError as problem:
+        if problem.path is not None:
+            raise
+        raise AnalysisError(problem.reason, path=path) from None
     known = table.calls.facts if table.calls is not None else {}
     cost = _number(table.meta.get("header", {}), "observer_cost_percent") or 0.0
     notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))

@@ -89,7 +89,9 @@ def count_spans(series: list[Series], begin: np.ndarray, end: np.ndarray, stradd
             here = spans[i].setdefault(one.scope, {}).setdefault(view, {})
             if is_ratio and one.event not in here:
                 shares[i].setdefault(one.event, []).append((count, totals[i], one.scope))
-            _keep(here, one.event, replace(count, group=one.group or None, level=one.level))
+            is_in_group = bool(one.group or one.level)
+            named = replace(count, group=one.group or None, level=one.level) if is_in_group else count
+            _keep(here, one.event, named)
             found[i].covered_s = max(found[i].covered_s, float(covered[i]))
     for i, of_scopes in enumerate(spans):
         _sum_up(found[i], of_scopes, shares[i], several=len(views) > 1)

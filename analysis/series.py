@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.events import canonical, is_software
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK, Count
-from analysis.tally import Intervals
+from analysis.tally import Intervals, known
 
 FEW_SERIES = 64
 MOST_PAIRS = 1 << 20
@@ -48,7 +48,7 @@ class Series:
         status, codes = self.columns.codes["status"][self.rows], self.columns.texts["status"]
         counted = (status == codes.index(OK)) | ((status == codes.index(NOT_COUNTED)) & (running == 1.0))
         is_rate = self.event.startswith(METRIC_PREFIX)
-        duration = np.nan_to_num(self._column("duration_s"))
+        duration = known(self._column("duration_s"))
         return Intervals(self._column("start_s"), duration, value, counted, running, is_rate, weight)
 
     def starts(self) -> np.ndarray:

@@ -42,8 +42,8 @@ class Intervals:
     ) -> None:
         self.start = start
         self.end = start + duration
-        amount = np.where(counted, np.nan_to_num(value), 0.0)
-        weights = duration if weight is None else np.nan_to_num(weight)
+        amount = np.where(counted & (value == value), value, 0.0)
+        weights = duration if weight is None else known(weight)
         columns = (
             amount * weights if is_rate else amount,
             duration,
@@ -51,7 +51,7 @@ class Intervals:
             np.where(counted, running * duration, 0.0),
             *([np.where(counted, weights, 0.0)] if is_rate else []),
         )
-        self._sums = [np.concatenate(([0.0], np.cumsum(c))) for c in columns]
+        self._sums = [_sums(column) for column in columns]
 
     def split(self, begin: Array, end: Array) -> Tally:
         """Intervals that straddle a span's boundary are divided in proportion to time."""
@@ -78,6 +78,19 @@ class Intervals:
     def _touching(self, begin: Array, end: Array) -> tuple[Array, Array]:
         """Index range of the intervals that share some time with the span."""
         return np.searchsorted(self.end, begin, side="right"), np.searchsorted(self.start, end, side="left")
+
+
+def known(values: Array) -> Array:
+    """The values, 0 for those that are NaN."""
+    found: Array = np.where(values == values, values, 0.0)
+    return found
+
+
+def _sums(values: Array) -> Array:
+    """Of none, of the first, of the first two, …"""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _in_turn(first: Array, second: Array) -> Array:

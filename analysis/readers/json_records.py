@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from analysis.errors import printable
-from analysis.readers.perf_rows import Malformed
+from analysis.readers.perf_rows import LONGEST_ROW, Malformed
 
 Pairs = list[tuple[str, Any]]
 
@@ -24,7 +24,7 @@ _DECIMAL_COMMA = re.compile(r"(: ?-?\d{1,24}),(\d{1,12})(?=\s?[,}])")
 _NO_NUMBER = re.compile(r"(: ?)-?(?:nan|inf)(?=\s?[,}])")
 _NO_COMMA = re.compile(r'(?<=\w")(?="\w)')
 _BETWEEN = re.compile(r"[\s,\]]{0,64}")
-_OPENERS, _BLANK = ("{", "["), ("", "[", "]", "],")
+_OPENERS, _BEGINS, _BLANK = ("{", "["), ("{", "[{", "[ {"), ("", "[", "]", "],")
 
 
 class Documents:
@@ -36,22 +36,33 @@ class Documents:
     def of(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, bool]]:
         """(row, text, False) of each that is a line; (row of the first, text, True) where a tool has spread it."""
         kept: list[str] = []
-        first, depth, size = 0, 0, 0
+        first, depth, size, is_cut = 0, 0, 0, False
         for row, line in lines:
             text = line.strip()
-            if not kept and not (text.endswith(_OPENERS) and text.startswith(("{", "[{", "[ {"))):
-                if text not in _BLANK:
-                    yield row, line, False
-                continue
-            first, self.is_open = first if kept else row, True
+            begins = text.startswith(_BEGINS)
+            if kept and is_cut and begins:  # the next one, of an object that lacks its end
+                yield first, " ".join(kept), True
+                kept, depth, size, self.is_open = [], 0, 0, False
+            if not kept:
+                is_cut = begins and _is_cut(text)
+                if not is_cut and not (begins and text.endswith(_OPENERS)):
+                    if text not in _BLANK:
+                        yield row, line, False
+                    continue
+                first, self.is_open = row, True
             kept.append(text)
             depth += text.count("{") - text.count("}")
             size += len(text)
-            if depth <= 0 or size > LONGEST:
+            if depth <= 0 or size > (LONGEST_ROW if is_cut else LONGEST):
                 yield first, " ".join(kept), True
                 kept, depth, size, self.is_open = [], 0, 0, False
         if kept:
             yield first, " ".join(kept), True
+
+
+def _is_cut(text: str) -> bool:
+    """Whether an object that begins here does not end in its line: a mail or a terminal broke it."""
+    return not text.endswith(("}", *_OPENERS)) and text.count("{") > text.count("}")
 
 
 def records(text: str) -> list[Pairs]:

@@ -45,6 +45,7 @@ THRESHOLDS = ("unknown", "bad", "nearly bad", "less good", "good")
 """How a metric relates to its threshold: a column of its own since perf 6.13."""
 IN_NAMES = frozenset("_-/.=@:")
 _UNIT = re.compile(r"[A-Za-z%]*")
+_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)+[.:]?")
 _MAY_BE_EVENT = re.compile(r"[A-Za-z][\w.:-]*|[A-Za-z][\w.-]*/.*")
 _MODIFIER = re.compile(r"[ukhGHpPSDIWeb]{1,8}")
 
@@ -112,6 +113,8 @@ def is_decimal_comma(field: str) -> bool:
 
 def is_row_like(line: str, separator: str) -> bool:
     """Whether a line has a count, an event or perf's share of time in it: what is never passed over in silence."""
+    if separator not in line and _WORDS.fullmatch(line):
+        return False
     fields = line.split(separator, MOST_FIELDS)
     first = fields[0].strip()
     if _is_value(first) or TIME.fullmatch(fields[0]) or grouped_scope(first):

@@ -12,7 +12,7 @@ import synthetic_captures as captures
 from analysis_commands import HEADER, PARTS, PNG, TOKEN, Run, spawn, write_tokens
 from synthetic_captures import decode
 
-from analysis import compare, roofline, stalls, timeline
+from analysis import compare, roofline, spans, stalls, timeline
 
 
 def test_stalls_as_a_process(capture: Path, tmp_path: Path) -> None:
@@ -126,3 +126,8 @@ def test_runs_of_one_file_are_judged_one_by_one(tmp_path: Path, command: Run) ->
     assert [f"back-end stalls / cycles {n}.0 %" in out for n in (5, 90)] == [True, True]
     status, _, err = command(stalls.main, path, "--html", tmp_path / "x.html")
     assert status == 1 and "holds 2 runs" in err
+
+
+def test_what_cannot_be_cut_names_its_file(capture: Path, command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "MOST_SPANS", 1)
+    assert command(stalls.main, capture) == (1, "", f"error: {capture}: more than 1 phases\n")
