@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,17 +120,20 @@ def of_frame(frame: pd.DataFrame, by: Sequence[str] = KEYS) -> Fleet:
 def groups(frame: pd.DataFrame, by: Sequence[str]) -> list[Group]:
     """Groups by these columns, in the order of their values."""
     found = []
-    for values, rows in frame.groupby(list(by), dropna=False, sort=True):
+    alike = frame.groupby(list(by), dropna=False, sort=True)
+    captures, devices = (alike[column].nunique().tolist() for column in ("path", "device"))
+    ratios = {key: alike[key].median().tolist() for key in _RATIOS}
+    for at, (values, rows) in enumerate(alike):
         speeds = rows["tokens_per_s"].dropna().to_numpy()
         shares = tuple(map(float, np.percentile(speeds, (5, 25, 50, 75, 95)))) if len(speeds) else ()
         found.append(
             Group(
                 values=tuple(map(shown, values)),
-                captures=int(rows["path"].nunique()),
-                devices=int(rows["device"].nunique()),
+                captures=int(captures[at]),
+                devices=int(devices[at]),
                 speeds=shares,
-                ratios={key: float(rows[key].median()) for key in _RATIOS},
-                verdicts={str(name): int(n) for name, n in rows["verdict"].value_counts().items()},
+                ratios={key: float(medians[at]) for key, medians in ratios.items()},
+                verdicts={str(name): n for name, n in Counter(rows["verdict"].dropna().tolist()).most_common()},
             )
         )
     return found

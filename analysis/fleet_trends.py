@@ -96,7 +96,9 @@ def over_time(frame: pd.DataFrame) -> list[Step]:
 
 
 def _steps(frame: pd.DataFrame, by: str, within: list[str]) -> list[Step]:
-    setups = [rows for _, rows in frame.groupby("setup", sort=True)]
+    of_setup = frame.groupby("setup")[by].nunique()
+    steps_in = of_setup.index[of_setup > 1]  # of thousands of setups few may have any
+    setups = [rows for _, rows in frame[frame["setup"].isin(steps_in)].groupby("setup", sort=True)]
     orders = [list(rows.groupby(by)["started"].median().sort_values(kind="stable").index) for rows in setups]
     pairs = sum(max(0, len(order) - 1) for order in orders)
     level = 1 - (1 - medians.LEVEL) / max(1, pairs)

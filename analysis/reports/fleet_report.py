@@ -18,6 +18,7 @@ from analysis.terminal import shortened
 
 _MOST_ROWS = 40
 _MOST_PAGE_ROWS = 1500
+_MOST_LABELS = 50
 _HUES = {"slower": palette.WAITING, "faster": palette.BETTER, "slower than its twins": palette.WAITING}
 
 
@@ -52,6 +53,8 @@ def _facts(fleet: Fleet) -> list[str]:
     if len(started):
         facts.append(f"{started.min():%Y-%m-%d} to {started.max():%Y-%m-%d}")
     commits = judged.loc[judged["commit"] != "", "commit"].nunique()
+    labels = judged["phase"].nunique()
+    facts += [f"{labels} labels, {_MOST_LABELS} of them told by themselves"] if labels > _MOST_LABELS else []
     return facts + ([f"{commits} commits"] if commits else [])
 
 
@@ -111,8 +114,13 @@ def _step_cards(fleet: Fleet) -> list[Card]:
 
 
 def _phase_cards(fleet: Fleet) -> list[Card]:
+    """Of each label, of very many of those that most phases have."""
     cards = []
-    for number, (phase, rows) in enumerate(fleet.frame[fleet.frame["state"] == JUDGED].groupby("phase")):
+    judged = fleet.frame[fleet.frame["state"] == JUDGED]
+    labels = judged["phase"].value_counts()
+    if len(labels) > _MOST_LABELS:
+        judged = judged[judged["phase"].isin(labels.index[:_MOST_LABELS])]
+    for number, (phase, rows) in enumerate(judged.groupby("phase")):
         verdicts = Counter(rows["verdict"]).most_common()
         share = 100 * verdicts[0][1] / len(rows)
         speeds = rows["tokens_per_s"].dropna()
