@@ -25,7 +25,7 @@ from analysis.table import Table
 _Entry = TypeVar("_Entry")
 MOST_EVENTS = 100
 """Of a phase that have an interval: no machine counts as many at a time."""
-MOST_COMPARED, MOST_WITH_OPERATIONS = 1000, 150
+MOST_COMPARED, MOST_WITH_OPERATIONS = 800, 100
 """Phases, without operations and with them; of more the first are compared."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of captures, in their order."""

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 from endless import write_endless
 from gguf_bytes import STRING, U32, File, pair, string
 from hf_folders import write_folder
+from hostile_files import CAPTURE, COLUMNS, operation
 from models.tiny import TINY_LLAMA, write_tiny
 from swept import synthetic_plan, write_results
 from vocab_files import vocab_pairs
@@ -330,6 +332,58 @@ def test_vocabularies(kind: str, folder: Path, base: Callable[[str], Done]) -> N
     found = run(folder, "tokenize vocabulary.gguf -p abc")
     refused(found, "expected at most 524288" if kind == "tokens" else "all names and texts more than")
     held(found, base("tokenize"))
+
+
+# ---- much that is right ----------------------------------------------------------------------------------------------
+
+MANY = (
+    "analysis.stalls many.csv",
+    "analysis.stalls many.csv --json",
+    "analysis.stalls many.csv --plot many.png",
+    "analysis.stalls many.csv --html many.html",
+    "analysis.compare many.csv many.csv",
+    "analysis.compare many.csv many.csv --plot many.png",
+    "analysis.roofline many.csv --plot many.png",
+    "analysis.timeline many.csv --plot many.png",
+    "analysis.fleet many.csv --workers 0",
+)
+
+
+@pytest.mark.parametrize("words", MANY)
+@pytest.mark.parametrize("per_op", [False, True])
+def test_captures_of_many_phases(words: str, per_op: bool, folder: Path) -> None:
+    """Each judged, the first ones of them; what is left out is told."""
+    chance = Random(1)
+    rows = (
+        operation(50 * call + of, chance).replace("decode", f"p{call}")
+        for call in range(2000 if per_op else 20_000)
+        for of in range(50 if per_op else 1)
+    )
+    (folder / "many.csv").write_text(CAPTURE + COLUMNS + "".join(rows))
+    found, small = run(folder, words), run(folder, words.replace("many.csv", "capture.csv"))
+    assert found.code == 0
+    told = found.out if "fleet" in words else " ".join((found.out + found.err).split())
+    assert "fleet" in words or f"the first {200 if per_op else 2000} of {2000 if per_op else 20_000} phases" in told
+    held(found, small)
+
+
+TEXTS = {
+    "digits": "0123456789" * 300_000,
+    "what may begin special tokens": "< " * 2_000_000,
+    "no spaces": "abcdefghij" * 200_000,
+    "a book": "It was the best of times, it was the worst of times. " * 100_000,
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(name: str, folder: Path, base: Callable[[str], Done]) -> None:
+    (folder / "long.txt").write_text(TEXTS[name])
+    found = run(folder, "tokenize model.gguf -f long.txt --count")
+    held(found, base("tokenize"))
+    if found.code:
+        refused(found, "a word of [0-9]+ bytes")
+    else:
+        assert int(found.out) > 100_000
 
 
 # ---- outputs ---------------------------------------------------------------------------------------------------------

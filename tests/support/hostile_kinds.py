@@ -7,6 +7,7 @@ from hostile_files import Kind, filled
 
 STALLS, FUNCTIONS, MEMORY = "analysis.stalls", "analysis.functions", "analysis.memory"
 BENCHMARKS, TIMELINE = "analysis.benchmarks", "analysis.timeline"
+FLEET = "analysis.fleet --workers 0"
 TEXT = "#           time             counts unit events\n"
 OPEN = made.TITLE
 TREE = "CPU Neoverse V2 metrics\n├── Stage 1 (Topdown metrics)\n"
@@ -426,6 +427,23 @@ OTHERS: dict[str, Kind] = {
     "capture-phases": (
         STALLS,
         lambda: filled(lambda n, r: made.operation(n * 50, r).replace("decode", f"p{n}"), made.CAPTURE + made.COLUMNS),
+    ),
+    "capture-phases-as-json": (
+        f"{STALLS} --json",
+        lambda: filled(lambda n, r: made.operation(n * 50, r).replace("decode", f"p{n}"), made.CAPTURE + made.COLUMNS),
+    ),
+    "capture-phases-to-fleet": (
+        FLEET,
+        lambda: filled(
+            lambda n, r: made.operation(n * 50, r).replace("decode", f"p{n % 19_000}"), made.CAPTURE + made.COLUMNS
+        ),
+    ),
+    "capture-counters": (
+        STALLS,
+        lambda: filled(
+            lambda n, r: f"{n},{n},1,,{1000 * n},900{',5' * 580}\n",
+            f"{made.CAPTURE}call,n_past,n_eval,op,start_ns,duration_ns{''.join(f',e{n}@g' for n in range(580))}\n",
+        ),
     ),
     "capture-columns": (
         STALLS,
