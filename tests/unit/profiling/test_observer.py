@@ -161,6 +161,21 @@ def test_what_waits_too_long_is_written_between_calls(
         assert len(read_capture(tmp_path / "c.csv")[1]) > 10
 
 
+def test_phases_are_told_where_they_change(model: Path) -> None:
+    session, told = Engine.load(model, n_threads=1).session(n_ctx=64), list[str]()
+    session.tell_phases(told.append)
+    for tokens in (PROMPT, [1], [2]):
+        session.decode(tokens)
+    with session.unobserved():
+        session.decode([1, 2])
+    session.decode([3])
+    session.decode([1], phase="verify")
+    assert told == ["prefill", "decode", "verify"]
+    session.tell_phases(None)
+    session.decode([1])
+    assert len(told) == 3
+
+
 def test_nobody_runs_between_calls_where_a_recorder_can_tell_it_all(model: Path, tmp_path: Path) -> None:
     session = Engine.load(model, n_threads=1).session(n_ctx=64)
     what = Observation(capture=tmp_path / "c.csv", markers=tmp_path / "m.csv", events="none")
