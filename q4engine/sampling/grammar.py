@@ -28,6 +28,8 @@ _MOST_CHARS = 1 << 18
 _STACK_BYTES = 256 << 20  # a chain of as many definitions as fit takes a third of it, and memory for that alone
 _MOST_STEPS = 50_000  # the digits of a multiple take a state for each remainder: 100,000 of them half a second
 _MEETING = {"allOf", "anyOf", "oneOf", "$ref"}  # what may ask one number to be a multiple of several
+_IN_WORDS = {"NoExtensionBias": "no text fits it, as where it refers to itself before anything else"}
+"""What llguidance says only by a name."""
 _PIECE = 4096  # characters that are tokenised at once: patterns can make words of a length that is refused
 _LOWEST = np.finfo(np.float32).min
 _HIDDEN = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
@@ -64,6 +66,9 @@ class Grammar:
         try:
             parsed = json.loads(text)
             parsed = {} if parsed is True else parsed
+            if not isinstance(parsed, dict):
+                found = "false, which no JSON fits" if parsed is False else _one_line(text)
+                raise Q4Error(f"{name}: is no JSON schema: expected an object or true, found {found}")
             check_steps(parsed, name)
             schema = llguidance.LLMatcher.grammar_from_json_schema(parsed, overrides=_JSON)
         except (ValueError, RecursionError) as error:
@@ -107,7 +112,8 @@ class Grammar:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise Q4Error(f"{self._name}: {_one_line(self._matcher.get_error())}")
+            told = _one_line(self._matcher.get_error())
+            raise Q4Error(f"{self._name}: {_IN_WORDS.get(told, told)}")
 
 
 class _Words:
@@ -185,7 +191,10 @@ def _matcher(llguidance: Any, grammar: str, tokenizer: Tokenizer) -> Any:
 
     def make() -> None:
         try:
-            made.set_result(llguidance.LLMatcher(tokens, grammar, log_level=0))
+            matcher = llguidance.LLMatcher(tokens, grammar, log_level=0)
+            if not matcher.is_error():
+                matcher.compute_bitmask()  # so that a grammar that lets nothing begin is an error now
+            made.set_result(matcher)
         except BaseException as error:
             made.set_exception(error)
 

@@ -171,7 +171,12 @@ def test_grammars_that_lead_nowhere(engine: Engine) -> None:
         grammar = Grammar.from_gbnf('root ::= root "a"', engine.tokenizer, "g.gbnf")
         text_of(engine, Sampler(SamplerSettings(seed=1), engine.tokenizer, grammar), 9)
     assert str(caught.value).startswith("g.gbnf: ") and "\n" not in str(caught.value)
-    for text in ("[", "1", '{"type": "nothing"}'):
+    for text in ('{"$ref": "#"}', '{"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}'):
+        with pytest.raises(Q4Error, match=r"^the JSON schema: no text fits it, as where it refers to itself before"):
+            Grammar.from_json_schema(text, engine.tokenizer)
+    with pytest.raises(Q4Error, match=r"expected an object or true, found false, which no JSON fits$"):
+        Grammar.from_json_schema("false", engine.tokenizer)
+    for text in ("[", "1", "[]", '{"type": "nothing"}'):
         with pytest.raises(Q4Error, match=r"^the JSON schema: .+$"):
             Grammar.from_json_schema(text, engine.tokenizer)
 
