@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -372,6 +373,8 @@ def test_every_command_is_listed_and_mistakes_are_one_line(
             "message 2 has the role 'system', expected user or assistant",
         ),
         ('[{"role": "user", "content": "a"}]', "ends with a question, expected its answer behind it"),
+        ("[],".join(["["] + [""] * 600_000), "holds more than 1000000 lists, objects and commas, which is no talk"),
+        (" " * (1 << 24) + "[]", "holds more than 16 MiB, which is no talk"),
     ],
 )
 def test_files_that_are_no_talks(tmp_path: Path, text: str | None, found: str) -> None:
@@ -380,6 +383,13 @@ def test_files_that_are_no_talks(tmp_path: Path, text: str | None, found: str) -
         file.write_text(text)
     with pytest.raises(Q4Error, match=re.escape(f"{file}: {found}")):
         messages_of(file)
+
+
+def test_a_pipe_is_no_talk(tmp_path: Path) -> None:
+    """It would be waited for."""
+    os.mkfifo(tmp_path / "talk.json")
+    with pytest.raises(Q4Error, match=r"talk\.json: is no regular file$"):
+        messages_of(tmp_path / "talk.json")
 
 
 def test_where_questions_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

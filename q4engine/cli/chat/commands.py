@@ -18,7 +18,7 @@ from q4engine.cli.options import note, printable
 from q4engine.conversation import Message
 from q4engine.errors import Q4Error, shown
 
-_MAX_TALK_BYTES = 1 << 24  # a chat template takes 4 MiB of characters
+_MAX_TALK_BYTES, _MAX_TALK_PARTS = 1 << 24, 1_000_000  # a chat template takes 4 MiB of characters
 _ROLES = ("system", "user", "assistant")
 
 
@@ -130,6 +130,8 @@ def _load(chat: Chat, name: str) -> None:
 
 def messages_of(path: Path) -> list[Message]:
     """The messages of a file that /save wrote, or of any with such a list. Q4Error where it is none."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise Q4Error(f"{path}: is no regular file")
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_TALK_BYTES + 1)
@@ -137,6 +139,8 @@ def messages_of(path: Path) -> list[Message]:
         raise Q4Error(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > _MAX_TALK_BYTES:
         raise Q4Error(f"{path}: holds more than {_MAX_TALK_BYTES >> 20} MiB, which is no talk")
+    if sum(map(raw.count, (b"[", b"{", b","))) > _MAX_TALK_PARTS:  # each may become an object of a hundred bytes
+        raise Q4Error(f"{path}: holds more than {_MAX_TALK_PARTS} lists, objects and commas, which is no talk")
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:
