@@ -137,7 +137,10 @@ def _probe(args: argparse.Namespace) -> int:
     if hits.n_lost:
         note(f"note: {hits.n_lost} records of the probe were lost, so calls are missing, and positions behind them")
     nothing = f"never called {printable(at.function)}, so there is nothing to capture"
-    return _end(code, _leave(args, hits.processes(), what, nothing))
+    processes = hits.processes()
+    if not processes and (other := at.other()):
+        nothing += f"; there is {other} too (--uprobe {other})"
+    return _end(code, _leave(args, processes, what, nothing))
 
 
 def _leave(args: argparse.Namespace, processes: list[Process], what: Outputs, nothing: str) -> str:

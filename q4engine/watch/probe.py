@@ -71,6 +71,11 @@ class Target:
     function: str
     offset: int
 
+    def other(self) -> str | None:
+        """The other function by which programs of llama.cpp evaluate, older ones or newer, if the file has it."""
+        other = {"llama_decode": "llama_process", "llama_process": "llama_decode"}.get(self.function)
+        return other if other and offset_of(self.file, other) is not None else None
+
 
 def target(text: str, program: str | None) -> Target:
     """Of ``[FILE:]FUNCTION``, without FILE of the program. Q4Error where there is no such function."""

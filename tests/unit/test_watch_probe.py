@@ -252,6 +252,18 @@ def test_a_static_program(static: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none.csv").exists()
 
 
+@needs_compiler
+def test_programs_of_newer_llama_cpp_evaluate_by_another_function(tmp_path: Path) -> None:
+    code = "void llama_decode(void) {}\nvoid llama_process(void) {}\nint main(void) { llama_process(); return 0; }"
+    program = build(tmp_path, code, "-static")
+    both = [probe.target(name, str(program)).other() for name in ("llama_decode", "llama_process", "main")]
+    assert both == ["llama_process", "llama_decode", None]
+    result = watch("--uprobe", "llama_decode", "--capture", tmp_path / "run.csv", "--", program)
+    if "--uprobe: " in result.stderr:
+        pytest.skip(result.stderr.strip())
+    assert result.stderr.endswith("nothing to capture; there is llama_process too (--uprobe llama_process)\n")
+
+
 def test_usage(tmp_path: Path) -> None:
     for options in (["--per-op"], ["--events", "default"], ["--annotate", "on"]):
         result = watch("--uprobe", "f", "--capture", tmp_path / "run.csv", *options, "--", "true")
