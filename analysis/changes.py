@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -247,13 +247,14 @@ def _of_phases(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Ch
         yield from _events(title, left, right)
         return
     speed = [_per_token([(s.duration_s, s.n_kept) for s in phase.evidence.steps]) for phase in (left, right)]
-    yield from _change(title, "speed", "time per token", "s", speed[0], speed[1])
+    found = [_Rows("speed", "time per token", "s", speed[0], speed[1])]
     for key, spec in metrics.BY_KEY.items():
         ratios = left.metrics[key], right.metrics[key]
         if ratios[0].known and ratios[1].known and ratios[0].events == ratios[1].events and len(ratios[0].events) == 2:
             rows = [_rows(phase, ratios[0].events) for phase in (left, right)]
             values = ratios[0].number(), ratios[1].number()
-            yield from _change(title, "metric", spec.label, spec.unit, rows[0], rows[1], values)
+            found.append(_Rows("metric", spec.label, spec.unit, rows[0], rows[1], values))
+    yield from _changes(title, found)
     yield from _events(title, left, right)
 
 
@@ -269,7 +270,7 @@ def _whole_times(
 
 def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Change]:
     subjects = left.evidence.subject, right.evidence.subject
-    n_drawn = 0
+    found: list[_Rows] = []
     for event in subjects[0].counts:
         counts = [subject.counts.get(event) for subject in subjects]
         if event.startswith(METRIC_PREFIX) or any(count is None or count.status != OK for count in counts):
@@ -279,10 +280,10 @@ def _events(title: str, left: JudgedPhase, right: JudgedPhase) -> Iterator[Chang
         if all(tokens) or not any(tokens):
             values = [count.value / (n or 1) for count, n in zip(counts, tokens, strict=True) if count]
             unit = "per token" if all(tokens) else "in all"
-            n_drawn += 1
-            if n_drawn > MOST_EVENTS:
+            if len(found) >= MOST_EVENTS:
                 rows = [rows_of_side[:0] for rows_of_side in rows]
-            yield from _change(title, "event", event, unit, rows[0], rows[1], (values[0], values[1]))
+            found.append(_Rows("event", event, unit, rows[0], rows[1], (values[0], values[1])))
+    yield from _changes(title, found)
 
 
 def _event_rows(phase: JudgedPhase, event: str) -> np.ndarray:
@@ -363,11 +364,13 @@ def _of_operations(title: str, left: _Side, right: _Side) -> Iterator[Change]:
     found = [_rows_by_call(side.phase, side.rows, side.names) for side in (left, right)]
     for side, rows in zip((left, right), found, strict=True):
         rows[REST] = _rest(side.phase, rows)
+    quantities = []
     for name in {**found[0], **found[1]}:
         both = [rows.get(name, _nothing(side.phase)) for side, rows in zip((left, right), found, strict=True)]
         least = 1e-9 if name == REST else 0.0
         if any(np.abs(each[:, 0]).sum() > least for each in both):
-            yield from _change(title, "operation", printable(name, 40), "s per token", both[0], both[1])
+            quantities.append(_Rows("operation", printable(name, 40), "s per token", both[0], both[1]))
+    yield from _changes(title, quantities)
 
 
 def operation_rows(phase: JudgedPhase, table: Table) -> dict[str, np.ndarray]:
@@ -426,27 +429,35 @@ def _counted(phase: JudgedPhase) -> list[str]:
     return [event for event, count in counts.items() if count.status == OK and not event.startswith(METRIC_PREFIX)]
 
 
-def _change(
-    title: str,
-    kind: str,
-    name: str,
-    unit: str,
-    left: np.ndarray,
-    right: np.ndarray,
-    values: tuple[float, float] | None = None,
-) -> Iterator[Change]:
-    """The change of sum(column 0) / sum(column 1); `values` where the phases know them better than their steps do."""
-    if values is None:
-        if not len(left) or not len(right) or not left[:, 1].sum() or not right[:, 1].sum():
-            return
-        values = float(left[:, 0].sum() / left[:, 1].sum()), float(right[:, 0].sum() / right[:, 1].sum())
-    if not all(math.isfinite(value) for value in values):
-        return
-    drawn = bootstrap.resample_ratio(left), bootstrap.resample_ratio(right, seed=bootstrap.SEED + 1)
-    interval = None
-    if drawn[0] is not None and drawn[1] is not None and (drawn[0] != 0).all():
-        interval = bootstrap.ends(drawn[1] / drawn[0] - 1)
-    yield Change(title, kind, name, unit, *values, interval)
+class _Rows(NamedTuple):
+    """A quantity of both sides, of each the rows of column 0 / column 1; `values` where the phases know them better
+    than their steps do."""
+
+    kind: str
+    name: str
+    unit: str
+    left: np.ndarray
+    right: np.ndarray
+    values: tuple[float, float] | None = None
+
+    def ratios(self) -> tuple[float, float] | None:
+        """Of both sides, None where one has none."""
+        if self.values is not None:
+            return self.values
+        sums = [(float(side[:, 0].sum()), float(side[:, 1].sum())) for side in (self.left, self.right)]
+        return (sums[0][0] / sums[0][1], sums[1][0] / sums[1][1]) if sums[0][1] and sums[1][1] else None
+
+
+def _changes(title: str, quantities: Sequence[_Rows]) -> Iterator[Change]:
+    """The change of each that both sides have."""
+    known = [(one, found) for one in quantities if (found := one.ratios()) and all(map(math.isfinite, found))]
+    drawn = bootstrap.resample_ratios([one.left for one, _ in known])
+    others = bootstrap.resample_ratios([one.right for one, _ in known], seed=bootstrap.SEED + 1)
+    for (one, values), left, right in zip(known, drawn, others, strict=True):
+        interval = None
+        if left is not None and right is not None and (left != 0).all():
+            interval = bootstrap.ends(right / left - 1)
+        yield Change(title, one.kind, one.name, one.unit, *values, interval)
 
 
 def _settings(left: Capture, right: Capture) -> list[tuple[str, str, str]]:

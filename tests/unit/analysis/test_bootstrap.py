@@ -94,3 +94,19 @@ def test_neighbours_of_many_steps_are_taken_together() -> None:
     assert values is not None
     low, high = bootstrap.ends(values)
     assert low < rows[:, 0].sum() / rows[:, 1].sum() < high and high - low < 0.05
+
+
+def test_ratios_drawn_together_are_those_drawn_alone() -> None:
+    """To the last digit: a ratio that does not change has an interval of no width."""
+    chance = np.random.default_rng(5)
+    tokens = chance.integers(1, 4, 300).astype(float)
+    of_each = [np.column_stack((chance.random(300) * 10**power, tokens)) for power in range(5)]
+    of_each += [np.column_stack((chance.random(20), np.ones(20))), np.ones((7, 2)), np.zeros((9, 2))]
+    together = bootstrap.resample_ratios(of_each)
+    assert [values is None for values in together] == [False] * 6 + [True] * 2
+    for rows, values in zip(of_each[:6], together, strict=False):
+        picks = np.random.default_rng(bootstrap.SEED).integers(len(rows), size=(bootstrap.RESAMPLES, len(rows)))
+        sums = rows[picks].sum(axis=1)
+        assert values is not None and np.array_equal(values, sums[:, 0] / sums[:, 1])
+        alone = bootstrap.resample_ratio(rows)
+        assert alone is not None and np.array_equal(values, alone)
