@@ -34,7 +34,7 @@ from analysis.step_columns import Column, Columns
 from analysis.table import NAN, Table, summarise
 
 STRADDLE = ("split", "drop")
-MOST_PHASES, MOST_WITH_OPERATIONS = 2000, 200
+MOST_PHASES, MOST_WITH_OPERATIONS = 1600, 200
 """Each has verdicts of its own, and its operations where they were timed; of more the first are judged, which a note
 tells."""
 LEFT_OUT = "phases are judged, the others left out"

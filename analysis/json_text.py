@@ -10,7 +10,7 @@ from typing import Any
 from analysis.terminal import holds_all
 
 _IN_PIECES = 4
-"""Levels that are walked one piece at a time; what lies deeper is small enough to be joined."""
+"""Levels that are walked one piece at a time; what lies deeper is small enough to be joined, but for iterators."""
 
 _Quote = Callable[[str], str]
 
@@ -31,7 +31,8 @@ def text(document: dict[str, Any]) -> str:
 
 def _in_pieces(value: Any, line: str, quote: _Quote, level: int) -> Iterator[str]:
     """line: the break and the indent before an entry of the value."""
-    if level >= _IN_PIECES or not isinstance(value, dict | list | tuple | Iterator):
+    in_pieces = isinstance(value, dict | list | tuple | Iterator) if level < _IN_PIECES else _is_made_meanwhile(value)
+    if not in_pieces:
         yield _joined(value, line, quote)
         return
     is_dict, is_first = isinstance(value, dict), True
@@ -43,6 +44,11 @@ def _in_pieces(value: Any, line: str, quote: _Quote, level: int) -> Iterator[str
         is_first = False
     ends = "{}" if is_dict else "[]"
     yield ends if is_first else line[:-1] + ends[1]
+
+
+def _is_made_meanwhile(value: Any) -> bool:
+    entries = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(entry, Iterator) for entry in entries)
 
 
 def _joined(value: Any, line: str, quote: _Quote) -> str:

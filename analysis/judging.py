@@ -79,7 +79,7 @@ class JudgedPhase:
     def of_step(self, step: Step) -> Judgement:
         """The verdicts on one of the phase's steps, kept: a report asks again. A step costs as much as a phase does."""
         if id(step) not in self._of_steps:
-            self._of_steps[id(step)] = judge_step(step, self.phase, self.context)
+            self._of_steps[id(step)] = judge_step(step.passing(), self.phase, self.context)
         return self._of_steps[id(step)]
 
     def every_step(self) -> Iterator[tuple[Step, Judgement]]:

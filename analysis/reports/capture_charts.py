@@ -127,7 +127,7 @@ def shares(capture: Capture) -> Plot:
 
 def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | None:
     """The four parts of CYCLES in percent of cycles, None where back-end stalls were not counted."""
-    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject
+    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject.passing()
     backend = metric(target, "be", context.core).number()
     if not 0 <= backend <= 1.05:
         return None
@@ -139,7 +139,7 @@ def shares_of(subject: Step | JudgedPhase, context: Context) -> list[float] | No
 
 
 def _mix(subject: Step | JudgedPhase, phase: JudgedPhase) -> list[float]:
-    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject
+    target = subject.evidence.subject if isinstance(subject, JudgedPhase) else subject.passing()
     return [100 * metric(target, key, phase.context.core).number() for _, key in MIX]
 
 

@@ -363,7 +363,7 @@ def test_captures_of_many_phases(words: str, per_op: bool, folder: Path) -> None
     found, small = run(folder, words), run(folder, words.replace("many.csv", "capture.csv"))
     assert found.code == 0
     told = found.out if "fleet" in words else " ".join((found.out + found.err).split())
-    assert "fleet" in words or f"the first {200 if per_op else 2000} of {2000 if per_op else 20_000} phases" in told
+    assert "fleet" in words or f"the first {200 if per_op else 1600} of {2000 if per_op else 20_000} phases" in told
     held(found, small)
 
 
