@@ -22,7 +22,7 @@ static void make_room(struct q4_watch_slot *slot) {
     slot->n_before = slot->n_operations;
     slot->n_most = n > slot->n_most ? n : slot->n_most;
     size_t bytes = slot->n_most * sizeof(struct q4_watch_operation), half = Q4_WATCH_BLOCK_BYTES / 2;
-    q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, bytes < half ? bytes : half);
+    q4_watch_refresh(&slot->operations, Q4_WATCH_OPERATIONS, slot->number, bytes && bytes < half ? bytes : half);
     if (slot->readings)
         q4_watch_refresh(&slot->op_counts, Q4_WATCH_OP_COUNTS, slot->number, half);
 }
