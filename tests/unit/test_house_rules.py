@@ -6,6 +6,8 @@ would break a rule for good reason stands in EXCEPTIONS, with that reason.
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
@@ -179,6 +181,15 @@ def test_files_are_short() -> None:
         if (REPO / file).read_text().count("\n") > most:
             found.append(file)
     assert breaking("long files", found) == []
+
+
+def test_file_names_can_be_typed() -> None:
+    """What a command left by mistake has seldom a name that anybody would give."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPO, capture_output=True)
+    if listed.returncode != 0:
+        pytest.skip("no git repository")
+    names = [name for name in listed.stdout.split(b"\0") if name]
+    assert names and [name for name in names if re.fullmatch(rb"[\w.+,-]+(/[\w.+,-]+)*", name) is None] == []
 
 
 def functions(file: str) -> list[Function]:
