@@ -28,6 +28,8 @@ static _Thread_local struct {
     const void *frame; // of the stack
 } outer __attribute__((tls_model("initial-exec")));
 
+static bool is_recorded(void) { return q4_watch_start() && !q4_watch.paused; }
+
 // ---- the batch ----------------------------------------------------------------------------------
 
 // Position behind the last one of a sequence that the context holds, by its public functions; -1 where it has none.
@@ -132,7 +134,7 @@ static void log_end(uint64_t call, int status, uint64_t own) {
 // A call whose graph went elsewhere than through what this library stands in front of.
 void q4_watch_leave(int outermost, int status) {
     outer.depth--;
-    if (!outermost || outer.n_graphs || outer.n_tokens == 0 || status != 0 || !q4_watch_start() || q4_watch.paused)
+    if (!outermost || outer.n_graphs || outer.n_tokens == 0 || status != 0 || !is_recorded())
         return;
     int error = errno;
     struct q4_watch_call call = {.call = atomic_fetch_add(&q4_watch.n_calls, 1) + 1,
@@ -179,7 +181,7 @@ static void first_call(const void *caller) {
 
 void q4_watch_graph_begin(void *scheduler, void *graph, const void *caller) {
     int error = errno;
-    struct q4_watch_slot *slot = q4_watch_start() && !q4_watch.paused ? q4_watch_slot_here() : NULL;
+    struct q4_watch_slot *slot = is_recorded() ? q4_watch_slot_here() : NULL;
     if (slot == NULL)
         return;
     q4_ticks entered = q4_stamp(q4_watch.ticking);

@@ -60,7 +60,6 @@ static void first_look(struct q4_watch_slot *slot, q4_ticks now, int tid) {
 
 // Where the present operation begins: where the one before it ended, at the end of the barrier, or now.
 static q4_ticks next_start(struct q4_watch_thread *here, struct q4_watch_slot *slot) {
-    const uint64_t most = ((uint64_t)1 << Q4_WATCH_TICKS_BITS) - 1;
     q4_ticks start;
     if (here->operation && here->waited) {
         start = here->end;
@@ -69,7 +68,7 @@ static q4_ticks next_start(struct q4_watch_thread *here, struct q4_watch_slot *s
         if (here->operation)
             q4_watch_lasted(here, start);
     }
-    if (here->operation == NULL || start - here->start > most)
+    if (here->operation == NULL || start - here->start > Q4_WATCH_MOST_TICKS)
         first_look(slot, start, here->tid);
     return start;
 }

@@ -45,7 +45,7 @@ struct q4_watch_operation {
 };
 
 #define Q4_WATCH_ADDRESS_BITS 48
-#define Q4_WATCH_TICKS_BITS 40
+#define Q4_WATCH_MOST_TICKS (((uint64_t)1 << 40) - 1)
 
 static inline struct q4_watch_operation q4_watch_packed(uint64_t node, uint64_t ticks, uint64_t wait) {
     return (struct q4_watch_operation){{node | ticks << Q4_WATCH_ADDRESS_BITS, ticks >> 16 | wait << 24}};

@@ -82,7 +82,7 @@ struct q4_watch_slot *q4_watch_slot_here(void);
 
 // The present operation's record, as long as it has lasted until `end`.
 static inline void q4_watch_lasted(struct q4_watch_thread *here, q4_ticks end) {
-    const uint64_t most = ((uint64_t)1 << Q4_WATCH_TICKS_BITS) - 1;
+    const uint64_t most = Q4_WATCH_MOST_TICKS;
     here->end = end;
     uint64_t ticks = end - here->start;
     *here->operation = q4_watch_packed(here->node, ticks < most ? ticks : most, here->wait < most ? here->wait : most);

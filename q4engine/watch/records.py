@@ -31,10 +31,9 @@ MOST_SLOTS = 256  # Q4_WATCH_SLOTS
 BLOCK_HEAD_BYTES = _BLOCK.size
 MAGIC, VERSION = b"q4watch\0", 4
 SUFFIX = ".q4watch"
-OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8")])
-"""One thread's part of a node, in ticks. Of node 0, a thread's first look at a graph, `end` is its thread id and `wait`
-the CPU that it was on."""
-_NUMBERED = np.dtype([*OPERATION.descr, ("number", "<u8")])
+_OPERATION = np.dtype([("node", "<u8"), ("start", "<u8"), ("end", "<u8"), ("wait", "<u8"), ("number", "<u8")])
+"""One thread's part of a node, in ticks, and the number of its record. Of node 0, a thread's first look at a graph,
+`end` is its thread id and `wait` the CPU that it was on."""
 _RECORD = np.dtype([("low", "<u8"), ("high", "<u8")])
 """Of an operation in the file: two words (records.h)."""
 _ADDRESS, _LOWER = np.uint64((1 << 48) - 1), np.uint64((1 << 32) - 1)
@@ -200,7 +199,7 @@ def _operations(records: np.ndarray) -> np.ndarray:
     low, high = records["low"], records["high"]
     node = low & _ADDRESS
     starts = np.flatnonzero(node == 1)  # the second record of each first look
-    found: np.ndarray = np.empty(len(records), _NUMBERED)
+    found: np.ndarray = np.empty(len(records), _OPERATION)
     found["node"], found["number"] = node, np.arange(len(records))
     ticks = np.where(node > 1, low >> np.uint64(48) | (high & np.uint64((1 << 24) - 1)) << np.uint64(16), np.uint64(0))
     passed = np.cumsum(ticks, dtype=np.uint64)
