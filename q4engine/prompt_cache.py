@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _KIND = "q4engine prompt cache"
 _VERSION = 1
-"""Of the file, and of the order in which keys and values are kept."""
-_ARITHMETIC = 1
-"""Of docs/arithmetic.md: counted up with every change of it that changes keys or values."""
+"""Of the file."""
+_ARITHMETIC = {"f16": 1, "q8_0": 2}
+"""Of docs/arithmetic.md, by form: counted up with every change of it that changes keys or values, or their order."""
 _LONGEST_HEAD = 1000
 _PIECE = 4096
 
@@ -49,12 +49,13 @@ def save(path: str | os.PathLike[str], session: Session, n: int) -> None:
 
     tokens = np.asarray(session.tokens[:n], "<i4").tobytes()
     saved = session.saved(n)
+    form = session.engine.kv_form
     head = {
-        "kind": _KIND, "version": _VERSION, "arithmetic": _ARITHMETIC, "model": model_digest(session.engine),
+        "kind": _KIND, "version": _VERSION, "arithmetic": _ARITHMETIC[form], "model": model_digest(session.engine),
         "tokens": n, "bytes": len(saved), "crc32": zlib.crc32(saved, zlib.crc32(tokens)),
     }  # fmt: skip
-    if session.engine.kv_form != "f16":  # which files without a word have
-        head["kv_form"] = session.engine.kv_form
+    if form != "f16":  # which files without a word have
+        head["kv_form"] = form
     try:
         with outputs.Output(path) as output:
             output.file.write(json.dumps(head).encode() + b"\n" + tokens)
@@ -105,7 +106,8 @@ def _head(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], in
         head = None
     if not isinstance(head, dict) or head.get("kind") != _KIND:
         raise Q4Error(f"{path}: no prompt cache: it does not begin with a line that says so")
-    for name, expected in (("version", _VERSION), ("arithmetic", _ARITHMETIC)):
+    arithmetic = _ARITHMETIC.get(str(head.get("kv_form", "f16")), 1)
+    for name, expected in (("version", _VERSION), ("arithmetic", arithmetic)):
         if head.get(name) != expected:
             raise Q4Error(f"{path}: a prompt cache of {name} {head.get(name)!r}, expected {expected}")
     sizes = ("tokens", "bytes", "crc32")

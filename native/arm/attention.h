@@ -1,23 +1,36 @@
-// Attention (ops/attention.c has the arithmetic), included once with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA), ISA, and
-// Q8_0 = 1 where keys and values are int8 with scales, else 0. All give the arithmetic's bits: queries and softmax
-// weights are fp16 values, so a product with a key or value is exact in fp32, and so is one with a scale.
+// Attention (ops/attention.c has the arithmetic), included once with ISA and Q8_0 = 1 where keys and values are int8
+// with scales, then with DOTPROD, else 0, then with FHM = 1 (FMLAL) or 0 (FCVTL and FMLA). All give the arithmetic's
+// bits: queries and softmax weights are fp16 values, so a product with a key or value is exact in fp32, and so is one
+// with a scale.
 //
 // Queries are taken in groups of consecutive rows of (token, head), each of which sees as many positions as the one
 // before or more, and every key and value is loaded once for a group. Scores and the sum of values are the same small
 // product: out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]; of the query with keys (j: dimension,
-// lanes: positions), then of the weights with values (j: position, lanes: dimensions).
+// lanes: positions), then of the weights with values (j: position, lanes: dimensions). Scores of int8 keys are sums of
+// products of bytes instead.
 #include "../ops/attention_block.h"
 #include "vec_math.h"
+#if Q8_0
+#include "../ops/kv_q8_0.h"
+
+q4_quantizer q4_quantize_q8_neon;
+#endif
 
 #define ROWS 4
-#define STRIDE (Q4_MAX_HEAD_DIM + 16) // of rows: not a power of two, which would share few sets of L1
+#define SCALES (Q4_MAX_HEAD_DIM / Q4_BLOCK) // of a row
+#define STRIDE (Q4_MAX_HEAD_DIM + 16)       // of rows: not a power of two, which would share few sets of L1
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
 typedef struct {
     size_t n_rows, dim;
     q4_attn_view view[ROWS];
-    uint16_t q[ROWS][STRIDE];            // fp16
+#if Q8_0
+    int8_t q[ROWS][STRIDE];
+    float q_scales[ROWS][SCALES];
+#else
+    uint16_t q[ROWS][STRIDE]; // fp16
+#endif
     uint16_t weights[ROWS][Q4_KV_BLOCK]; // fp16
     float scores[ROWS][Q4_KV_BLOCK];
     float acc[ROWS][STRIDE], total[ROWS][STRIDE];
@@ -30,21 +43,14 @@ static ALWAYS_INLINE float32x4_t load_4_halves(const uint16_t *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
 
-#if Q8_0 // each Q4_BLOCK dimensions of a key have a sum of their own
+#if Q8_0
 #define ATTENTION Q4_JOIN(q4_attention_q8_0, ISA)
 
-#define PRODUCT key_product
-#define FMLAL FHM
-#define INT8 1
-#define SCALE_LANES 1
-#define SCALE_FACTORS 0
-#include "attention_product.h"
+#include "attention_int8_keys.h"
 
 #define PRODUCT value_product
 #define FMLAL 0
 #define INT8 1
-#define SCALE_LANES 0
-#define SCALE_FACTORS 1
 #include "attention_product.h"
 
 static inline const int8_t *block_at(const void *from, size_t p, size_t dim) {
@@ -55,9 +61,11 @@ static inline const int8_t *block_at(const void *from, size_t p, size_t dim) {
 static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t skip, size_t end, const void *keys) {
     const int8_t *block = block_at(keys, p, g->dim);
     const uint16_t *scales = q4_kv_scales(block, g->dim);
-    for (size_t d = 0; d < g->dim; d += Q4_BLOCK)
-        key_product(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row] + d, STRIDE, block + d * Q4_KV_BLOCK + skip,
-                    Q4_KV_BLOCK, scales + d / Q4_BLOCK * Q4_KV_BLOCK + skip, Q4_BLOCK, end - skip, n, d > 0);
+    for (size_t b = 0; b < g->dim / Q4_BLOCK; b++) {
+        const key_block from = {g->q[row] + b * Q4_BLOCK, g->q_scales[row] + b,
+                                block + q4_kv_int8_key(b * Q4_BLOCK, skip), scales + b * Q4_KV_BLOCK + skip};
+        key_product(g->scores[row] + skip, from, end - skip, n, b == 0);
+    }
 }
 
 // Adds values of n positions from `first` on of the block at p, weighed, to the sums of n_rows rows; or begins these.
@@ -73,8 +81,6 @@ static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, s
 #define PRODUCT product
 #define FMLAL FHM
 #define INT8 0
-#define SCALE_LANES 0
-#define SCALE_FACTORS 0
 #include "attention_product.h"
 
 static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t skip, size_t end, const void *keys) {
@@ -153,8 +159,13 @@ static void attend_block(group *g, size_t row, size_t end, size_t p, const q4_at
 }
 
 static void load_query(group *g, size_t r, const float *q, float scale) {
+#if Q8_0
+    int32_t sums[SCALES];
+    q4_kv_int8_query(q4_quantize_q8_neon, g->q[r], g->q_scales[r], sums, q, scale, g->dim);
+#else
     for (size_t d = 0; d < g->dim; d += 4)
         vst1_u16(g->q[r] + d, vreinterpret_u16_f16(vcvt_f16_f32(vmulq_n_f32(vld1q_f32(q + d), scale))));
+#endif
 }
 
 static void attend_group(group *g, const q4_attn_args *args) {

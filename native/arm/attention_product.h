@@ -1,15 +1,12 @@
 // Template: a product of attention.h, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane], of up to ROWS
 // rows. Includer: PRODUCT, its name, and
-//   FMLAL          1, or 0 for FMLA: the same bits, since a and b are fp16 values
-//   INT8           1 where b is int8, else 0: fp16
-//   SCALE_LANES    1 where a product is multiplied by scales of the lanes, and added to what was before, else 0
-//   SCALE_FACTORS  1 where a is multiplied by scales of j and each Q4_BLOCK lanes, which is exact, else 0; not with
-//   FMLAL
+//   FMLAL  1, or 0 for FMLA: the same bits, since a and b are fp16 values
+//   INT8   1 where b is int8 and a is multiplied by scales of j and each Q4_BLOCK lanes, which is exact; else 0: b is
+//          fp16. Not with FMLAL
 #define WITH(NAME) Q4_JOIN(PRODUCT, NAME)
 
 #if INT8
 #define ELEMENT int8_t
-#define LOAD_INT16(P) vmovl_s8(vld1_s8(P))
 #else
 #define ELEMENT uint16_t
 #endif
@@ -21,11 +18,7 @@
 #define LOAD_FACTOR(P) vreinterpretq_f16_u16(vld1q_dup_u16(P))
 #define WIDE 8
 #define DECLARE_LANES float16x8_t lanes[8]
-#if INT8
-#define LOAD_LANES(P, V) lanes[V] = vcvtq_f16_s16(LOAD_INT16(P)) // exact
-#else
 #define LOAD_LANES(P, V) lanes[V] = load_halves(P)
-#endif
 #define ADD_LANES(R, V, LANE)                                                                                          \
     acc[R][V][0] = vfmlalq_laneq_low_f16(acc[R][V][0], lanes[V], x[R], LANE);                                          \
     acc[R][V][1] = vfmlalq_laneq_high_f16(acc[R][V][1], lanes[V], x[R], LANE)
@@ -38,9 +31,16 @@
 #define DECLARE_LANES float32x4_t low[8], high[8]
 #if INT8
 #define LOAD_LANES(P, V)                                                                                               \
-    int16x8_t q = LOAD_INT16(P);                                                                                       \
-    low[V] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(q)));                                                                \
-    high[V] = vcvtq_f32_s32(vmovl_high_s16(q))
+    if (vectors % 2 == 0 && (V) % 2 == 0) { /* the next one's too */                                                   \
+        int8x16_t both = vld1q_s8(P);                                                                                  \
+        TO_FLOATS(V, vmovl_s8(vget_low_s8(both)));                                                                     \
+        TO_FLOATS((V) + 1, vmovl_high_s8(both));                                                                       \
+    } else if (vectors % 2) {                                                                                          \
+        TO_FLOATS(V, vmovl_s8(vld1_s8(P)));                                                                            \
+    }
+#define TO_FLOATS(V, WORDS)                                                                                            \
+    low[V] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(WORDS)));                                                            \
+    high[V] = vcvtq_f32_s32(vmovl_high_s16(WORDS))
 #else
 #define LOAD_LANES(P, V)                                                                                               \
     float16x8_t h = load_halves(P);                                                                                    \
@@ -52,19 +52,13 @@
     acc[R][V][1] = vfmaq_laneq_f32(acc[R][V][1], high[V], x[R], LANE)
 #endif
 
-#if SCALE_LANES
-#define SCALES_PARAMETER const uint16_t *scales,
-#define SCALES_OF_LANE(I) scales + (I),
-#elif SCALE_FACTORS
+#if INT8
 #define SCALES_PARAMETER const uint16_t *scales,
 #define SCALES_OF_LANE(I) scales + (I) / Q4_BLOCK *Q4_KV_BLOCK,
+#define SCALED(X, LOAD) vmulq_f32(X, LOAD(scales + j))
 #else
 #define SCALES_PARAMETER
 #define SCALES_OF_LANE(I)
-#endif
-#if SCALE_FACTORS
-#define SCALED(X, LOAD) vmulq_f32(X, LOAD(scales + j))
-#else
 #define SCALED(X, LOAD) X
 #endif
 
@@ -84,7 +78,7 @@ static ALWAYS_INLINE void WITH(vectors)(float *out, size_t out_stride, const uin
                                         size_t vectors, bool resume) {
     float32x4_t acc[ROWS][8][2];
     UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++) acc[r][v / 2][v % 2] =
-        resume && !SCALE_LANES ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
+        resume ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
     FACTOR x[ROWS];
     size_t j = 0;
     for (; j + FACTORS <= n_j; j += FACTORS, b += FACTORS * b_stride) {
@@ -106,10 +100,6 @@ static ALWAYS_INLINE void WITH(vectors)(float *out, size_t out_stride, const uin
     }
     UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++) {
         float *at = out + r * out_stride + v * 4;
-#if SCALE_LANES
-        acc[r][v / 2][v % 2] =
-            vfmaq_f32(resume ? vld1q_f32(at) : vdupq_n_f32(0.0f), acc[r][v / 2][v % 2], load_4_halves(scales + v * 4));
-#endif
         vst1q_f32(at, acc[r][v / 2][v % 2]);
     }
 }
@@ -147,7 +137,6 @@ static void PRODUCT(float *out, size_t out_stride, const uint16_t *a, size_t a_s
 
 #undef WITH
 #undef ELEMENT
-#undef LOAD_INT16
 #undef FACTOR
 #undef FACTORS
 #undef LOAD_FACTORS
@@ -155,6 +144,7 @@ static void PRODUCT(float *out, size_t out_stride, const uint16_t *a, size_t a_s
 #undef WIDE
 #undef DECLARE_LANES
 #undef LOAD_LANES
+#undef TO_FLOATS
 #undef ADD_LANES
 #undef SCALES_PARAMETER
 #undef SCALES_OF_LANE
@@ -164,5 +154,3 @@ static void PRODUCT(float *out, size_t out_stride, const uint16_t *a, size_t a_s
 #undef PRODUCT
 #undef FMLAL
 #undef INT8
-#undef SCALE_LANES
-#undef SCALE_FACTORS

@@ -1,4 +1,4 @@
-#define FHM 0
+#define DOTPROD 0
 #define Q8_0 1
 #define ISA neon
 #include "attention.h"

@@ -174,10 +174,10 @@ bool q4_all_finite_neon(const float *, size_t);
 void q4_attention_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_q8_0_neon(float *, q4_attn_state *, const float *, const q4_attn_args *);
 void q4_attention_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
-void q4_attention_q8_0_fhm(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_q8_0_dotprod(float *, q4_attn_state *, const float *, const q4_attn_args *);
 
 // The compiled operations with those of this folder in place of some entries.
-static struct q4_ops ops_neon, ops_fhm;
+static struct q4_ops ops_neon, ops_dotprod, ops_fhm, ops_dotprod_fhm;
 
 static void fill_ops(void) {
     ops_neon = q4_ops_base;
@@ -194,16 +194,24 @@ static void fill_ops(void) {
     ops_neon.all_finite = q4_all_finite_neon;
     ops_neon.kv[Q4_KV_F16].attention = q4_attention_neon;
     ops_neon.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_neon;
+    ops_dotprod = ops_neon;
+#ifndef Q4_NO_DOTPROD
+    ops_dotprod.name = "neon_dotprod";
+    ops_dotprod.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_dotprod;
+#endif
     ops_fhm = ops_neon;
+    ops_dotprod_fhm = ops_dotprod;
 #ifndef Q4_NO_FHM
     ops_fhm.name = "neon_fhm";
-    ops_fhm.kv[Q4_KV_F16].attention = q4_attention_fhm;
-    ops_fhm.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_fhm;
+    ops_dotprod_fhm.name = "neon_dotprod_fhm";
+    ops_fhm.kv[Q4_KV_F16].attention = ops_dotprod_fhm.kv[Q4_KV_F16].attention = q4_attention_fhm;
 #endif
 }
 
 const struct q4_ops *q4_arch_ops(uint32_t features) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, fill_ops);
+    if (features & Q4_CPU_DOTPROD)
+        return features & Q4_CPU_FHM ? &ops_dotprod_fhm : &ops_dotprod;
     return features & Q4_CPU_FHM ? &ops_fhm : &ops_neon;
 }

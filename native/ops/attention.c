@@ -25,33 +25,49 @@ bool Q4_NAME(q4_kv_store_q8_0)(void *keys, void *values, const float *k, const f
     return q4_kv_store_int8(Q4_NAME(q4_quantize_q8), keys, values, k, v, head_dim, position);
 }
 
-INLINE float element(const void *block, size_t i, enum q4_kv_form form) {
-    return form == Q4_KV_Q8_0 ? (float)((const int8_t *)block)[i] : q4_half_to_float(((const uint16_t *)block)[i]);
+// A query as its scores take it.
+struct query {
+    float half[Q4_MAX_HEAD_DIM]; // fp16 values, or
+    int8_t q[Q4_MAX_HEAD_DIM];
+    float scales[Q4_MAX_HEAD_DIM / Q4_BLOCK];
+};
+
+INLINE void load_query(struct query *to, const float *q, const q4_attn_args *args, enum q4_kv_form form) {
+    int32_t sums[Q4_MAX_HEAD_DIM / Q4_BLOCK];
+    if (form == Q4_KV_Q8_0)
+        q4_kv_int8_query(Q4_NAME(q4_quantize_q8), to->q, to->scales, sums, q, args->scale, args->head_dim);
+    for (size_t d = 0; form == Q4_KV_F16 && d < args->head_dim; d++)
+        to->half[d] = q4_round_half(q[d] * args->scale);
 }
 
-// s[t] = sum from s[t] over n d, in order, of q[d] * k[d][t].
-INLINE void add_scores(float s[16], const float *q, const void *k, size_t first, size_t n, enum q4_kv_form form) {
-    for (size_t d = 0; d < n; d++)
-        for (size_t t = 0; t < 16; t++)
-            s[t] = fmaf(q[d], element(k, first + d * Q4_KV_BLOCK + t, form), s[t]);
-}
-
-// Scores of a block; lanes are positions. Of int8 each Q4_BLOCK dimensions have a sum of their own, which is scaled.
-INLINE void block_scores(float scores[Q4_KV_BLOCK], const float *q, const uint8_t *k, size_t head_dim,
-                         enum q4_kv_form form) {
-    const uint16_t *scales = q4_kv_scales(k, head_dim);
+// Lanes are positions, dimensions come in order.
+INLINE void half_scores(float scores[Q4_KV_BLOCK], const float *q, const uint16_t *k, size_t head_dim) {
     for (size_t t0 = 0; t0 < Q4_KV_BLOCK; t0 += 16) {
         float s[16] = {0};
-        if (form == Q4_KV_F16)
-            add_scores(s, q, k, t0, head_dim, form);
-        for (size_t d = 0; form == Q4_KV_Q8_0 && d < head_dim; d += Q4_BLOCK) {
-            float part[16] = {0};
-            add_scores(part, q + d, k, d * Q4_KV_BLOCK + t0, Q4_BLOCK, form);
+        for (size_t d = 0; d < head_dim; d++)
             for (size_t t = 0; t < 16; t++)
-                s[t] = fmaf(part[t], q4_half_to_float(scales[d / Q4_BLOCK * Q4_KV_BLOCK + t0 + t]), s[t]);
-        }
+                s[t] = fmaf(q[d], q4_half_to_float(k[d * Q4_KV_BLOCK + t0 + t]), s[t]);
         memcpy(scores + t0, s, sizeof s);
     }
+}
+
+// Each Q4_BLOCK dimensions have an exact sum, as in a matrix product of int8.
+INLINE void int8_scores(float scores[Q4_KV_BLOCK], const struct query *q, const int8_t *k, size_t head_dim) {
+    const uint16_t *scales = q4_kv_scales(k, head_dim);
+    for (size_t t = 0; t < Q4_KV_BLOCK; t++) {
+        scores[t] = 0.0f;
+        for (size_t b = 0; b < head_dim / Q4_BLOCK; b++) {
+            int32_t sum = 0;
+            for (size_t d = b * Q4_BLOCK; d < (b + 1) * Q4_BLOCK; d++)
+                sum += q->q[d] * k[q4_kv_int8_key(d / 4 * 4, t) + d % 4];
+            float scale = q->scales[b] * q4_half_to_float(scales[b * Q4_KV_BLOCK + t]);
+            scores[t] = fmaf((float)sum, scale, scores[t]);
+        }
+    }
+}
+
+INLINE float element(const void *block, size_t i, enum q4_kv_form form) {
+    return form == Q4_KV_Q8_0 ? (float)((const int8_t *)block)[i] : q4_half_to_float(((const uint16_t *)block)[i]);
 }
 
 // acc[d] = sum over the positions seen, in order, of weight[t] * v[t][d]; lanes are dimensions. A weight times a scale
@@ -73,15 +89,19 @@ INLINE void block_values(float *acc, const float *weights, const uint8_t *v, q4_
 
 INLINE q4_attn_state attend_head(float *out, const float *q, q4_attn_view view, const q4_attn_args *args,
                                  enum q4_kv_form form) {
-    float qh[Q4_MAX_HEAD_DIM], scores[Q4_KV_BLOCK], acc[Q4_MAX_HEAD_DIM];
+    float scores[Q4_KV_BLOCK], acc[Q4_MAX_HEAD_DIM];
+    struct query query; // large: what is not used is not cleared
     size_t dim = args->head_dim, start = q4_attn_first_block(view), bytes = q4_kv_block_bytes(form, dim);
     const uint8_t *keys = args->keys, *values = args->values;
-    for (size_t d = 0; d < dim; d++)
-        qh[d] = q4_round_half(q[d] * args->scale);
+    load_query(&query, q, args, form);
     q4_attn_state total = {0};
     for (size_t p = start; p < view.end; p += Q4_KV_BLOCK) {
         q4_attn_view seen = q4_attn_view_in_block(view, p);
-        block_scores(scores, qh, keys + p / Q4_KV_BLOCK * bytes, dim, form);
+        const void *block = keys + p / Q4_KV_BLOCK * bytes;
+        if (form == Q4_KV_Q8_0)
+            int8_scores(scores, &query, block, dim);
+        else
+            half_scores(scores, query.half, block, dim);
         for (size_t t = seen.first; args->logit_cap != 0.0f && t < seen.end; t++)
             scores[t] = q4_soft_cap(scores[t], args->logit_cap);
         q4_attn_state state = q4_block_softmax(scores, seen);

@@ -1,5 +1,5 @@
-// How a key and a value become int8 with scales in the KV cache (docs/arithmetic.md, "Attention"), by whichever
-// quantiser of activations, since all of them give the same bits.
+// How keys and values become int8 with scales in the KV cache, and queries that meet them (docs/arithmetic.md,
+// "Attention"), by whichever quantiser of activations, since all of them give the same bits.
 #ifndef Q4_KV_Q8_0_H
 #define Q4_KV_Q8_0_H
 
@@ -30,11 +30,23 @@ static inline bool q4_kv_store_int8(q4_quantizer *quantize, void *keys, void *va
     size_t block = position / Q4_KV_BLOCK * q4_kv_block_bytes(Q4_KV_Q8_0, head_dim);
     int8_t *kb = (int8_t *)keys + block, *vb = (int8_t *)values + block;
     bool fits = quantize(k, head_dim, q, d, sum);
-    for (size_t i = 0; i < head_dim; i++)
-        kb[i * Q4_KV_BLOCK + t] = q[i];
+    for (size_t i = 0; i < head_dim; i += 4)
+        memcpy(kb + q4_kv_int8_key(i, t), q + i, 4);
     fits &= q4_kv_store_scales((uint16_t *)(void *)(kb + Q4_KV_BLOCK * head_dim) + t, d, n);
     fits &= quantize(v, head_dim, vb + t * head_dim, d, sum);
     return fits & q4_kv_store_scales((uint16_t *)(void *)(vb + Q4_KV_BLOCK * head_dim) + t, d, n);
+}
+
+// A query times `scale`, in blocks of Q4_BLOCK: q[head_dim], their scales and their sums. A scale is NaN where a value
+// is not finite, or the scale beyond fp16, so that the result is not finite either.
+static inline void q4_kv_int8_query(q4_quantizer *quantize, int8_t *q, float *d, int32_t *sum, const float *query,
+                                    float scale, size_t head_dim) {
+    float scaled[Q4_MAX_HEAD_DIM];
+    for (size_t i = 0; i < head_dim; i++)
+        scaled[i] = query[i] * scale;
+    bool finite = quantize(scaled, head_dim, q, d, sum);
+    for (size_t i = 0; i < head_dim / Q4_BLOCK; i++)
+        d[i] = finite && d[i] < 65504.0f ? d[i] : NAN;
 }
 
 #endif

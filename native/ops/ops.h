@@ -16,7 +16,8 @@
 // Walked in blocks of Q4_KV_BLOCK positions that start at absolute position 0; a span is a fixed number of blocks.
 // Keys of a block: [dim][Q4_KV_BLOCK], so that lanes are positions and a dot product needs no horizontal sum.
 // Values of a block: [Q4_KV_BLOCK][dim], so that lanes are dimensions.
-// Elements are fp16, or int8; then the block's scales follow, fp16: [dim / Q4_BLOCK][Q4_KV_BLOCK].
+// Elements are fp16, or int8; then the block's scales follow, fp16: [dim / Q4_BLOCK][Q4_KV_BLOCK]. Of int8 keys four
+// dimensions of a position lie together, as products of bytes take them: [dim / 4][Q4_KV_BLOCK][4].
 #define Q4_KV_BLOCK 64
 #define Q4_KV_SPAN 512
 #define Q4_MAX_HEAD_DIM 512
@@ -25,6 +26,9 @@
 static inline size_t q4_kv_block_bytes(enum q4_kv_form form, size_t head_dim) {
     return head_dim / q4_kv_traits[form].columns * q4_kv_traits[form].bytes * Q4_KV_BLOCK;
 }
+
+// Where dimensions d to d + 3 of the key of position t are in a block of int8.
+static inline size_t q4_kv_int8_key(size_t d, size_t t) { return d * Q4_KV_BLOCK + 4 * t; }
 
 // Of a block of int8.
 static inline const uint16_t *q4_kv_scales(const void *block, size_t head_dim) {
@@ -46,7 +50,7 @@ typedef struct {
     size_t q_stride, acc_stride; // floats from one token to the next
     size_t n_positions;          // token t's own position is n_positions + t - 1, counted from the span's first
     size_t window;               // positions that a token sees, its own included; 0: all before it
-    float scale;                 // applied to q before q is rounded to fp16
+    float scale;                 // applied to q before q is rounded to fp16, or to int8 where keys are
     float logit_cap;             // scores s become cap * tanh(s / cap); 0: they stay
 } q4_attn_args;
 

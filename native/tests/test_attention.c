@@ -78,6 +78,27 @@ static bool attention_case(struct rng *r, const void *subject, char *what, size_
     return right;
 }
 
+// What a query with a value that is not finite, or too large for either form, comes to is not finite.
+static bool no_number_case(struct rng *r, const void *subject, char *what, size_t size) {
+    static const float values[] = {NAN, INFINITY, -INFINITY, 1e30f};
+    const struct subject *of = subject;
+    q4_attn_args args = {.head_dim = 64, .n_heads = rng_range(r, 1, 7), .n_tokens = 1, .scale = 0.125f};
+    args.n_positions = rng_range(r, 1, 200);
+    args.q_stride = args.acc_stride = args.n_heads * args.head_dim;
+    random_cache(r, &args, args.n_positions, of->form);
+    float *q = slot_place(&slots[SLOT_X], r, args.q_stride * sizeof *q, sizeof *q);
+    float *out = slot_place(&slots[SLOT_Y], r, args.q_stride * sizeof *out, sizeof *out);
+    q4_attn_state states[8];
+    rng_fill(r, q, args.q_stride, 8.0f);
+    size_t place = rng_range(r, 0, args.q_stride - 1), head = place / args.head_dim;
+    q[place] = values[rng_next(r) % 4];
+    of->ops->kv[of->form].attention(out, states, q, &args);
+    of->ops->attention_finish(out + head * args.head_dim, states[head].sum, args.head_dim);
+    snprintf(what, size, "%g at %zu of %zu, %zu positions", (double)q[place], place, args.q_stride, args.n_positions);
+    bool finite = of->ops->all_finite(out + head * args.head_dim, args.head_dim);
+    return !finite && slots_intact();
+}
+
 // Merging two spans and dividing by the sum, on values that attention may have left.
 static bool merge_case(struct rng *r, const void *subject, char *what, size_t size) {
     const struct q4_ops *ops = subject;
@@ -171,6 +192,8 @@ static void test_variant(const struct q4_ops *ops) {
         const char *form_name = q4_kv_traits[form].name;
         snprintf(name, sizeof name, "%s/attention of %s", ops->name, form_name);
         run_cases(name, attention_case, &of);
+        snprintf(name, sizeof name, "%s/attention of %s without a number", ops->name, form_name);
+        run_cases(name, no_number_case, &of);
         snprintf(name, sizeof name, "%s/kv_store of %s", ops->name, form_name);
         run_cases(name, kv_store_case, &of);
         snprintf(name, sizeof name, "%s/kv_store_16 of %s", ops->name, form_name);

@@ -1,12 +1,16 @@
 // Template: attention (ops/attention.c has the arithmetic). Includer: vec_*.h first, then ISA, and Q8_0: 1 where keys
-// and values are int8 with scales, else 0.
+// and values are int8 with scales, then with QUANTIZE, which quantises queries; else 0.
 //
 // Queries are taken in groups: consecutive rows of (token, head), each of which sees as many positions as the one
 // before or more. Every key and value is loaded and converted to fp32 once for a group, and all groups of a tile meet a
 // block of the cache before the next one, so that it stays in L1. Scores and the sum of values are the same small
 // product, out[row][lane] = sum over j, in order, of a[row][j] * b[j][lane]: of the query with keys (j: dimension,
-// lanes: positions), then of the weights with values (j: position, lanes: dimensions).
+// lanes: positions), then of the weights with values (j: position, lanes: dimensions). Scores of int8 keys are sums of
+// products of bytes instead, four dimensions at a time.
 #include "../ops/attention_block.h"
+#if Q8_0
+#include "../ops/kv_q8_0.h"
+#endif
 #include "kernel.h"
 #include "vec_math.h"
 
@@ -21,6 +25,8 @@
 #define FORM Q4_KV_Q8_0
 #define ATTENTION Q4_JOIN(q4_attention_q8_0_grouped, ISA)
 typedef int8_t element;
+
+q4_quantizer QUANTIZE;
 #else
 #define FORM Q4_KV_F16
 #define ATTENTION Q4_JOIN(q4_attention_grouped, ISA)
@@ -38,8 +44,13 @@ struct tile {
     q4_attn_view view[TILE_ROWS];
     float logit_cap;
     float max[TILE_ROWS + 16], sum[TILE_ROWS + 16];
-    float q[TILE_FLOATS], total[TILE_FLOATS]; // [row][stride]
-#if Q8_0
+    float total[TILE_FLOATS]; // [row][stride]
+#if !Q8_0
+    float q[TILE_FLOATS]; // likewise
+#else
+    int8_t q[TILE_FLOATS];
+    float q_scales[TILE_ROWS][Q4_MAX_HEAD_DIM / Q4_BLOCK];
+    int32_t q_sums[TILE_ROWS][Q4_MAX_HEAD_DIM / Q4_BLOCK];
     // of the block that the rows are at: [dim / Q4_BLOCK][Q4_KV_BLOCK]
     float key_scales[Q4_KV_BLOCK * Q4_MAX_HEAD_DIM / Q4_BLOCK], value_scales[Q4_KV_BLOCK * Q4_MAX_HEAD_DIM / Q4_BLOCK];
 #endif
@@ -49,6 +60,9 @@ struct tile {
 struct step {
     size_t row, n_rows;      // of the tile
     q4_attn_view seen[ROWS]; // positions of the block that a row sees, at least one
+    // Of int8 the next block's, or NULL: they are met in less time than they take to come, so the keys' loop asks for a
+    // quarter of them, the softmax for three eighths, and the loop of values for the rest.
+    const char *next_keys;
     size_t ahead; // bytes from a block's keys or values to the next block's, to be asked for; 0: they are not
     float weights[ROWS][Q4_KV_BLOCK]; // scores before
 #if Q8_0
@@ -60,11 +74,9 @@ struct step {
 // Not a power of two, which would share few sets of L1.
 static inline size_t row_stride(size_t dim) { return dim + 16; }
 
-// What becomes of a product: it is stored, folded into what was before, or added to it by scales of the lanes.
+// What becomes of a product: it is stored, or folded into what was before.
 struct fold {
     const float *old, *new; // factors of the rows, or NULL
-    const float *scales;    // of the lanes, or NULL
-    bool more;              // there is something before
 };
 
 static ALWAYS_INLINE vf load_lanes(const element *b) {
@@ -78,10 +90,11 @@ static ALWAYS_INLINE vf load_lanes(const element *b) {
 #define FACTOR(R, V) vf_all(a[(R) * a_stride + (V) * LANES / Q4_BLOCK * part_stride])
 
 // a, out: rows that are a_stride and out_stride floats apart; of each Q4_BLOCK lanes after the first a has others,
-// part_stride floats on. b: b_stride elements from one j to the next.
+// part_stride floats on. b: b_stride elements from one j to the next. also: what else is to be asked for, 3 bytes for 8
+// lanes, or NULL.
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t part_stride,
                                   const element *b, size_t b_stride, size_t n_j, size_t n_rows, size_t vectors,
-                                  struct fold fold, size_t ahead) {
+                                  struct fold fold, size_t ahead, const char *also) {
     vf acc[ROWS][8];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
@@ -91,6 +104,8 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
             UNROLLED (v, vectors)
                 if (v * LANES * sizeof *b % 64 == 0 || !Q8_0)
                     _mm_prefetch((const char *)(b + v * LANES) + ahead, _MM_HINT_T0);
+        if (also)
+            _mm_prefetch(also + j * (vectors * LANES * 3 / 8), _MM_HINT_T0);
         if (n_rows <= 3) { // what there are less of, lanes or factors, stays in registers
             UNROLLED (v, vectors) {
                 vf lanes = load_lanes(b + v * LANES);
@@ -111,8 +126,6 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
             float *at = out + r * out_stride + v * LANES;
             if (fold.old)
                 acc[r][v] = vf_fma(acc[r][v], vf_all(fold.new[r]), vf_mul(vf_load(at), vf_all(fold.old[r])));
-            if (fold.scales)
-                acc[r][v] = vf_fma(acc[r][v], vf_load(fold.scales + v * LANES), fold.more ? vf_load(at) : vf_zero());
             vf_store(at, acc[r][v]);
         }
 }
@@ -139,28 +152,60 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
         break;                                                                                                         \
     }
 
-#if Q8_0 // each Q4_BLOCK dimensions have a sum of their own, which is scaled
-#define EACH_PART(D) for (size_t D = 0; D < tile->dim; D += Q4_BLOCK)
-#define PART Q4_BLOCK
-#define PART_FOLD(D) {NULL, NULL, tile->key_scales + D / Q4_BLOCK * Q4_KV_BLOCK + t, D > 0}
-#else
-#define EACH_PART(D) for (size_t D = 0; D < 1; D++)
-#define PART tile->dim
-#define PART_FOLD(D) {NULL, NULL, NULL, false}
+#if Q8_0
+#ifdef __SANITIZE_ADDRESS__ // whose checks take the compiler a minute where this is unrolled
+#define EACH_FOUR(J) for (size_t J = 0; J < Q4_BLOCK / 4; J++)
+#else // gcc would store the sums in each turn of a loop
+#define EACH_FOUR(J) UNROLLED (J, Q4_BLOCK / 4)
 #endif
+
+// Adds block b of the dimensions to the scores of the rows at positions t on, or begins with it.
+static ALWAYS_INLINE void add_int8_scores(const struct tile *tile, struct step *s, const int8_t *k, size_t t, size_t b,
+                                          size_t n_rows, size_t vectors) {
+    const int8_t *q = tile->q + s->row * tile->stride + b * Q4_BLOCK;
+    const float *scales = tile->key_scales + b * Q4_KV_BLOCK + t;
+    vi sum[ROWS][8];
+    UNROLLED (r, n_rows)
+        UNROLLED (v, vectors)
+            sum[r][v] = bytes_start(-BYTES_OFFSET * tile->q_sums[s->row + r][b]);
+    EACH_FOUR (j) {
+        const size_t d = 4 * j;
+        const int8_t *from = k + q4_kv_int8_key(b * Q4_BLOCK + d, t);
+        if (s->next_keys && t == 0)
+            _mm_prefetch(s->next_keys + (b * Q4_BLOCK + d) / 4 * 64, _MM_HINT_T0);
+        UNROLLED (v, vectors) {
+            vi keys = vi_xor(vi_load(from + v * sizeof(vi)), vi_all_bytes(-128));
+            UNROLLED (r, n_rows) {
+                int32_t four;
+                memcpy(&four, q + r * tile->stride + d, sizeof four);
+                sum[r][v] = bytes_dot(sum[r][v], keys, vi_all(four));
+            }
+        }
+    }
+    UNROLLED (r, n_rows)
+        UNROLLED (v, vectors) {
+            float *at = s->weights[r] + t + v * LANES;
+            vf scale = vf_mul(vf_all(tile->q_scales[s->row + r][b]), vf_load(scales + v * LANES));
+            vf_store(at, vf_fma(vf_from(sum[r][v]), scale, b ? vf_load(at) : vf_zero()));
+        }
+}
+
+#define EACH_PART(B) for (size_t B = 0; B < tile->dim / Q4_BLOCK; B++)
+#define SCORES(N, VECTORS) add_int8_scores(tile, s, k, t, part, N, VECTORS)
+#else
+#define EACH_PART(B)
+#define SCORES(N, VECTORS)                                                                                             \
+    product(s->weights[0] + t, Q4_KV_BLOCK, tile->q + s->row * tile->stride, tile->stride, 0, k + t, Q4_KV_BLOCK,      \
+            tile->dim, N, VECTORS, (struct fold){NULL, NULL}, s->ahead, NULL)
+#endif
+#define SCORES_WIDE(N) SCORES(N, WIDE(N))
 
 // As many vectors of positions as the rows see; where the block is cut and the group is whole, no more.
 static void block_scores(const struct tile *tile, struct step *s, const element *k) {
-    const float *q = tile->q + s->row * tile->stride;
     size_t n = s->seen[s->n_rows - 1].end, step = WIDE(s->n_rows) * LANES;
-#define SCORES(N, VECTORS)                                                                                             \
-    product(s->weights[0] + t, Q4_KV_BLOCK, q + d, tile->stride, 0, k + d * Q4_KV_BLOCK + t, Q4_KV_BLOCK, PART, N,     \
-            VECTORS, fold, s->ahead)
-#define SCORES_WIDE(N) SCORES(N, WIDE(N))
     for (size_t t = s->seen[0].first / step * step; t < n; t += step) {
         size_t vectors = (n - t + LANES - 1) / LANES;
-        EACH_PART(d) {
-            const struct fold fold = PART_FOLD(d);
+        EACH_PART(part) {
             if (s->n_rows == ROWS && vectors == 1)
                 SCORES(ROWS, 1);
             else if (s->n_rows == ROWS && vectors == 2)
@@ -200,7 +245,7 @@ static ALWAYS_INLINE void fold_values(struct tile *tile, struct step *s, const e
     const float *weights;
 #define VALUES(N, VECTORS)                                                                                             \
     product(total + d, tile->stride, weights + from, Q4_KV_BLOCK, PART_STRIDE, v + from * dim + d, dim, n, N, VECTORS, \
-            fold, s->ahead)
+            fold, s->ahead, s->next_keys ? s->next_keys + dim * 40 + d * 24 : NULL)
 #define VALUES_WIDE(N) VALUES(N, WIDE(N))
 #define VALUES_2(N) VALUES(N, 2)
 #define VALUES_1(N) VALUES(N, 1)
@@ -220,9 +265,9 @@ static ALWAYS_INLINE void fold_values(struct tile *tile, struct step *s, const e
 
 static void block_values(struct tile *tile, struct step *s, const element *v, bool first) {
     if (first)
-        fold_values(tile, s, v, (struct fold){NULL, NULL, NULL, false});
+        fold_values(tile, s, v, (struct fold){NULL, NULL});
     else
-        fold_values(tile, s, v, (struct fold){s->old, s->new, NULL, false});
+        fold_values(tile, s, v, (struct fold){s->old, s->new});
 }
 
 // Lanes of positions that are not seen hold anything, and may afterwards.
@@ -231,29 +276,40 @@ static void cap_scores(float scores[Q4_KV_BLOCK], float cap) {
         vf_store(scores + v * LANES, vf_soft_cap(vf_load(scores + v * LANES), cap));
 }
 
-// q4_block_softmax. Absent positions count as -infinity, whose weight rounds to 0 in fp16.
-static ALWAYS_INLINE void block_softmax(float weights[Q4_KV_BLOCK], q4_attn_view seen, float *max, float *sum) {
-    vf x[POSITION_VECTORS];
-    size_t n = seen.end;
-    for (size_t t = 0; t < seen.first; t++)
-        weights[t] = -INFINITY;
-    UNROLLED (v, POSITION_VECTORS)
-        x[v] = n < Q4_KV_BLOCK ? vf_first_or(weights + v * LANES, n > v * LANES ? n - v * LANES : 0, -INFINITY)
-                               : vf_load(weights + v * LANES);
-    vf largest = x[0];
-    UNROLLED (v, POSITION_VECTORS)
-        largest = vf_max(largest, x[v]);
-    *max = vf_largest(largest);
-    UNROLLED (v, POSITION_VECTORS) {
-        x[v] = vf_round_half(vf_exp_above(vf_max(vf_sub(x[v], vf_all(*max)), vf_all(-87.0f))));
-        vf_store(weights + v * LANES, x[v]);
+// q4_block_softmax of all rows, step by step: within one row each step waits for the one before. Absent positions count
+// as -infinity, whose weight rounds to 0 in fp16.
+static void largest_scores(struct step *s) {
+    for (size_t r = 0; r < s->n_rows; r++) {
+        float *scores = s->weights[r];
+        size_t n = s->seen[r].end;
+        for (size_t t = 0; t < s->seen[r].first; t++)
+            scores[t] = -INFINITY;
+        for (size_t t = n / LANES * LANES; t < Q4_KV_BLOCK; t += LANES)
+            vf_store(scores + t, vf_first_or(scores + t, n > t ? n - t : 0, -INFINITY));
+        vf largest = vf_load(scores);
+        UNROLLED (v, POSITION_VECTORS)
+            largest = vf_max(largest, vf_load(scores + v * LANES));
+        s->max[r] = vf_largest(largest);
     }
-    vf s[16 / LANES];
-    UNROLLED (j, 16 / LANES) {
-        s[j] = vf_add(x[j], x[j + 16 / LANES]);
-        s[j] = vf_add(vf_add(s[j], x[j + 32 / LANES]), x[j + 48 / LANES]);
+}
+
+static void block_softmax(struct step *s) {
+    largest_scores(s);
+    vf sums[ROWS][16 / LANES];
+    for (size_t r = 0; r < s->n_rows; r++) {
+        vf x[POSITION_VECTORS];
+        UNROLLED (v, POSITION_VECTORS) {
+            x[v] = vf_max(vf_sub(vf_load(s->weights[r] + v * LANES), vf_all(s->max[r])), vf_all(-87.0f));
+            x[v] = vf_round_half(vf_exp_above(x[v]));
+            vf_store(s->weights[r] + v * LANES, x[v]);
+        }
+        UNROLLED (j, 16 / LANES) {
+            vf sum = vf_add(x[j], x[j + 16 / LANES]);
+            sums[r][j] = vf_add(vf_add(sum, x[j + 32 / LANES]), x[j + 48 / LANES]);
+        }
     }
-    *sum = vf_fold16(s);
+    for (size_t r = 0; r < s->n_rows; r++)
+        s->sum[r] = vf_fold16(sums[r]);
 }
 
 // The block's maxima and sums join what was before, of all rows at once (q4_attn_merge).
@@ -289,16 +345,13 @@ static void load_scales(struct tile *tile, const q4_attn_args *args, size_t p) {
 
 // The group at the block that starts at p, which is the first one of its rows or joins what there is of them.
 static void attend_block(struct tile *tile, struct step *s, size_t p, bool first, const q4_attn_args *args) {
-    const q4_attn_view whole = {0, Q4_KV_BLOCK};
+    s->next_keys = Q8_0 && s->ahead ? (const char *)block_at(args->keys, p, tile->dim) + s->ahead : NULL;
     block_scores(tile, s, block_at(args->keys, p, tile->dim));
     for (size_t r = 0; tile->logit_cap != 0.0f && r < s->n_rows; r++)
         cap_scores(s->weights[r], tile->logit_cap);
-    if (s->seen[0].end == whole.end && s->seen[s->n_rows - 1].first == whole.first)
-        for (size_t r = 0; r < s->n_rows; r++)
-            block_softmax(s->weights[r], whole, &s->max[r], &s->sum[r]);
-    else
-        for (size_t r = 0; r < s->n_rows; r++)
-            block_softmax(s->weights[r], s->seen[r], &s->max[r], &s->sum[r]);
+    for (size_t line = tile->dim / 4; s->next_keys && line < tile->dim * 5 / 8; line++)
+        _mm_prefetch(s->next_keys + line * 64, _MM_HINT_T0);
+    block_softmax(s);
     if (!first) {
         merge_states(tile, s);
     } else {
@@ -347,6 +400,16 @@ static void attend_tile(struct tile *tile, const q4_attn_args *args) {
     }
 }
 
+static void load_query(struct tile *tile, size_t row, const float *q, float scale) {
+#if Q8_0
+    q4_kv_int8_query(QUANTIZE, tile->q + row * tile->stride, tile->q_scales[row], tile->q_sums[row], q, scale,
+                     tile->dim);
+#else
+    for (size_t d = 0; d < tile->dim; d += LANES)
+        vf_store(tile->q + row * tile->stride + d, vf_round_half(vf_mul(vf_load(q + d), vf_all(scale))));
+#endif
+}
+
 void ATTENTION(float *acc, q4_attn_state *states, const float *q, const q4_attn_args *args) {
     size_t dim = args->head_dim, n = args->n_tokens * args->n_heads;
 #ifdef FALLBACK
@@ -366,8 +429,7 @@ void ATTENTION(float *acc, q4_attn_state *states, const float *q, const q4_attn_
             size_t token = (first + r) / args->n_heads, head = (first + r) % args->n_heads;
             const float *from = q + token * args->q_stride + head * dim;
             tile.view[r] = q4_attn_view_of(args, token);
-            for (size_t d = 0; d < dim; d += LANES)
-                vf_store(tile.q + r * tile.stride + d, vf_round_half(vf_mul(vf_load(from + d), vf_all(args->scale))));
+            load_query(&tile, r, from, args->scale);
         }
         attend_tile(&tile, args);
         for (size_t r = 0; r < tile.n_rows; r++) {

@@ -63,16 +63,18 @@ extern const struct q4_ops q4_ops_avx2, q4_ops_avx512;
     bool q4_kv_store_q8_0_vector_##ISA(void *, void *, const float *, const float *, size_t, size_t);                  \
     bool q4_kv_store_16_vector_##ISA(void *, void *, const float *, const float *, size_t, size_t, size_t);            \
     void q4_attention_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);                    \
-    void q4_attention_q8_0_grouped_##ISA(float *, q4_attn_state *, const float *, const q4_attn_args *);               \
     void q4_swiglu_vector_##ISA(float *, const float *, const float *, size_t);                                        \
     void q4_geglu_vector_##ISA(float *, const float *, const float *, size_t);                                         \
     void q4_cap_vector_##ISA(float *, size_t, float);
 
 DECLARE_OPS(avx2)
 DECLARE_OPS(avx512)
+void q4_attention_q8_0_grouped_avx2(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_q8_0_grouped_avxvnni(float *, q4_attn_state *, const float *, const q4_attn_args *);
+void q4_attention_q8_0_grouped_avx512vnni(float *, q4_attn_state *, const float *, const q4_attn_args *);
 
 // The compiled variants with kernels of this folder in place of some entries.
-static struct q4_ops ops_avx2, ops_avx512;
+static struct q4_ops ops_avx2, ops_avxvnni, ops_avx512, ops_avx512vnni;
 
 #define FILL_OPS(ISA)                                                                                                  \
     ops_##ISA = q4_ops_##ISA;                                                                                          \
@@ -83,7 +85,7 @@ static struct q4_ops ops_avx2, ops_avx512;
     ops_##ISA.kv[Q4_KV_F16].store_16 = q4_kv_store_16_vector_##ISA;                                                    \
     ops_##ISA.kv[Q4_KV_Q8_0].store = q4_kv_store_q8_0_vector_##ISA;                                                    \
     ops_##ISA.kv[Q4_KV_F16].attention = q4_attention_grouped_##ISA;                                                    \
-    ops_##ISA.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_grouped_##ISA;                                              \
+    ops_##ISA.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_grouped_avx2;                                               \
     ops_##ISA.attention_tokens = 6; /* of whole groups, for any number of heads */                                     \
     ops_##ISA.attention_rows = 36;                                                                                     \
     ops_##ISA.gated[Q4_ACTIVATION_SILU] = q4_swiglu_vector_##ISA;                                                      \
@@ -93,14 +95,20 @@ static struct q4_ops ops_avx2, ops_avx512;
 static void fill_ops(void) {
     FILL_OPS(avx2)
     FILL_OPS(avx512)
+    ops_avxvnni = ops_avx2;
+    ops_avxvnni.name = "avxvnni";
+    ops_avxvnni.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_grouped_avxvnni;
+    ops_avx512vnni = ops_avx512;
+    ops_avx512vnni.name = "avx512vnni";
+    ops_avx512vnni.kv[Q4_KV_Q8_0].attention = q4_attention_q8_0_grouped_avx512vnni;
 }
 
 const struct q4_ops *q4_arch_ops(uint32_t features) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, fill_ops);
     if (features & Q4_CPU_AVX512)
-        return &ops_avx512;
+        return features & Q4_CPU_AVX512VNNI ? &ops_avx512vnni : &ops_avx512;
     if (features & Q4_CPU_AVX2)
-        return &ops_avx2;
+        return features & Q4_CPU_AVXVNNI ? &ops_avxvnni : &ops_avx2;
     return &q4_ops_base;
 }

@@ -26,6 +26,7 @@ static inline vi vi_all(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vi vi_all_bytes(int x) { return _mm512_set1_epi8((char)x); }
 static inline vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static inline vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 static inline vi vi_right(vi a, int bits) { return _mm512_srli_epi16(a, (unsigned)bits); }
 static inline vi vi_left_dwords(vi a, int bits) { return _mm512_slli_epi32(a, (unsigned)bits); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }

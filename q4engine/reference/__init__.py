@@ -1,7 +1,7 @@
 """A model's graph in plain float32 NumPy, operation by operation: the readable reference, and ``--backend numpy``.
 
-Weights are decoded to float32 and nothing else is rounded, but keys and values that are kept in 8 bits: so this is what
-the engine approximates, not what it equals.
+Weights are decoded to float32 and nothing else is rounded, but keys and values that are kept in 8 bits and the queries
+that meet these: so this is what the engine approximates, not what it equals.
 """
 
 from __future__ import annotations

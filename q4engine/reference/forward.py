@@ -188,9 +188,11 @@ def in_8_bits(x: np.ndarray) -> np.ndarray:
 
 
 def attention(call: Call, op: Op) -> None:
-    """Causal attention over the layer's cache. Heads come in groups of heads / kv_heads that share one KV head."""
+    """Causal attention over the layer's cache. Heads come in groups of heads / kv_heads that share one KV head. Queries
+    are rounded as the keys are that they meet."""
     heads, head_dim, group = op.index("heads"), op.index("head_dim"), op.index("heads") // op.index("kv_heads")
-    q = _pieces(call.rows(op, "source"), op.index("source_col"), heads, head_dim)
+    q = _pieces(call.rows(op, "source"), op.index("source_col"), heads, head_dim) * np.float32(op.fields["scale"])
+    q, cap = call.cache.kept(q), op.fields["logit_cap"]
     out = _pieces(call.rows(op, "out"), 0, heads, head_dim)
     end = int(call.positions[-1]) + 1
     keys, values = call.cache.keys[op.layer][:end], call.cache.values[op.layer][:end]  # [T, kv_heads, head_dim]
@@ -198,9 +200,8 @@ def attention(call: Call, op: Op) -> None:
     unseen = distance < 0
     if op.index("window"):
         unseen |= distance >= op.index("window")
-    scale, cap = np.float32(op.fields["scale"]), op.fields["logit_cap"]
     for head in range(heads):
-        scores = soft_cap(q[:, head] @ keys[:, head // group].T * scale, cap)  # [n, T]
+        scores = soft_cap(q[:, head] @ keys[:, head // group].T, cap)  # [n, T]
         scores[unseen] = -np.inf
         out[:, head] = softmax(scores) @ values[:, head // group]
 

@@ -348,7 +348,8 @@ def attention(
     if v_scales is not None:
         v = v * np.repeat(v_scales, BLOCK, axis=-1)
     n, heads, dim = q.shape
-    qh = half(q * (F(1) / np.sqrt(F(dim)) if scale is None else F(scale)))
+    scaled = q * (F(1) / np.sqrt(F(dim)) if scale is None else F(scale))
+    qh, q_scales = (half(scaled), None) if k_scales is None else int8_heads(scaled)
     group = heads // k.shape[1]
     out = np.empty_like(q)
     for position in range(n):
@@ -361,7 +362,8 @@ def attention(
                 if seen:
                     places = np.array(seen) - at
                     of_keys = k[seen], None if k_scales is None else k_scales[seen]
-                    blocks.append(_attend_block(qh[position], of_keys, v[seen], places, group, cap))
+                    query = qh[position], None if q_scales is None else q_scales[position]
+                    blocks.append(_attend_block(query, of_keys, v[seen], places, group, cap))
             if blocks:
                 spans.append(_merge_all(blocks))
         _, total, acc = _merge_all(spans)
@@ -373,13 +375,12 @@ State = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Maximum [heads], sum [heads], accumulated values [heads, D]."""
 
 
-def _attend_block(q: np.ndarray, keys: Kept, values: np.ndarray, places: np.ndarray, group: int, cap: float) -> State:
+def _attend_block(query: Kept, keys: Kept, values: np.ndarray, places: np.ndarray, group: int, cap: float) -> State:
     """``places``: where in the block the positions lie that are seen."""
     v = np.repeat(values, group, axis=1)  # [positions, heads, D]
     n, heads, dim = v.shape
-    k, scales = keys
-    scales = None if scales is None else np.repeat(scales, group, axis=1)
-    scores = soft_cap(_scores(q, np.repeat(k, group, axis=1), scales), cap)
+    of_heads = tuple(None if part is None else np.repeat(part, group, axis=1) for part in keys)
+    scores = soft_cap(_scores(query, of_heads), cap)
     highest = scores.max(axis=0)
     weights = np.zeros((KV_BLOCK, heads), F)
     weights[places] = half(exp(scores - highest))
@@ -391,16 +392,19 @@ def _attend_block(q: np.ndarray, keys: Kept, values: np.ndarray, places: np.ndar
     return highest, total, acc
 
 
-def _scores(q: np.ndarray, k: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
-    """Of each position and head."""
+def _scores(query: Kept, keys: tuple[np.ndarray | None, ...]) -> np.ndarray:
+    """Of each position and head; of int8 as matrix products are, 32 columns at a time."""
+    (q, q_scales), (k, k_scales) = query, keys
+    assert k is not None
     n, heads, dim = k.shape
     scores = np.zeros((n, heads), F)
-    part_of = dim if scales is None else BLOCK
-    for first in range(0, dim, part_of):
-        part = np.zeros((n, heads), F)
-        for d in range(first, first + part_of):
-            part = fma(q[:, d], k[:, :, d], part)
-        scores = part if scales is None else fma(part, scales[:, :, first // BLOCK], scores)
+    if q_scales is None or k_scales is None:
+        for d in range(dim):
+            scores = fma(q[:, d], k[:, :, d], scores)
+        return scores
+    sums = (q * k).reshape(n, heads, -1, BLOCK).sum(axis=-1)  # whole numbers below 2^24: exact in any order
+    for b in range(dim // BLOCK):
+        scores = fma(sums[:, :, b], q_scales[:, b] * k_scales[:, :, b], scores)
     return scores
 
 

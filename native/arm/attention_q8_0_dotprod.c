@@ -1,4 +1,4 @@
-#define FHM 1
+#define DOTPROD 1
 #define Q8_0 1
-#define ISA fhm
+#define ISA dotprod
 #include "attention.h"
