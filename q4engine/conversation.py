@@ -59,6 +59,8 @@ class Conversation:
         """What comes after a prompt's tokens."""
         self.sampler.begin()
         session = self.speculation or self.session
+        if self.speculation is not None:
+            self.speculation.may_follow = n_predict
         found = generate(session, prompt, self.sampler, n_predict, self.tokenizer.stop_ids, self.timings)
         if self.speculation is not None:
             found.at_end = self.speculation.settle

@@ -19,13 +19,16 @@ from q4engine.errors import Q4Error
 if TYPE_CHECKING:
     import numpy as np
 
+    from q4engine.draft_cost import Cost
     from q4engine.engine import Engine, Phase, Session
     from q4engine.sampling import Sampler
 
 MAX_GUESSES = 16
+_AT_ONCE = 1 + MAX_GUESSES  # tokens that a drafter has not seen and takes up as a part of its guess
 _MEMORY = 0.1  # weight of the newest observation in an average
 _HICCUP = 2.0  # times the average: what an observation counts for at most, since others may take the CPU for a while
 _FIRST_GUESS = 0.6  # how often guesses are taken to be right before any was checked
+_FIRST_DRAFT = 0.8  # the same of a model's, whose evaluation of the prompt is not paid for less
 _BELIEVED = 2  # checks that this counts for: a text whose guesses are all wrong loses 1 to 2 tokens' time to learn it
 _MORE = 0.2  # of a single token's time: what each further token of a call is taken to cost before it was measured
 _PLAIN_FIRST = 2  # calls of a single token that tell its time
@@ -40,8 +43,9 @@ _WORTH = (
 class Drafter(Protocol):
     """Guesses tokens. What it says is never trusted."""
 
-    costly: bool
-    """Whether a guess takes time that counts."""
+    def cost(self, model: Engine) -> Cost | None:
+        """What its guesses cost beside the model's own work; None where they take no time that counts."""
+        ...
 
     def prepare(self, tokens: Sequence[int]) -> None:
         """Does what a guess behind these tokens needs and a drafter that is asked each time has done before."""
@@ -59,14 +63,15 @@ class Lookup:
     to go on with the copy.
     """
 
-    costly = False
-
     def __init__(self, length: int) -> None:
         self._length = length
         self._behind: dict[tuple[int, ...], int] = {}  # n-gram: where what followed its last occurrence stands
         self._n, self._last = 0, -1
         self._at: int | None = None  # where what is copied goes on
         self._copied = self._other = 0  # tokens that were copied since it began; others in a row since
+
+    def cost(self, model: Engine) -> Cost | None:
+        return None
 
     def prepare(self, tokens: Sequence[int]) -> None:
         self._read(tokens)
@@ -112,14 +117,17 @@ class Lookup:
 class DraftModel:
     """Guesses what a smaller model says, which draws as the sampler would."""
 
-    costly = True
-
     def __init__(self, session: Session, sampler: Sampler) -> None:
         self._session = session
         self._sampler = sampler  # whose state is copied, never changed
 
+    def cost(self, model: Engine) -> Cost | None:
+        from q4engine.draft_cost import cost_of
+
+        return cost_of(self._session.engine, model)
+
     def prepare(self, tokens: Sequence[int]) -> None:
-        if len(tokens) - self._session.held(tokens) > 1 + MAX_GUESSES:
+        if len(tokens) - self._session.held(tokens) > _AT_ONCE:
             with self._named():
                 self._session.sync(tokens[:-1])
 
@@ -162,13 +170,15 @@ def require_same_vocabulary(engine: Engine, draft: Engine) -> None:
 class _Pace:
     """How many guesses pay: by how often they were right, and by what calls of so many tokens took."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, right: float = _FIRST_GUESS, guess: float = 0.0) -> None:
+        """``guess``: what one is taken to cost before any was made, of a single token's time."""
         self._most = most
-        self.right = _FIRST_GUESS
+        self.right = right
+        self._first_guess = guess
         self._checked = _BELIEVED
         self._seconds: dict[int, float] = {}  # of a call, by its tokens
         self._calls: dict[int, int] = {}  # how many such calls there were
-        self._guessing = 0.0  # seconds a guess
+        self._guessing: float | None = None  # seconds a guess
 
     @property
     def single(self) -> float:
@@ -182,7 +192,7 @@ class _Pace:
         self._seconds[tokens] = min(known, seconds) if calls <= 2 else _average(known, seconds)
 
     def guessed(self, n: int, seconds: float) -> None:
-        self._guessing = _average(self._guessing or None, seconds / n)
+        self._guessing = _average(self._guessing, seconds / n)
 
     def checked(self, right: bool) -> None:
         self._checked += 1
@@ -193,10 +203,23 @@ class _Pace:
         n = max(range(min(most, self._most) + 1), key=self._rate)
         return n if self._rate(n) > worth * self._rate(0) else 0
 
-    def _rate(self, n: int) -> float:
-        p = min(self.right, 0.99)
+    def saved(self, n: int) -> float:
+        """Seconds a token that so many guesses save over single tokens."""
+        return 1.0 / self._rate(0) - 1.0 / self._rate(n)
+
+    def saved_at_most(self, most: int) -> float:
+        """The same of the best number up to ``most`` where all guesses are right."""
+        return 1.0 / self._rate(0) - 1.0 / max(self._rate(n, 1.0) for n in range(min(most, self._most) + 1))
+
+    def prompt_token(self, seconds: float) -> float:
+        """Of one in a prompt, by what was measured; it takes no longer than a further token of a small call."""
+        return min(seconds, _MORE * self.single)
+
+    def _rate(self, n: int, right: float | None = None) -> float:
+        p = min(self.right if right is None else right, 0.99)
         tokens = (1.0 - p ** (n + 1)) / (1.0 - p)
-        return tokens / (self._time(n + 1) + n * self._guessing)
+        guessing = self._first_guess * self.single if self._guessing is None else self._guessing
+        return tokens / (self._time(n + 1) + n * guessing)
 
     def _time(self, tokens: int) -> float:
         """Measured; else from the nearest fewer that were, and no less than what more of them took in proportion."""
@@ -251,16 +274,22 @@ class SpeculativeSession:
         self.session = session
         self.guesses = Guesses()
         self.n_ctx = session.n_ctx
+        self.may_follow = -1
+        """Tokens that may be generated behind the next prompt; -1: until the context is full."""
         self._drafter = drafter
-        self._pace = _Pace(most)
+        self._cost = drafter.cost(session.engine)
+        self._pace = _Pace(most) if self._cost is None else _Pace(most, _FIRST_DRAFT, self._cost.token)
         self._tokens: list[int] = list(session.tokens)
         self._guess: list[int] = []  # that was evaluated behind them
         self._rows: list[np.ndarray] = []  # logits behind the first, second, … of it
         self._shadow: int | None = None  # a guess that was not evaluated
         self._single_calls = 0
+        self._end = session.n_ctx  # tokens of prompt and text at most
+        self._prompt_token = 0.0  # seconds of one in the model's own prompt
         self._idle = 0  # tokens since a costly drafter was asked last
         self._lost = 0.0  # seconds that it took and did not save
-        self._catching_up = 0.0  # seconds a token that it had not seen
+        self._seen = 0  # tokens of the text that it knows
+        self._catching_up: float | None = None  # seconds a token that it had not seen
 
     @property
     def tokens(self) -> Sequence[int]:
@@ -269,7 +298,7 @@ class SpeculativeSession:
     def adopt(self) -> None:
         """What the session below holds is the text."""
         self._guess, self._rows, self._shadow = [], [], None
-        self._tokens = list(self.session.tokens)
+        self._tokens, self._seen = list(self.session.tokens), 0
 
     def settle(self) -> None:
         """Guesses that nobody has drawn are forgotten."""
@@ -283,7 +312,11 @@ class SpeculativeSession:
 
     def sync(self, tokens: Sequence[int], *, phase: Phase) -> np.ndarray:
         self.settle()
+        self._seen = min(self._seen, self.session.in_common(tokens))
+        start, new = time.perf_counter(), len(tokens) - self.session.held(tokens)
         logits = self.session.sync(tokens, phase=phase)
+        self._prompt_token = (time.perf_counter() - start) / max(1, new)
+        self._end = self.n_ctx if self.may_follow < 0 else min(self.n_ctx, len(tokens) + self.may_follow)
         self._tokens = list(tokens)
         self._shadow = None
         return logits
@@ -343,8 +376,8 @@ class SpeculativeSession:
         room = min(self.n_ctx - len(tokens), self.session.n_batch - 1, MAX_GUESSES)
         if room <= 0 or self._single_calls < _PLAIN_FIRST:
             return []
-        if self._drafter.costly:
-            n = self._pace.best(room, _WORTH) or self._tried_again()
+        if self._cost is not None:
+            n = self._paying(self._cost, len(tokens), room)
             if n:
                 return self._asked(tokens, n)
             self._idle += 1
@@ -355,10 +388,21 @@ class SpeculativeSession:
             self._shadow = guess[0]
         return guess[:n]
 
-    def _tried_again(self) -> int:
-        """1 guess now and then, where what that costs is little beside the time so far; else 0."""
-        lost = self._lost + self._idle * self._catching_up
-        return int(self._idle >= _RETRY and lost <= _LOSS * self.guesses.seconds)
+    def _paying(self, cost: Cost, held: int, room: int) -> int:
+        """How many guesses of a costly drafter pay behind so many tokens, with what it has to evaluate before them.
+
+        Where none do, 1 now and then, as far as that costs little beside the time so far and may be made good.
+        """
+        each = self._catching_up
+        if each is None:
+            each = cost.prompt * self._pace.prompt_token(self._prompt_token)
+        unseen, left = held - self._seen, self._end - held
+        before = unseen * each if unseen > _AT_ONCE else 0.0
+        n = self._pace.best(room, _WORTH)
+        if n and left * self._pace.saved(n) >= before:
+            return n
+        affordable = self._idle >= _RETRY and self._lost + before <= _LOSS * self.guesses.seconds
+        return int(affordable and left * self._pace.saved_at_most(room) > before)
 
     def _asked(self, tokens: Sequence[int], n: int) -> list[int]:
         """Of a costly drafter."""
@@ -369,9 +413,8 @@ class SpeculativeSession:
         end = time.perf_counter()
         if guess:
             self._pace.guessed(len(guess), end - ready)
-        unseen = self._idle if self._catching_up else len(tokens)
-        if unseen:
-            self._catching_up = (ready - start) / unseen
+        if len(tokens) - self._seen > _AT_ONCE:
+            self._catching_up = (ready - start) / (len(tokens) - self._seen)
         self._lost += end - start
-        self._idle = 0
+        self._idle, self._seen = 0, len(tokens)
         return guess

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_GUESSES = 7  # with the token before them as many as GEMV kernels take at once
 _LONGEST_NGRAM = 64
+_DEAR = 0.5  # of the model's bytes a token, from which on a draft hardly pays
 
 
 def add_speculation(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +80,29 @@ def speculation(
 ) -> SpeculativeSession | None:
     """What --lookup or --draft ask for; None where neither is given."""
     drafter: Drafter
+    most = args.draft_max or _DEFAULT_GUESSES
     if args.lookup is not None:
         drafter = Lookup(args.lookup)
     elif args.draft is not None:
-        drafter = DraftModel(_draft_session(args, engine, session), sampler)
+        draft = _draft_session(args, engine, session)
+        _note_dear(draft.engine, engine, most)
+        drafter = DraftModel(draft, sampler)
     else:
         return None
-    return SpeculativeSession(session, drafter, args.draft_max or _DEFAULT_GUESSES)
+    return SpeculativeSession(session, drafter, most)
+
+
+def _note_dear(draft: Engine, engine: Engine, guesses: int) -> None:
+    """Says what a draft whose tokens read nearly as much as the model's may be worth."""
+    from q4engine.draft_cost import cost_of
+
+    cost = cost_of(draft, engine)
+    if cost.token > _DEAR:
+        name, of = (options.printable(each.gguf.path.name) for each in (draft, engine))
+        options.note(
+            f"note: a token of {name} reads {cost.token:.2f} of the bytes that one of {of} reads: {guesses} guesses a "
+            f"call make it {cost.most_speed_up(guesses):.2f} x as fast if all are right, and slower if some are not"
+        )
 
 
 def _draft_session(args: argparse.Namespace, engine: Engine, session: Session) -> Session:

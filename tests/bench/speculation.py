@@ -77,6 +77,8 @@ def run(engine: Engine, prompt: list[int], drafter: Drafter | None, n: int, most
     """One answer in a session of its own. Its seconds are those after the prompt."""
     session = engine.session(n_ctx=N_CTX)
     decoder = session if drafter is None else SpeculativeSession(session, drafter, most)
+    if isinstance(decoder, SpeculativeSession):
+        decoder.may_follow = n
     answer = generate(decoder, prompt, Sampler(GREEDY), n, engine.tokenizer.stop_ids)
     start = 0.0
 

@@ -24,6 +24,9 @@ class Eager(_Pace):
     def best(self, most: int, worth: float = 1.0) -> int:
         return min(most, self._most)
 
+    def saved(self, n: int) -> float:
+        return 1e9
+
 
 def models(folder: Path, n_threads: int) -> tuple[Engine, Engine]:
     """A model, and a smaller one of the same vocabulary that guesses for it."""

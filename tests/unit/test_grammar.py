@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cli_runs import Cli
 from gbnf_texts import GRAMMARS, judged
+from speculated import Eager
 
 from q4engine.cli import constraining
 from q4engine.conversation import Conversation
@@ -146,6 +147,7 @@ def test_speculation_changes_nothing(engine: Engine, name: str, settings: Sample
         if drafted is not None:
             drafter = DraftModel(engine.session(n_ctx=128), sampler) if drafted else Lookup(1)
             session = SpeculativeSession(session, drafter, 5)
+            session._pace = Eager(5)
         return list(generate(session, PROMPT, sampler, 30, engine.tokenizer.stop_ids))
 
     assert tokens(None) == tokens(True) == tokens(False)

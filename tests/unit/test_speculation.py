@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import speculated
+from models.tiny import TINY_OLMOE, write_tiny
 
 from q4engine.conversation import Conversation
+from q4engine.draft_cost import Cost, cost_of, products_per_token
 from q4engine.engine import Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.generate import generate
 from q4engine.sampling import Sampler, SamplerSettings
-from q4engine.speculation import Drafter, DraftModel, Lookup, SpeculativeSession, _Pace, require_same_vocabulary
+from q4engine.speculation import DraftModel, Lookup, SpeculativeSession, _Pace, require_same_vocabulary
 
 PROMPT = [5, 9, 14, 5, 9, 14, 5, 9]
 SETTINGS = (
@@ -36,11 +38,13 @@ def engine(tiny: Path) -> Engine:
 class Told:
     """Guesses what it was told to, from a text that begins with the prompt; wrong at every ``wrong``-th place."""
 
-    costly = False
-
-    def __init__(self, text: Sequence[int], wrong: int) -> None:
+    def __init__(self, text: Sequence[int], wrong: int, cost: Cost | None = None) -> None:
         self._text = text
         self._wrong = wrong
+        self._cost = cost
+
+    def cost(self, model: Engine) -> Cost | None:
+        return self._cost
 
     def prepare(self, tokens: Sequence[int]) -> None:
         pass
@@ -83,8 +87,9 @@ def test_a_draft_of_the_same_model_is_always_right(engine: Engine, settings: Sam
     sampler = Sampler(settings)
     drafter = DraftModel(engine.session(n_ctx=128), sampler)
     session = SpeculativeSession(engine.session(n_ctx=128), drafter, 3)
-    session._pace._guessing = 0.0
+    session._pace = speculated.Eager(3)
     assert list(generate(session, PROMPT, sampler, 40)) == plain(engine, settings, 40)
+    assert session.guesses.drafted > 0
     assert session.guesses.accepted >= session.guesses.drafted - 3  # the last are never drawn
 
 
@@ -205,7 +210,7 @@ def test_a_call_that_was_held_up_once_does_not_end_calls_of_its_size() -> None:
 class Slow:
     """A session whose calls take a second, a fifth more for each further token, and the first one ten."""
 
-    def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch, prompt_token: float = 0.0) -> None:
         self.now, self._session, self._first = 0.0, session, True
         monkeypatch.setattr("q4engine.speculation.time.perf_counter", lambda: self.now)
         decode = session.decode
@@ -214,6 +219,8 @@ class Slow:
             if words.get("phase") != "prefill":
                 self.now += 10.0 if self._first else 0.8 + 0.2 * len(tokens)
                 self._first = False
+            else:
+                self.now += prompt_token * len(tokens)
             return decode(tokens, **words)
 
         monkeypatch.setattr(session, "decode", slow)
@@ -267,8 +274,6 @@ def test_a_drafter_that_never_pays_may_take_a_hundredth_of_the_time(
     asked: list[int] = []
 
     class Costly(Told):
-        costly = True
-
         def prepare(self, tokens: Sequence[int]) -> None:
             clock.now += catching_up * (len(tokens) - (asked[-1] if asked else 0))
 
@@ -279,7 +284,7 @@ def test_a_drafter_that_never_pays_may_take_a_hundredth_of_the_time(
     text = [*PROMPT, *plain(engine, SETTINGS[0], 110)]
     below = engine.session(n_ctx=128)
     clock = Slow(below, monkeypatch)
-    session = SpeculativeSession(below, Costly(text, 1), 7)
+    session = SpeculativeSession(below, Costly(text, 1, Cost(0.0, 0.0)), 7)
     session._pace.right = 0.01
     session._catching_up = catching_up
     list(generate(session, PROMPT, Sampler(SETTINGS[0]), 110))
@@ -325,6 +330,76 @@ def test_a_draft_has_the_same_vocabulary(engine: Engine, tiny: Path, tmp_path: P
     tokens.append(last)
 
 
-def test_drafters_are_what_they_say() -> None:
-    drafters: list[type[Drafter]] = [Lookup, DraftModel]
-    assert [drafter.costly for drafter in drafters] == [False, True]
+class Priced(Told):
+    """A drafter by the clock: what it has not seen takes ``each`` seconds a token, a guess ``guess``."""
+
+    def __init__(self, text: Sequence[int], cost: Cost, clock: Slow, each: float) -> None:
+        super().__init__(text, 1000, cost)
+        self._clock, self._each, self._seen = clock, each, 0
+        self.asked: list[int] = []
+
+    def prepare(self, tokens: Sequence[int]) -> None:
+        self._clock.now += self._each * (len(tokens) - self._seen)
+        self._seen = len(tokens)
+
+    def guess(self, tokens: Sequence[int], n: int) -> list[int]:
+        self.asked.append(len(tokens))
+        found = super().guess(tokens, n)
+        assert self._cost is not None
+        self._clock.now += self._cost.token * len(found)
+        return found
+
+
+LONG = [3 + i * 7 % 50 for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("token", "n_predict", "asked"),
+    [
+        (0.1, 60, True),
+        (0.1, 8, False),  # its evaluation of the prompt takes 6 seconds, and 5 tokens save half of theirs
+        (0.1, -1, True),
+        (0.7, 60, False),  # may be right ever so often
+        (0.7, -1, False),
+    ],
+)
+def test_a_draft_evaluates_the_prompt_where_that_may_be_made_good(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, token: float, n_predict: int, asked: bool
+) -> None:
+    wanted = plain(engine, SETTINGS[0], n_predict, LONG)
+    below = engine.session(n_ctx=128)
+    clock = Slow(below, monkeypatch, prompt_token=0.1)
+    drafter = Priced([*LONG, *wanted], Cost(token, 1.0), clock, 0.1)
+    session = SpeculativeSession(below, drafter, 7)
+    session.may_follow = n_predict
+    assert list(generate(session, LONG, Sampler(SETTINGS[0]), n_predict)) == wanted
+    assert bool(drafter.asked) == asked
+    assert clock.now <= 6.0 + 10.0 + 1.01 * (len(wanted) - 2)  # the prompt, a first token, and single ones
+
+
+def test_a_draft_that_was_left_out_is_asked_where_another_answer_is_long(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below, sampler = engine.session(n_ctx=128), Sampler(SETTINGS[0])
+    wanted = plain(engine, SETTINGS[0], 60, LONG)
+    drafter = Priced([*LONG, *wanted], Cost(0.1, 1.0), Slow(below, monkeypatch, prompt_token=0.1), 0.1)
+    session = SpeculativeSession(below, drafter, 7)
+    talk = Conversation(engine, below, engine.tokenizer, None, sampler, speculation=session)
+    assert list(talk.continue_from(LONG, 8)) == wanted[:8] and not drafter.asked
+    assert list(talk.continue_from([*LONG, *wanted[:8]], 52)) == wanted[8:] and drafter.asked[0] == len(LONG) + 9
+
+
+def test_what_a_draft_costs_follows_from_its_sizes(tmp_path: Path) -> None:
+    target, draft = speculated.models(tmp_path, n_threads=1)
+    assert cost_of(target, target) == Cost(1.0, 1.0)
+    q_k_v, rest = 64 * (64 + 32 + 32), 64 * 64 + 3 * 64 * 96  # of the last layer the rest is the last token's alone
+    assert (products_per_token(draft), products_per_token(target)) == (q_k_v, 2 * q_k_v + rest)
+    assert cost_of(draft, target).prompt < cost_of(draft, target).token < 1.0  # both have the same output
+    experts = Engine.load(write_tiny(tmp_path / "synthetic-moe.gguf", TINY_OLMOE), n_threads=1)
+    assert products_per_token(experts) == 2 * 64 * 3 * 64 + 64 * (64 + 5) + 2 * 3 * 64 * 96
+    assert Cost(0.25, 1.0).most_speed_up(3) == 4 / 1.75 and Cost(1.5, 1.0).most_speed_up(7) == 2 / 2.5
+
+
+def test_drafters_are_what_they_say(engine: Engine) -> None:
+    assert Lookup(3).cost(engine) is None
+    assert DraftModel(engine.session(n_ctx=16), Sampler(SETTINGS[0])).cost(engine) == Cost(1.0, 1.0)
