@@ -37,8 +37,6 @@ STRADDLE = ("split", "drop")
 MOST_PHASES, MOST_WITH_OPERATIONS = 1600, 200
 """Each has verdicts of its own, and its operations where they were timed; of more the first are judged, which a note
 tells."""
-LEFT_OUT = "phases are judged, the others left out"
-"""How that note ends."""
 MOST_PMUS = 64
 MOST_APART = 1024
 """Scopes or control groups, each of which has verdicts of its own."""
@@ -101,7 +99,7 @@ def _phases_of_calls(table: Table) -> list[Phase]:
     spans = spans_of_calls(table.calls)
     groups = table.meta.get("groups", {})
     pmus = _core_pmus([g["pmu"] for g in groups.values() if g["pmu"] != "software"]) or [""]
-    spans, notes = _first(spans, len(pmus), MOST_PHASES if table.calls.parts.empty else MOST_WITH_OPERATIONS)
+    spans, left_out = _first(spans, len(pmus), MOST_PHASES if table.calls.parts.empty else MOST_WITH_OPERATIONS)
     places = table.calls.places
     phases = []
     for pmu in pmus:
@@ -112,16 +110,16 @@ def _phases_of_calls(table: Table) -> list[Phase]:
             phases.append(_phase_of_calls(span, by_call, places, pmu))
             if len(pmus) > 1:
                 phases[-1].notes.append(_several_pmus(pmus))
-    phases[0].notes[:0] = notes
+    phases[0].left_out = left_out
     return phases
 
 
-def _first(spans: list[Span], n_apart: int, most: int) -> tuple[list[Span], list[str]]:
-    """The spans that are judged, each of them so many times, and a note where others are left out."""
+def _first(spans: list[Span], n_apart: int, most: int) -> tuple[list[Span], str]:
+    """The spans that are judged, each of them so many times, and what is to be said where others are left out."""
     most = max(1, most // max(1, n_apart))
     if len(spans) <= most:
-        return spans, []
-    return spans[:most], [f"the first {most} of {len(spans)} {LEFT_OUT}"]
+        return spans, ""
+    return spans[:most], f"the first {most} of {len(spans)} phases are judged, the others left out"
 
 
 def _columns_of(calls: Calls, groups: dict[str, dict[str, Any]], pmu: str, pmus: list[str]) -> list[EventColumn]:
@@ -174,13 +172,13 @@ def _phases_of_markers(markers: Sequence[Marker]) -> list[Phase]:
     """Phases with the times of their steps and no counts. A last step without an end mark takes no time."""
     last = math.nextafter(markers[-1].time_s, math.inf)
     phases = []
-    spans, notes = _first(spans_of_markers(markers, markers[0].time_s, last), 1, MOST_PHASES)
+    spans, left_out = _first(spans_of_markers(markers, markers[0].time_s, last), 1, MOST_PHASES)
     for span in spans:
         tokens = sum(step.n_eval for step in span.steps)
         length = span.length_s
         phases.append(Phase(span.label, span.generation, tokens, span.start_s, length, span.steps, warmup=span.warmup))
         phases[-1].notes = [*span.notes, "markers alone, no counts: the times of the steps are all there is"]
-    phases[0].notes[:0] = notes
+    phases[0].left_out = left_out
     return phases
 
 
@@ -217,7 +215,6 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
             mine[part_of(one.scope)].append(one)
         parts |= {(pmu, scope): found for scope, found in mine.items() if found}
     spans, left_out = _first(spans, len(parts), MOST_PHASES)
-    notes += left_out
     phases = []
     for (pmu, scope), of_part in parts.items():
         cut_phases = _count_spans(spans, of_part, straddle, pmu, scope)
@@ -228,6 +225,7 @@ def _phases_of_spans(table: Table, spans: list[Span], straddle: str, by_scope: b
         phases += cut_phases
     if phases:
         phases[0].notes += notes
+        phases[0].left_out = left_out
     phases.sort(key=lambda p: p.start_s)
     return phases
 

@@ -191,7 +191,9 @@ def _load(path: Path, table: Table, options: Options) -> Capture:
         raise AnalysisError(problem.reason, path=path) from None
     known = table.calls.facts if table.calls is not None else {}
     cost = _number(table.meta.get("header", {}), "observer_cost_percent") or 0.0
-    notes = list(dict.fromkeys([*table.notes, *(note for phase in found for note in phase.notes)]))
+    left_out = next((phase.left_out for phase in found if phase.left_out), "")
+    told = [*([left_out] if left_out else []), *(note for phase in found for note in phase.notes)]
+    notes = list(dict.fromkeys([*table.notes, *told]))
     if cost > _COSTLY_PERCENT:
         notes.append(f"counting cost {cost:.1f} % of the run time, so times are that much too long")
     judged = [
@@ -199,7 +201,6 @@ def _load(path: Path, table: Table, options: Options) -> Capture:
     ]
     if options.assume and not table.meta.get("emulated"):
         raise AnalysisError("--assume is for emulated captures, and this one was measured", path=path)
-    left_out = next((note for note in notes if note.endswith(cutting.LEFT_OUT)), "")
     return Capture(path, table, judged, list(dict.fromkeys(notes)), options.assume, left_out)
 
 

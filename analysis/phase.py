@@ -216,6 +216,7 @@ class Phase:
     warmup: True for steps that the capture calls warm-up, to be left out of every verdict.
     parts: the scopes by name, where not all of them counted the same events; {} where the sum tells as much.
     averaged: the scopes or intervals that plain means stand for, where nothing tells how much each of them did.
+    left_out: of the first phase that is cut out, what became of those that were too many; '' where there were none.
     """
 
     label: str
@@ -233,6 +234,7 @@ class Phase:
     notes: list[str] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
     averaged: dict[str, Part] = field(default_factory=dict)
+    left_out: str = ""
 
     @property
     def n_kept(self) -> int:
