@@ -74,16 +74,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-m", "--model", metavar="MODEL", action="append", default=[], type=options.file, help="one more"
     )
     options.add_hub(parser, action="append")
-    lists: tuple[tuple[str, str, int, str, str], ...] = (
-        ("-p", "--n-prompt", 0, "512", "prompt lengths; 0: none"),
-        ("-n", "--n-gen", 0, "128", "tokens to generate; 0: none"),
-        ("-d", "--n-depth", 0, "0", "tokens in the cache before a test"),
-        ("-t", "--threads", 1, "", "numbers of threads (default: as many as make it faster)"),
+    counts = integers(0, _MAX_TOKENS)
+    lists: tuple[tuple[str, str, Callable[[str], list[int]], str, str], ...] = (
+        ("-p", "--n-prompt", counts, "512", "prompt lengths; 0: none"),
+        ("-n", "--n-gen", counts, "128", "tokens to generate; 0: none"),
+        ("-d", "--n-depth", counts, "0", "tokens in the cache before a test"),
+        ("-t", "--threads", _thread_counts, "", "numbers of threads (default, and -1: as many as make it faster)"),
     )
-    for short, long, low, default, text in lists:
-        high = MAX_THREADS if short == "-t" else _MAX_TOKENS
+    for short, long, kind, default, text in lists:
         text += f" (default: {default}{f'; with --capture {_CAPTURED_TOKENS}' * (short == '-n')})" if default else ""
-        parser.add_argument(short, long, metavar="N,N", type=integers(low, high), action="append", help=text)
+        parser.add_argument(short, long, metavar="N,N", type=kind, action="append", help=text)
     integer = options.integer
     parser.add_argument(
         "-pg",
@@ -149,6 +149,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", metavar="LIST", help="what captures count, as for q4engine run (default: default)")
 
 
+def _thread_counts(text: str) -> list[int]:
+    """An argparse type: as ``integers``; none for -1, llama.cpp's word for the default."""
+    return [] if text.strip() == options.DEFAULT_THREADS else integers(1, MAX_THREADS)(text)
+
+
 def integers(low: int, high: int) -> Callable[[str], list[int]]:
     """An argparse type: comma-separated integers from ``low`` to ``high``, and ranges as llama-bench writes them:
     ``1-4``, ``128-512+128``, ``64-512*2``."""
@@ -190,6 +195,7 @@ def run(args: argparse.Namespace) -> int:
     from q4engine.bench.cases import cases
 
     args.model += [options.hub_model(name) for name in args.hf_repo or []]
+    args.threads = [counts for counts in args.threads or [] if counts] or None
     paths: list[Path] = args.model_position + args.model
     if not paths:
         args.parser.error("give at least one MODEL")

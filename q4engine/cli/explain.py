@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     options.add_model(parser)
     add, integer = parser.add_argument, options.integer
-    add("-t", "--threads", metavar="N", type=integer(1, 256), help="default: as many as make it faster")
+    add("-t", "--threads", metavar="N", type=options.thread_count, help="default, and -1: as many as make it faster")
     add_placing(parser)
     add("-p", "--n-prompt", metavar="N", type=integer(1, 1 << 20), default=128, help="default: %(default)s")
     add("-n", "--n-gen", metavar="N", type=integer(1, 1 << 20), default=32, help="default: %(default)s")

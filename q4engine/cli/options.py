@@ -20,6 +20,7 @@ from q4engine.kv_forms import KV_FORMS, KVForm
 MAX_CONTEXT = 1 << 28  # positions that a session can hold (native/session.h), if there is memory for them
 MAX_BATCH = 1 << 20
 MAX_PROMPT_BYTES = 1 << 25  # the largest contexts of today, 2^20 tokens, take a tenth of it
+DEFAULT_THREADS = "-1"  # as llama.cpp has it
 MAX_COUNT = (1 << 31) - 1  # tokens, steps, repetitions: more than anybody waits for
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 100  # digits; Python converts no more than some thousands
@@ -43,6 +44,11 @@ def integer(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parsed
+
+
+def thread_count(text: str) -> int | None:
+    """An argparse type: a number of threads, None for the default."""
+    return None if text.strip() == DEFAULT_THREADS else integer(1, MAX_THREADS)(text)
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -257,8 +263,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "-t",
         "--threads",
         metavar="N",
-        type=integer(1, MAX_THREADS),
-        help="threads (default: as many as make it faster)",
+        type=thread_count,
+        help="threads (default, and -1: as many as make it faster)",
     )
     add_threads_batch(parser)
     parser.add_argument(
@@ -276,7 +282,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_threads_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-tb", "--threads-batch", metavar="N", type=integer(1, MAX_THREADS), help="threads for prompts (default: as -t)"
+        "-tb", "--threads-batch", metavar="N", type=thread_count, help="threads for prompts (default, and -1: as -t)"
     )
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from q4engine.cli.options import add_command, file, integer, note, printable, tell_of_truncation
+from q4engine.cli.options import add_command, file, integer, note, printable, tell_of_truncation, thread_count
 from q4engine.cpus import default_thread_count
 from q4engine.errors import shown
 
@@ -82,7 +82,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=file,
         help="importance matrix by which the search weighs errors, as llama-imatrix writes it (GGUF or .dat)",
     )
-    parser.add_argument("-t", "--threads", metavar="N", type=integer(1, 256), help="threads (default: as for run)")
+    parser.add_argument("-t", "--threads", metavar="N", type=thread_count, help="threads (default, and -1: as for run)")
 
 
 def _type_of(text: str) -> str:

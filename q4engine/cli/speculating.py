@@ -51,8 +51,8 @@ def add_speculation(parser: argparse.ArgumentParser) -> None:
         "-td",
         "--threads-draft",
         metavar="N",
-        type=options.integer(1, options.MAX_COUNT),
-        help="the draft model's threads (default: as -t)",
+        type=options.thread_count,
+        help="the draft model's threads (default, and -1: as -t)",
     )
     group.add_argument(
         "--draft-max",

@@ -78,7 +78,8 @@ WRONG_VALUES = {
         "--events": ("",),
     },
     "bench": {
-        **dict.fromkeys(("-p", "-n", "-d", "-t", "-r", "-b"), (*NO_INTEGERS, "-1", TOO_MANY)),
+        **dict.fromkeys(("-p", "-n", "-d", "-r", "-b"), (*NO_INTEGERS, "-1", TOO_MANY)),
+        "-t": (*NO_INTEGERS, "-2", "1,-1", TOO_MANY),
         "--n-prompt": ("1,", ",1", "1,,2", "1;2", "-1"),
         "--cooldown": NO_FRACTIONS,
         "-C": ("", "99999"),

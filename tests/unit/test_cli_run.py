@@ -252,6 +252,21 @@ def test_threads_for_prompts(q4: Cli, tiny: Path, tmp_path: Path, monkeypatch: p
     assert "note: 9 threads would take turns on 3 CPUs: 3 are used" in crowded.err
 
 
+def test_minus_one_is_the_default_number_of_threads(q4: Cli, tiny: Path) -> None:
+    common = ("run", tiny, "-p", "abc", "-n", 2, "--no-chat", "--json")
+    default, said = json.loads(q4(*common).out), json.loads(q4(*common, "-t", "-1", "-tb", -1).out)
+    assert [said[key] for key in ("threads", "threads_batch")] == [default[key] for key in ("threads", "threads_batch")]
+    assert json.loads(q4(*common, "-t", 1, "-tb", -1).out)["threads_batch"] == 1
+    for wrong in (0, -2, "-1.0"):
+        assert q4(*common, "-t", wrong).code == 2
+    words = ("bench", tiny, "-p", 4, "-n", 0, "-r", 1, "-o", "json")
+    threads = [
+        json.loads(q4(*words, *t).out)["results"][0]["n_threads"] for t in ([], ["-t", "-1"], ["-t", "-1", "-t", 1])
+    ]
+    assert threads == [default["threads"], default["threads"], 1]
+    assert q4(*words, "-t", "1,-1").code == 2
+
+
 def test_numpy_backend(q4: Cli, tiny: Path) -> None:
     result = q4("run", tiny, "-p", "abc", "-n", "2", "--no-chat", "--temp", "0", "--backend", "numpy", "-v", "--json")
     assert json.loads(result.out)["backend"] == "numpy" and "backend: numpy" in result.err
