@@ -44,6 +44,14 @@ _UNIQUE = re.compile(r"^(\S+) [\[(]([A-Za-z][\w.-]*)[\])]$")
 _RAW = re.compile(r"^r([0-9a-fA-F]{1,16})$")
 _TERM_CODE = re.compile(r"^(?:event|config)=(?:0x([0-9a-fA-F]{1,16})|(\d{1,18}))$", re.ASCII)
 _ARM_CORE_PMU = re.compile(r"^(armv[89]\w*|apple_\w+_pmu)$")
+# Events of x86 cores by the first words of their names, which no Arm event begins with. Source: perf's lists of AMD's
+# (amdzen1 to amdzen5) and Intel's events (tools/perf/pmu-events/arch/x86 in Linux).
+_X86_EVENT = re.compile(
+    r"(?:ls|ex|de|ic|bp)_[a-z]\w*(?:\.\w+)*"
+    r"|(?:l2_cache_req_stat|l2_request_g\d|l2_pf_(?:hit|miss)_l2|l2_fill_rsp_src|fp_ret_sse|fp_ops_retired)\w*(?:\.\w+)*"
+    r"|(?:uops_\w+|idq\w*|cpu_clk_unhalted|cycle_activity|exe_activity|mem_(?:load|inst|uops)\w*|br_\w+_retired"
+    r"|inst_retired|int_misc|machine_clears|resource_stalls|longest_lat_cache|l2_rqsts|offcore_requests\w*)\.\w+(?:\.\w+)*"
+)
 # Terms that change how an event is collected but not what is counted; config1 bits 0 and 1 are `long` and `rdpmc`.
 _HARMLESS_TERM = re.compile(r"^(config1=(0x)?[0-3]|long(=\d)?|rdpmc(=\d)?|percore(=\d)?|period=\d+|metric-id=.*)$")
 
@@ -78,6 +86,12 @@ def _perf_aliases(is_arm: bool) -> dict[str, str]:
 
 
 @cache
+def only_arms() -> frozenset[str]:
+    """The events that no other machine's are folded onto."""
+    return frozenset(arm_events()) - frozenset(_perf_aliases(False).values())
+
+
+@cache
 def _streamline_series() -> dict[tuple[str, str], str]:
     return {(row["title"], row["series"]): row["event"] for row in _rows("streamline_series.csv")}
 
@@ -105,6 +119,11 @@ def streamline_event(title: str, series: str) -> str | None:
 def is_other_pmu(pmu: str) -> bool:
     """True for a named PMU that is no Arm core's: x86 cores, interconnects, memory controllers."""
     return bool(pmu) and not _ARM_CORE_PMU.match(pmu)
+
+
+def is_x86(event: str) -> bool:
+    """True for a spelling that only x86 cores have an event of: AMD's `ls_not_halted_cyc`, Intel's `idq.mite_uops`."""
+    return _X86_EVENT.fullmatch(event) is not None
 
 
 def is_software(name: str) -> bool:

@@ -16,6 +16,7 @@ from importlib import resources
 
 from analysis.cores.schema import check
 from analysis.errors import AnalysisError
+from analysis.events import only_arms
 from analysis.formula import Formula, NotMeasured, Outcome, parse
 
 GENERIC = "generic"
@@ -132,7 +133,7 @@ def from_document(document: object, where: str) -> Core:
         counters=data["programmable_counters"]["value"],
         slots=data["slots_per_cycle"]["value"],
         events={name: int(event["code"], 16) for name, event in data["events"].items()},
-        absent=frozenset(data["absent"]["events"]),
+        absent=frozenset(data["absent"]["events"]) | (only_arms() if int(midr["implementer"], 16) == 0 else set()),
         formulas={
             name: CoreFormula(
                 parse(entry["expression"]),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.events import canonical
+from analysis.events import canonical, is_x86
 from analysis.metric_names import SLOTS_CLASSES
 from analysis.phase import METRIC_PREFIX, NOT_COUNTED, NOT_SUPPORTED, OK
 from analysis.readers.perf_groups import group_numbers
@@ -322,7 +322,8 @@ class PerfBuilder:
         spellings = list(names["source"].codes)
         events = [canonical(s) for s in spellings]
         if any(e.pmu in X86_PMUS for e in events) or any(
-            s.startswith(("tma_", "topdown-")) or s == X86_TOPDOWN for s in spellings
+            s.startswith(("tma_", "topdown-")) or s == X86_TOPDOWN or (not e.pmu and is_x86(e.name))
+            for s, e in zip(spellings, events, strict=True)
         ):
             self.meta["arch"] = "x86_64"
             events = [canonical(s, "x86_64") for s in spellings]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis import events
-from analysis.events import CanonicalEvent, arm_events, canonical, event_code, streamline_event
+from analysis.events import CanonicalEvent, arm_events, canonical, event_code, is_x86, only_arms, streamline_event
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,34 @@ def test_canonical(spelling: str, name: str, pmu: str, modifier: str) -> None:
 )
 def test_generic_names_elsewhere(spelling: str, name: str) -> None:
     assert canonical(spelling, "x86_64").name == name
+
+
+EVENTS_OF_X86 = """
+de_dis_dispatch_token_stalls1.int_phy_reg_file_rsrc_stall ic_fw32 bp_l2_btb_correct fp_ret_sse_avx_ops.all
+l2_request_g1.all_no_prefetch ls_not_halted_cyc uops_issued.any cpu_clk_unhalted.thread br_inst_retired.all_branches
+"""
+
+
+@pytest.mark.parametrize("event", EVENTS_OF_X86.split())
+def test_events_of_x86(event: str) -> None:
+    assert is_x86(event)
+
+
+def test_no_event_of_arms_is_x86s() -> None:
+    others = (
+        "r24",
+        "cycles",
+        "cache-misses",
+        "inst_retired",
+        "l3d_cache",
+        "de",
+        "ls",
+        "LLC-loads",
+        "syscalls:sys_exit",
+    )
+    assert [name for name in (*arm_events(), *map(str.lower, arm_events()), *others) if is_x86(name)] == []
+    assert not only_arms() & {"CPU_CYCLES", "INST_RETIRED", "STALL_BACKEND", "STALL_FRONTEND"}
+    assert "L1D_CACHE_REFILL" in only_arms()
 
 
 def test_canonical_names_stay() -> None:

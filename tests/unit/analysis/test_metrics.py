@@ -88,6 +88,7 @@ def test_alternatives_are_tried_in_order() -> None:
     [
         (A76, {}, "Cortex-A76 does not have it"),
         (load("neoverse-n2-r0p3"), {}, "not in the capture"),
+        (load("x86"), {}, "x86 CPU does not have it"),
         (A76, {"STALL_BACKEND_MEM": Count(math.nan, 0.0, status=NOT_SUPPORTED)}, "refused"),
         (A76, {"STALL_BACKEND_MEM": Count(math.nan, 0.0, status=NOT_COUNTED)}, "never scheduled"),
     ],

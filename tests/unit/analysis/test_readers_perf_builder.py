@@ -72,6 +72,17 @@ def test_x86_by_its_metrics(tmp_path: Path) -> None:
     assert parsed(tmp_path, text).meta["arch"] == "x86_64"
 
 
+@pytest.mark.parametrize(
+    "event", ["ls_dispatch.ld_dispatch", "ex_ret_ops:u", "l2_cache_req_stat.ls_rd_blk_c", "idq.mite_uops"]
+)
+def test_x86_by_its_events(tmp_path: Path, event: str) -> None:
+    table = parsed(tmp_path, f"5,,cache-misses,1000,100.00,,\n7,,{event},1000,100.00,,\n")
+    assert table.meta["arch"] == "x86_64" and "cache-misses" in table.events
+    assert (
+        "arch" not in parsed(tmp_path, f"5,,cache-misses,1000,100.00,,\n7,,armv8_pmuv3_0/{event}/,1000,100.00,,\n").meta
+    )
+
+
 HYBRID = {
     "text": " Performance counter stats for 'x':\n\n  1,000 cpu_core/cycles/\n"
     "  TopdownL1 (cpu_core)   #  12.2 %  tma_backend_bound\n                 #  8.1 %  tma_retiring\n"
