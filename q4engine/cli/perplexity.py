@@ -65,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print to stdout; progress goes to a terminal's stderr."""
-    from q4engine.cli.loading import load_engine, note_long_context
+    from q4engine.cli.loading import load_engine, note_long_context, spinner
     from q4engine.scoring import require_same_vocabulary, score, text_tokens
 
     path = options.model_path(args)
@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as opened:
         engine = opened.enter_context(load_engine(args, path))
         note_long_context(engine, args.ctx_size)
-        tokens = text_tokens(engine.tokenizer, text)
+        with spinner(f"tokenising {len(text) / 1e6:.1f} million characters"):
+            tokens = text_tokens(engine.tokenizer, text)
         base: Engine | None = None
         if args.kl_base is not None:
             base = opened.enter_context(load_engine(args, args.kl_base, overrides=False))

@@ -49,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print to stdout."""
+    from q4engine.cli.loading import spinner
     from q4engine.gguf import GGUFFile
     from q4engine.tokenizer import Tokenizer
 
@@ -66,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         tokenizer = Tokenizer.from_gguf(file)
     for line in tokenizer.vocabulary.notes:
         options.note(f"note: {line}")
-    ids = tokenizer.encode(text, add_bos=False if args.no_bos else None, parse_special=not args.no_parse_special)
+    with spinner(f"tokenising {len(text) / 1e6:.1f} million characters"):
+        ids = tokenizer.encode(text, add_bos=False if args.no_bos else None, parse_special=not args.no_parse_special)
     bos = tokenizer.vocabulary.bos_id
     if tokenizer.add_bos and not args.no_bos and ids[:2] == [bos, bos]:  # as run has it
         options.note(f"note: {own_bos(tokenizer)}")

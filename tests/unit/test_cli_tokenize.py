@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from cli_runs import Cli
+
+from q4engine.cli import loading
 
 
 def test_tokens_in_every_form(q4: Cli, tiny: Path) -> None:
@@ -25,3 +30,19 @@ def test_llama_tokenize_s_options(q4: Cli, tiny: Path) -> None:
     assert q4("tokenize", tiny, "-p", "abc", "--ids", "--show-count").out.endswith("]\nTotal number of tokens: 2\n")
     result = q4("tokenize", tiny, "-p", "abc", "--stdin")
     assert result.code == 2 and "--stdin excludes -p and -f" in result.err
+
+
+@pytest.mark.parametrize("command", ["tokenize", "perplexity"])
+def test_something_moves_in_a_terminal_while_a_long_text_is_read(
+    q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    said: list[str] = []
+
+    @contextmanager
+    def spinner(text: str) -> Iterator[None]:
+        said.append(text)
+        yield
+
+    monkeypatch.setattr(loading, "spinner", spinner)
+    q4(command, tiny, "-p", "abc " * 25_000, *([] if command == "tokenize" else ["--windows", 1]))
+    assert said[-1] == "tokenising 0.1 million characters"
