@@ -86,7 +86,7 @@ class Formula:
         if missing:
             return NotMeasured(missing)
         try:
-            result = self._tree({name: float(values[name] or 0.0) for name in self.names})
+            result = self._tree({name: 0.0 + (values[name] or 0.0) for name in self.names})
         except ZeroDivisionError:
             return Undefined(f"division by zero in {self.text}")
         except OverflowError:

@@ -22,7 +22,8 @@ from analysis.readers import formats, read
 from analysis.readers.markers_file import read_markers
 from analysis.readers.q4engine_capture import TAKEN_KEYS
 from analysis.table import Table
-from analysis.verdicts import Context, Evidence, Judgement, gather, judge_evidence, judge_step
+from analysis.verdicts import Context, Evidence, Judgement, alike, gather, judge_evidence, judge_step
+from analysis.verdicts.alike import StepVerdict
 from analysis.verdicts.averaged import disagreement
 
 _MOST_WINDOWS = 256  # kinds of layers
@@ -82,9 +83,9 @@ class JudgedPhase:
             self._of_steps[id(step)] = judge_step(step.passing(), self.phase, self.context)
         return self._of_steps[id(step)]
 
-    def every_step(self) -> Iterator[tuple[Step, Judgement]]:
-        """Every step of the phase with its own verdicts, set-aside ones included; none is kept, nor its counts."""
-        return ((step, judge_step(step.passing(), self.phase, self.context)) for step in self.phase.steps)
+    def every_step(self) -> Iterator[tuple[Step, StepVerdict]]:
+        """Every step of the phase with its own verdict, set-aside ones included; none is kept, nor its counts."""
+        return alike.every_step(self.phase, self.context, judge_step)
 
     @cached_property
     def some_steps(self) -> list[tuple[Step, Judgement]]:

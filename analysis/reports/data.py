@@ -11,7 +11,8 @@ from analysis.breakdown import Part
 from analysis.judging import Capture, JudgedPhase
 from analysis.metrics import Ratio
 from analysis.reports import breakdown_rows, summary
-from analysis.verdicts import Check, Judgement, Verdict
+from analysis.verdicts import Check, Verdict
+from analysis.verdicts.alike import StepVerdict
 
 FORMAT_VERSION = 1
 
@@ -75,9 +76,9 @@ def phase_data(phase: JudgedPhase) -> dict[str, Any]:
                 "start_s": number(phase.time(step.start_s)),
                 "duration_s": number(phase.time(step.duration_s)),
                 "set_aside": id(step) not in used,
-                **step_verdict(judgement),
+                **step_verdict(verdict),
             }
-            for step, judgement in phase.every_step()
+            for step, verdict in phase.every_step()
         ),
     }
 
@@ -125,13 +126,10 @@ def _part(part: Part, of_time: bool) -> dict[str, Any]:
     return {"name": part.name, "share": number(part.share), amount: number(part.amount), **rates}
 
 
-def step_verdict(judgement: Judgement) -> dict[str, Any]:
-    """A step's verdict in short: its outcome and the ratios that rule 1 read."""
-    combined = judgement.combined
-    ratios = {
-        key: number(ratio.number()) for key, ratio in judgement.stalls.ratios.items() if key in ("be", "fe", "m", "mc")
-    }
-    return {"outcome": str(combined.outcome), "confidence": str(combined.confidence), **ratios}
+def step_verdict(verdict: StepVerdict) -> dict[str, Any]:
+    """A step's verdict: its outcome and the ratios that rule 1 read."""
+    ratios = {key: number(value) for key, value in verdict.ratios.items()}
+    return {"outcome": str(verdict.outcome), "confidence": str(verdict.confidence), **ratios}
 
 
 def verdict_data(verdict: Verdict) -> dict[str, Any]:

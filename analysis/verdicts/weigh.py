@@ -131,7 +131,7 @@ def compared(check: Check) -> str:
     """A check in words: the value, the threshold, and the margin between them."""
     relation = ("≥" if check.holds else "<") if check.at_least else ("≤" if check.holds else ">")
     if check.unit == "share":
-        whole = math.isclose(100 * check.threshold, round(100 * check.threshold))
+        whole = float(f"{100 * check.threshold:.9g}").is_integer()
         limit = f"{100 * check.threshold:.0f} %" if whole else percent(check.threshold)
         margin = f"{100 * abs(check.margin):.1f} points"
         return f"{check.label} {percent(check.value)} {relation} {limit} (margin {margin})"

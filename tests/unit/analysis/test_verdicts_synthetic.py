@@ -54,7 +54,7 @@ def _load(case: Case, folder: Path, names: dict[str, str]) -> Capture:
 
 def _said(phase: JudgedPhase) -> tuple[str, str, str, str, str, list[str]]:
     verdicts = (phase.judgement.combined, *phase.judgement.rules)
-    steps = [str(judgement.combined.outcome) for _, judgement in phase.every_step()]
+    steps = [str(verdict.outcome) for _, verdict in phase.every_step()]
     combined, stalls, roofline, topdown, _ = (str(verdict.outcome) for verdict in verdicts)
     return combined, stalls, roofline, topdown, str(phase.judgement.combined.confidence), steps
 
