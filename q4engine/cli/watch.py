@@ -256,17 +256,17 @@ def _write_page(capture: Path, path: Path) -> None:
 def _convert(processes: list[Process], what: Outputs, nothing: str) -> bool:
     """Writes the files, and says in a line what is not as it should be; whether there was something to capture.
     nothing: what is said where there was not."""
-    from q4engine.watch.outputs import contexts, write
+    from q4engine.watch.outputs import write
 
-    written = write(what, processes)
-    if not any(contexts(process) for process in processes):
+    written, n_contexts = write(what, processes)
+    if not n_contexts:
         note(f"note: {nothing}")
         return False
     if len(written) > 1:
         more = ", …" if len(written) > 8 else ""
         note(f"note: {len(written)} contexts, a file each: {', '.join(map(printable, written[:8]))}{more}")
-    if written and (left_out := sum(len(contexts(process)) for process in processes) - len(written)):
-        note(f"note: {left_out} more contexts, which evaluated the fewest tokens, are left out")
+    if written and n_contexts > len(written):
+        note(f"note: {n_contexts - len(written)} more contexts, which evaluated the fewest tokens, are left out")
     for process in processes:
         _tell(process, what)
     return True

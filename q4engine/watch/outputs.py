@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import annotate
 from annotate import TraceWriter
@@ -57,6 +57,13 @@ class Outputs:
         return "warmup" if number < self.n_warmup else phase_of(call)
 
 
+class Written(NamedTuple):
+    """names: of the captures, or of the first kind of file that was wanted. n_contexts: that there were."""
+
+    names: list[str]
+    n_contexts: int
+
+
 class _Sink(Protocol):
     def write(self, number: int, watched: Watched) -> None: ...
     def close(self, cut_off: bool) -> None: ...
@@ -69,7 +76,7 @@ def phase_of(call: WatchedCall) -> str:
     return "prefill" if call.n_eval > max(1, call.n_sequences) else "decode"
 
 
-def contexts(process: Process) -> list[list[WatchedCall]]:
+def _contexts(process: Process) -> list[list[WatchedCall]]:
     """The calls of each context, the one that evaluated the most tokens first. Graphs without tokens are left out."""
     found: dict[int, list[WatchedCall]] = {}
     for call in process.calls:
@@ -83,10 +90,10 @@ def numbered(path: Path, number: int) -> Path:
     return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def write(what: Outputs, processes: Sequence[Process]) -> list[str]:
+def write(what: Outputs, processes: Sequence[Process]) -> Written:
     """Writes the files, a set of them for each context of each process, of more than `MOST_SETS` for those that
-    evaluated the most tokens. Returns names of captures; Q4Error where one cannot be written."""
-    found = [(process, calls) for process in processes for calls in contexts(process)]
+    evaluated the most tokens. Q4Error where one cannot be written."""
+    found = [(process, calls) for process in processes for calls in _contexts(process)]
     found.sort(key=lambda pair: -sum(call.n_eval for call in pair[1]))
     if what.read_peak is not None:
         what = replace(what, read_peak=cache(what.read_peak))
@@ -96,7 +103,7 @@ def write(what: Outputs, processes: Sequence[Process]) -> list[str]:
         for at in range(0, len(mine), _SETS_AT_ONCE):
             _write_contexts(what, process, mine[at : at + _SETS_AT_ONCE])
     first = what.capture or what.markers or what.trace or what.address_map
-    return [] if first is None else [numbered(first, number).name for number, _ in numbers]
+    return Written([] if first is None else [numbered(first, number).name for number, _ in numbers], len(found))
 
 
 def _write_contexts(what: Outputs, process: Process, mine: Sequence[tuple[int, list[WatchedCall]]]) -> None:

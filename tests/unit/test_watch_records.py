@@ -205,8 +205,10 @@ def test_of_many_contexts_those_with_most_tokens_have_files(tmp_path: Path, monk
         for number in range(1, 25)
     )
     found = process(tmp_path, block(2, 0, log))
-    written = outputs.write(outputs.Outputs(capture=tmp_path / "run.csv", markers=tmp_path / "marks.csv"), [found])
-    assert written == ["run.csv", *(f"run-{number}.csv" for number in range(2, 10))]
+    written, n_contexts = outputs.write(
+        outputs.Outputs(capture=tmp_path / "run.csv", markers=tmp_path / "marks.csv"), [found]
+    )
+    assert n_contexts == 12 and written == ["run.csv", *(f"run-{number}.csv" for number in range(2, 10))]
     for kind in ("run", "marks"):
         assert sorted(path.name for path in tmp_path.glob(f"{kind}*")) == sorted(
             name.replace("run", kind) for name in written
