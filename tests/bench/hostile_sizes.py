@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests/support python tests/bench/hostile_sizes.py [-r 3] [--under 'chrt -f 40'] [KIND …]
 
-The kinds stand in tests/support/hostile_kinds.py, each with the command that reads it. CPU time is user and system time
-of the command with its start, the median of -r runs; memory the largest resident size. Refused in one line is as good
-as read: `rc` tells.
+The kinds stand in the files that tests/support/hostile_kinds.py names, each with the command that reads it. CPU time is
+user and system time of the command with its start, the median of -r runs; memory the largest resident size. Refused in
+one line is as good as read: `rc` tells.
 """
 
 from __future__ import annotations

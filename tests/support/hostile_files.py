@@ -10,6 +10,9 @@ from itertools import count
 
 SIZE = 10_000_000
 """Bytes of a file."""
+STALLS, FUNCTIONS, MEMORY = "analysis.stalls", "analysis.functions", "analysis.memory"
+BENCHMARKS, TIMELINE = "analysis.benchmarks", "analysis.timeline"
+FLEET = "analysis.fleet --workers 0"
 EVENTS = ("cycles", "instructions", "stalled-cycles-backend", "stalled-cycles-frontend", "r4005", "cache-misses")
 TITLE = "\n Performance counter stats for 'x':\n\n"
 ELAPSED = "\n       1.500000000 seconds time elapsed\n\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import hostile_files
 import pytest
-from hostile_kinds import BENCHMARKS, FUNCTIONS, KINDS, MEMORY
+from hostile_files import BENCHMARKS, FUNCTIONS, MEMORY
+from hostile_kinds import KINDS
 
 from analysis import bench_files, function_shares, memory_samples
 from analysis.errors import AnalysisError
