@@ -60,8 +60,8 @@ struct tile {
 struct step {
     size_t row, n_rows;      // of the tile
     q4_attn_view seen[ROWS]; // positions of the block that a row sees, at least one
-    // Of int8 the next block's, or NULL: they are met in less time than they take to come, so the keys' loop asks for a
-    // quarter of them, the softmax for three eighths, and the loop of values for the rest.
+    // Of int8 the next block's, or NULL: they are met in less time than they take to come, so their loop asks for a
+    // quarter of the next ones, and the softmax for the rest.
     const char *next_keys;
     size_t ahead; // bytes from a block's keys or values to the next block's, to be asked for; 0: they are not
     float weights[ROWS][Q4_KV_BLOCK]; // scores before
@@ -90,11 +90,10 @@ static ALWAYS_INLINE vf load_lanes(const element *b) {
 #define FACTOR(R, V) vf_all(a[(R) * a_stride + (V) * LANES / Q4_BLOCK * part_stride])
 
 // a, out: rows that are a_stride and out_stride floats apart; of each Q4_BLOCK lanes after the first a has others,
-// part_stride floats on. b: b_stride elements from one j to the next. also: what else is to be asked for, 3 bytes for 8
-// lanes, or NULL.
+// part_stride floats on. b: b_stride elements from one j to the next.
 static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a, size_t a_stride, size_t part_stride,
                                   const element *b, size_t b_stride, size_t n_j, size_t n_rows, size_t vectors,
-                                  struct fold fold, size_t ahead, const char *also) {
+                                  struct fold fold, size_t ahead) {
     vf acc[ROWS][8];
     UNROLLED (r, n_rows)
         UNROLLED (v, vectors)
@@ -104,8 +103,6 @@ static ALWAYS_INLINE void product(float *out, size_t out_stride, const float *a,
             UNROLLED (v, vectors)
                 if (v * LANES * sizeof *b % 64 == 0 || !Q8_0)
                     _mm_prefetch((const char *)(b + v * LANES) + ahead, _MM_HINT_T0);
-        if (also)
-            _mm_prefetch(also + j * (vectors * LANES * 3 / 8), _MM_HINT_T0);
         if (n_rows <= 3) { // what there are less of, lanes or factors, stays in registers
             UNROLLED (v, vectors) {
                 vf lanes = load_lanes(b + v * LANES);
@@ -196,7 +193,7 @@ static ALWAYS_INLINE void add_int8_scores(const struct tile *tile, struct step *
 #define EACH_PART(B)
 #define SCORES(N, VECTORS)                                                                                             \
     product(s->weights[0] + t, Q4_KV_BLOCK, tile->q + s->row * tile->stride, tile->stride, 0, k + t, Q4_KV_BLOCK,      \
-            tile->dim, N, VECTORS, (struct fold){NULL, NULL}, s->ahead, NULL)
+            tile->dim, N, VECTORS, (struct fold){NULL, NULL}, s->ahead)
 #endif
 #define SCORES_WIDE(N) SCORES(N, WIDE(N))
 
@@ -219,22 +216,25 @@ static void block_scores(const struct tile *tile, struct step *s, const element 
 }
 
 #if Q8_0
-#define WEIGHTS(D, N_LANES) (scale_weights(tile, s, D, N_LANES), s->scaled[0][0])
+#define WEIGHTS(D) (scale_weights(tile, s, D), s->scaled[(D) / Q4_BLOCK % 2][0])
 #define PART_STRIDE (ROWS * Q4_KV_BLOCK)
 
-// Weights times the values' scales, exact, of so many dimensions from d on; within Q4_BLOCK dimensions they are there.
-static void scale_weights(const struct tile *tile, struct step *s, size_t d, size_t n_dims) {
-    for (size_t part = 0; d % Q4_BLOCK == 0 && part * Q4_BLOCK < n_dims; part++) {
-        const float *scales = tile->value_scales + (d / Q4_BLOCK + part) * Q4_KV_BLOCK;
-        for (size_t r = 0; r < s->n_rows; r++)
-            UNROLLED (v, POSITION_VECTORS) {
-                vf weights = vf_load(s->weights[r] + v * LANES);
-                vf_store(s->scaled[part][r] + v * LANES, vf_mul(weights, vf_load(scales + v * LANES)));
-            }
-    }
+// Vector v of row r's weights times the values' scales, exact, of Q4_BLOCK or twice as many dimensions from d on.
+static ALWAYS_INLINE void scale_vector(const struct tile *tile, struct step *s, size_t d, size_t r, size_t v, vf x) {
+    const float *scales = tile->value_scales + d / Q4_BLOCK * Q4_KV_BLOCK + v * LANES;
+    vf_store(s->scaled[0][r] + v * LANES, vf_mul(x, vf_load(scales)));
+    if (d + Q4_BLOCK < tile->dim)
+        vf_store(s->scaled[1][r] + v * LANES, vf_mul(x, vf_load(scales + Q4_KV_BLOCK)));
+}
+
+// Those of the first dimensions are there, behind the softmax.
+static void scale_weights(const struct tile *tile, struct step *s, size_t d) {
+    for (size_t r = 0; d && d % (2 * Q4_BLOCK) == 0 && r < s->n_rows; r++)
+        UNROLLED (v, POSITION_VECTORS)
+            scale_vector(tile, s, d, r, v, vf_load(s->weights[r] + v * LANES));
 }
 #else
-#define WEIGHTS(D, N_LANES) s->weights[0]
+#define WEIGHTS(D) s->weights[0]
 #define PART_STRIDE 0
 #endif
 
@@ -245,20 +245,20 @@ static ALWAYS_INLINE void fold_values(struct tile *tile, struct step *s, const e
     const float *weights;
 #define VALUES(N, VECTORS)                                                                                             \
     product(total + d, tile->stride, weights + from, Q4_KV_BLOCK, PART_STRIDE, v + from * dim + d, dim, n, N, VECTORS, \
-            fold, s->ahead, s->next_keys ? s->next_keys + dim * 40 + d * 24 : NULL)
+            fold, s->ahead)
 #define VALUES_WIDE(N) VALUES(N, WIDE(N))
 #define VALUES_2(N) VALUES(N, 2)
 #define VALUES_1(N) VALUES(N, 1)
     for (const size_t wide = WIDE(s->n_rows) * LANES; d + wide <= dim; d += wide) {
-        weights = WEIGHTS(d, wide);
+        weights = WEIGHTS(d);
         EACH_ROW_COUNT(s->n_rows, VALUES_WIDE)
     }
     for (; d + 2 * LANES <= dim; d += 2 * LANES) {
-        weights = WEIGHTS(d, 2 * LANES);
+        weights = WEIGHTS(d);
         EACH_ROW_COUNT(s->n_rows, VALUES_2)
     }
     for (; d < dim; d += LANES) {
-        weights = WEIGHTS(d, LANES);
+        weights = WEIGHTS(d);
         EACH_ROW_COUNT(s->n_rows, VALUES_1)
     }
 }
@@ -293,7 +293,8 @@ static void largest_scores(struct step *s) {
     }
 }
 
-static void block_softmax(struct step *s) {
+static void block_softmax(const struct tile *tile, struct step *s) {
+    (void)tile;
     largest_scores(s);
     vf sums[ROWS][16 / LANES];
     for (size_t r = 0; r < s->n_rows; r++) {
@@ -302,6 +303,9 @@ static void block_softmax(struct step *s) {
             x[v] = vf_max(vf_sub(vf_load(s->weights[r] + v * LANES), vf_all(s->max[r])), vf_all(-87.0f));
             x[v] = vf_round_half(vf_exp_above(x[v]));
             vf_store(s->weights[r] + v * LANES, x[v]);
+#if Q8_0
+            scale_vector(tile, s, 0, r, v, x[v]);
+#endif
         }
         UNROLLED (j, 16 / LANES) {
             vf sum = vf_add(x[j], x[j + 16 / LANES]);
@@ -349,9 +353,9 @@ static void attend_block(struct tile *tile, struct step *s, size_t p, bool first
     block_scores(tile, s, block_at(args->keys, p, tile->dim));
     for (size_t r = 0; tile->logit_cap != 0.0f && r < s->n_rows; r++)
         cap_scores(s->weights[r], tile->logit_cap);
-    for (size_t line = tile->dim / 4; s->next_keys && line < tile->dim * 5 / 8; line++)
+    for (size_t line = tile->dim / 4; s->next_keys && line < tile->dim; line++)
         _mm_prefetch(s->next_keys + line * 64, _MM_HINT_T0);
-    block_softmax(s);
+    block_softmax(tile, s);
     if (!first) {
         merge_states(tile, s);
     } else {
