@@ -16,8 +16,8 @@ void q4_few_q6_k_i8mm(const struct q4_task *task) {
         return;
     }
     if (task->n_tokens == 4)
-        pack_pairs(task, 2, Q4_SUPER);
+        pack_pairs(task, 2, Q4_SUPER, q4_pack_pairs2);
     else
-        pack_pairs(task, 4, Q4_SUPER);
+        pack_pairs(task, 4, Q4_SUPER, q4_pack_pairs4);
     few_panels(task);
 }
