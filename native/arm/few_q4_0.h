@@ -79,15 +79,15 @@ FEW_INLINE void panel_times(const struct q4_task *task, const uint8_t *panel, si
 #include "few_panels.h"
 
 #ifdef FEW_I8MM
-size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return pairs_scratch(k, Q4_BLOCK); }
+size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return pairs_scratch(k, Q4_BLOCK, false); }
 
 void FUNCTION()(const struct q4_task *task) {
     if (task->n_tokens <= 2)
-        pack_pairs(task, 1, Q4_BLOCK, q4_pack_pairs1_nibbles);
+        pack_pairs(task, 1, Q4_BLOCK, false, q4_pack_pairs1_nibbles);
     else if (task->n_tokens <= 4)
-        pack_pairs(task, 2, Q4_BLOCK, q4_pack_pairs2_nibbles);
+        pack_pairs(task, 2, Q4_BLOCK, false, q4_pack_pairs2_nibbles);
     else
-        pack_pairs(task, 4, Q4_BLOCK, q4_pack_pairs4_nibbles);
+        pack_pairs(task, 4, Q4_BLOCK, false, q4_pack_pairs4_nibbles);
     few_panels(task);
 }
 #else

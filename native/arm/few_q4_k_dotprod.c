@@ -1,3 +1,1 @@
-#define FEW_NAME q4_few_q4_k_dotprod
-#define FORMAT Q4_K
-#include "few_k16.h"
+#include "few_q4_k.h"

@@ -11,21 +11,15 @@
 //
 // Each vector of weights meets all tokens once it is unpacked. Weights are 16 w, which SCVTF divides out. In-order cores
 // depend on the order: short instructions together, and no SDOT waits for the one before.
+#include "panel_few_nibbles_dotprod.inc"
 #include "panel_few_q4_0.inc"
 
-#define PANEL x0
-#define ACTS x1
 #define BLOCKS x2
 #define SUMS x3
 #define HALF x4
 #define SCALES x5 // bytes from the half's weights to its scales
 
 #define ACTS_BYTES 160 // acts_pack.h
-
-// Weights v\w times lane \quad of activations v\x, added to v\sum.
-.macro dot sum, w, x, quad
-    sdot v\sum\().4s, v\w\().16b, v\x\().4b[\quad]
-.endm
 
 .macro clear_sums
     .irp r, v24.2d, v25.2d, v26.2d, v27.2d, v28.2d, v29.2d, v30.2d, v31.2d
@@ -40,31 +34,6 @@
 .endm
 
 // ---- two tokens, 16 rows ----
-
-.macro quad_times_2 quad
-    ldp q4, q5, [PANEL, #\quad * 64]
-    ldp q6, q7, [PANEL, #\quad * 64 + 32]
-    unpack 4, 8
-    unpack 5, 9
-    unpack 6, 10
-    unpack 7, 11
-    dot 24, 8, 0, \quad
-    dot 25, 8, 1, \quad
-    dot 26, 9, 0, \quad
-    dot 27, 9, 1, \quad
-    dot 28, 10, 0, \quad
-    dot 29, 10, 1, \quad
-    dot 30, 11, 0, \quad
-    dot 31, 11, 1, \quad
-    dot 24, 4, 2, \quad
-    dot 25, 4, 3, \quad
-    dot 26, 5, 2, \quad
-    dot 27, 5, 3, \quad
-    dot 28, 6, 2, \quad
-    dot 29, 6, 3, \quad
-    dot 30, 7, 2, \quad
-    dot 31, 7, 3, \quad
-.endm
 
     vector_function q4_few2_q4_0_dotprod
     start
@@ -107,36 +76,6 @@
     end_vector_function q4_few2_q4_0_dotprod
 
 // ---- three or four tokens, 8 rows ----
-
-// The quad in v\w0 (first group) and v\w1, of whose columns v0-v3 are the activations, and v8-v11 of those 16 further.
-.macro quad_times_4 tokens, quad, w0, w1
-    unpack \w0, 6
-    unpack \w1, 7
-    dot 24, 6, 0, \quad
-    dot 25, 6, 1, \quad
-    dot 26, 6, 2, \quad
-    .if \tokens == 4
-    dot 27, 6, 3, \quad
-    .endif
-    dot 28, 7, 0, \quad
-    dot 29, 7, 1, \quad
-    dot 30, 7, 2, \quad
-    .if \tokens == 4
-    dot 31, 7, 3, \quad
-    .endif
-    dot 24, \w0, 8, \quad
-    dot 25, \w0, 9, \quad
-    dot 26, \w0, 10, \quad
-    .if \tokens == 4
-    dot 27, \w0, 11, \quad
-    .endif
-    dot 28, \w1, 8, \quad
-    dot 29, \w1, 9, \quad
-    dot 30, \w1, 10, \quad
-    .if \tokens == 4
-    dot 31, \w1, 11, \quad
-    .endif
-.endm
 
 .macro scale sum, acc, scales, token, product
     scvtf v\sum\().4s, v\sum\().4s, #4
@@ -211,23 +150,11 @@
 // ---- eight tokens, 4 rows ----
 
 #define GROUP x4
-#define NEXT_ACTS x6
 #define ZEROES x7
 
-.macro dots_8 w, quad
-    dot 24, \w, 0, \quad
-    dot 25, \w, 1, \quad
-    dot 26, \w, 2, \quad
-    dot 27, \w, 3, \quad
-    dot 28, \w, 4, \quad
-    dot 29, \w, 5, \quad
-    dot 30, \w, 6, \quad
-    dot 31, \w, 7, \quad
-.endm
-
-.macro load_acts_8
-    ld1 {v0.16b, v1.16b, v2.16b, v3.16b}, [ACTS], #64
-    ld1 {v4.16b, v5.16b, v6.16b, v7.16b}, [NEXT_ACTS], #64
+.macro load_sums
+    ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [ZEROES]
+    ld1 {v28.4s, v29.4s, v30.4s, v31.4s}, [ZEROES]
 .endm
 
     vector_function q4_few8_q4_0_dotprod
@@ -239,33 +166,11 @@
     add PANEL, PANEL, GROUP, lsl #4
     mov SCALES, #-32
     sub SCALES, SCALES, GROUP, lsl #3
-1:  ldr q8, [PANEL]
-    ldr q9, [PANEL, #64]
-    load_acts_8
-    ldr q10, [PANEL, #128]
-    ldr q11, [PANEL, #192]
-    ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [ZEROES]
-    ld1 {v28.4s, v29.4s, v30.4s, v31.4s}, [ZEROES]
-    shl v12.16b, v8.16b, #4
-    shl v13.16b, v9.16b, #4
-    and v8.16b, v8.16b, v15.16b
-    and v9.16b, v9.16b, v15.16b
-    dots_8 12, 0
-    dots_8 13, 1
-    shl v12.16b, v10.16b, #4
-    shl v13.16b, v11.16b, #4
-    and v10.16b, v10.16b, v15.16b
-    and v11.16b, v11.16b, v15.16b
-    dots_8 12, 2
-    dots_8 13, 3
-    load_acts_8
+1:  columns_times_8 0
     ldr d14, [PANEL, SCALES]
     ldr q12, [ACTS], #32 // over the sums
     ldr q13, [NEXT_ACTS], #32
-    dots_8 8, 0
-    dots_8 9, 1
-    dots_8 10, 2
-    dots_8 11, 3
+    upper_columns_times_8
     fcvtl v14.4s, v14.4h
     sums_to_float
     fmul v0.4s, v14.4s, v12.s[0]

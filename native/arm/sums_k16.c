@@ -16,7 +16,7 @@ static inline int16x8_t sixteenths(const int8_t *q) {
 static inline int8x8_t high_part(int16x8_t sum) { return vmovn_s16(vshrq_n_s16(sum, 6)); }
 static inline int8x8_t low_part(int16x8_t sum) { return vmovn_s16(vandq_s16(sum, vdupq_n_s16(63))); }
 
-void q4_k16_sums(int8_t *sums, const int8_t *q, size_t n_blocks, size_t sub) {
+static inline void sums_of(int8_t *sums, const int8_t *q, size_t n_blocks, size_t sub) {
     for (size_t b = 0; b < n_blocks; b++, q += Q4_SUPER, sums += K16_SUM_BYTES(sub)) {
         int16x8_t first = sixteenths(q), second = sixteenths(q + Q4_SUPER / 2);
         if (sub == 16) {
@@ -27,4 +27,11 @@ void q4_k16_sums(int8_t *sums, const int8_t *q, size_t n_blocks, size_t sub) {
             vst1q_s8(sums, vcombine_s8(high_part(sum), low_part(sum)));
         }
     }
+}
+
+void q4_k16_sums(int8_t *sums, const int8_t *q, size_t n_blocks, size_t sub) {
+    if (sub == 16)
+        sums_of(sums, q, n_blocks, 16);
+    else
+        sums_of(sums, q, n_blocks, 32);
 }

@@ -82,7 +82,7 @@ DECLARE_GEMM(q4_gemm_q3_k_dotprod)
 DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 
 // NAME: of the kernel, whose function for one token is ONE's, and for a few more FEW's. The latter's scratch is the
-// larger. MOST tokens: more are faster by GEMM. Q4_0 and Q6_K, whose kernels are assembly, take all.
+// larger. MOST tokens: more are faster by GEMM. Types whose kernels are assembly take all.
 #define GEMV(TYPE, LAYOUT, NAME, ONE, FEW, MOST, FEATURES)                                                             \
     {.name = #TYPE "_gemv_" #NAME,                                                                                     \
      .layout = &q4_##LAYOUT##_##TYPE,                                                                                  \
@@ -101,7 +101,7 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
     GEMV(q8_0, lane16, NAME, ONE, FEW, MOST, FEATURES)
 #define GEMV_SUPER(NAME, FEW, MOST, FEATURES)                                                                          \
     GEMV(q6_k, q6b, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
-    GEMV(q4_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q4_k, k16, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
     GEMV(q5_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
     GEMV(iq4_xs, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                              \
     GEMV(q3_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
