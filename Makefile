@@ -117,8 +117,14 @@ build/stamps/dependencies: pyproject.toml .venv/ready
 	@$(PYTHON_VENV) -m pip install -qq $$($(PYTHON_VENV) toolchains/requirements.py analysis | tr -d ' ')
 	@mkdir -p $(@D) && touch $@
 
+# Which Python modules there are: touched where one has come or gone, which an editable install does not see by itself.
+.PHONY: look
+build/stamps/modules: look
+	@mkdir -p $(@D) && find q4engine analysis annotate -name '*.py' | LC_ALL=C sort > $@.now
+	@if cmp -s $@.now $@; then rm $@.now; else mv $@.now $@; fi
+
 # Editable: edits of Python files take effect at once, edits under native/ at the next make.
-build/stamps/installed: $(NATIVE) build/stamps/dependencies
+build/stamps/installed: $(NATIVE) build/stamps/dependencies build/stamps/modules
 	@echo "q4engine: building the native core"
 	@$(PYTHON_VENV) -m pip install -qq --no-deps --no-build-isolation --config-settings=build-dir=build/native -e .
 	@touch $@

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import palette
-from analysis.fleet_summary import Fleet
-from analysis.fleet_twins import LEAST_TWINS
+from analysis.fleet.findings import Fleet
+from analysis.fleet.twins import LEAST_TWINS
 from analysis.reports.charts import Axis, Box, Boxes, Kind, Plot, Series
 
 _MOST_BOXES = 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.fleet_summary import Fleet, Group
-from analysis.fleet_trends import Step
-from analysis.fleet_twins import Twin
+from analysis.fleet.findings import Fleet, Group
+from analysis.fleet.trends import Step
+from analysis.fleet.twins import Twin
 from analysis.reports.data import number
 
 FORMAT_VERSION = 1

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import palette
-from analysis.fleet_rows import JUDGED
-from analysis.fleet_summary import Fleet, Group, setup_words, varied
-from analysis.fleet_trends import Step
-from analysis.fleet_twins import LEAST_CAPTURES, LEAST_SLOWER, LEAST_TWINS, Twin
+from analysis.fleet.findings import Fleet, Group, setup_words, varied
+from analysis.fleet.rows import JUDGED
+from analysis.fleet.trends import Step
+from analysis.fleet.twins import LEAST_CAPTURES, LEAST_SLOWER, LEAST_TWINS, Twin
 from analysis.reports import fleet_charts as charts
 from analysis.reports.charts import Chart
 from analysis.reports.model import Block, Card, Cell, Column, Fact, Fold, Report, Section, Table, fixed

@@ -17,7 +17,7 @@ import synthetic_captures as captures
 from synthetic_captures import decode, prefill
 from synthetic_cases import GHZ, N2, PEAK, counts
 
-from analysis.fleet_rows import COLUMNS, NUMBER, TEXT, WHOLE
+from analysis.fleet.rows import COLUMNS, NUMBER, TEXT, WHOLE
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BROKEN = (

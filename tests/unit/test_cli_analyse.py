@@ -33,7 +33,9 @@ def test_the_same_as_of_the_module(q4: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_report_has_its_help(q4: Cli) -> None:
     folder = Path(command_line.__file__).parent
-    assert {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text()} == set(analyse.REPORTS)
+    commands = {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text()}
+    commands |= {path.parent.name for path in folder.glob("*/__main__.py")}
+    assert commands == set(analyse.REPORTS)
     listed = q4("analyse", "--help").out
     for report in analyse.REPORTS:
         assert q4("analyse", report, "--help").out.startswith(f"usage: q4engine analyse {report} ")

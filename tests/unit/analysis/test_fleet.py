@@ -16,12 +16,13 @@ from fleet_processes import ended, fleet, opened_for, reader_of, served, started
 from pages import Page
 from synthetic_fleet import BROKEN, Plan, commit_name
 
-import analysis.fleet as command_of_fleets
-from analysis import fleet_cluster, fleet_summary
+import analysis.fleet.command as command_of_fleets
 from analysis.errors import AnalysisError
-from analysis.fleet_dataset import Dataset
-from analysis.fleet_files import Listed
-from analysis.fleet_rows import Reading
+from analysis.fleet import cluster as of_dask
+from analysis.fleet import findings
+from analysis.fleet.dataset import Dataset
+from analysis.fleet.files import Listed
+from analysis.fleet.rows import Reading
 
 for _library in ("distributed", "pyarrow", "fsspec", "s3fs"):
     pytest.importorskip(_library, reason="the extra `fleet` is not installed")
@@ -176,7 +177,7 @@ class Cluster:
         whole = {"host": {"python": "3.11.2.final.0"}, "packages": {"distributed": "1.0", "pandas": "3.0"}}
         theirs = {"host": {"python": python}, "packages": packages}
         self.versions = {"client": whole, "scheduler": whole, "workers": {"tcp://w:1": theirs}}
-        self.release = fleet_cluster._release() if release is None else release
+        self.release = of_dask._release() if release is None else release
 
     def wait_for_workers(self, n: int, timeout: float) -> None:
         pass
@@ -189,19 +190,19 @@ class Cluster:
 
 
 def test_versions_that_differ_are_one_line() -> None:
-    fleet_cluster._check(Cluster({"distributed": "1.0", "pandas": "3.0", "other": "7"}), "tcp://s:1")
+    of_dask._check(Cluster({"distributed": "1.0", "pandas": "3.0", "other": "7"}), "tcp://s:1")
     for cluster, message in (
         (Cluster({"distributed": "2.0"}), "tcp://w:1 has distributed 2.0, this process 1.0"),
         (Cluster({}, python="3.12.1.final.0"), "tcp://w:1 has python 3.12, this process 3.11"),
         (Cluster({}, release=ModuleNotFoundError("analysis")), "tcp://w:1 has q4engine none, this process"),
     ):
         with pytest.raises(AnalysisError, match=f"tcp://s:1: {message}"):
-            fleet_cluster._check(cluster, "tcp://s:1")
+            of_dask._check(cluster, "tcp://s:1")
 
 
 def test_tasks_are_neither_few_nor_large() -> None:
     def sizes(n: int, size: int, threads: int) -> list[int]:
-        return [len(batch) for batch in fleet_cluster.batches([Listed(f"/{i}", "", size) for i in range(n)], threads)]
+        return [len(batch) for batch in of_dask.batches([Listed(f"/{i}", "", size) for i in range(n)], threads)]
 
     assert sizes(20_000, 100_000, 2) == [32] * 625
     assert sizes(20, 100_000, 2) == [2] * 10 and sizes(3, 1, 8) == [1, 1, 1] and sizes(0, 1, 2) == []
@@ -215,7 +216,7 @@ def test_what_ends_its_workers_is_a_row() -> None:
         (killed, "the process that read it was ended"),
         (ValueError("x"), "cannot be read: ValueError"),
     ):
-        row = fleet_cluster._ended(one, Reading(), error)
+        row = of_dask._ended(one, Reading(), error)
         assert row["state"] == "unreadable" and str(row["reason"]).startswith(reason) and row["mark"] == "tag"
 
 
@@ -245,7 +246,7 @@ def test_mistakes_are_one_line(folder: Path, command: Run, tmp_path: Path, monke
 def test_groups_by_any_column() -> None:
     frame = synthetic_fleet.rows(Plan(devices=4, captures=40, slow=None, regression=None))
     frame.loc[:9, "verdict"] = "memory-bound"
-    found = fleet_summary.of_frame(frame, ("device", "threads")).groups
+    found = findings.of_frame(frame, ("device", "threads")).groups
     assert [(group.values, group.captures, group.devices) for group in found] == [
         ((f"synthetic-00{n}", "4"), 10, 1) for n in range(4)
     ]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import fleet_dataset, outputs
+from analysis import outputs
 from analysis.errors import AnalysisError
-from analysis.fleet_dataset import MARKER, Dataset
-from analysis.fleet_rows import COLUMNS, Row
+from analysis.fleet import dataset as datasets
+from analysis.fleet.dataset import MARKER, Dataset
+from analysis.fleet.rows import COLUMNS, Row
 
 pytest.importorskip("pyarrow", reason="the extra `fleet` is not installed")
 pytest.importorskip("fsspec", reason="the extra `fleet` is not installed")
@@ -64,7 +65,7 @@ def test_in_memory_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_many_rows_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet_dataset, "_ENOUGH", 2)
+    monkeypatch.setattr(datasets, "_ENOUGH", 2)
     dataset = Dataset(str(tmp_path / "set"))
     dataset.add([row("/a")])
     dataset.add([row("/b")])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.fleet_files import Listed, brought, listed, opened
+from analysis.fleet.files import Listed, brought, listed, opened
 
 pytest.importorskip("fsspec", reason="the extra `fleet` is not installed")
 

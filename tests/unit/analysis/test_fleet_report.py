@@ -14,7 +14,7 @@ from synthetic_fleet import Plan, commit_name
 
 from analysis import palette
 from analysis.errors import AnalysisError
-from analysis.fleet_summary import Fleet, keys, of_frame
+from analysis.fleet.findings import Fleet, keys, of_frame
 from analysis.reports import drawing, fleet_charts, fleet_data, fleet_report, html, text
 from analysis.reports.charts import Kind
 

@@ -11,9 +11,9 @@ import synthetic_fleet
 from synthetic_captures import decode
 from synthetic_fleet import Plan
 
-from analysis import fleet_rows
-from analysis.fleet_files import Listed, listed
-from analysis.fleet_rows import BROKEN, COLUMNS, JUDGED, UNREADABLE, Reading, summarise
+from analysis.fleet import rows
+from analysis.fleet.files import Listed, listed
+from analysis.fleet.rows import BROKEN, COLUMNS, JUDGED, UNREADABLE, Reading, summarise
 from analysis.judging import load
 
 NOW = 1_800_000_000_000_000
@@ -53,7 +53,7 @@ def test_a_defect_in_reading_one_is_its_row(tmp_path: Path, monkeypatch: pytest.
     def fails(path: Path, options: object) -> None:
         raise OSError(5, "Input/output error") if path.stem == "a" else RuntimeError("synthetic\ndefect")
 
-    monkeypatch.setattr(fleet_rows, "load_runs", fails)
+    monkeypatch.setattr(rows, "load_runs", fails)
     first, second = summarise([Listed(f"/{name}.csv", "mark", 1) for name in "ab"], Reading(), NOW)
     assert (first["state"], first["reason"]) == (UNREADABLE, "cannot be read: Input/output error")
     assert (second["state"], second["reason"]) == (BROKEN, "cannot be read: RuntimeError: synthetic\\ndefect")

@@ -10,8 +10,8 @@ import pytest
 import synthetic_fleet
 from synthetic_fleet import Plan, commit_name
 
-from analysis.fleet_trends import over_commits, over_time, with_periods
-from analysis.fleet_twins import usable
+from analysis.fleet.trends import over_commits, over_time, with_periods
+from analysis.fleet.twins import usable
 
 
 def test_a_regression_is_found_with_what_changed() -> None:

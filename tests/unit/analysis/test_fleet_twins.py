@@ -8,7 +8,7 @@ import pytest
 import synthetic_fleet
 from synthetic_fleet import Plan
 
-from analysis.fleet_twins import LEAST_TWINS, Twin, compared, limit, usable
+from analysis.fleet.twins import LEAST_TWINS, Twin, compared, limit, usable
 
 HEALTHY = Plan(slow=None, regression=None)
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import medians
-from analysis.fleet_twins import QUANTITIES, SETUP, Quantity
+from analysis.fleet.twins import QUANTITIES, SETUP, Quantity
 
 LEAST_CHANGE = 0.02
 _LEAST_POINTS, _LEAST_SHARE = 0.02, 0.05
@@ -85,7 +85,7 @@ def with_periods(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def over_commits(frame: pd.DataFrame) -> list[Step]:
-    """Every step from commit to commit of every setup. frame: of `fleet_twins.usable`."""
+    """Every step from commit to commit of every setup. frame: of `twins.usable`."""
     named = frame[(frame["commit"] != "") & frame["started"].notna()]
     return _steps(named, "commit", ["work"])
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import fleet_trends, fleet_twins
 from analysis.errors import AnalysisError
-from analysis.fleet_rows import BROKEN, COLUMNS, JUDGED, TIME, UNREADABLE
-from analysis.fleet_trends import Step
-from analysis.fleet_twins import SETUP, Twin
+from analysis.fleet import trends, twins
+from analysis.fleet.rows import BROKEN, COLUMNS, JUDGED, TIME, UNREADABLE
+from analysis.fleet.trends import Step
+from analysis.fleet.twins import SETUP, Twin
 
 KEYS = ("machine", "model", "threads", "phase")
 _RATIOS = ("ipc", "be", "m")
@@ -52,7 +52,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Fleet:
-    """frame: every row.  speeds: those with a speed, of `fleet_twins.usable`.  unit: how long a period is."""
+    """frame: every row.  speeds: those with a speed, of `twins.usable`.  unit: how long a period is."""
 
     frame: pd.DataFrame
     speeds: pd.DataFrame
@@ -102,16 +102,16 @@ def of_frame(frame: pd.DataFrame, by: Sequence[str] = KEYS) -> Fleet:
     """Everything that the rows tell. AnalysisError where there are none."""
     if frame.empty:
         raise AnalysisError("no captures are in the dataset: name some")
-    speeds = fleet_twins.usable(frame)
-    timed, unit = fleet_trends.with_periods(speeds)
+    speeds = twins.usable(frame)
+    timed, unit = trends.with_periods(speeds)
     return Fleet(
         frame=frame,
         speeds=timed if len(timed) == len(speeds) else speeds.assign(period=timed["period"]),
         by=tuple(by),
         groups=groups(frame[frame["state"] == JUDGED], by),
-        twins=fleet_twins.compared(speeds),
-        commits=fleet_trends.over_commits(speeds),
-        periods=fleet_trends.over_time(timed),
+        twins=twins.compared(speeds),
+        commits=trends.over_commits(speeds),
+        periods=trends.over_time(timed),
         unit=unit,
         reasons=_reasons(frame),
     )

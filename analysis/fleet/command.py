@@ -14,16 +14,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from analysis import json_text, outputs
-from analysis.command_line import OK, Parser, add_output_options, pattern, run, write_report
+from analysis.command_line import OK, Parser, add_output_options, pattern, write_report
 from analysis.errors import AnalysisError, printable
 from analysis.readers.formats import NAMES
 from analysis.terminal import say
 
 if TYPE_CHECKING:
-    from analysis.fleet_dataset import Dataset
-    from analysis.fleet_files import Listed
-    from analysis.fleet_rows import Reading
-    from analysis.fleet_summary import Fleet
+    from analysis.fleet.dataset import Dataset
+    from analysis.fleet.files import Listed
+    from analysis.fleet.findings import Fleet
+    from analysis.fleet.rows import Reading
 
 FOUND = 3
 """Exit status where --check is given and a device or a commit is shown to be slower."""
@@ -39,12 +39,12 @@ def main(arguments: Sequence[str]) -> int:
     lacking = [name for name in _NEEDED if find_spec(name) is None]
     if lacking:
         raise AnalysisError(f"{' and '.join(lacking)} missing, which a fleet needs: pip install 'q4engine[fleet]'")
-    from analysis import fleet_summary
+    from analysis.fleet import findings
     from analysis.reports import fleet_report, text
 
-    by = given.group_by or fleet_summary.KEYS
+    by = given.group_by or findings.KEYS
     found, read, known = _rows(given)
-    fleet = fleet_summary.of_frame(found, by)
+    fleet = findings.of_frame(found, by)
     title = printable(given.output or ", ".join(given.captures), 90)
     report = fleet_report.of_fleet(fleet, title)
     write_report(report, given)
@@ -98,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rows(given: argparse.Namespace) -> tuple[Any, int, int]:
     """(rows of the captures that were named, how many captures were read, how many were known before)."""
-    from analysis.fleet_dataset import Dataset
-    from analysis.fleet_files import is_remote, listed
-    from analysis.fleet_rows import Reading
+    from analysis.fleet.dataset import Dataset
+    from analysis.fleet.files import is_remote, listed
+    from analysis.fleet.rows import Reading
 
     dataset = Dataset(given.output or "")
     captures = listed(given.captures)
@@ -123,7 +123,7 @@ def _rows(given: argparse.Namespace) -> tuple[Any, int, int]:
 
 
 def _summarise(new: Sequence[Listed], reading: Reading, dataset: Dataset, given: argparse.Namespace) -> None:
-    from analysis.fleet_cluster import summarised
+    from analysis.fleet.cluster import summarised
 
     try:
         with _progress(len(new)) as advance:
@@ -181,10 +181,6 @@ def _key(text: str) -> str:
 
 
 def _columns(text: str) -> tuple[str, ...]:
-    from analysis.fleet_summary import keys
+    from analysis.fleet.findings import keys
 
     return keys(text)
-
-
-if __name__ == "__main__":
-    sys.exit(run(main))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from statistics import fmean, median
 
 from analysis.errors import AnalysisError, printable
-from analysis.fleet_files import Listed, brought
+from analysis.fleet.files import Listed, brought
 from analysis.judging import Capture, JudgedPhase, Options, load_runs
 from analysis.metrics import METRICS
 from analysis.verdicts import Verdict

@@ -1,4 +1,4 @@
-"""The dataset of a fleet: Parquet files of rows (`analysis.fleet_rows`), by the month in which captures were made.
+"""The dataset of a fleet: Parquet files of rows (`analysis.fleet.rows`), by the month in which captures were made.
 
 Files are added and never changed, each whole or not at all. Where a capture was summarised more than once, because it
 had changed, its latest rows count.
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import outputs
 from analysis.errors import AnalysisError
-from analysis.fleet_files import is_remote, opened
-from analysis.fleet_rows import COLUMNS, FLAG, NUMBER, TEXT, TIME, UNREADABLE, WHOLE, Row
+from analysis.fleet.files import is_remote, opened
+from analysis.fleet.rows import COLUMNS, FLAG, NUMBER, TEXT, TIME, UNREADABLE, WHOLE, Row
 
 if TYPE_CHECKING:
     import pandas as pd

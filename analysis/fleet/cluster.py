@@ -16,8 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from analysis.errors import AnalysisError
-from analysis.fleet_files import Listed
-from analysis.fleet_rows import UNREADABLE, Reading, Row, failed, summarise
+from analysis.fleet.files import Listed
+from analysis.fleet.rows import UNREADABLE, Reading, Row, failed, summarise
 
 _PER_TASK = 32
 _BYTES_PER_TASK = 16 << 20
