@@ -66,13 +66,22 @@ size_t q4_kv_saved_bytes(const struct q4_model *m, size_t n) {
     return bytes;
 }
 
+// Zeros at a block's positions from t on, which were forgotten or come later.
+static void clear_rest(const struct q4_model *m, size_t layer, size_t t, uint8_t *keys, uint8_t *values) {
+    static const float zeros[Q4_MAX_HEAD_DIM];
+    for (; t < Q4_KV_BLOCK; t++)
+        m->ops->kv[m->kv_form].store(keys, values, zeros, zeros, m->kv_shapes[layer].head_dim, t);
+}
+
 void q4_kv_save(const struct q4_kv_cache *cache, const struct q4_model *m, size_t n, uint8_t *out) {
     for (size_t i = 0; i < m->n_layers; i++)
         for (size_t h = 0; h < m->kv_shapes[i].heads; h++) {
             struct q4_kv_head head = q4_kv_head(cache, (int)i, h);
-            size_t bytes = head_bytes(m, i, n);
+            size_t bytes = head_bytes(m, i, n), last = n / Q4_KV_BLOCK * block_bytes(m, i);
             memcpy(out, head.keys, bytes);
             memcpy(out + bytes, head.values, bytes);
+            if (last < bytes)
+                clear_rest(m, i, n % Q4_KV_BLOCK, out + last, out + bytes + last);
             out += 2 * bytes;
         }
 }

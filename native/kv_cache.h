@@ -26,8 +26,9 @@ void q4_kv_cache_clear(struct q4_kv_cache *cache);
 // Bytes of one position in all layers, which attention to it reads.
 size_t q4_kv_position_bytes(const struct q4_model *model);
 
-// The first n positions of all layers and heads, keys before values, one head behind the other and in whole blocks: the
-// same bytes on every machine. n is no more than the context.
+// The first n positions of all layers and heads, keys before values, one head behind the other and in whole blocks, the
+// last one's further positions zero: the same bytes on every machine, whatever the session held before. n is no more
+// than the context; `out` is aligned to 2 bytes.
 size_t q4_kv_saved_bytes(const struct q4_model *model, size_t n);
 void q4_kv_save(const struct q4_kv_cache *cache, const struct q4_model *model, size_t n, uint8_t *out);
 void q4_kv_load(struct q4_kv_cache *cache, const struct q4_model *model, size_t n, const uint8_t *in);

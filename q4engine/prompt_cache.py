@@ -94,7 +94,10 @@ def load(path: str | os.PathLike[str], session: Session) -> None:
         raise Q4Error(f"{path}: cannot read the prompt cache: {error.strerror}") from None
     if len(data) != found or zlib.crc32(data) != head["crc32"]:
         raise Q4Error(f"{path}: the prompt cache is damaged: its checksum is another")
-    session.restore(np.frombuffer(data[: 4 * n], "<i4").tolist(), data[4 * n :])
+    try:
+        session.restore(np.frombuffer(data[: 4 * n], "<i4").tolist(), data[4 * n :])
+    except Q4Error as error:
+        raise Q4Error(f"{path}: {error}") from None
 
 
 def _head(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], int]:

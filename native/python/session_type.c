@@ -128,6 +128,7 @@ static PyObject *session_save_kv(PyObject *object, PyObject *args) {
     if (!PyArg_ParseTuple(args, "nw*", &n, &out))
         return NULL;
     bool ok = kv_buffer(self, n, &out);
+    ok = ok && ((uintptr_t)out.buf % sizeof(uint16_t) == 0 || q4_fail("the buffer lies at an odd address"));
     if (ok)
         q4_kv_save(&self->session.cache, self->session.model, (size_t)n, out.buf);
     PyBuffer_Release(&out);

@@ -192,6 +192,8 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--json needs a prompt: -p, -f or stdin")
     if prompt is None and args.prompt_cache is not None:
         args.parser.error("--prompt-cache needs a prompt: -p, -f or stdin; a chat keeps what it has evaluated")
+    if args.prompt_cache_ro and args.prompt_cache is None:
+        args.parser.error("--prompt-cache-ro needs --prompt-cache")
     if prompt == "":
         raise Q4Error(f"the prompt is empty: {options.NO_PROMPT}; without any of them, in a terminal, a chat begins")
     start = time.perf_counter()

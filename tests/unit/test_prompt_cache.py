@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import random
+import zlib
 from pathlib import Path
 
 import bits
 import numpy as np
 import pytest
 from cli_runs import Cli
+from models.tiny import TINY_QWEN2, write_tiny
 
 from q4engine import prompt_cache
 from q4engine.engine import Engine
 from q4engine.errors import ContextFullError, Q4Error
+from q4engine.kv_forms import KV_FORMS, KVForm
 
+WIDE = TINY_QWEN2.with_changes(head_dim=32, n_layers=1)
 PROMPT = [(7 * i + 3) % 250 for i in range(150)]
 
 
@@ -49,6 +53,24 @@ def test_a_cache_that_was_made_with_other_kernels_is_the_same_file(
         prompt_cache.save(tmp_path / "p.cache", session, 128)
         files.append((tmp_path / "p.cache").read_bytes())
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("form", KV_FORMS)
+def test_a_cache_has_nothing_of_what_the_session_held_before(form: KVForm, tmp_path: Path) -> None:
+    files = []
+    with Engine.load(write_tiny(tmp_path / "m.gguf", WIDE), n_threads=1, kv_form=form) as engine:
+        for before in (PROMPT[:70], PROMPT[::-1], [*PROMPT[:70], 1, 2, 3]):
+            session = engine.session(n_ctx=256)
+            session.decode(before)
+            session.sync(PROMPT[:70])
+            wanted = session.decode([9])
+            prompt_cache.save(tmp_path / "p.cache", session, 70)
+            files.append((tmp_path / "p.cache").read_bytes())
+            assert session.tokens == [*PROMPT[:70], 9] and np.array_equal(session.sync([*PROMPT[:70], 9]), wanted)
+        again = engine.session(n_ctx=100)
+        prompt_cache.load(tmp_path / "p.cache", again)
+        assert np.array_equal(again.decode([9]), wanted)
+    assert files[0] == files[1] == files[2]
 
 
 def test_a_longer_text_keeps_what_it_has_in_common(engine: Engine, tmp_path: Path) -> None:
@@ -105,6 +127,11 @@ def test_what_is_not_this_models_is_refused(engine: Engine, tmp_path: Path) -> N
         path.write_bytes(json.dumps({**json.loads(head), name: value}).encode() + b"\n" + rest)
         with pytest.raises(Q4Error):
             prompt_cache.load(path, session)
+    tokens = np.full(150, 9999, "<i4").tobytes()
+    crc = zlib.crc32(rest[4 * 150 :], zlib.crc32(tokens))
+    path.write_bytes(json.dumps({**json.loads(head), "crc32": crc}).encode() + b"\n" + tokens + rest[4 * 150 :])
+    with pytest.raises(Q4Error, match=r"p\.cache: token 9999 at position 0 is not in the vocabulary"):
+        prompt_cache.load(path, session)
     with pytest.raises(Q4Error, match="native backend"):
         prompt_cache.save(path, Engine.load(bits.write_model("llama-mixed", tmp_path), backend="numpy").session(64), 0)
 
@@ -118,6 +145,9 @@ def test_the_native_border_checks_sizes(engine: Engine) -> None:
     for call in (lambda: session.recorder.kv_bytes(65), lambda: session.recorder.save_kv(-1, bytearray())):  # type: ignore[union-attr]
         with pytest.raises(ValueError, match="positions"):
             call()
+    buffer = memoryview(bytearray(session.recorder.kv_bytes(3) + 1))[1:]  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="at an odd address"):
+        session.recorder.save_kv(3, buffer)  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="does not match"):
         session.recorder.load_kv(2, b"x")  # type: ignore[union-attr]
 
@@ -143,6 +173,8 @@ def test_mistakes_of_the_command(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     missing = q4(*words, "--prompt-cache", tmp_path / "none", "--prompt-cache-ro")
     assert missing.code == 1 and "no such prompt cache" in missing.err
     assert q4(*words, "--prompt-cache", tiny).code == 2  # would replace the model
+    alone = q4(*words, "--prompt-cache-ro")
+    assert alone.code == 2 and "--prompt-cache-ro needs --prompt-cache" in alone.err
     (tmp_path / "text").write_text("text")
     wrong = q4(*words, "--prompt-cache", tmp_path / "text")
     assert wrong.code == 1 and "no prompt cache" in wrong.err and (tmp_path / "text").read_text() == "text"
