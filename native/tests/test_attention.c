@@ -37,11 +37,11 @@ static void random_cache(struct rng *r, q4_attn_args *args, size_t n_positions, 
 }
 
 static bool attention_case(struct rng *r, const void *subject, char *what, size_t size) {
-    static const size_t dims[] = {32, 64, 96, 128, 256, 8, 16, 80, 12};
+    static const size_t dims[] = {32, 64, 96, 128, 256, 512, 8, 16, 80, 12};
     const struct subject *of = subject;
     const struct q4_kv_ops *ops = &of->ops->kv[of->form];
     q4_attn_args args = {
-        .head_dim = dims[rng_next(r) % (of->form == Q4_KV_F16 ? 9 : 5)], .n_heads = rng_range(r, 1, 8), .n_tokens = 1};
+        .head_dim = dims[rng_next(r) % (of->form == Q4_KV_F16 ? 10 : 6)], .n_heads = rng_range(r, 1, 8), .n_tokens = 1};
     args.n_positions = rng_range(r, 1, rng_next(r) % 4 ? 300 : Q4_KV_SPAN + 20);
     if (rng_next(r) & 1)
         args.n_tokens = rng_range(r, 1, 40);
