@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from q4engine.cli import options
 from q4engine.cli.options import note
+from q4engine.errors import Q4Error
 
 if TYPE_CHECKING:
     from q4engine.bench.tuning import Best, Tried
@@ -67,11 +68,19 @@ def run(args: argparse.Namespace) -> int:
     order = best.decode.placement.cpus
     tuned = Choice(threads, batch, None if order is None else order[: max(threads, batch)])
     found = _as_data(best, tried)
-    kept = keep(path, tuned, found)
+    kept, failed = None, None
+    try:
+        kept = keep(path, tuned, found)
+    except Q4Error as error:  # what was measured is told first
+        failed = error
     if args.json:
-        print(json.dumps({"flags": tuned.flags, "kept": str(kept), **found}, indent=2))
+        print(json.dumps({"flags": tuned.flags, "kept": None if kept is None else str(kept), **found}, indent=2))
+    else:
+        print(tuned.flags)
+    if failed is not None:
+        raise failed
+    if args.json:
         return 0
-    print(tuned.flags)
     gain = f"{best.gain:.2f} times as fast as the default" if best.gain > 1 else "the default: nothing is faster"
     note(f"{gain}; kept in {options.printable(str(kept))}")
     return 0

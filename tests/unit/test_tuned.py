@@ -120,6 +120,15 @@ def test_the_command(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert alone.out == "-t 1 -tb 1\n" and "the default: nothing is faster; kept in " in alone.err
 
 
+def test_flags_that_cannot_be_kept_are_told(q4: Cli, tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.write_text("a file")
+    monkeypatch.setattr(tune_runs.Measurer, "__call__", lambda self, placement: Rates(100.0, 30.0))
+    monkeypatch.setattr("q4engine.bench.placements.placements", lambda: [Placement(1)])
+    plain, data = q4("tune", tiny, "--seconds", 1), q4("tune", tiny, "--seconds", 1, "--json")
+    assert (plain.code, plain.out) == (1, "-t 1 -tb 1\n") and "cannot be written" in plain.err.splitlines()[-1]
+    assert data.code == 1 and (found := json.loads(data.out))["flags"] == "-t 1 -tb 1" and found["kept"] is None
+
+
 def test_a_measurement(tiny: Path) -> None:
     rates = tune_runs.Measurer(tiny, 0.0)(Placement(1, (CPU,)))
     assert rates.prefill > 0 and rates.decode > 0
