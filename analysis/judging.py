@@ -338,7 +338,7 @@ def _core_of(phase: Phase, table: Table, options: Options, notes: list[str]) -> 
     if arch in ARM:
         return cores.load(cores.GENERIC)
     x86 = cores.load(cores.X86)
-    return x86 if arch in _X86 else replace(x86, title=f"{printable(arch)} CPU")
+    return x86 if arch in _X86 else replace(x86, title=f"{printable(arch)} CPU", seldom=frozenset())
 
 
 @lru_cache(8)  # asked for every phase

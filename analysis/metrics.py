@@ -224,7 +224,7 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
     """A formula over the subject's counts, taken from one group of events where some group has them all."""
     events = formula.names_but(PARAMETERS)
     if events and subject.counts.keys().isdisjoint(events):
-        return _of_none(events, core.title, core.absent)
+        return _of_none(events, core.title, core.absent, core.seldom)
     counts = subject.together(*events) if events else {}
     if counts is None:
         missing = tuple(event for event in events if not _counted(subject, event))
@@ -253,9 +253,9 @@ def measure(subject: Subject, formula: Formula, core: Core, slots: int | None = 
 
 
 @lru_cache(1024)
-def _of_none(events: tuple[str, ...], core: str, absent: frozenset[str]) -> Ratio:
-    """Of events none of which is in the capture. core: its title. absent: what it does not have."""
-    reasons = (f"{event} ({_reason_of_none(event in absent, core)})" for event in events)
+def _of_none(events: tuple[str, ...], core: str, absent: frozenset[str], seldom: frozenset[str]) -> Ratio:
+    """Of events none of which is in the capture. core: its title. absent, seldom: what it does not or may not have."""
+    reasons = (f"{event} ({_reason_of_none(event in absent, event in seldom, core)})" for event in events)
     return Ratio(NotMeasured(events, f"not measured: {'; '.join(reasons)}"), events)
 
 
@@ -380,13 +380,15 @@ def _reason(subject: Subject, event: str, core: Core) -> str:
     if count is not None and count.status == FOREIGN:
         return count.why
     if count is None:
-        return _reason_of_none(core.lacks(event), core.title)
+        return _reason_of_none(core.lacks(event), event in core.seldom, core.title)
     if count.status == NOT_SUPPORTED:
         return "refused by the kernel or the core"
     return "its group was never scheduled" if count.status == NOT_COUNTED else "no usable count"
 
 
-def _reason_of_none(is_absent: bool, core: str) -> str:
+def _reason_of_none(is_absent: bool, is_seldom: bool, core: str) -> str:
+    if is_seldom:
+        return f"few {core}s have it"
     return f"{core} does not have it" if is_absent else "not in the capture"
 
 

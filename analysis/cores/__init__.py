@@ -23,6 +23,9 @@ GENERIC = "generic"
 X86 = "x86"
 _MIDR = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _MAKE = re.compile(r"^(cortex|neoverse)-?")
+_SELDOM_ON_X86 = frozenset(("STALL_BACKEND",))
+"""perf's `stalled-cycles-backend`. Source: the event maps of Linux's x86 drivers, where Intel's cores until Ivy Bridge
+and AMD's until Zen 1 have it."""
 _X86_SPELLINGS = ("x86-64", "amd64", "intel", "amd", "i386", "i686")
 
 
@@ -54,6 +57,7 @@ class Core:
     """One core, or one revision range of it where the counters differ.
 
     events: name -> number.  absent: events that the core is known not to have; of all others nothing is known.
+    seldom: events that few of the cores have for which it stands.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Core:
     absent: frozenset[str]
     formulas: Mapping[str, CoreFormula]
     errata: tuple[Erratum, ...]
+    seldom: frozenset[str] = frozenset()
 
     @property
     def is_arm(self) -> bool:
@@ -143,6 +148,7 @@ def from_document(document: object, where: str) -> Core:
             )
             for name, entry in data["formulas"].items()
         },
+        seldom=_SELDOM_ON_X86 if data["name"] == X86 else frozenset(),
         errata=tuple(
             Erratum(tuple(entry["events"]), entry["effect"], entry["text"], data["sources"][entry["source"]])
             for entry in data["errata"]

@@ -100,6 +100,13 @@ def test_missing_says_why(core: object, counts: dict[str, Count], reason: str) -
     assert reason in str(ratio.value)
 
 
+def test_what_few_cores_have_is_said_to_be_rare() -> None:
+    ratio = metrics.metric(phase(plain(INST_RETIRED=5)), "be", load("x86"))
+    assert "STALL_BACKEND (few x86 CPUs have it); CPU_CYCLES (not in the capture)" in str(ratio.value)
+    ratio = metrics.metric(phase(plain(CPU_CYCLES=5)), "be", load("x86"))
+    assert str(ratio.value) == "not measured: STALL_BACKEND (few x86 CPUs have it)"
+
+
 def test_an_event_outside_the_core_files_is_not_denied_to_the_core() -> None:
     ratio = metrics.measure(phase(plain(INST_RETIRED=5)), parse("BR_RETIRED / INST_RETIRED"), A76)
     assert "not in the capture" in str(ratio.value)
