@@ -101,7 +101,7 @@ def _note_dear(draft: Engine, engine: Engine, guesses: int) -> None:
         name, of = (options.printable(each.gguf.path.name) for each in (draft, engine))
         options.note(
             f"note: a token of {name} reads {cost.token:.2f} of the bytes that one of {of} reads: {guesses} guesses a "
-            f"call make it {cost.most_speed_up(guesses):.2f} x as fast if all are right, and slower if some are not"
+            f"call, all of them right, make it {cost.most_speed_up(guesses):.2f} x as fast at most"
         )
 
 

@@ -33,8 +33,8 @@ def test_what_a_dear_draft_may_be_worth_is_said_once(q4: Cli, tiny: Path, tmp_pa
     same = q4(*words, "--draft", tiny, "-td", 1, "--draft-max", 3)
     assert same.code == 0 and same.out == q4(*words).out and "0 of 0 guesses were right" in same.err
     assert [line for line in same.err.splitlines() if "bytes" in line] == [
-        f"note: a token of {tiny.name} reads 1.00 of the bytes that one of {tiny.name} reads: 3 guesses a call make it "
-        "1.00 x as fast if all are right, and slower if some are not"
+        f"note: a token of {tiny.name} reads 1.00 of the bytes that one of {tiny.name} reads: 3 guesses a call, all of "
+        "them right, make it 1.00 x as fast at most"
     ]
     assert "bytes" not in q4(*words, "--draft", draft, "-td", 1).err
 
