@@ -68,12 +68,12 @@ static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t
     }
 }
 
-// Adds values of n positions from `first` on of the block at p, weighed, to the sums of n_rows rows; or begins these.
-static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n, bool resume,
+// Values of n positions from `first` on of the block at p, weighed: the sums of n_rows rows.
+static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n,
                                 const void *values) {
     const int8_t *block = block_at(values, p, g->dim);
     value_product(g->acc[row], STRIDE, g->weights[row] + first, Q4_KV_BLOCK, block + first * g->dim, g->dim,
-                  q4_kv_scales(block, g->dim) + first, n, g->dim, n_rows, resume);
+                  q4_kv_scales(block, g->dim) + first, n, g->dim, n_rows);
 }
 #else
 #define ATTENTION Q4_JOIN(q4_attention, ISA)
@@ -85,46 +85,42 @@ static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, s
 
 static inline void block_scores(group *g, size_t row, size_t n, size_t p, size_t skip, size_t end, const void *keys) {
     const uint16_t *from = (const uint16_t *)keys + p * g->dim + skip;
-    product(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row], STRIDE, from, Q4_KV_BLOCK, g->dim, end - skip, n, false);
+    product(g->scores[row] + skip, Q4_KV_BLOCK, g->q[row], STRIDE, from, Q4_KV_BLOCK, g->dim, end - skip, n);
 }
 
-static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n, bool resume,
+static inline void block_values(group *g, size_t row, size_t n_rows, size_t p, size_t first, size_t n,
                                 const void *values) {
     const uint16_t *from = (const uint16_t *)values + (p + first) * g->dim;
-    product(g->acc[row], STRIDE, g->weights[row] + first, Q4_KV_BLOCK, from, g->dim, n, g->dim, n_rows, resume);
+    product(g->acc[row], STRIDE, g->weights[row] + first, Q4_KV_BLOCK, from, g->dim, n, g->dim, n_rows);
 }
 #endif
 
-// q4_block_softmax, with weights as fp16.
-static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q4_KV_BLOCK], q4_attn_view seen) {
+// q4_block_softmax, with weights as fp16, of the first n positions, a multiple of 16; those behind are not seen.
+static q4_attn_state block_softmax(uint16_t weights[Q4_KV_BLOCK], float scores[Q4_KV_BLOCK], q4_attn_view seen,
+                                   size_t n) {
     for (size_t t = 0; t < seen.first; t++)
-        scores[t] = scores[seen.first];
-    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
-        scores[t] = scores[seen.first];
+        scores[t] = -INFINITY;
+    for (size_t t = seen.end; t < n; t++)
+        scores[t] = -INFINITY;
     float32x4_t largest = vld1q_f32(scores);
-    for (size_t t = 4; t < Q4_KV_BLOCK; t += 4)
+    for (size_t t = 4; t < n; t += 4)
         largest = vmaxq_f32(largest, vld1q_f32(scores + t));
     q4_attn_state state = {.max = vmaxvq_f32(largest)};
-    float32x4_t max = vdupq_n_f32(state.max);
-    for (size_t t = 0; t < Q4_KV_BLOCK; t += 4)
-        vst1_u16(weights + t, vreinterpret_u16_f16(vcvt_f16_f32(q4_vec_exp(vsubq_f32(vld1q_f32(scores + t), max)))));
-    for (size_t t = 0; t < seen.first; t++)
-        weights[t] = 0;
-    for (size_t t = seen.end; t < Q4_KV_BLOCK; t++)
-        weights[t] = 0;
+    float32x4_t max = vdupq_n_f32(state.max), sums[4] = {{0.0f}, {0.0f}, {0.0f}, {0.0f}};
+    for (size_t t = 0; t < n; t += 16)
+        UNROLL for (size_t i = 0; i < 4; i++) {
+            float16x4_t w = vcvt_f16_f32(q4_vec_exp(vsubq_f32(vld1q_f32(scores + t + 4 * i), max)));
+            vst1_u16(weights + t + 4 * i, vreinterpret_u16_f16(w));
+            sums[i] = vaddq_f32(sums[i], vcvt_f32_f16(w)); // the first to 0, which is exact
+        }
     float s[16];
-    for (size_t j = 0; j < 16; j += 4) {
-        float32x4_t w[4];
-        for (size_t i = 0; i < 4; i++)
-            w[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(weights + 16 * i + j)));
-        vst1q_f32(s + j, vaddq_f32(vaddq_f32(vaddq_f32(w[0], w[1]), w[2]), w[3]));
-    }
+    UNROLL for (size_t i = 0; i < 4; i++) vst1q_f32(s + 4 * i, sums[i]);
     state.sum = q4_fold16(s);
     return state;
 }
 
-static void cap_scores(float scores[Q4_KV_BLOCK], float cap) { // those of unseen positions may be anything
-    for (size_t t = 0; t < Q4_KV_BLOCK; t += 4)
+static void cap_scores(float scores[Q4_KV_BLOCK], size_t n, float cap) { // those of unseen positions may be anything
+    for (size_t t = 0; t < n; t += 4)
         vst1q_f32(scores + t, q4_vec_soft_cap(vld1q_f32(scores + t), cap));
 }
 
@@ -135,20 +131,18 @@ static void attend_block(group *g, size_t row, size_t end, size_t p, const q4_at
     size_t dim = g->dim;
     for (size_t r = row; r < end; r++)
         seen[r] = q4_attn_view_in_block(g->view[r], p);
-    // a block's unseen positions are not computed, but for the rest of a vector; of values neither, where a window
-    // starts: what rows see less than the others has weights of 0, which leave their sums as they are
-    size_t skip = seen[row].first / 8 * 8, n = seen[row].end - seen[row].first;
+    // a block's unseen positions are not computed, but for the rest of a vector and what the others of the group see:
+    // of that a row has weights of 0, which leave its sums as they are
+    size_t skip = seen[row].first / 8 * 8, n = seen[end - 1].end - seen[row].first;
+    size_t lanes = q4_round_up(seen[end - 1].end, 16);
     block_scores(g, row, end - row, p, skip, q4_round_up(seen[end - 1].end, 8), args->keys);
     for (size_t r = row; r < end; r++) {
         if (args->logit_cap != 0.0f)
-            cap_scores(g->scores[r], args->logit_cap);
-        states[r] = block_softmax(g->weights[r], g->scores[r], seen[r]);
+            cap_scores(g->scores[r], lanes, args->logit_cap);
+        states[r] = block_softmax(g->weights[r], g->scores[r], seen[r], lanes);
     }
-    block_values(g, row, end - row, p, seen[row].first, n, false, args->values);
+    block_values(g, row, end - row, p, seen[row].first, n, args->values);
     for (size_t r = row; r < end; r++) {
-        size_t done = seen[row].end;
-        if (seen[r].end > done)
-            block_values(g, r, 1, p, done, seen[r].end - done, true, args->values);
         if (p > q4_attn_first_block(g->view[r])) {
             q4_attn_merge(&g->state[r], g->total[r], states[r], g->acc[r], dim);
         } else {

@@ -75,10 +75,10 @@
 // a: rows a_stride halves apart, out: rows out_stride floats apart; b: b_stride elements from one j to the next.
 static ALWAYS_INLINE void WITH(vectors)(float *out, size_t out_stride, const uint16_t *a, size_t a_stride,
                                         const ELEMENT *b, size_t b_stride, SCALES_PARAMETER size_t n_j, size_t n_rows,
-                                        size_t vectors, bool resume) {
+                                        size_t vectors) {
     float32x4_t acc[ROWS][8][2];
     UNROLL for (size_t r = 0; r < n_rows; r++) UNROLL for (size_t v = 0; v < 2 * vectors; v++) acc[r][v / 2][v % 2] =
-        resume ? vld1q_f32(out + r * out_stride + v * 4) : vdupq_n_f32(0.0f);
+        vdupq_n_f32(0.0f);
     FACTOR x[ROWS];
     size_t j = 0;
     for (; j + FACTORS <= n_j; j += FACTORS, b += FACTORS * b_stride) {
@@ -106,16 +106,11 @@ static ALWAYS_INLINE void WITH(vectors)(float *out, size_t out_stride, const uin
 
 // Vectors of 8 lanes at once, by rows: at most 16 accumulators of 4 lanes stay in registers.
 static void PRODUCT(float *out, size_t out_stride, const uint16_t *a, size_t a_stride, const ELEMENT *b,
-                    size_t b_stride, SCALES_PARAMETER size_t n_j, size_t n_lanes, size_t n_rows, bool resume) {
+                    size_t b_stride, SCALES_PARAMETER size_t n_j, size_t n_lanes, size_t n_rows) {
     size_t i = 0;
 #define LANES_BY(N, VECTORS)                                                                                           \
-    for (; i + 8 * (VECTORS) <= n_lanes; i += 8 * (VECTORS)) {                                                         \
-        if (resume)                                                                                                    \
-            WITH(vectors)(out + i, out_stride, a, a_stride, b + i, b_stride, SCALES_OF_LANE(i) n_j, N, VECTORS, true); \
-        else                                                                                                           \
-            WITH(vectors)(out + i, out_stride, a, a_stride, b + i, b_stride, SCALES_OF_LANE(i) n_j, N, VECTORS,        \
-                          false);                                                                                      \
-    }
+    for (; i + 8 * (VECTORS) <= n_lanes; i += 8 * (VECTORS))                                                           \
+        WITH(vectors)(out + i, out_stride, a, a_stride, b + i, b_stride, SCALES_OF_LANE(i) n_j, N, VECTORS);
     switch (n_rows) {
     case 1:
         LANES_BY(1, WIDE)
