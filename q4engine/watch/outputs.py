@@ -76,7 +76,7 @@ def phase_of(call: WatchedCall) -> str:
     return "prefill" if call.n_eval > max(1, call.n_sequences) else "decode"
 
 
-def _contexts(process: Process) -> list[list[WatchedCall]]:
+def contexts(process: Process) -> list[list[WatchedCall]]:
     """The calls of each context, the one that evaluated the most tokens first. Graphs without tokens are left out."""
     found: dict[int, list[WatchedCall]] = {}
     for call in process.calls:
@@ -93,7 +93,7 @@ def numbered(path: Path, number: int) -> Path:
 def write(what: Outputs, processes: Sequence[Process]) -> Written:
     """Writes the files, a set of them for each context of each process, of more than `MOST_SETS` for those that
     evaluated the most tokens. Q4Error where one cannot be written."""
-    found = [(process, calls) for process in processes for calls in _contexts(process)]
+    found = [(process, calls) for process in processes for calls in contexts(process)]
     found.sort(key=lambda pair: -sum(call.n_eval for call in pair[1]))
     if what.read_peak is not None:
         what = replace(what, read_peak=cache(what.read_peak))

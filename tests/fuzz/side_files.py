@@ -75,7 +75,7 @@ class SideFiles:
             files = {name: self._out.with_suffix(f".{name[0]}") for name in ("markers", "trace", "address_map")}
             counters = Counters([Group("sw", SOFTWARE, ("task-clock",), ((1, 1, True),))])
             what = outputs.Outputs(self._out, True, **files, command="case", counters=counters)
-            for name in outputs.write(what, [process]):
+            for name in outputs.write(what, [process]).names:
                 self._out.with_name(name).unlink(missing_ok=True)
 
 
