@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None, overrides: bool = True) -> Engine:
     """The engine that -t and -tb (or ``threads`` for both), -C, --numa, --prio, --backend and, with ``overrides``,
-    --override-kv and -ctk say.
+    --override-kv, -ctk and what q4engine tune has kept say.
 
     Who looks on in a terminal is told why there are fewer threads than CPUs by default.
     """
@@ -31,7 +31,7 @@ def load_engine(args: argparse.Namespace, path: Path, threads: int | None = None
 
     form = options.kv_form(args) if overrides and hasattr(args, "cache_type_k") else "f16"
     place(args)
-    if threads is None and args.backend == "native" and (found := tuned_for(args, path)):
+    if threads is None and overrides and args.backend == "native" and (found := tuned_for(args, path)):
         args.threads, args.threads_batch = found.threads, found.threads_batch
         args.cpu_mask = None if found.cpus is None else list(found.cpus)
     few, many = (threads, None) if threads else (args.threads, args.threads_batch)

@@ -263,7 +263,7 @@ class Graph:
         )
 
     def kv_store(self, x: Buffer, *, key_col: int, value_col: int, heads: int, head_dim: int) -> None:
-        """Puts keys and values of all KV heads into the layer's cache, rounded to fp16 in the native core."""
+        """Puts keys and values of all KV heads into the layer's cache, in the form that sessions keep."""
         self._emit(
             "kv_store", "kv_store", source=x.index, key_col=key_col, value_col=value_col, heads=heads, head_dim=head_dim
         )

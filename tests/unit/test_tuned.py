@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli
-from models.tiny import TINY_QWEN2, write_tiny
+from models.tiny import TINY_LLAMA, TINY_QWEN2, write_tiny
 
 from q4engine import tuned
 from q4engine.bench import tune_runs
@@ -95,6 +95,13 @@ def test_commands_take_it_up_and_say_so(q4: Cli, tiny: Path) -> None:
     path.write_text("{}")
     damaged = q4(*words)
     assert damaged.code == 0 and "no flags that q4engine tune has kept; it is left aside\n" in damaged.err
+
+
+def test_a_draft_has_the_models_threads(q4: Cli, tiny: Path, tmp_path: Path) -> None:
+    draft = write_tiny(tmp_path / "draft.gguf", TINY_LLAMA.with_changes(seed=2))
+    tuned.keep(draft, Choice(1, 1, (CPU,)))
+    result = q4("run", tiny, "-p", "abc", "-n", 2, "--temp", 0, "--no-chat", "--draft", draft)
+    assert result.code == 0 and "q4engine tune" not in result.err
 
 
 def test_the_command(q4: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
