@@ -14,7 +14,8 @@
 #define PAIR_SUMS_BYTES (2 * 16)
 
 typedef void pack_pieces(uint8_t *out, const int8_t *const q[], size_t column, size_t pieces, size_t step);
-pack_pieces q4_pack_pairs1_nibbles, q4_pack_pairs2_nibbles, q4_pack_pairs4_nibbles, q4_pack_pairs2, q4_pack_pairs4;
+pack_pieces q4_pack_pairs1_nibbles, q4_pack_pairs2_nibbles, q4_pack_pairs4_nibbles;
+pack_pieces q4_pack_pairs1, q4_pack_pairs2, q4_pack_pairs4;
 typedef void pack_halves(uint8_t *out, const float *const d[], size_t fours);
 pack_halves q4_pack_scales1_halves, q4_pack_scales2_halves, q4_pack_scales4_halves;
 

@@ -1,4 +1,6 @@
-#define KERNEL i8mm_fhm
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q4_0_i8mm_fhm
+#define BLOCK_BYTES LANE16_Q4_0_BYTES
+#define PACK(PAIRS) q4_pack_pairs##PAIRS##_nibbles
 #define FEW_I8MM
 #define FEW_FHM
-#include "few_q4_0.h"
+#include "few_blocks.h"

@@ -1,4 +1,5 @@
-#define FEW_NAME q4_few_q5_0_i8mm
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q5_0_i8mm
+#define BLOCK_BYTES LANE16_Q5_0_BYTES
+#define PACK(PAIRS) q4_pack_pairs##PAIRS
 #define FEW_I8MM
-#define DECODE_TYPE Q5_0
-#include "few_lane16.h"
+#include "few_blocks.h"

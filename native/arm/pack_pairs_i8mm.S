@@ -5,7 +5,7 @@
 //     [token pairs][2 tokens x 8 columns], `step` bytes apart. pieces > 0
 //   void q4_pack_pairs2_nibbles(…), q4_pack_pairs4_nibbles(…)
 //     the same of 4 and 8 tokens
-//   void q4_pack_pairs2(…), q4_pack_pairs4(…)
+//   void q4_pack_pairs1(…), q4_pack_pairs2(…), q4_pack_pairs4(…)
 //     the same with the chunks in order
 //   void q4_pack_scales1_halves(uint8_t *out, const float *const d[2], size_t fours)
 //     scales of four blocks of 32 columns of two tokens: for each block fp16 [token pairs][d0, d0, d1, d1, d0, d0, d1, d1],
@@ -72,8 +72,13 @@
     add COLUMN_16, COLUMN, #16
 1:  chunks x5, x6, 0, 1, 2, 3, 24, 28
     .if \pairs == 1
+    .if \second == 1
     stp q24, q28, [OUT]
     stp q0, q2, [OUT, #32]
+    .else
+    stp q24, q0, [OUT]
+    stp q28, q2, [OUT, #32]
+    .endif
     .else
     chunks x7, x8, 4, 5, 6, 7, 25, 29
     store_chunks 0, \pairs, \second, 24, 25, 0, 4, 28, 29, 2, 6
@@ -96,6 +101,7 @@
     pack_function q4_pack_pairs1_nibbles, 1, 1
     pack_function q4_pack_pairs2_nibbles, 2, 1
     pack_function q4_pack_pairs4_nibbles, 4, 1
+    pack_function q4_pack_pairs1, 1, 2
     pack_function q4_pack_pairs2, 2, 2
     pack_function q4_pack_pairs4, 4, 2
 

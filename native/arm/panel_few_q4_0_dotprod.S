@@ -11,8 +11,9 @@
 //
 // Each vector of weights meets all tokens once it is unpacked. Weights are 16 w, which SCVTF divides out. In-order cores
 // depend on the order: short instructions together, and no SDOT waits for the one before.
+#define TYPE Q4_0
+#include "panel_few_lane16.inc"
 #include "panel_few_nibbles_dotprod.inc"
-#include "panel_few_q4_0.inc"
 
 #define BLOCKS x2
 #define SUMS x3

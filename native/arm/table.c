@@ -44,6 +44,8 @@ DECLARE_GEMM(q4_few_iq4_xs_dotprod)
 DECLARE_GEMM(q4_few_q3_k_dotprod)
 DECLARE_GEMM(q4_few_q2_k_dotprod)
 DECLARE_GEMM(q4_few_q4_0_i8mm_fhm)
+DECLARE_GEMM(q4_few_q5_0_i8mm_fhm)
+DECLARE_GEMM(q4_few_q8_0_i8mm_fhm)
 DECLARE_GEMM(q4_few_q4_0_i8mm)
 DECLARE_GEMM(q4_few_q4_1_i8mm)
 DECLARE_GEMM(q4_few_q5_0_i8mm)
@@ -92,13 +94,14 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
      .run = q4_gemv_##TYPE##_##ONE,                                                                                    \
      .few = q4_few_##TYPE##_##FEW},
 
-#define GEMV_BLOCKS(NAME, ONE, FEW_Q4_0, FEW, MOST, FEATURES)                                                          \
-    GEMV(q4_0, lane16, NAME, ONE, FEW_Q4_0, Q4_FEW_TOKENS, FEATURES)                                                   \
+// FEW_ASSEMBLY: of the types whose kernels for a few tokens by SMMLA are assembly, of which there are two.
+#define GEMV_BLOCKS(NAME, ONE, FEW_ASSEMBLY, FEW, MOST, FEATURES)                                                      \
+    GEMV(q4_0, lane16, NAME, ONE, FEW_ASSEMBLY, Q4_FEW_TOKENS, FEATURES)                                               \
     GEMV(q4_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
-    GEMV(q5_0, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
+    GEMV(q5_0, lane16, NAME, ONE, FEW_ASSEMBLY, Q4_FEW_TOKENS, FEATURES)                                               \
     GEMV(q5_1, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                                 \
     GEMV(iq4_nl, lane16, NAME, ONE, FEW, MOST, FEATURES)                                                               \
-    GEMV(q8_0, lane16, NAME, ONE, FEW, MOST, FEATURES)
+    GEMV(q8_0, lane16, NAME, ONE, FEW_ASSEMBLY, Q4_FEW_TOKENS, FEATURES)
 #define GEMV_SUPER(NAME, FEW, MOST, FEATURES)                                                                          \
     GEMV(q6_k, q6b, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
     GEMV(q4_k, k16, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \

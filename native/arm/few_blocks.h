@@ -1,10 +1,9 @@
-// A few tokens times Q4_0, whose inner loops are assembly: panel_few_q4_0_*. Included once a kernel with KERNEL, as the
-// names of its functions end, and for SMMLA FEW_I8MM and, where scales are multiplied by FMLAL, FEW_FHM.
+// A few tokens times weights in the layout lane16, whose inner loops are assembly: panel_few_lane16*. Included once a
+// kernel with FUNCTION(WIDTH), the name of the function for so many tokens (none: the kernel), BLOCK_BYTES of a panel
+// and, for SMMLA, FEW_I8MM and PACK(PAIRS), the packing (few_pairs.h); where scales are multiplied by FMLAL, FEW_FHM.
 #include "few.h"
 
 #include "lane16.h"
-
-#define FUNCTION(WIDTH) Q4_JOIN(q4_few##WIDTH##_q4_0, KERNEL)
 
 #ifdef FEW_I8MM
 
@@ -75,7 +74,7 @@ FEW_INLINE void panel_times(const struct q4_task *task, const uint8_t *panel, si
 
 #define LEAST_WIDTH 2
 #define PANEL_ROWS LANE16_ROWS
-#define PANEL_BYTES(K) ((K) / Q4_BLOCK * LANE16_Q4_0_BYTES)
+#define PANEL_BYTES(K) ((K) / Q4_BLOCK * BLOCK_BYTES)
 #include "few_panels.h"
 
 #ifdef FEW_I8MM
@@ -83,11 +82,11 @@ size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return pairs_scratch(k, Q4_BLOCK
 
 void FUNCTION()(const struct q4_task *task) {
     if (task->n_tokens <= 2)
-        pack_pairs(task, 1, Q4_BLOCK, false, q4_pack_pairs1_nibbles);
+        pack_pairs(task, 1, Q4_BLOCK, false, PACK(1));
     else if (task->n_tokens <= 4)
-        pack_pairs(task, 2, Q4_BLOCK, false, q4_pack_pairs2_nibbles);
+        pack_pairs(task, 2, Q4_BLOCK, false, PACK(2));
     else
-        pack_pairs(task, 4, Q4_BLOCK, false, q4_pack_pairs4_nibbles);
+        pack_pairs(task, 4, Q4_BLOCK, false, PACK(4));
     few_panels(task);
 }
 #else

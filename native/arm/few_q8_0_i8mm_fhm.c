@@ -1,0 +1,6 @@
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q8_0_i8mm_fhm
+#define BLOCK_BYTES LANE16_Q8_0_BYTES
+#define PACK(PAIRS) q4_pack_pairs##PAIRS
+#define FEW_I8MM
+#define FEW_FHM
+#include "few_blocks.h"
