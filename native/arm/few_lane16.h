@@ -1,5 +1,5 @@
-// A few tokens times weights in the layout lane16 (Q4_0: few_q4_0.h). Included once a kernel with FEW_NAME, DECODE_TYPE
-// (decode_lane16.h) and, for SMMLA, FEW_I8MM.
+// A few tokens times weights in the layout lane16 (Q4_0, Q5_0 and Q8_0: few_blocks.h). Included once a kernel with
+// FEW_NAME, DECODE_TYPE (decode_lane16.h) and, for SMMLA, FEW_I8MM.
 #include "few.h"
 
 #include "decode_lane16.h"

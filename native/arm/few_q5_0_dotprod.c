@@ -1,3 +1,3 @@
-#define FEW_NAME q4_few_q5_0_dotprod
-#define DECODE_TYPE Q5_0
-#include "few_lane16.h"
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q5_0_dotprod
+#define BLOCK_BYTES LANE16_Q5_0_BYTES
+#include "few_blocks.h"

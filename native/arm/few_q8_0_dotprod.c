@@ -1,3 +1,3 @@
-#define FEW_NAME q4_few_q8_0_dotprod
-#define DECODE_TYPE Q8_0
-#include "few_lane16.h"
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q8_0_dotprod
+#define BLOCK_BYTES LANE16_Q8_0_BYTES
+#include "few_blocks.h"

@@ -237,7 +237,7 @@
 .macro sub_block_8 s, multiply
     columns_times_8 (SUB_BYTES * \s)
     ldr s13, [SCALES, #(SUB_BYTES * \s)]
-    upper_columns_times_8
+    upper_quads_times_8
     tbl v13.16b, {v13.16b}, v14.16b
     add_sums \multiply, 13, 24, 25, 16, 17
     add_sums \multiply, 13, 26, 27, 18, 19
