@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from q4engine.errors import Q4Error, shown
 from q4engine.gguf.split import paths_of
+from q4engine.home import expanded
 
 PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0")
 """What is taken where nobody says, the first that there is; as llama.cpp begins too."""
@@ -83,8 +84,8 @@ def _cache() -> Path:
     """Where Hugging Face's tools keep what they download."""
     for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
         if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser() / below
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface" / "hub"
+            return expanded(os.environ[variable]) / below
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
 
 
 def _snapshot(folder: Path) -> Path | None:

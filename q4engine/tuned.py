@@ -14,6 +14,7 @@ from analysis import outputs
 from q4engine import machine
 from q4engine.cpus import MAX_CPU, MAX_THREADS, SYSFS_CPU, cpu_quota
 from q4engine.errors import Q4Error
+from q4engine.home import expanded
 
 _KIND = "q4engine tuned"
 _VERSION = 1
@@ -62,7 +63,7 @@ def find(model: Path) -> Choice | None:
             return None
         with path.open("rb") as file:
             text = file.read(_LONGEST)
-    except OSError:  # no such file, or a model that cannot be read, which loading says better
+    except (OSError, Q4Error):  # no home, no such file, or a model that cannot be read, which loading says better
         return None
     try:
         data = json.loads(text)
@@ -90,9 +91,9 @@ def _are_cpus(values: object) -> bool:
 
 
 def place_of(model: Path) -> Path:
-    """The file for this machine and model. OSError where the model cannot be read."""
+    """The file for this machine and model. OSError where the model cannot be read, Q4Error where there is no home."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if Path(cache).is_absolute() else Path("~/.cache").expanduser()  # as the XDG specification says
+    base = Path(cache) if Path(cache).is_absolute() else expanded("~/.cache")  # as the XDG specification says
     here = hashlib.sha256(json.dumps(machine_facts(), sort_keys=True).encode()).hexdigest()[:16]
     return base / "q4engine" / "tuned" / f"{here}-{_digest(model)[:32]}.json"
 

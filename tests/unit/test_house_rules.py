@@ -48,7 +48,7 @@ Q4ENGINE: Layers = (
     ("hub.py",),
     ("gguf/*",),
     ("cpu_time.py", "memory_nodes.py"),
-    ("__init__.py", "cpus.py", "errors.py", "interrupts.py", "kv_forms.py", "machine.py"),
+    ("__init__.py", "cpus.py", "errors.py", "home.py", "interrupts.py", "kv_forms.py", "machine.py"),
 )
 NATIVE: Layers = (
     ("python/*", "tests/*", "watch/hooks.c"),

@@ -17,6 +17,7 @@ from q4engine.cli.observing import conflict_with_run
 from q4engine.cli.options import note, printable
 from q4engine.conversation import Message
 from q4engine.errors import Q4Error, shown
+from q4engine.home import expanded
 
 _MAX_TALK_BYTES, _MAX_TALK_PARTS = 1 << 24, 1_000_000  # a chat template takes 4 MiB of characters
 _ROLES = ("system", "user", "assistant")
@@ -102,10 +103,7 @@ def _system(chat: Chat, text: str) -> None:
 def _path(name: str) -> Path:
     if "\0" in name:
         raise Q4Error(f"{shown(name)}: no name of a file")
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        raise Q4Error(f"{name}: there is no such user") from None
+    return expanded(name)
 
 
 def _save(chat: Chat, name: str) -> None:

@@ -11,6 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from q4engine.cli.chat.commands import COMMANDS
+from q4engine.errors import Q4Error
+from q4engine.home import expanded
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -189,10 +191,12 @@ def _history() -> History:
 
 
 def history_path() -> Path | None:
-    """Where questions are kept: Q4_HISTORY, else in XDG's folder for state; None for an empty Q4_HISTORY."""
+    """Where questions are kept: Q4_HISTORY, else in XDG's folder for state; None for an empty Q4_HISTORY, and where
+    there is no home."""
     named = os.environ.get("Q4_HISTORY")
-    if named is not None:
-        return Path(named).expanduser() if named else None
     state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if state.startswith("/") else Path("~/.local/state").expanduser()
-    return home / "q4engine" / "questions"
+    state = state if state.startswith("/") else "~/.local/state"
+    try:
+        return expanded(f"{state}/q4engine/questions" if named is None else named) if named != "" else None
+    except Q4Error:
+        return None
