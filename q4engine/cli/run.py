@@ -190,8 +190,11 @@ def run(args: argparse.Namespace) -> int:
     prompt = options.read_prompt(args)
     if prompt is None and args.json:
         args.parser.error("--json needs a prompt: -p, -f or stdin")
-    if prompt is None and args.prompt_cache is not None:
-        args.parser.error("--prompt-cache needs a prompt: -p, -f or stdin; a chat keeps what it has evaluated")
+    chatting = prompt is None or (args.chat and not args.single_turn and sys.stdin.isatty() and not args.json)
+    if chatting and args.prompt_cache is not None:
+        args.parser.error(
+            "--prompt-cache needs a prompt (-p, -f or stdin) and no chat behind it: a chat keeps what it has evaluated"
+        )
     if args.prompt_cache_ro and args.prompt_cache is None:
         args.parser.error("--prompt-cache-ro needs --prompt-cache")
     if prompt == "":
@@ -203,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verbose:
         _describe(conversation)
     with observed(args, conversation.session):
-        if prompt is None or (args.chat and not args.single_turn and sys.stdin.isatty() and not args.json):
+        if prompt is None or chatting:
             from q4engine.cli.chat import chat
 
             return chat(args, conversation, prompt)

@@ -178,7 +178,9 @@ def test_mistakes_of_the_command(q4: Cli, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     wrong = q4(*words, "--prompt-cache", tmp_path / "text")
     assert wrong.code == 1 and "no prompt cache" in wrong.err and (tmp_path / "text").read_text() == "text"
-    assert q4("run", tiny, "--prompt-cache", tmp_path / "p", typed="").code == 2
+    for prompt in ((), ("-p", "a", "--chat")):
+        chat = q4("run", tiny, *prompt, "--prompt-cache", tmp_path / "p", typed="")
+        assert chat.code == 2 and "a chat keeps what it has evaluated" in chat.err
     os.mkfifo(tmp_path / "pipe")
     for other in (tmp_path / "pipe", "/dev/zero", tmp_path):
         refused = q4(*words, "--prompt-cache", other)
