@@ -1,5 +1,5 @@
-// A few tokens times weights with super-blocks, 8 rows at a time (Q4_K: few_q4_k.h, Q6_K: few_q6_k.h). Included once a
-// kernel with FEW_NAME, FORMAT (k_formats.h) and, for SMMLA, FEW_I8MM.
+// A few tokens times weights with super-blocks, 8 rows at a time (Q4_K and Q5_K: few_k16_blocks.h, Q6_K: few_q6_k.h).
+// Included once a kernel with FEW_NAME, FORMAT (k_formats.h) and, for SMMLA, FEW_I8MM.
 #include "few.h"
 
 #include "k_formats.h"

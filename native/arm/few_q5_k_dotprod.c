@@ -1,3 +1,3 @@
-#define FEW_NAME q4_few_q5_k_dotprod
-#define FORMAT Q5_K
-#include "few_k16.h"
+#define FUNCTION(WIDTH) q4_few##WIDTH##_q5_k_dotprod
+#define BLOCK_BYTES K16_Q5_K_BYTES
+#include "few_k16_blocks.h"

@@ -105,7 +105,7 @@ DECLARE_GEMM(q4_gemm_q2_k_dotprod)
 #define GEMV_SUPER(NAME, FEW, MOST, FEATURES)                                                                          \
     GEMV(q6_k, q6b, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
     GEMV(q4_k, k16, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
-    GEMV(q5_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
+    GEMV(q5_k, k16, NAME, dotprod, FEW, Q4_FEW_TOKENS, FEATURES)                                                       \
     GEMV(iq4_xs, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                              \
     GEMV(q3_k, k16, NAME, dotprod, FEW, MOST, FEATURES)                                                                \
     GEMV(q2_k, k16, NAME, dotprod, FEW, MOST, FEATURES)

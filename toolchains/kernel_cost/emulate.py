@@ -16,7 +16,14 @@ from qemu import require_qemu
 FOLDER = Path(__file__).resolve().parent
 FEW_TOKENS = (4,)
 """Tokens of calls that are measured of GEMV kernels for a few."""
-FEW_TOKENS_OF_ASSEMBLY = {"q4_0": (2, 4, 8), "q5_0": (2, 4, 8), "q8_0": (2, 4, 8), "q4_k": (2, 4, 8), "q6_k": (2, 4, 8)}
+FEW_TOKENS_OF_ASSEMBLY = {
+    "q4_0": (2, 4, 8),
+    "q5_0": (2, 4, 8),
+    "q8_0": (2, 4, 8),
+    "q4_k": (2, 4, 8),
+    "q5_k": (2, 4, 8),
+    "q6_k": (2, 4, 8),
+}
 """The same of types whose kernels have loops of their own for these numbers."""
 
 

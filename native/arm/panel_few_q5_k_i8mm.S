@@ -1,0 +1,5 @@
+#define TYPE Q5_K
+#define FUNCTION2 q4_few2_q5_k_i8mm
+#define FUNCTION4 q4_few4_q5_k_i8mm
+#define FUNCTION8 q4_few8_q5_k_i8mm
+#include "panel_few_k16_i8mm.inc"
