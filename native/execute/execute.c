@@ -154,8 +154,10 @@ bool q4_session_decode(struct q4_session *s, const struct q4_call *call, char *e
     }
     uint64_t fault = atomic_load(&r.fault);
     if (fault != UINT64_MAX) {
-        snprintf(error, Q4_ERROR_SIZE, "a value is not finite in %s at position %zu of the call past %zu, n_eval %zu",
-                 m->plan[fault >> 32].name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
+        const struct q4_op *op = &m->plan[fault >> 32];
+        snprintf(error, Q4_ERROR_SIZE, "a %s in %s at position %zu of the call past %zu, n_eval %zu",
+                 op->kind == Q4_OP_KV_STORE ? "key or value is beyond fp16 or not finite" : "value is not finite",
+                 op->name, call->n_past + (size_t)(uint32_t)fault, call->n_past, call->n_tokens);
         return false;
     }
     if (recorder && !q4_record_call_stop(recorder)) {

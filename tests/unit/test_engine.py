@@ -21,6 +21,7 @@ from q4engine.cpus import default_thread_count, parse_cpu_mask, without_crowd
 from q4engine.engine import Backend, Call, Engine, Session
 from q4engine.errors import ContextFullError, Q4Error
 from q4engine.gguf import GGUFFile, TensorType
+from q4engine.kv_forms import KV_FORMS, KVForm
 
 
 def write(folder: Path, spec: ModelSpec = TINY_LLAMA) -> Path:
@@ -299,11 +300,12 @@ def test_an_embedding_that_is_not_finite_is_found_when_it_is_used(tmp_path: Path
     assert session.n_past == 2
 
 
-def test_keys_beyond_fp16_are_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path, TINY_QWEN2)
+@pytest.mark.parametrize("form", KV_FORMS)
+def test_keys_beyond_fp16_are_an_error(form: KVForm, tmp_path: Path) -> None:
+    path = write(tmp_path, TINY_QWEN2.with_changes(head_dim=32))
     patch(path, "blk.1.attn_v.bias", 0, np.float32(1e6).tobytes())
-    with pytest.raises(Q4Error, match=r"not finite in blk.1.kv_store at position 0"):
-        Engine.load(path, n_threads=1).session().decode([1, 2])
+    with pytest.raises(Q4Error, match=r"a key or value is beyond fp16 or not finite in blk.1.kv_store at position 0"):
+        Engine.load(path, n_threads=1, kv_form=form).session().decode([1, 2])
 
 
 @contextmanager
