@@ -77,23 +77,6 @@ FEW_INLINE void panel_times(const struct q4_task *task, const uint8_t *panel, si
 #define PANEL_BYTES(K) ((K) / Q4_BLOCK * BLOCK_BYTES)
 #include "few_panels.h"
 
-#ifdef FEW_I8MM
-size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return pairs_scratch(k, Q4_BLOCK, false); }
-
-void FUNCTION()(const struct q4_task *task) {
-    if (task->n_tokens <= 2)
-        pack_pairs(task, 1, Q4_BLOCK, false, PACK(1));
-    else if (task->n_tokens <= 4)
-        pack_pairs(task, 2, Q4_BLOCK, false, PACK(2));
-    else
-        pack_pairs(task, 4, Q4_BLOCK, false, PACK(4));
-    few_panels(task);
-}
-#else
-size_t Q4_JOIN(FUNCTION(), scratch)(size_t k) { return few_scratch(PACKING, k); }
-
-void FUNCTION()(const struct q4_task *task) {
-    few_pack(PACKING, task);
-    few_panels(task);
-}
-#endif
+#define COLUMNS Q4_BLOCK
+#define WITH_SUMS false
+#include "few_kernel.h"
