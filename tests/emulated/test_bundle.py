@@ -29,7 +29,8 @@ def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In a folder with a space in its name."""
     folder = tmp_path_factory.mktemp("some where")
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+        tar.extractall(folder)
     (found,) = folder.iterdir()
     return found
 

@@ -71,7 +71,8 @@ def libraries() -> Path:
             if found != SHA256:
                 raise ToolError(f"{PACKAGE} {VERSION} has the sha256 {found}, expected {SHA256}")
             with tarfile.open(packed) as archive:
-                archive.extractall(folder, filter="data")
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+                archive.extractall(folder)
             (Path(folder) / "package/bins/linux-arm64").replace(target)
     return target
 
