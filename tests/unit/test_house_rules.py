@@ -207,6 +207,15 @@ def functions(file: str) -> list[Function]:
     return graph.c_functions(file) if file.endswith((".c", ".h")) else []
 
 
+def test_archives_are_unpacked_by_the_oldest_python() -> None:
+    """Debian 12's is 3.11.2; extractall's ``filter`` came with 3.11.4, and ``extraction_filter`` harms none before."""
+    given = re.compile(r"extract(all)?\([^)]*filter=")
+    assert given.search('tar.extractall(folder, filter="data")')
+    assert [file for file in all_sources() if file.endswith(".py") and given.search((REPO / file).read_text())] == [
+        "tests/unit/test_house_rules.py"
+    ]
+
+
 def test_functions_fit_on_a_screen() -> None:
     files = (file for file in all_sources() if not file.startswith("tests/"))
     found = (f"{file}: {f.name}" for file in files for f in functions(file) if f.lines > MOST_LINES_OF_A_FUNCTION)
