@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -64,8 +65,8 @@ def ip(*words: str) -> None:
 @pytest.fixture
 def hosts() -> Iterator[list[tuple[str, str]]]:
     """Three network namespaces with an address each, as (name, address)."""
-    if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root, and iproute2's `ip`")
     found = [(f"q4-{os.getpid() % 10000}-{number}", f"10.213.{number}.2") for number in range(3)]
     try:
         for number, (name, address) in enumerate(found):
